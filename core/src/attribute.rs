@@ -1,0 +1,177 @@
+//! Attribute keys and values: every kind that OTLP's `AnyValue` knows (checklist D-047, F-061).
+//!
+//! Values borrow. A span copies them into its own bytes when they are set, so the borrow ends
+//! there and nothing has to outlive the call:
+//!
+//! ```
+//! use spandrel_core::attribute::{KeyValue, Value};
+//!
+//! let attributes = [
+//!     KeyValue::new("http.request.method", "GET"),
+//!     KeyValue::new("http.response.status_code", 200_i64),
+//!     KeyValue::new("tags", ["a", "b"].as_slice()),
+//!     KeyValue::new("nested", Value::Map(&[KeyValue { key: "k", value: Value::Bool(true) }])),
+//! ];
+//! assert_eq!(attributes[1].value, Value::I64(200));
+//! ```
+
+/// An attribute: a non-empty, case-sensitive key and its value.
+///
+/// An empty key is ignored by every setter (checklist D-049).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeyValue<'a> {
+    /// The key, by preference a name of the semantic conventions (`http.request.method`).
+    pub key: &'a str,
+    /// The value.
+    pub value: Value<'a>,
+}
+
+impl<'a> KeyValue<'a> {
+    /// An attribute of `key` and anything that converts into a [`Value`].
+    #[must_use]
+    pub fn new(key: &'a str, value: impl Into<Value<'a>>) -> Self {
+        Self {
+            key,
+            value: value.into(),
+        }
+    }
+}
+
+/// The value of an attribute.
+///
+/// Zero values (`""`, `0`, `false`, an empty array, [`Value::Empty`]) are meaningful: they are
+/// stored and exported like any other (checklist D-050).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Value<'a> {
+    /// No value: an `AnyValue` without content, the mapping of null.
+    #[default]
+    Empty,
+    /// UTF-8 text.
+    String(&'a str),
+    /// A boolean.
+    Bool(bool),
+    /// A signed integer.
+    I64(i64),
+    /// An unsigned integer; one beyond `i64::MAX` is exported as its decimal digits, the
+    /// specification's mapping (checklist D-056).
+    U64(u64),
+    /// A double.
+    F64(f64),
+    /// Raw bytes.
+    Bytes(&'a [u8]),
+    /// An array of text.
+    Strings(&'a [&'a str]),
+    /// An array of booleans.
+    Bools(&'a [bool]),
+    /// An array of signed integers.
+    I64s(&'a [i64]),
+    /// An array of doubles.
+    F64s(&'a [f64]),
+    /// An array of any values, nested at will down to the depth limit.
+    Array(&'a [Value<'a>]),
+    /// A key-value list, nested at will down to the depth limit. When a key repeats, its last
+    /// value wins (checklist D-052).
+    Map(&'a [KeyValue<'a>]),
+}
+
+macro_rules! value_from {
+    ($($source:ty => |$v:ident| $target:expr;)*) => {$(
+        impl<'a> From<$source> for Value<'a> {
+            fn from($v: $source) -> Self {
+                $target
+            }
+        }
+    )*};
+}
+
+value_from! {
+    &'a str => |v| Value::String(v);
+    bool => |v| Value::Bool(v);
+    i64 => |v| Value::I64(v);
+    i32 => |v| Value::I64(v.into());
+    i16 => |v| Value::I64(v.into());
+    i8 => |v| Value::I64(v.into());
+    u32 => |v| Value::I64(v.into());
+    u16 => |v| Value::I64(v.into());
+    u8 => |v| Value::I64(v.into());
+    u64 => |v| Value::U64(v);
+    usize => |v| Value::U64(v as u64);
+    f64 => |v| Value::F64(v);
+    f32 => |v| Value::F64(v.into());
+    &'a [u8] => |v| Value::Bytes(v);
+    &'a [&'a str] => |v| Value::Strings(v);
+    &'a [bool] => |v| Value::Bools(v);
+    &'a [i64] => |v| Value::I64s(v);
+    &'a [f64] => |v| Value::F64s(v);
+    &'a [Value<'a>] => |v| Value::Array(v);
+    &'a [KeyValue<'a>] => |v| Value::Map(v);
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Empty, Into::into)
+    }
+}
+
+/// How much of a value is kept: the length and the depth limit of `SpanLimits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueLimits {
+    /// The most characters of a text and bytes of a byte string; longer ones are cut, at every
+    /// level (checklist D-058). `u32::MAX` = no limit.
+    pub length: u32,
+    /// The deepest level kept; a top-level value is level 1, a container below the limit becomes
+    /// an empty value (checklist D-059). At most 64, which also bounds the stack.
+    pub depth: u8,
+}
+
+impl ValueLimits {
+    /// The specification's defaults: no length limit, depth 64.
+    pub const DEFAULT: Self = Self {
+        length: u32::MAX,
+        depth: 64,
+    };
+}
+
+impl Default for ValueLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// `text` cut to at most `limit` characters, never inside one (checklist D-058).
+#[must_use]
+pub fn truncate_chars(text: &str, limit: u32) -> &str {
+    let limit = limit as usize;
+    // A text of n bytes has at most n characters, so most need no count.
+    if text.len() <= limit {
+        return text;
+    }
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => text.get(..end).unwrap_or(text),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conversions_keep_the_value() {
+        assert_eq!(Value::from(7_u8), Value::I64(7));
+        assert_eq!(Value::from(u64::MAX), Value::U64(u64::MAX));
+        assert_eq!(Value::from(None::<&str>), Value::Empty);
+        assert_eq!(Value::from(Some("x")), Value::String("x"));
+        assert_eq!(Value::from(0.5_f32), Value::F64(0.5));
+    }
+
+    #[test]
+    fn truncation_counts_characters_and_never_splits_one() {
+        assert_eq!(truncate_chars("äöü", 2), "äö");
+        assert_eq!(truncate_chars("äöü", 3), "äöü");
+        assert_eq!(truncate_chars("äöü", 0), "");
+        assert_eq!(truncate_chars("abc", u32::MAX), "abc");
+        assert_eq!(truncate_chars("🦀🦀", 1), "🦀");
+    }
+}

@@ -1,0 +1,188 @@
+//! Time as an argument: [`Instant`], [`UnixNanos`] and the [`WallClock`] that joins them.
+//!
+//! The core never reads a clock. Whoever drives it passes an [`Instant`]: nanoseconds since an
+//! origin that the caller chooses (boot, process start) and that must not change while the
+//! pipeline lives. Spans are recorded in that time, so a device can record from its first
+//! instruction; the wall clock may become known much later (SNTP, an HTTP `Date` header) and is
+//! applied when a batch is made ready for export.
+//!
+//! ```
+//! use spandrel_core::time::{Instant, UnixNanos, WallClock};
+//!
+//! // A device booted, recorded something at 2 s, and learned the date at 5 s.
+//! let recorded = Instant::from_secs(2);
+//! let clock = WallClock::from_pair(Instant::from_secs(5), UnixNanos::from_secs(1_700_000_005));
+//! assert_eq!(clock.to_unix(recorded), UnixNanos::from_secs(1_700_000_002));
+//! ```
+
+use core::time::Duration;
+
+/// A point in monotonic time: nanoseconds since an arbitrary origin chosen by the caller.
+///
+/// 64 bits of nanoseconds last 584 years. All arithmetic saturates, so that a clock that jumps
+/// (fault catalogue C1-C4) can never overflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The origin.
+    pub const ZERO: Self = Self(0);
+    /// The last representable instant; used for "never".
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// An instant `nanos` nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// An instant `millis` milliseconds after the origin, saturating.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// An instant `secs` seconds after the origin, saturating.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Nanoseconds since the origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since the origin.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// This instant plus `duration`, saturating at [`Instant::MAX`].
+    #[must_use]
+    pub const fn saturating_add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration_nanos(duration)))
+    }
+
+    /// The time from `earlier` to `self`, or zero when `earlier` is later.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Nanoseconds since 1970-01-01T00:00:00Z, as OTLP counts them (`fixed64`, checklist F-036).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixNanos(u64);
+
+impl UnixNanos {
+    /// A wall-clock time of `nanos` nanoseconds after the epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// A wall-clock time of `secs` seconds after the epoch, saturating.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+}
+
+/// The distance between the monotonic and the wall clock.
+///
+/// Applied to each record once, when its batch is first leased for export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallClock {
+    offset: i128,
+}
+
+impl WallClock {
+    /// The clock for which `instant` was `unix`: two readings taken together.
+    #[must_use]
+    pub const fn from_pair(instant: Instant, unix: UnixNanos) -> Self {
+        Self {
+            offset: unix.0 as i128 - instant.0 as i128,
+        }
+    }
+
+    /// The wall-clock time of `instant`, clamped to what 64 bits of nanoseconds can say
+    /// (1970 to 2554; fault catalogue C5).
+    #[must_use]
+    pub const fn to_unix(self, instant: Instant) -> UnixNanos {
+        let nanos = instant.0 as i128 + self.offset;
+        if nanos < 0 {
+            UnixNanos(0)
+        } else if nanos > u64::MAX as i128 {
+            UnixNanos(u64::MAX)
+        } else {
+            UnixNanos(nanos as u64)
+        }
+    }
+
+    /// The instant at which the wall clock showed `unix`, clamped.
+    #[must_use]
+    pub const fn to_instant(self, unix: UnixNanos) -> Instant {
+        let nanos = unix.0 as i128 - self.offset;
+        if nanos < 0 {
+            Instant(0)
+        } else if nanos > u64::MAX as i128 {
+            Instant(u64::MAX)
+        } else {
+            Instant(nanos as u64)
+        }
+    }
+}
+
+/// The nanoseconds of `duration`, saturating at `u64::MAX` (584 years).
+#[must_use]
+pub(crate) const fn duration_nanos(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(duration.subsec_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        assert_eq!(Instant::MAX.saturating_add(Duration::MAX), Instant::MAX);
+        assert_eq!(
+            Instant::ZERO.saturating_since(Instant::from_secs(1)),
+            Duration::ZERO
+        );
+        assert_eq!(Instant::from_secs(u64::MAX), Instant::MAX);
+        assert_eq!(Instant::from_millis(1_500).as_nanos(), 1_500_000_000);
+    }
+
+    #[test]
+    fn wall_clock_is_clamped_to_the_range_of_otlp() {
+        let before_epoch = WallClock::from_pair(Instant::from_secs(100), UnixNanos::from_secs(10));
+        assert_eq!(before_epoch.to_unix(Instant::from_secs(1)).as_nanos(), 0);
+        let far = WallClock::from_pair(Instant::ZERO, UnixNanos::from_nanos(u64::MAX));
+        assert_eq!(far.to_unix(Instant::from_secs(1)).as_nanos(), u64::MAX);
+        let clock = WallClock::from_pair(Instant::from_secs(5), UnixNanos::from_secs(50));
+        assert_eq!(
+            clock.to_instant(UnixNanos::from_secs(46)),
+            Instant::from_secs(1)
+        );
+        assert_eq!(clock.to_instant(UnixNanos::from_secs(1)), Instant::ZERO);
+    }
+}

@@ -1,0 +1,306 @@
+//! Writing attributes: `KeyValue` and `AnyValue` (checklist F-058 to F-070).
+//!
+//! A length pass and a write pass; both walk the value the same way. For the flat values that
+//! make up nearly all attributes the length pass is arithmetic on known sizes. Nested values
+//! recurse, at most [`ValueLimits::depth`] (64) levels.
+
+use super::{BYTES, FIXED64, VARINT, Writer, field_len, tag, varint_len};
+use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
+
+/// The decimal digits of an integer beyond `i64::MAX` (checklist D-056).
+struct Digits {
+    bytes: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    fn new(mut value: u64) -> Self {
+        let mut digits = Self {
+            bytes: [b'0'; 20],
+            start: 20,
+        };
+        while value > 0 && digits.start > 0 {
+            digits.start -= 1;
+            if let Some(byte) = digits.bytes.get_mut(digits.start) {
+                *byte = b'0' + (value % 10) as u8;
+            }
+            value /= 10;
+        }
+        digits
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
+fn cut<'a>(bytes: &'a [u8], limits: ValueLimits) -> &'a [u8] {
+    bytes.get(..limits.length as usize).unwrap_or(bytes)
+}
+
+const fn deeper(limits: ValueLimits) -> ValueLimits {
+    ValueLimits {
+        depth: limits.depth.saturating_sub(1),
+        ..limits
+    }
+}
+
+/// Whether a later entry of `entries` has the key of entry `index`.
+fn is_superseded(entries: &[KeyValue<'_>], index: usize) -> bool {
+    let Some((entry, later)) = entries.get(index..).and_then(<[_]>::split_first) else {
+        return false;
+    };
+    later.iter().any(|other| other.key == entry.key)
+}
+
+/// Length of the content of an `AnyValue`.
+#[inline]
+fn any_value_len(value: &Value<'_>, limits: ValueLimits) -> usize {
+    match value {
+        Value::Empty => 0,
+        Value::String(text) => field_len(truncate_chars(text, limits.length).len()),
+        Value::Bool(_) => 2,
+        Value::I64(v) => 1 + varint_len(*v as u64),
+        Value::U64(v) => match i64::try_from(*v) {
+            Ok(v) => 1 + varint_len(v as u64),
+            Err(_) => field_len(cut(Digits::new(*v).as_bytes(), limits).len()),
+        },
+        Value::F64(_) => 9,
+        Value::Bytes(bytes) => field_len(cut(bytes, limits).len()),
+        // A container below the depth limit becomes an empty value.
+        _ if limits.depth == 0 => 0,
+        _ => field_len(container_len(value, deeper(limits))),
+    }
+}
+
+/// Length of the content of an `ArrayValue` or a `KeyValueList`.
+#[inline(never)]
+fn container_len(value: &Value<'_>, limits: ValueLimits) -> usize {
+    match value {
+        Value::Strings(items) => items
+            .iter()
+            .map(|item| field_len(any_value_len(&Value::String(item), limits)))
+            .sum(),
+        Value::Bools(items) => items.len() * field_len(2),
+        Value::I64s(items) => items
+            .iter()
+            .map(|item| field_len(1 + varint_len(*item as u64)))
+            .sum(),
+        Value::F64s(items) => items.len() * field_len(9),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| field_len(any_value_len(item, limits)))
+            .sum(),
+        Value::Map(entries) => entries
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !is_superseded(entries, *i))
+            .map(|(_, entry)| field_len(key_value_len(entry.key, &entry.value, limits)))
+            .sum(),
+        _ => 0,
+    }
+}
+
+/// Length of the content of a `KeyValue`.
+#[inline]
+pub(crate) fn key_value_len(key: &str, value: &Value<'_>, limits: ValueLimits) -> usize {
+    field_len(key.len()) + field_len(any_value_len(value, limits))
+}
+
+/// Writes the content of a `KeyValue`.
+#[inline]
+pub(crate) fn put_key_value(
+    writer: &mut Writer<'_>,
+    key: &str,
+    value: &Value<'_>,
+    limits: ValueLimits,
+) {
+    writer.put_bytes_field(1, key.as_bytes());
+    writer.put_header(2, any_value_len(value, limits));
+    put_any_value(writer, value, limits);
+}
+
+#[inline]
+fn put_any_value(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits) {
+    match value {
+        Value::Empty => {}
+        Value::String(text) => {
+            writer.put_bytes_field(1, truncate_chars(text, limits.length).as_bytes());
+        }
+        Value::Bool(v) => writer.put(&[tag(2, VARINT), u8::from(*v)]),
+        Value::I64(v) => put_int(writer, *v),
+        Value::U64(v) => match i64::try_from(*v) {
+            Ok(v) => put_int(writer, v),
+            Err(_) => writer.put_bytes_field(1, cut(Digits::new(*v).as_bytes(), limits)),
+        },
+        Value::F64(v) => put_double(writer, *v),
+        Value::Bytes(bytes) => writer.put_bytes_field(7, cut(bytes, limits)),
+        _ if limits.depth == 0 => {}
+        _ => {
+            let field = if matches!(value, Value::Map(_)) { 6 } else { 5 };
+            writer.put_header(field, container_len(value, deeper(limits)));
+            put_container(writer, value, deeper(limits));
+        }
+    }
+}
+
+fn put_int(writer: &mut Writer<'_>, value: i64) {
+    writer.put_byte(tag(3, VARINT));
+    writer.put_varint(value as u64);
+}
+
+fn put_double(writer: &mut Writer<'_>, value: f64) {
+    writer.put_byte(tag(4, FIXED64));
+    writer.put(&value.to_le_bytes());
+}
+
+#[inline(never)]
+fn put_container(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits) {
+    match value {
+        Value::Strings(items) => {
+            for item in *items {
+                put_item(writer, &Value::String(item), limits);
+            }
+        }
+        Value::Bools(items) => {
+            for item in *items {
+                put_item(writer, &Value::Bool(*item), limits);
+            }
+        }
+        Value::I64s(items) => {
+            for item in *items {
+                put_item(writer, &Value::I64(*item), limits);
+            }
+        }
+        Value::F64s(items) => {
+            for item in *items {
+                put_item(writer, &Value::F64(*item), limits);
+            }
+        }
+        Value::Array(items) => {
+            for item in *items {
+                put_item(writer, item, limits);
+            }
+        }
+        Value::Map(entries) => {
+            for (i, entry) in entries.iter().enumerate() {
+                if !is_superseded(entries, i) {
+                    writer.put_byte(tag(1, BYTES));
+                    writer.put_varint(key_value_len(entry.key, &entry.value, limits) as u64);
+                    put_key_value(writer, entry.key, &entry.value, limits);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn put_item(writer: &mut Writer<'_>, item: &Value<'_>, limits: ValueLimits) {
+    writer.put_header(1, any_value_len(item, limits));
+    put_any_value(writer, item, limits);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+    use std::vec;
+
+    fn hex(key: &str, value: Value<'_>, limits: ValueLimits) -> String {
+        let len = key_value_len(key, &value, limits);
+        let mut buf = vec![0; len];
+        let mut writer = Writer::new(&mut buf);
+        put_key_value(&mut writer, key, &value, limits);
+        assert_eq!(writer.finish(), Some(len), "{value:?}");
+        buf.iter().map(|b| std::format!("{b:02x}")).collect()
+    }
+
+    /// The golden vectors V1 to V9 of the checklist, section F.
+    #[test]
+    fn golden_vectors() {
+        let l = ValueLimits::DEFAULT;
+        assert_eq!(hex("s", "".into(), l), "0a017312020a00");
+        assert_eq!(hex("b", false.into(), l), "0a016212021000");
+        assert_eq!(
+            hex("i", (-1_i64).into(), l),
+            "0a0169120b18ffffffffffffffffff01"
+        );
+        assert_eq!(hex("d", 0.0.into(), l), "0a01641209210000000000000000");
+        assert_eq!(
+            hex("y", [0_u8, 255].as_slice().into(), l),
+            "0a017912043a0200ff"
+        );
+        assert_eq!(hex("e", Value::Empty, l), "0a01651200");
+        let mixed = [Value::I64(1), Value::String("x")];
+        assert_eq!(
+            hex("a", Value::Array(&mixed), l),
+            "0a0161120b2a090a0218010a030a0178"
+        );
+        assert_eq!(hex("ea", Value::Array(&[]), l), "0a02656112022a00");
+        let map = [KeyValue::new("k", 0_i64)];
+        assert_eq!(
+            hex("m", Value::Map(&map), l),
+            "0a016d120b32090a070a016b12021800"
+        );
+    }
+
+    #[test]
+    fn a_repeated_key_of_a_map_keeps_its_last_value() {
+        let twice = [KeyValue::new("k", 1_i64), KeyValue::new("k", 0_i64)];
+        let once = [KeyValue::new("k", 0_i64)];
+        let l = ValueLimits::DEFAULT;
+        assert_eq!(
+            hex("m", Value::Map(&twice), l),
+            hex("m", Value::Map(&once), l)
+        );
+    }
+
+    #[test]
+    fn an_integer_beyond_i64_becomes_its_digits() {
+        let l = ValueLimits::DEFAULT;
+        assert_eq!(
+            hex("u", u64::MAX.into(), l),
+            hex("u", "18446744073709551615".into(), l)
+        );
+        assert_eq!(hex("u", 5_u64.into(), l), hex("u", 5_i64.into(), l));
+    }
+
+    #[test]
+    fn the_depth_limit_empties_what_lies_below() {
+        let inner = [Value::I64(1)];
+        let outer = [Value::Array(&inner)];
+        let limits = ValueLimits {
+            depth: 1,
+            ..ValueLimits::DEFAULT
+        };
+        // [[1]] with limit 1 is [empty] (checklist D-059).
+        assert_eq!(
+            hex("a", Value::Array(&outer), limits),
+            hex("a", Value::Array(&[Value::Empty]), ValueLimits::DEFAULT)
+        );
+    }
+
+    #[test]
+    fn the_length_limit_cuts_text_and_bytes_at_every_level() {
+        let limits = ValueLimits {
+            length: 2,
+            ..ValueLimits::DEFAULT
+        };
+        let l = ValueLimits::DEFAULT;
+        assert_eq!(hex("s", "äöü".into(), limits), hex("s", "äö".into(), l));
+        let long = [1_u8, 2, 3];
+        assert_eq!(
+            hex("y", long.as_slice().into(), limits),
+            hex("y", long[..2].into(), l)
+        );
+        let (texts, cut) = (["abc", "de"], ["ab", "de"]);
+        assert_eq!(
+            hex("a", texts.as_slice().into(), limits),
+            hex("a", cut.as_slice().into(), l)
+        );
+        assert_eq!(
+            hex("i", 12345_i64.into(), limits),
+            hex("i", 12345_i64.into(), l)
+        );
+    }
+}

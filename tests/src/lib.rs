@@ -1,0 +1,1 @@
+//! Models, generators and servers that the tests of Spandrel share.

@@ -1,0 +1,1 @@
+//! The async OTLP/HTTP transports of Spandrel.

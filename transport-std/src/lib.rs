@@ -1,0 +1,1 @@
+//! The blocking OTLP/HTTP transport of Spandrel.
