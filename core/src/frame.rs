@@ -1,1 +1,162 @@
-//! Stub.
+//! The fixed start of a stored span, so that a record can be read and dated in place.
+//!
+//! Protobuf leaves the order of fields free (checklist F-009). A stored span begins with those
+//! that every span has and whose width is fixed:
+//!
+//! ```text
+//! offset  0        18       28       37     46       52    54
+//!         trace_id span_id  start    end    flags    kind  name, parent, attributes, ...
+//!         0a10..16 1208..8  39..8    41..8  8501..4  30 k
+//! ```
+//!
+//! Times are monotonic ([`Instant`]) until [`date`] makes them wall-clock times, which happens
+//! once, when the span is first leased for export and the wall clock is known. So spans recorded
+//! before a device knew the date come out with the right one.
+//!
+//! ```
+//! use spandrel_core::frame::Frame;
+//!
+//! assert!(Frame::new(b"not a stored span").is_none());
+//! ```
+
+use crate::id::{SpanId, TraceId};
+use crate::time::{Instant, WallClock};
+use crate::wire::{BYTES, FIXED32, FIXED64, VARINT, get_varint, tag};
+
+pub(crate) const TRACE_ID: usize = 2;
+pub(crate) const SPAN_ID: usize = 20;
+pub(crate) const START: usize = 29;
+pub(crate) const END: usize = 38;
+pub(crate) const FLAGS: usize = 48;
+pub(crate) const KIND: usize = 53;
+/// Bytes of the fixed start.
+pub(crate) const FIXED_LEN: usize = 54;
+
+/// The fixed start with every value zero; values are copied in at their offsets.
+pub(crate) const TEMPLATE: [u8; FIXED_LEN] = {
+    let mut bytes = [0; FIXED_LEN];
+    bytes[0] = tag(1, BYTES);
+    bytes[1] = 16;
+    bytes[18] = tag(2, BYTES);
+    bytes[19] = 8;
+    bytes[28] = tag(7, FIXED64);
+    bytes[37] = tag(8, FIXED64);
+    // Field 16 has a two-byte tag.
+    bytes[46] = 0x80 | FIXED32;
+    bytes[47] = 0x01;
+    bytes[52] = tag(6, VARINT);
+    bytes[53] = 1;
+    bytes
+};
+
+/// A view of a stored span.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    fixed: &'a [u8; FIXED_LEN],
+    rest: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Looks at the body of a record; `None` when it does not begin as a stored span does.
+    #[must_use]
+    pub fn new(body: &'a [u8]) -> Option<Self> {
+        let (fixed, rest) = body.split_first_chunk::<FIXED_LEN>()?;
+        let tags_match = [0, 1, 18, 19, 28, 37, 46, 47, 52]
+            .iter()
+            .all(|&i| fixed.get(i) == TEMPLATE.get(i));
+        tags_match.then_some(Self { fixed, rest })
+    }
+
+    /// The trace that the span belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> TraceId {
+        TraceId::from_bytes(self.array(TRACE_ID))
+    }
+
+    /// The span's own id.
+    #[must_use]
+    pub fn span_id(&self) -> SpanId {
+        SpanId::from_bytes(self.array(SPAN_ID))
+    }
+
+    /// The start, in nanoseconds of whatever clock the record is in.
+    #[must_use]
+    pub fn start_nanos(&self) -> u64 {
+        u64::from_le_bytes(self.array(START))
+    }
+
+    /// The end, in nanoseconds of whatever clock the record is in.
+    #[must_use]
+    pub fn end_nanos(&self) -> u64 {
+        u64::from_le_bytes(self.array(END))
+    }
+
+    /// OTLP's `flags`: the W3C flags, and whether the parent is remote (checklist F-045).
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        u32::from_le_bytes(self.array(FLAGS))
+    }
+
+    /// The kind as OTLP numbers it, 1 to 5.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        let [kind] = self.array(KIND);
+        kind
+    }
+
+    /// The fields behind the fixed start, protobuf-encoded.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.fixed
+            .get(at..)
+            .and_then(<[u8]>::first_chunk)
+            .copied()
+            .unwrap_or([0; N])
+    }
+}
+
+/// Turns the times of a stored span, those of its events included, from monotonic into
+/// wall-clock times.
+pub(crate) fn date(body: &mut [u8], has_events: bool, clock: WallClock) {
+    date_at(body, START, clock);
+    date_at(body, END, clock);
+    if has_events {
+        date_events(body, clock);
+    }
+}
+
+fn date_at(body: &mut [u8], at: usize, clock: WallClock) {
+    if let Some(bytes) = body.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<8>) {
+        let instant = Instant::from_nanos(u64::from_le_bytes(*bytes));
+        *bytes = clock.to_unix(instant).as_nanos().to_le_bytes();
+    }
+}
+
+/// Events begin with their time: `5a len 09 time`.
+fn date_events(body: &mut [u8], clock: WallClock) {
+    let mut at = FIXED_LEN;
+    while let Some((tag_byte, content, next)) = body.get(at..).and_then(length_prefixed) {
+        if tag_byte == tag(11, BYTES) && body.get(at + content) == Some(&tag(1, FIXED64)) {
+            date_at(body, at + content + 1, clock);
+        }
+        at += next;
+    }
+}
+
+/// The tag of the field at the start of `bytes`, where its content begins and where it ends.
+/// Every field behind the fixed start is length-prefixed with a one-byte tag, but for the dropped
+/// counts at the very end, which are varints.
+pub(crate) fn length_prefixed(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+    let (&tag_byte, rest) = bytes.split_first()?;
+    if tag_byte & 7 != BYTES {
+        return None;
+    }
+    let (len, width) = get_varint(rest)?;
+    let content = 1 + width;
+    let end = content.checked_add(usize::try_from(len).ok()?)?;
+    (end <= bytes.len()).then_some((tag_byte, content, end))
+}

@@ -1,1 +1,49 @@
-//! Stub.
+//! How much one span may hold: [`SpanLimits`] (checklist D.5).
+//!
+//! Whatever goes beyond a limit is left out and counted on the wire; the span itself is kept.
+//!
+//! ```
+//! use spandrel_core::limits::SpanLimits;
+//!
+//! let limits = SpanLimits { attribute_count: 16, ..SpanLimits::DEFAULT };
+//! assert_eq!(limits.event_count, 128);
+//! ```
+
+use crate::attribute::ValueLimits;
+
+/// Limits on counts and on the size of values; the defaults are the specification's.
+///
+/// The bytes of a span's scratch are a limit of their own, set by the tracer's caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanLimits {
+    /// Attributes of a span: 128 (checklist D-057).
+    pub attribute_count: u16,
+    /// Events of a span: 128 (checklist D-060).
+    pub event_count: u16,
+    /// Links of a span: 128 (checklist D-060).
+    pub link_count: u16,
+    /// Attributes of one event: 128.
+    pub attribute_per_event_count: u16,
+    /// Attributes of one link: 128.
+    pub attribute_per_link_count: u16,
+    /// Length and depth of every attribute value.
+    pub value: ValueLimits,
+}
+
+impl SpanLimits {
+    /// 128 of each, values of any length, depth 64.
+    pub const DEFAULT: Self = Self {
+        attribute_count: 128,
+        event_count: 128,
+        link_count: 128,
+        attribute_per_event_count: 128,
+        attribute_per_link_count: 128,
+        value: ValueLimits::DEFAULT,
+    };
+}
+
+impl Default for SpanLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,1 +1,295 @@
-//! Stub.
+//! The body of one `ExportTraceServiceRequest`, pulled in chunks of any size.
+//!
+//! Nothing is assembled: the body is the encoded resource, the encoded scopes and the stored
+//! records, joined by a few bytes of tags and lengths that are computed while reading. Its exact
+//! length is known before the first byte, so that it can be announced as `Content-Length`, held
+//! against the request limit, and streamed through gzip without a second buffer of its size.
+//!
+//! ```text
+//! 0a len ┌ resource ─────────────┐            ResourceSpans
+//!        │ 12 len ┌ scope ──────┐│            ScopeSpans, one per scope of the batch
+//!        │        │ 12 len record││           Span, copied from the ring
+//!        │        │ 12 len record││
+//!        │        └ schema_url ─┘│
+//!        └ schema_url ───────────┘
+//! ```
+//!
+//! Spans of one scope are gathered under one `ScopeSpans` (checklist F-005), in end order. That
+//! costs one walk over the record headers for each scope in the batch.
+
+use crate::buffer::{Buffer, Lease, Record};
+use crate::resource::{Entries, ScopeId};
+use crate::wire::{BYTES, Writer, field_len, tag, varint_len};
+
+/// The lengths of a body, fixed when its batch is leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Records of the lease that are sent: all, or fewer after a 413.
+    pub(crate) window: usize,
+    /// Bytes of the whole body.
+    pub(crate) total: usize,
+    /// Bytes of the `ResourceSpans` content.
+    resource_spans: usize,
+}
+
+/// A place in a body. Starting again from [`BodyCursor::START`] gives identical bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyCursor {
+    stage: Stage,
+    /// Bytes of the current piece already given out.
+    given: usize,
+    scope: ScopeId,
+    /// The current record: its offset in the ring, its number within the window.
+    at: usize,
+    index: usize,
+    /// The buffer layout under which `at` is right.
+    layout: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Start,
+    ResourceHead,
+    /// Tag and length of the `ScopeSpans` of `scope`, then its head.
+    ScopeLen,
+    ScopeHead,
+    /// Tag and length of a span, then its record.
+    SpanLen,
+    SpanBody,
+    ScopeTail,
+    ResourceTail,
+    End,
+}
+
+impl BodyCursor {
+    /// Before the first byte.
+    pub const START: Self = Self {
+        stage: Stage::Start,
+        given: 0,
+        scope: ScopeId(0),
+        at: 0,
+        index: 0,
+        layout: 0,
+    };
+
+    /// Whether the whole body has been read.
+    #[must_use]
+    pub const fn is_at_end(&self) -> bool {
+        matches!(self.stage, Stage::End)
+    }
+}
+
+impl Default for BodyCursor {
+    fn default() -> Self {
+        Self::START
+    }
+}
+
+/// Bytes that a `ScopeSpans` takes around its spans, at most, whatever their number: its tag and
+/// length, head and tail. An upper bound that lets a batch be cut before its size is known.
+pub(crate) fn scope_overhead(entries: Entries<'_>, scope: ScopeId) -> usize {
+    let entry = entries.scope(scope);
+    1 + 10 + entry.head.len() + entry.tail.len()
+}
+
+/// Bytes around everything, at most.
+pub(crate) fn request_overhead(entries: Entries<'_>) -> usize {
+    let entry = entries.resource();
+    1 + 10 + entry.head.len() + entry.tail.len()
+}
+
+/// One body: a lease of a buffer, and the registry that its scopes are in.
+#[derive(Clone, Copy)]
+pub(crate) struct Body<'a, S> {
+    pub(crate) buffer: &'a Buffer<S>,
+    pub(crate) lease: &'a Lease,
+    pub(crate) entries: Entries<'a>,
+}
+
+impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
+    /// The exact lengths of a request for the first `window` records of the lease.
+    pub(crate) fn layout(&self, window: usize) -> Layout {
+        let resource = self.entries.resource();
+        let mut resource_spans = resource.head.len() + resource.tail.len();
+        let mut scope = self.next_scope(window, None);
+        while let Some(id) = scope {
+            resource_spans += field_len(self.scope_spans_len(window, id));
+            scope = self.next_scope(window, Some(id));
+        }
+        Layout {
+            window,
+            total: field_len(resource_spans),
+            resource_spans,
+        }
+    }
+
+    /// Copies the next bytes of the body into `target`; how many. 0 at the end.
+    pub(crate) fn read(
+        &self,
+        layout: &Layout,
+        cursor: &mut BodyCursor,
+        target: &mut [u8],
+    ) -> usize {
+        let mut written = 0;
+        while !cursor.is_at_end() {
+            let mut small = [0; 11];
+            let piece = self.piece(layout, cursor, &mut small);
+            let rest = piece.get(cursor.given..).unwrap_or_default();
+            let free = target.get_mut(written..).unwrap_or_default();
+            let len = rest.len().min(free.len());
+            if let (Some(from), Some(to)) = (rest.get(..len), free.get_mut(..len)) {
+                to.copy_from_slice(from);
+            }
+            written += len;
+            cursor.given += len;
+            if len < rest.len() {
+                break;
+            }
+            self.advance(layout, cursor);
+        }
+        written
+    }
+
+    /// The bytes of the current piece; short ones are made in `small`.
+    fn piece<'b>(
+        &self,
+        layout: &Layout,
+        cursor: &mut BodyCursor,
+        small: &'b mut [u8; 11],
+    ) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match cursor.stage {
+            Stage::Start => header(small, 1, layout.resource_spans),
+            Stage::ResourceHead => self.entries.resource().head,
+            Stage::ScopeLen => header(small, 2, self.scope_spans_len(layout.window, cursor.scope)),
+            Stage::ScopeHead => self.entries.scope(cursor.scope).head,
+            Stage::SpanLen => {
+                let len = self.record(layout, cursor).map_or(0, |r| r.body.len());
+                header(small, 2, len)
+            }
+            Stage::SpanBody => self.record(layout, cursor).map_or(&[], |r| r.body),
+            Stage::ScopeTail => self.entries.scope(cursor.scope).tail,
+            Stage::ResourceTail => self.entries.resource().tail,
+            Stage::End => &[],
+        }
+    }
+
+    fn advance(&self, layout: &Layout, cursor: &mut BodyCursor) {
+        cursor.given = 0;
+        cursor.stage = match cursor.stage {
+            Stage::Start => Stage::ResourceHead,
+            Stage::ResourceHead => self.enter_scope(layout, cursor, None),
+            Stage::ScopeLen => Stage::ScopeHead,
+            Stage::ScopeHead => self.enter_record(layout, cursor, 0),
+            Stage::SpanLen => Stage::SpanBody,
+            Stage::SpanBody => self.next_record(layout, cursor),
+            Stage::ScopeTail => self.enter_scope(layout, cursor, Some(cursor.scope)),
+            Stage::ResourceTail | Stage::End => Stage::End,
+        };
+    }
+
+    fn enter_scope(
+        &self,
+        layout: &Layout,
+        cursor: &mut BodyCursor,
+        after: Option<ScopeId>,
+    ) -> Stage {
+        match self.next_scope(layout.window, after) {
+            Some(scope) => {
+                cursor.scope = scope;
+                Stage::ScopeLen
+            }
+            None => Stage::ResourceTail,
+        }
+    }
+
+    /// Goes to the first record of the current scope whose number is at least `from`.
+    fn enter_record(&self, layout: &Layout, cursor: &mut BodyCursor, from: usize) -> Stage {
+        let found = self
+            .buffer
+            .positions(self.lease)
+            .take(layout.window)
+            .enumerate()
+            .skip(from)
+            .find(|(_, (_, record))| record.scope == cursor.scope);
+        match found {
+            Some((index, (at, _))) => {
+                cursor.index = index;
+                cursor.at = at;
+                cursor.layout = self.buffer.layout();
+                Stage::SpanLen
+            }
+            None => Stage::ScopeTail,
+        }
+    }
+
+    fn next_record(&self, layout: &Layout, cursor: &mut BodyCursor) -> Stage {
+        if cursor.layout != self.buffer.layout() {
+            return self.enter_record(layout, cursor, cursor.index + 1);
+        }
+        let left = layout.window.saturating_sub(cursor.index);
+        let found = self
+            .buffer
+            .positions_from(self.lease, cursor.at, left)
+            .enumerate()
+            .skip(1)
+            .find(|(_, (_, record))| record.scope == cursor.scope);
+        match found {
+            Some((step, (at, _))) => {
+                cursor.index += step;
+                cursor.at = at;
+                Stage::SpanLen
+            }
+            None => Stage::ScopeTail,
+        }
+    }
+
+    fn record(&self, layout: &Layout, cursor: &mut BodyCursor) -> Option<Record<'a>> {
+        if cursor.layout != self.buffer.layout() {
+            // A push moved the records together since the last chunk.
+            self.enter_record(layout, cursor, cursor.index);
+        }
+        let (_, record) = self
+            .buffer
+            .positions_from(self.lease, cursor.at, 1)
+            .next()?;
+        Some(record)
+    }
+
+    /// The lowest scope number in the window above `after`.
+    fn next_scope(&self, window: usize, after: Option<ScopeId>) -> Option<ScopeId> {
+        self.window(window)
+            .map(|record| record.scope)
+            .filter(|&scope| after.is_none_or(|after| scope > after))
+            .min()
+    }
+
+    /// Bytes of the content of the `ScopeSpans` of `scope`.
+    fn scope_spans_len(&self, window: usize, scope: ScopeId) -> usize {
+        let entry = self.entries.scope(scope);
+        let spans: usize = self
+            .window(window)
+            .filter(|record| record.scope == scope)
+            .map(|record| field_len(record.body.len()))
+            .sum();
+        entry.head.len() + spans + entry.tail.len()
+    }
+
+    fn window(&self, window: usize) -> impl Iterator<Item = Record<'a>> {
+        self.buffer
+            .positions(self.lease)
+            .take(window)
+            .map(|(_, record)| record)
+    }
+}
+
+/// Tag and length of a length-prefixed field.
+fn header(small: &mut [u8; 11], field: u8, content: usize) -> &[u8] {
+    let len = 1 + varint_len(content as u64);
+    let mut writer = Writer::new(small);
+    writer.put_byte(tag(field, BYTES));
+    writer.put_varint(content as u64);
+    small.get(..len).unwrap_or_default()
+}

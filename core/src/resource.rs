@@ -1,1 +1,356 @@
-//! Stub.
+//! Who made the spans: the [`Resource`], the [`InstrumentationScope`]s, and the [`Registry`] that
+//! keeps both as encoded bytes.
+//!
+//! Every request repeats the resource and its scopes, so they are encoded once, into bytes of the
+//! caller's, and copied from there. A record carries only its [`ScopeId`].
+//!
+//! ```
+//! use spandrel_core::attribute::KeyValue;
+//! use spandrel_core::resource::{InstrumentationScope, Registry, Resource};
+//!
+//! let attributes = [KeyValue::new("service.name", "thermostat")];
+//! let resource = Resource { attributes: &attributes, schema_url: "" };
+//! let mut registry = Registry::new([0_u8; 256], &resource)?;
+//! let scope = registry.scope(&InstrumentationScope::new("sensors"))?;
+//! assert_eq!(registry.scope(&InstrumentationScope::new("sensors"))?, scope);
+//! # Ok::<(), spandrel_core::resource::RegistryError>(())
+//! ```
+
+use core::fmt;
+
+use crate::attribute::{KeyValue, ValueLimits};
+use crate::wire::{Writer, field_len, key_value_len, nonempty_len, put_key_value};
+
+/// The entity that produces telemetry: attributes, and the schema they follow (checklist D.9).
+///
+/// Resource attributes are exempt from the limits of spans (checklist D-065). When a key repeats,
+/// its last value wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Resource<'a> {
+    /// `service.name` and its like.
+    pub attributes: &'a [KeyValue<'a>],
+    /// The schema of the attributes; empty when there is none.
+    pub schema_url: &'a str,
+}
+
+/// The code that made a span: a library, a module, a component (checklist D-004).
+///
+/// The name may be empty; such a scope works like any other (checklist D-003).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct InstrumentationScope<'a> {
+    /// The name, by habit that of the crate or the component.
+    pub name: &'a str,
+    /// The version of that code; empty when unknown.
+    pub version: &'a str,
+    /// The schema that its spans and events follow; empty when there is none.
+    pub schema_url: &'a str,
+    /// Attributes of the scope.
+    pub attributes: &'a [KeyValue<'a>],
+}
+
+impl<'a> InstrumentationScope<'a> {
+    /// A scope with nothing but a name.
+    #[must_use]
+    pub const fn new(name: &'a str) -> Self {
+        Self {
+            name,
+            version: "",
+            schema_url: "",
+            attributes: &[],
+        }
+    }
+
+    /// The same scope with a version.
+    #[must_use]
+    pub const fn with_version(self, version: &'a str) -> Self {
+        Self { version, ..self }
+    }
+}
+
+/// The number of a scope within its [`Registry`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScopeId(pub(crate) u16);
+
+/// Why a resource or a scope was not taken in. The registry is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The bytes given to the registry are used up; this many are missing.
+    Full {
+        /// Bytes missing.
+        missing: usize,
+    },
+    /// One entry is longer than 65,535 bytes.
+    TooLong,
+    /// There are 65,535 scopes already.
+    TooMany,
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { missing } => {
+                write!(
+                    f,
+                    "the registry is {missing} bytes too small for this entry"
+                )
+            }
+            Self::TooLong => f.write_str("a resource or scope takes at most 65,535 bytes"),
+            Self::TooMany => f.write_str("a registry holds at most 65,535 scopes"),
+        }
+    }
+}
+
+impl core::error::Error for RegistryError {}
+
+/// One encoded entry: what goes before its content on the wire, and what goes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    /// The `resource` or `scope` field, tag included; empty when there is nothing to say.
+    pub(crate) head: &'a [u8],
+    /// The `schema_url` field, tag included, or nothing.
+    pub(crate) tail: &'a [u8],
+}
+
+/// The resource and the scopes of one pipeline, encoded once.
+///
+/// `S` is the caller's memory: an array, a `&mut [u8]`, a boxed slice. An entry takes its encoded
+/// length plus four bytes.
+#[derive(Clone, Debug)]
+pub struct Registry<S> {
+    storage: S,
+    used: usize,
+    scopes: u16,
+}
+
+impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
+    /// A registry over `storage` for `resource`.
+    ///
+    /// # Errors
+    ///
+    /// When the resource does not fit.
+    pub fn new(storage: S, resource: &Resource<'_>) -> Result<Self, RegistryError> {
+        let mut registry = Self {
+            storage,
+            used: 0,
+            scopes: 0,
+        };
+        let attributes = Attributes {
+            field: 1,
+            items: resource.attributes,
+        };
+        let target = registry.storage.as_mut();
+        registry.used = encode_entry(target, attributes.len(), resource.schema_url, &|w| {
+            attributes.put(w);
+        })?;
+        Ok(registry)
+    }
+
+    /// The number of `scope`, which is taken in when it is new. Two scopes are the same when
+    /// name, version, schema URL and attributes are (checklist F-005).
+    ///
+    /// # Errors
+    ///
+    /// When the scope is new and does not fit.
+    pub fn scope(&mut self, scope: &InstrumentationScope<'_>) -> Result<ScopeId, RegistryError> {
+        let attributes = Attributes {
+            field: 3,
+            items: scope.attributes,
+        };
+        let content =
+            nonempty_len(scope.name.len()) + nonempty_len(scope.version.len()) + attributes.len();
+        let (kept, free) = self.storage.as_mut().split_at_mut(self.used);
+        let len = encode_entry(free, content, scope.schema_url, &|w| {
+            w.put_nonempty(1, scope.name.as_bytes());
+            w.put_nonempty(2, scope.version.as_bytes());
+            attributes.put(w);
+        })?;
+        let encoded = free.get(..len).unwrap_or_default();
+        if let Some(id) = find(kept, encoded) {
+            return Ok(id);
+        }
+        let id = ScopeId(self.scopes);
+        self.scopes = self.scopes.checked_add(1).ok_or(RegistryError::TooMany)?;
+        self.used += len;
+        Ok(id)
+    }
+
+    /// How many scopes have been taken in.
+    #[must_use]
+    pub const fn scopes(&self) -> usize {
+        self.scopes as usize
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub const fn used_bytes(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn view(&self) -> Entries<'_> {
+        Entries {
+            bytes: self.storage.as_ref().get(..self.used).unwrap_or_default(),
+        }
+    }
+}
+
+/// The entries of a registry: the resource first, then the scopes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entries<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Entries<'a> {
+    pub(crate) fn resource(self) -> Entry<'a> {
+        self.at(0)
+    }
+
+    /// The scope of `id`; a nameless one when the registry does not know it.
+    pub(crate) fn scope(self, id: ScopeId) -> Entry<'a> {
+        self.at(usize::from(id.0) + 1)
+    }
+
+    fn at(self, index: usize) -> Entry<'a> {
+        EntryIter { rest: self.bytes }.nth(index).map_or(
+            Entry {
+                head: &[],
+                tail: &[],
+            },
+            |(entry, _)| entry,
+        )
+    }
+}
+
+/// Walks encoded entries: each with its whole bytes, the two lengths included.
+struct EntryIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for EntryIter<'a> {
+    type Item = (Entry<'a>, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&[a, b, c, d], content) = self.rest.split_first_chunk::<4>()?;
+        let head = usize::from(u16::from_le_bytes([a, b]));
+        let tail = usize::from(u16::from_le_bytes([c, d]));
+        let (content, _) = content.split_at_checked(head + tail)?;
+        let (whole, rest) = self.rest.split_at_checked(4 + head + tail)?;
+        self.rest = rest;
+        let (head, tail) = content.split_at_checked(head)?;
+        Some((Entry { head, tail }, whole))
+    }
+}
+
+fn find(kept: &[u8], encoded: &[u8]) -> Option<ScopeId> {
+    let index = EntryIter { rest: kept }
+        .skip(1)
+        .position(|(_, whole)| whole == encoded)?;
+    u16::try_from(index).ok().map(ScopeId)
+}
+
+/// Writes `[head length][tail length][head][tail]`; the number of bytes taken.
+fn encode_entry(
+    target: &mut [u8],
+    content: usize,
+    schema_url: &str,
+    put: &dyn Fn(&mut Writer<'_>),
+) -> Result<usize, RegistryError> {
+    let head = nonempty_len(content);
+    let tail = nonempty_len(schema_url.len());
+    let (Ok(head16), Ok(tail16)) = (u16::try_from(head), u16::try_from(tail)) else {
+        return Err(RegistryError::TooLong);
+    };
+    let len = 4 + head + tail;
+    let available = target.len();
+    let mut writer = Writer::new(target.get_mut(..len).ok_or(RegistryError::Full {
+        missing: len.saturating_sub(available),
+    })?);
+    writer.put(&head16.to_le_bytes());
+    writer.put(&tail16.to_le_bytes());
+    if content > 0 {
+        writer.put_header(1, content);
+        put(&mut writer);
+    }
+    writer.put_nonempty(3, schema_url.as_bytes());
+    writer.finish().ok_or(RegistryError::TooLong)
+}
+
+/// A repeated attribute field without limits, the last value of a repeated key winning.
+struct Attributes<'a> {
+    field: u8,
+    items: &'a [KeyValue<'a>],
+}
+
+impl<'a> Attributes<'a> {
+    fn kept(&self) -> impl Iterator<Item = &'a KeyValue<'a>> {
+        let items = self.items;
+        items.iter().enumerate().filter_map(move |(i, item)| {
+            let superseded = items.iter().skip(i + 1).any(|later| later.key == item.key);
+            (!item.key.is_empty() && !superseded).then_some(item)
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.kept()
+            .map(|item| field_len(key_value_len(item.key, &item.value, ValueLimits::DEFAULT)))
+            .sum()
+    }
+
+    fn put(&self, writer: &mut Writer<'_>) {
+        for item in self.kept() {
+            let len = key_value_len(item.key, &item.value, ValueLimits::DEFAULT);
+            writer.put_header(self.field, len);
+            put_key_value(writer, item.key, &item.value, ValueLimits::DEFAULT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_scopes_share_a_number_and_different_ones_do_not() {
+        let mut registry = Registry::new([0; 512], &Resource::default()).unwrap();
+        let a = registry.scope(&InstrumentationScope::new("a")).unwrap();
+        let b = registry.scope(&InstrumentationScope::new("b")).unwrap();
+        let a2 = registry
+            .scope(&InstrumentationScope::new("a").with_version("2"))
+            .unwrap();
+        assert_eq!([a, b, a2], [ScopeId(0), ScopeId(1), ScopeId(2)]);
+        assert_eq!(registry.scope(&InstrumentationScope::new("b")), Ok(b));
+        assert_eq!(registry.scopes(), 3);
+        assert_eq!(registry.view().scope(b).head, b"\x0a\x03\x0a\x01b");
+        assert_eq!(registry.view().scope(ScopeId(9)).head, b"");
+    }
+
+    #[test]
+    fn an_entry_that_does_not_fit_changes_nothing() {
+        let mut registry = Registry::new([0; 16], &Resource::default()).unwrap();
+        let used = registry.used_bytes();
+        let error = registry.scope(&InstrumentationScope::new("a name that is too long"));
+        assert!(
+            matches!(error, Err(RegistryError::Full { missing: 17.. })),
+            "{error:?}"
+        );
+        assert_eq!((registry.used_bytes(), registry.scopes()), (used, 0));
+        registry.scope(&InstrumentationScope::new("a")).unwrap();
+    }
+
+    #[test]
+    fn a_repeated_resource_key_keeps_its_last_value_and_an_empty_key_is_ignored() {
+        let attributes = [
+            KeyValue::new("k", 1_i64),
+            KeyValue::new("", 2_i64),
+            KeyValue::new("k", 0_i64),
+        ];
+        let resource = Resource {
+            attributes: &attributes,
+            schema_url: "u",
+        };
+        let registry = Registry::new([0; 64], &resource).unwrap();
+        let entry = registry.view().resource();
+        assert_eq!(entry.head, b"\x0a\x09\x0a\x07\x0a\x01k\x12\x02\x18\x00");
+        assert_eq!(entry.tail, b"\x1a\x01u");
+    }
+}

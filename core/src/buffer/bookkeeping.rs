@@ -1,0 +1,275 @@
+//! What the buffer knows beside the bytes: counts, leases and the rules of overflow.
+
+use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
+use super::ring::Ring;
+use super::{Lease, MAX_LEASES, Overflow, PushError};
+
+/// Everything but the bytes, so that the logic exists once whatever `S` is.
+#[derive(Clone, Debug)]
+pub(super) struct Bookkeeping {
+    pub(super) ring: Ring,
+    pub(super) queued: u32,
+    pub(super) queued_bytes: usize,
+    pub(super) leased: u32,
+    leased_bytes: usize,
+    slots: [Slot; MAX_LEASES],
+    pub(super) overflow: Overflow,
+    pub(super) max_records: u32,
+    pub(super) evicted: u64,
+    /// Counts compactions: an offset taken before one is stale after it.
+    pub(super) layout: u32,
+}
+
+/// What the buffer knows of a lease.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Offset of the first record still held.
+    pub(super) first: usize,
+    pub(super) count: u32,
+    bytes: usize,
+    /// Odd while the lease is out, so that an old lease never matches a free slot.
+    generation: u32,
+}
+
+impl Slot {
+    pub(super) const FREE: Self = Self {
+        first: 0,
+        count: 0,
+        bytes: 0,
+        generation: 0,
+    };
+
+    const fn is_free(&self) -> bool {
+        self.generation.is_multiple_of(2)
+    }
+}
+
+impl Bookkeeping {
+    pub(super) const fn new() -> Self {
+        Self {
+            ring: Ring::new(),
+            queued: 0,
+            queued_bytes: 0,
+            leased: 0,
+            leased_bytes: 0,
+            slots: [Slot::FREE; MAX_LEASES],
+            overflow: Overflow::DropNewest,
+            max_records: u32::MAX,
+            evicted: 0,
+            layout: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &mut [u8], record: &Record<'_>) -> Result<(), PushError> {
+        let need = record.stored_len();
+        let Ok(len) = u32::try_from(record.body.len()) else {
+            return Err(PushError::TooLarge);
+        };
+        if need > bytes.len() {
+            return Err(PushError::TooLarge);
+        }
+        if !self.has_room(bytes.len(), need) {
+            self.make_room(bytes, need)?;
+        }
+        let header = Header {
+            len,
+            scope: record.scope,
+            flags: record.flags,
+            state: State::Queued,
+        };
+        self.ring
+            .push(bytes, header, record.body)
+            .ok_or(PushError::Full)?;
+        self.queued += 1;
+        self.queued_bytes += need;
+        Ok(())
+    }
+
+    fn has_room(&self, capacity: usize, need: usize) -> bool {
+        self.queued + self.leased < self.max_records && self.ring.fits(capacity, need)
+    }
+
+    #[cold]
+    fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
+        self.compact_if_useful(bytes, need);
+        if self.overflow == Overflow::DropOldest {
+            // Room for two such records beside the leases is certain to be in one piece for one,
+            // so that nothing is evicted in vain.
+            let room = bytes.len().saturating_sub(self.leased_bytes);
+            let reachable = self.leased == 0 || room / 2 >= need;
+            while reachable && !self.has_room(bytes.len(), need) {
+                if self.settle_oldest(bytes).is_none() {
+                    break;
+                }
+                self.evicted = self.evicted.saturating_add(1);
+                self.compact_if_useful(bytes, need);
+            }
+        }
+        if self.has_room(bytes.len(), need) {
+            Ok(())
+        } else {
+            Err(PushError::Full)
+        }
+    }
+
+    fn compact_if_useful(&mut self, bytes: &mut [u8], need: usize) {
+        if self.ring.done_bytes < need || self.ring.fits(bytes.len(), need) {
+            return;
+        }
+        let slots = &mut self.slots;
+        self.ring.compact(bytes, &mut |from, to| {
+            for slot in slots.iter_mut() {
+                if !slot.is_free() && slot.first == from {
+                    slot.first = to;
+                    // Moves come in order; another record may still move to `from`, never `to`.
+                    break;
+                }
+            }
+        });
+        self.layout = self.layout.wrapping_add(1);
+    }
+
+    pub(super) fn lease(
+        &mut self,
+        bytes: &mut [u8],
+        take: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> Option<Lease> {
+        let index = self.slots.iter().position(Slot::is_free)?;
+        let index8 = u8::try_from(index).ok()?;
+        let (first, mut header) = self.first_queued(bytes)?;
+        let mut slot = Slot {
+            first,
+            ..Slot::FREE
+        };
+        let mut at = first;
+        while slot.count < self.queued {
+            let accepted = header.state == State::Queued
+                && record_at(bytes, at, &header).is_some_and(|record| take(&record));
+            if !accepted {
+                break;
+            }
+            Ring::set_state(bytes, at, State::Leased(index8));
+            slot.count += 1;
+            slot.bytes += header.stored_len();
+            if slot.count < self.queued {
+                at = self.ring.next(at, &header);
+                header = Ring::header(bytes, at)?;
+            }
+        }
+        if slot.count == 0 {
+            return None;
+        }
+        self.queued -= slot.count;
+        self.queued_bytes -= slot.bytes;
+        self.leased += slot.count;
+        self.leased_bytes += slot.bytes;
+        let target = self.slots.get_mut(index)?;
+        slot.generation = target.generation.wrapping_add(1);
+        *target = slot;
+        Some(Lease {
+            slot: index8,
+            generation: slot.generation,
+        })
+    }
+
+    /// Settles `count` records of a lease from its front, and the lease with its last one.
+    pub(super) fn release(&mut self, bytes: &mut [u8], lease: &Lease, count: u32) {
+        let Some(mut slot) = self.slot(lease).copied() else {
+            return;
+        };
+        let mut left = count.min(slot.count);
+        let mut at = slot.first;
+        for _ in 0..self.ring.records {
+            let Some(header) = Ring::header(bytes, at) else {
+                break;
+            };
+            if header.state == State::Leased(lease.slot) {
+                slot.first = at;
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                self.ring.settle(bytes, at, &header);
+                slot.count -= 1;
+                slot.bytes -= header.stored_len();
+                self.leased -= 1;
+                self.leased_bytes -= header.stored_len();
+            }
+            at = self.ring.next(at, &header);
+        }
+        if slot.count == 0 {
+            slot.generation = slot.generation.wrapping_add(1);
+        }
+        if let Some(target) = self.slots.get_mut(usize::from(lease.slot)) {
+            *target = slot;
+        }
+        self.ring.reclaim(bytes);
+    }
+
+    pub(super) fn settle_oldest(&mut self, bytes: &mut [u8]) -> Option<()> {
+        let (at, header) = self.first_queued(bytes)?;
+        self.ring.settle(bytes, at, &header);
+        self.queued -= 1;
+        self.queued_bytes -= header.stored_len();
+        self.ring.reclaim(bytes);
+        Some(())
+    }
+
+    pub(super) fn update(
+        &mut self,
+        bytes: &mut [u8],
+        lease: &Lease,
+        change: &mut dyn FnMut(RecordFlags, &mut [u8]) -> RecordFlags,
+    ) {
+        let Some(slot) = self.slot(lease).copied() else {
+            return;
+        };
+        let (mut at, mut left) = (slot.first, slot.count);
+        for _ in 0..self.ring.records {
+            let Some(mut header) = Ring::header(bytes, at).filter(|_| left > 0) else {
+                return;
+            };
+            let next = self.ring.next(at, &header);
+            if header.state == State::Leased(lease.slot) {
+                left -= 1;
+                let body = at + RECORD_HEADER_BYTES;
+                if let Some(body) = bytes.get_mut(body..body + header.len as usize) {
+                    header.flags = change(header.flags, body);
+                    if let Some(flags) = bytes.get_mut(at + Header::FLAGS) {
+                        *flags = header.to_bytes()[Header::FLAGS];
+                    }
+                }
+            }
+            at = next;
+        }
+    }
+
+    pub(super) fn first_queued(&self, bytes: &[u8]) -> Option<(usize, Header)> {
+        if self.queued == 0 {
+            return None;
+        }
+        let mut at = self.ring.head;
+        for _ in 0..self.ring.records {
+            let header = Ring::header(bytes, at)?;
+            if header.state == State::Queued {
+                return Some((at, header));
+            }
+            at = self.ring.next(at, &header);
+        }
+        None
+    }
+
+    pub(super) fn slot(&self, lease: &Lease) -> Option<&Slot> {
+        let slot = self.slots.get(usize::from(lease.slot))?;
+        (slot.generation == lease.generation && !slot.is_free()).then_some(slot)
+    }
+}
+
+pub(super) fn record_at<'a>(bytes: &'a [u8], at: usize, header: &Header) -> Option<Record<'a>> {
+    let body = at + RECORD_HEADER_BYTES;
+    Some(Record {
+        scope: header.scope,
+        flags: header.flags,
+        body: bytes.get(body..body + header.len as usize)?,
+    })
+}

@@ -1,0 +1,440 @@
+//! The fixed-capacity batch ring: finished spans as bytes, kept until they are settled.
+//!
+//! The buffer works over any bytes the caller owns. A span goes in whole or not at all; it comes
+//! out by lease: [`Buffer::lease`] marks the oldest queued spans, they are read as often as a
+//! retry needs, and [`Buffer::release`] frees them once their fate is known. Leased spans are
+//! never evicted, and never handed to a second lease.
+//!
+//! ```text
+//!            push                lease                 release
+//!   (free) ────────▶  queued  ─────────▶  leased(slot) ────────▶ (free)
+//!                        │ DropOldest, buffer full
+//!                        └──────────────▶ (free), counted in `evicted`
+//! ```
+//!
+//! Bounds: a record takes its body and [`RECORD_HEADER_BYTES`]; one may be as large as the whole
+//! buffer. `push` and `release` cost a constant number of steps per record, but a push that finds
+//! the memory in pieces (after a lease was released out of order, or an eviction beside a lease)
+//! first copies the records behind the first gap together.
+//!
+//! ```
+//! use spandrel_core::buffer::{Buffer, PushError, Record, RecordFlags};
+//! use spandrel_core::resource::ScopeId;
+//!
+//! let mut buffer = Buffer::new([0_u8; 64]);
+//! let record = Record { scope: ScopeId::default(), flags: RecordFlags::NONE, body: &[7; 20] };
+//! buffer.push(&record)?;
+//! buffer.push(&record)?;
+//! assert_eq!(buffer.push(&record), Err(PushError::Full));
+//!
+//! let lease = buffer.lease(&mut |_| true).expect("two spans are queued");
+//! assert_eq!(buffer.records(&lease).map(|r| r.body.len()).sum::<usize>(), 40);
+//! buffer.release(lease);
+//! assert_eq!(buffer.len(), 0);
+//! # Ok::<(), PushError>(())
+//! ```
+
+mod bookkeeping;
+mod record;
+mod ring;
+
+use core::fmt;
+
+use bookkeeping::{Bookkeeping, Slot, record_at};
+use record::State;
+use ring::Ring;
+
+pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
+
+/// How many leases can be out at once: the batch in hand and two parked suspects
+/// (`reliability.md` 4.6).
+pub const MAX_LEASES: usize = 3;
+
+/// What happens to a span when the buffer is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The new span is refused: the specification's rule, and the start of an incident is kept.
+    #[default]
+    DropNewest,
+    /// The oldest spans that are not leased make room.
+    DropOldest,
+}
+
+/// Why a span was not taken in. The buffer is unchanged, but for evictions that were counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushError {
+    /// There is no room now.
+    Full,
+    /// The span could never be sent: it is larger than the buffer or than a request may be.
+    TooLarge,
+    /// The pipeline has been shut down.
+    Shutdown,
+}
+
+impl fmt::Display for PushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the span buffer is full",
+            Self::TooLarge => "the span is larger than the buffer or the request limit",
+            Self::Shutdown => "the tracing pipeline has been shut down",
+        })
+    }
+}
+
+impl core::error::Error for PushError {}
+
+/// The right to read a run of records and to settle them: from [`Buffer::lease`].
+///
+/// It must come back through [`Buffer::release`]; a lease that is dropped keeps its records in
+/// the buffer for good.
+#[derive(Debug)]
+#[must_use = "the leased records stay in the buffer until the lease is released"]
+pub struct Lease {
+    slot: u8,
+    generation: u32,
+}
+
+/// A ring of finished spans over the caller's memory `S`: an array, `&mut [u8]`, a boxed slice.
+#[derive(Clone, Debug)]
+pub struct Buffer<S> {
+    storage: S,
+    state: Bookkeeping,
+}
+
+impl<S> Buffer<S> {
+    /// An empty buffer over `storage`, whose content does not matter.
+    pub const fn new(storage: S) -> Self {
+        Self {
+            storage,
+            state: Bookkeeping::new(),
+        }
+    }
+
+    /// Chooses what a full buffer drops.
+    #[must_use]
+    pub const fn with_overflow(mut self, overflow: Overflow) -> Self {
+        self.state.overflow = overflow;
+        self
+    }
+
+    /// Limits the number of spans beside the bytes: `max_queue_size`, at least 1.
+    #[must_use]
+    pub const fn with_max_records(mut self, max_records: u32) -> Self {
+        self.state.max_records = if max_records == 0 { 1 } else { max_records };
+        self
+    }
+
+    /// Spans held: queued and leased.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        (self.state.queued + self.state.leased) as usize
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Spans that are not leased.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.state.queued as usize
+    }
+
+    /// Bytes of the queued records, headers included.
+    #[must_use]
+    pub const fn queued_bytes(&self) -> usize {
+        self.state.queued_bytes
+    }
+
+    /// Spans that are leased.
+    #[must_use]
+    pub const fn leased(&self) -> usize {
+        self.state.leased as usize
+    }
+
+    /// Spans that made room for newer ones since the buffer was made ([`Overflow::DropOldest`]).
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.state.evicted
+    }
+
+    /// Spans that a lease still holds; 0 for a lease of another time.
+    #[must_use]
+    pub fn lease_len(&self, lease: &Lease) -> usize {
+        self.state.slot(lease).map_or(0, |slot| slot.count as usize)
+    }
+
+    pub(crate) const fn layout(&self) -> u32 {
+        self.state.layout
+    }
+}
+
+impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
+    /// Takes a record in, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::TooLarge`] when it could never fit, [`PushError::Full`] when it does not now.
+    #[inline]
+    pub fn push(&mut self, record: &Record<'_>) -> Result<(), PushError> {
+        self.state.push(self.storage.as_mut(), record)
+    }
+
+    /// Leases the oldest queued records for which `take` says yes, in order, up to the first no.
+    ///
+    /// `None` when nothing is queued, when `take` refuses the first record, or when
+    /// [`MAX_LEASES`] leases are out.
+    pub fn lease(&mut self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Option<Lease> {
+        self.state.lease(self.storage.as_mut(), take)
+    }
+
+    /// Settles every record of `lease` and frees its memory.
+    pub fn release(&mut self, lease: Lease) {
+        let all = u32::MAX;
+        self.state.release(self.storage.as_mut(), &lease, all);
+    }
+
+    /// Settles the first `count` records of `lease`; the lease keeps the others.
+    pub fn release_first(&mut self, lease: &Lease, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX - 1);
+        self.state.release(self.storage.as_mut(), lease, count);
+    }
+
+    /// Removes the oldest queued record without a lease; for a caller that has copied it.
+    pub fn pop_front(&mut self) -> bool {
+        self.state.settle_oldest(self.storage.as_mut()).is_some()
+    }
+
+    /// Lets `change` rewrite the body of each record of `lease` in place and set flags.
+    pub(crate) fn update(
+        &mut self,
+        lease: &Lease,
+        change: &mut dyn FnMut(RecordFlags, &mut [u8]) -> RecordFlags,
+    ) {
+        self.state.update(self.storage.as_mut(), lease, change);
+    }
+
+    /// The size of the memory in bytes.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.storage.as_ref().len()
+    }
+
+    /// The oldest queued record.
+    #[must_use]
+    pub fn front(&self) -> Option<Record<'_>> {
+        let bytes = self.storage.as_ref();
+        let (at, header) = self.state.first_queued(bytes)?;
+        record_at(bytes, at, &header)
+    }
+
+    /// The records of `lease`, in order; nothing for a lease of another time.
+    pub fn records<'a>(&'a self, lease: &Lease) -> impl Iterator<Item = Record<'a>> + use<'a, S> {
+        self.positions(lease).map(|(_, record)| record)
+    }
+
+    /// The records of `lease` with their offsets.
+    pub(crate) fn positions<'a>(&'a self, lease: &Lease) -> Walk<'a> {
+        let slot = self.state.slot(lease).copied().unwrap_or(Slot::FREE);
+        self.walk(lease, slot.first, slot.count)
+    }
+
+    /// At most `count` records of `lease` from the one at `offset`, which must stem from
+    /// [`Buffer::positions`] under the same [`Buffer::layout`].
+    pub(crate) fn positions_from<'a>(
+        &'a self,
+        lease: &Lease,
+        offset: usize,
+        count: usize,
+    ) -> Walk<'a> {
+        self.walk(lease, offset, u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    fn walk<'a>(&'a self, lease: &Lease, at: usize, left: u32) -> Walk<'a> {
+        Walk {
+            bytes: self.storage.as_ref(),
+            ring: &self.state.ring,
+            at,
+            state: State::Leased(lease.slot),
+            left,
+            steps: self.state.ring.records,
+        }
+    }
+}
+
+/// Iterates over the records of one lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk<'a> {
+    bytes: &'a [u8],
+    ring: &'a Ring,
+    at: usize,
+    state: State,
+    left: u32,
+    /// Bounds the walk whatever the bytes say.
+    steps: u32,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (usize, Record<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.left > 0 && self.steps > 0 {
+            self.steps -= 1;
+            let at = self.at;
+            let header = Ring::header(self.bytes, at)?;
+            self.at = self.ring.next(at, &header);
+            if header.state == self.state {
+                self.left -= 1;
+                return Some((at, record_at(self.bytes, at, &header)?));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::ScopeId;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn push<S: AsRef<[u8]> + AsMut<[u8]>>(
+        buffer: &mut Buffer<S>,
+        id: u8,
+        len: usize,
+    ) -> Result<(), PushError> {
+        buffer.push(&Record {
+            scope: ScopeId(u16::from(id)),
+            flags: RecordFlags::NONE,
+            body: &vec![id; len],
+        })
+    }
+
+    fn ids<S: AsRef<[u8]> + AsMut<[u8]>>(buffer: &Buffer<S>, lease: &Lease) -> Vec<u8> {
+        buffer
+            .records(lease)
+            .map(|record| {
+                assert!(record.body.iter().all(|&b| u16::from(b) == record.scope.0));
+                record.scope.0 as u8
+            })
+            .collect()
+    }
+
+    fn take(n: usize) -> impl FnMut(&Record<'_>) -> bool {
+        let mut left = n;
+        move |_| {
+            let yes = left > 0;
+            left = left.saturating_sub(1);
+            yes
+        }
+    }
+
+    #[test]
+    fn a_record_as_large_as_the_buffer_fits_and_one_byte_more_never_does() {
+        let mut buffer = Buffer::new([0; 32]);
+        assert_eq!(push(&mut buffer, 1, 25), Err(PushError::TooLarge));
+        assert_eq!(push(&mut buffer, 1, 24), Ok(()));
+        assert_eq!(push(&mut buffer, 2, 0), Err(PushError::Full));
+        assert!(buffer.pop_front());
+        assert_eq!(push(&mut buffer, 2, 24), Ok(()));
+    }
+
+    #[test]
+    fn order_is_kept_round_the_end_of_the_memory() {
+        let mut buffer = Buffer::new([0; 100]);
+        let (mut next_in, mut next_out) = (0_u8, 0_u8);
+        for round in 0..200 {
+            while push(&mut buffer, next_in, usize::from(next_in) % 23).is_ok() {
+                next_in = next_in.wrapping_add(1);
+            }
+            let lease = buffer.lease(&mut take(1 + round % 3)).unwrap();
+            for id in ids(&buffer, &lease) {
+                assert_eq!(id, next_out);
+                next_out = next_out.wrapping_add(1);
+            }
+            buffer.release(lease);
+        }
+    }
+
+    #[test]
+    fn drop_oldest_evicts_exactly_what_is_needed_and_never_a_leased_record() {
+        let mut buffer = Buffer::new([0; 100]).with_overflow(Overflow::DropOldest);
+        for id in 0..5 {
+            push(&mut buffer, id, 12).unwrap();
+        }
+        let lease = buffer.lease(&mut take(2)).unwrap();
+        push(&mut buffer, 5, 12).unwrap();
+        assert_eq!(buffer.evicted(), 1);
+        assert_eq!(ids(&buffer, &lease), [0, 1]);
+        buffer.release(lease);
+        let lease = buffer.lease(&mut take(9)).unwrap();
+        assert_eq!(ids(&buffer, &lease), [3, 4, 5]);
+        buffer.release(lease);
+    }
+
+    #[test]
+    fn a_lease_released_out_of_order_gives_its_memory_back() {
+        let mut buffer = Buffer::new([0; 100]);
+        for id in 0..5 {
+            push(&mut buffer, id, 12).unwrap();
+        }
+        let parked = buffer.lease(&mut take(1)).unwrap();
+        let current = buffer.lease(&mut take(3)).unwrap();
+        buffer.release(current);
+        for id in 5..8 {
+            assert_eq!(push(&mut buffer, id, 12), Ok(()), "{id}");
+        }
+        assert_eq!(push(&mut buffer, 8, 12), Err(PushError::Full));
+        assert_eq!(ids(&buffer, &parked), [0]);
+        let rest = buffer.lease(&mut take(9)).unwrap();
+        assert_eq!(ids(&buffer, &rest), [4, 5, 6, 7]);
+        buffer.release(rest);
+        buffer.release(parked);
+        assert_eq!((buffer.len(), buffer.queued_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn part_of_a_lease_can_be_settled() {
+        let mut buffer = Buffer::new([0; 100]);
+        for id in 0..4 {
+            push(&mut buffer, id, 4).unwrap();
+        }
+        let lease = buffer.lease(&mut take(3)).unwrap();
+        buffer.release_first(&lease, 2);
+        assert_eq!(
+            (ids(&buffer, &lease), buffer.lease_len(&lease)),
+            (vec![2], 1)
+        );
+        buffer.release(lease);
+        assert_eq!(buffer.queued(), 1);
+    }
+
+    #[test]
+    fn an_old_lease_reads_and_frees_nothing() {
+        let mut buffer = Buffer::new([0; 100]);
+        push(&mut buffer, 1, 4).unwrap();
+        let lease = buffer.lease(&mut take(1)).unwrap();
+        let stale = Lease { ..lease };
+        buffer.release(lease);
+        push(&mut buffer, 2, 4).unwrap();
+        let fresh = buffer.lease(&mut take(1)).unwrap();
+        assert_eq!(ids(&buffer, &stale), [0_u8; 0]);
+        buffer.release(stale);
+        assert_eq!(ids(&buffer, &fresh), [2]);
+        buffer.release(fresh);
+    }
+
+    #[test]
+    fn the_number_of_spans_can_be_limited_beside_the_bytes() {
+        let mut buffer = Buffer::new([0; 100]).with_max_records(2);
+        push(&mut buffer, 1, 1).unwrap();
+        push(&mut buffer, 2, 1).unwrap();
+        assert_eq!(push(&mut buffer, 3, 1), Err(PushError::Full));
+    }
+}

@@ -1,0 +1,126 @@
+//! One record: an eight-byte header and the body of an OTLP `Span`.
+//!
+//! ```text
+//! offset  0        4      6      7      8
+//!         len:u32  scope  flags  state  body: `len` bytes of a Span message
+//! ```
+
+use crate::resource::ScopeId;
+
+/// Bytes that every record takes beside its body.
+pub const RECORD_HEADER_BYTES: usize = 8;
+
+/// What is known of a record without reading its body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordFlags(u8);
+
+impl RecordFlags {
+    /// Nothing set.
+    pub const NONE: Self = Self(0);
+    /// The times in the body are wall-clock times already.
+    pub const DATED: Self = Self(1);
+    /// The body holds events, whose times must be dated too.
+    pub const HAS_EVENTS: Self = Self(2);
+    /// The span's status is error.
+    pub const ERROR: Self = Self(4);
+
+    /// Both sets of flags.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all flags of `other` are set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A finished span as it is stored: which scope made it, and the body of its OTLP `Span`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The scope that made the span.
+    pub scope: ScopeId,
+    /// What is known of the body.
+    pub flags: RecordFlags,
+    /// The body of a `Span` message that starts with the fixed fields of
+    /// [`frame`](crate::frame).
+    pub body: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Bytes that the record takes in a buffer.
+    #[must_use]
+    pub const fn stored_len(&self) -> usize {
+        RECORD_HEADER_BYTES + self.body.len()
+    }
+}
+
+/// Where a record is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Queued,
+    /// Settled; its bytes wait for the records before it.
+    Done,
+    /// Held by the lease of this slot.
+    Leased(u8),
+}
+
+impl State {
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::Queued => 0,
+            Self::Done => 1,
+            Self::Leased(slot) => 2 + slot,
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Queued,
+            1 => Self::Done,
+            slot => Self::Leased(slot - 2),
+        }
+    }
+}
+
+/// The header in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) len: u32,
+    pub(super) scope: ScopeId,
+    pub(super) flags: RecordFlags,
+    pub(super) state: State,
+}
+
+impl Header {
+    /// Offset of the flags and of the state within a record.
+    pub(super) const FLAGS: usize = 6;
+    pub(super) const STATE: usize = 7;
+
+    pub(super) const fn stored_len(&self) -> usize {
+        RECORD_HEADER_BYTES + self.len as usize
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
+        let [a, b, c, d] = self.len.to_le_bytes();
+        let [e, f] = self.scope.0.to_le_bytes();
+        [a, b, c, d, e, f, self.flags.0, self.state.to_byte()]
+    }
+
+    pub(super) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
+        let [a, b, c, d, e, f, flags, state] = bytes;
+        Self {
+            len: u32::from_le_bytes([a, b, c, d]),
+            scope: ScopeId(u16::from_le_bytes([e, f])),
+            flags: RecordFlags(flags),
+            state: State::from_byte(state),
+        }
+    }
+}
+
+/// The byte of a state, for a change in place.
+pub(super) const fn state_byte(state: State) -> u8 {
+    state.to_byte()
+}

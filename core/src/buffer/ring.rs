@@ -1,0 +1,180 @@
+//! Where records lie: placement, walking and compaction, over a plain byte slice.
+//!
+//! ```text
+//!            head          tail                     tail     head         end
+//!  in order  |##############|          wrapped  ####|        |#############|..
+//!            0                cap               0                           cap
+//! ```
+//!
+//! A record is never split: what does not fit before the end of the memory goes to its start, and
+//! `end` remembers where the upper part stops. So each record is one contiguous slice, to be
+//! copied, inspected and dated in place.
+
+use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring {
+    /// Offset of the oldest record kept.
+    pub(super) head: usize,
+    tail: usize,
+    /// Where the upper part ends; the capacity while `wrapped` is false.
+    end: usize,
+    wrapped: bool,
+    /// Records from head to tail, settled ones included.
+    pub(super) records: u32,
+    /// Bytes of settled records that still lie between others.
+    pub(super) done_bytes: usize,
+}
+
+impl Ring {
+    pub(super) const fn new() -> Self {
+        Self {
+            head: 0,
+            tail: 0,
+            end: 0,
+            wrapped: false,
+            records: 0,
+            done_bytes: 0,
+        }
+    }
+
+    /// Where a record of `need` bytes goes, without changing anything.
+    fn place(&self, capacity: usize, need: usize) -> Option<(usize, bool)> {
+        if self.records == 0 {
+            return (need <= capacity).then_some((0, false));
+        }
+        if self.wrapped {
+            return (self.head - self.tail >= need).then_some((self.tail, true));
+        }
+        if capacity - self.tail >= need {
+            return Some((self.tail, false));
+        }
+        (self.head >= need).then_some((0, true))
+    }
+
+    pub(super) fn fits(&self, capacity: usize, need: usize) -> bool {
+        self.place(capacity, need).is_some()
+    }
+
+    /// Takes `need` bytes after the newest record.
+    fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
+        let (at, wrapped) = self.place(capacity, need)?;
+        if self.records == 0 {
+            *self = Self::new();
+        } else if wrapped && !self.wrapped {
+            self.end = self.tail;
+        }
+        self.wrapped = wrapped;
+        self.tail = at + need;
+        self.records += 1;
+        Some(at)
+    }
+
+    /// Writes a record, or leaves everything as it was and says `None`.
+    pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
+        let need = header.stored_len();
+        if !self.fits(bytes.len(), need) {
+            return None;
+        }
+        let at = self.reserve(bytes.len(), need)?;
+        let target = bytes.get_mut(at..at + need)?;
+        let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
+        *head = header.to_bytes();
+        rest.copy_from_slice(body);
+        Some(())
+    }
+
+    pub(super) fn header(bytes: &[u8], at: usize) -> Option<Header> {
+        let head = bytes.get(at..)?.first_chunk::<RECORD_HEADER_BYTES>()?;
+        Some(Header::from_bytes(*head))
+    }
+
+    /// The offset of the record after the one at `at`.
+    pub(super) fn next(&self, at: usize, header: &Header) -> usize {
+        let next = at + header.stored_len();
+        if self.wrapped && next == self.end && at >= self.head {
+            0
+        } else {
+            next
+        }
+    }
+
+    pub(super) fn set_state(bytes: &mut [u8], at: usize, state: State) {
+        if let Some(byte) = bytes.get_mut(at + Header::STATE) {
+            *byte = state_byte(state);
+        }
+    }
+
+    /// Marks the record at `at` as settled. [`Ring::reclaim`] frees what it can.
+    pub(super) fn settle(&mut self, bytes: &mut [u8], at: usize, header: &Header) {
+        Self::set_state(bytes, at, State::Done);
+        self.done_bytes += header.stored_len();
+    }
+
+    /// Frees the settled records at the head.
+    pub(super) fn reclaim(&mut self, bytes: &[u8]) {
+        while self.records > 0 {
+            let Some(header) = Self::header(bytes, self.head) else {
+                return;
+            };
+            if header.state != State::Done {
+                return;
+            }
+            let next = self.next(self.head, &header);
+            // The walk went from the upper part to the lower one.
+            if next < self.head {
+                self.wrapped = false;
+            }
+            self.head = next;
+            self.records -= 1;
+            self.done_bytes -= header.stored_len();
+        }
+        *self = Self::new();
+    }
+
+    /// Closes the gaps that settled records left between others, keeping the order. Every move
+    /// is reported as `(from, to)`. Costs a copy of the bytes behind the first gap.
+    pub(super) fn compact(&mut self, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize)) {
+        let old = *self;
+        let capacity = bytes.len();
+        let mut at = old.head;
+        let mut packed = Self {
+            head: old.head,
+            tail: old.head,
+            ..Self::new()
+        };
+        for _ in 0..old.records {
+            let Some(header) = Self::header(bytes, at) else {
+                break;
+            };
+            let next = old.next(at, &header);
+            if header.state != State::Done {
+                let len = header.stored_len();
+                let to = packed.append(capacity, len);
+                bytes.copy_within(at..at + len, to);
+                if to != at {
+                    moved(at, to);
+                }
+            }
+            at = next;
+        }
+        *self = packed;
+        if self.records == 0 {
+            *self = Self::new();
+        }
+    }
+
+    /// Like [`Ring::reserve`], but keeps the head where it is: while compacting, a record goes
+    /// no further than where it came from, so it always fits.
+    fn append(&mut self, capacity: usize, need: usize) -> usize {
+        if !self.wrapped && capacity - self.tail < need {
+            self.end = self.tail;
+            self.wrapped = true;
+            self.tail = 0;
+        }
+        let at = self.tail;
+        self.tail += need;
+        self.records += 1;
+        at
+    }
+}
