@@ -13,7 +13,7 @@ use crate::id::TraceId;
 /// floating-point operation is the multiplication in [`TraceIdRatioBased::new`], which a `const`
 /// moves to compile time.
 ///
-/// It ignores the parent; put it in a [`ParentBased`] to follow decisions already made.
+/// It ignores the parent; put it in a [`ParentBased`](super::ParentBased) to follow decisions already made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TraceIdRatioBased {
     /// Within 0 to 1; kept for the description only.
