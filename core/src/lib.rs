@@ -31,4 +31,8 @@ pub mod tracer;
 // L4
 pub mod config;
 pub mod exporter;
+pub mod prelude;
 pub mod stats;
+
+#[doc(hidden)]
+pub mod test_support;

@@ -1,1 +1,175 @@
-//! Stub.
+//! Where every span went: the [`Ledger`].
+//!
+//! At every moment `ended = exported + dropped(reason) + buffered + in_flight` (design promise 1,
+//! invariant I1). The ledger is a copy of counters: reading it costs no allocation and no I/O.
+//!
+//! ```
+//! use spandrel_core::response::DropReason;
+//! use spandrel_core::stats::Ledger;
+//!
+//! let mut ledger = Ledger::default();
+//! ledger.ended = 3;
+//! ledger.exported = 1;
+//! ledger.buffered = 1;
+//! assert!(!ledger.is_balanced());
+//! ledger.drop_spans(DropReason::QueueFull, 1);
+//! assert!(ledger.is_balanced());
+//! ```
+
+use core::fmt;
+use core::ops::AddAssign;
+
+use crate::response::DropReason;
+
+/// Counts of spans, by what became of them. All but the last two only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Sampled spans that were ended.
+    pub ended: u64,
+    /// Spans that a collector accepted.
+    pub exported: u64,
+    /// Spans lost, by reason.
+    dropped: [u64; DropReason::COUNT],
+    /// Spans that wait, for a batch or for another attempt.
+    pub buffered: u64,
+    /// Spans in a request that has not been answered.
+    pub in_flight: u64,
+}
+
+impl Ledger {
+    /// Counts `spans` as lost for `reason`.
+    pub fn drop_spans(&mut self, reason: DropReason, spans: u64) {
+        if let Some(count) = self.dropped.get_mut(reason.index()) {
+            *count = count.saturating_add(spans);
+        }
+    }
+
+    /// Spans lost for `reason`.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped.get(reason.index()).copied().unwrap_or(0)
+    }
+
+    /// Spans lost, for any reason.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().fold(0, |sum, &n| sum.saturating_add(n))
+    }
+
+    /// The reasons for which spans were lost, with their counts.
+    pub fn dropped_reasons(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL
+            .into_iter()
+            .map(|reason| (reason, self.dropped(reason)))
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// Whether the loss equation holds.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        let settled = self.exported.saturating_add(self.dropped_total());
+        let held = self.buffered.saturating_add(self.in_flight);
+        self.ended == settled.saturating_add(held)
+    }
+
+    /// Whether the loss equation holds and nothing is held any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_balanced() && self.buffered == 0 && self.in_flight == 0
+    }
+}
+
+/// Adds up the ledgers of parts that each count different spans.
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        self.ended = self.ended.saturating_add(other.ended);
+        self.exported = self.exported.saturating_add(other.exported);
+        self.buffered = self.buffered.saturating_add(other.buffered);
+        self.in_flight = self.in_flight.saturating_add(other.in_flight);
+        for (reason, count) in other.dropped_reasons() {
+            self.drop_spans(reason, count);
+        }
+    }
+}
+
+/// `ended 7 = exported 5 + dropped 2 (queue_full 2) + buffered 0 + in flight 0`.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let equals = if self.is_balanced() { "=" } else { "!=" };
+        write!(
+            f,
+            "ended {} {equals} exported {} + dropped {}",
+            self.ended,
+            self.exported,
+            self.dropped_total()
+        )?;
+        for (i, (reason, count)) in self.dropped_reasons().enumerate() {
+            let before = if i == 0 { " (" } else { ", " };
+            write!(f, "{before}{} {count}", reason.as_str())?;
+        }
+        let close = if self.dropped_total() > 0 { ")" } else { "" };
+        write!(
+            f,
+            "{close} + buffered {} + in flight {}",
+            self.buffered, self.in_flight
+        )
+    }
+}
+
+/// What the delivery has done, beside the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryStats {
+    /// Requests sent, retries included.
+    pub attempts: u64,
+    /// Requests that a collector accepted.
+    pub accepted: u64,
+    /// Bytes of the accepted requests before compression.
+    pub body_bytes: u64,
+    /// Spans that may have arrived twice, because an attempt failed after its whole body had been
+    /// sent (invariant I5).
+    pub possible_duplicates: u64,
+    /// Successful answers that could not be understood.
+    pub responses_invalid: u64,
+    /// Times that the circuit breaker opened.
+    pub circuit_opened: u64,
+    /// Events that nobody fetched in time.
+    pub events_lost: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn it_reads_as_the_loss_equation() {
+        let mut ledger = Ledger {
+            ended: 9,
+            exported: 5,
+            buffered: 1,
+            ..Ledger::default()
+        };
+        ledger.drop_spans(DropReason::QueueFull, 2);
+        assert_eq!(
+            ledger.to_string(),
+            "ended 9 != exported 5 + dropped 2 (queue_full 2) + buffered 1 + in flight 0"
+        );
+        ledger.drop_spans(DropReason::Shutdown, 1);
+        assert!(ledger.is_balanced() && !ledger.is_closed());
+    }
+
+    #[test]
+    fn counters_saturate_and_ledgers_add_up() {
+        let mut ledger = Ledger::default();
+        ledger.drop_spans(DropReason::Poison, u64::MAX);
+        ledger.drop_spans(DropReason::Poison, 1);
+        assert_eq!(ledger.dropped(DropReason::Poison), u64::MAX);
+        let mut sum = Ledger {
+            ended: 1,
+            buffered: 1,
+            ..Ledger::default()
+        };
+        sum += sum;
+        assert_eq!((sum.ended, sum.buffered), (2, 2));
+    }
+}

@@ -85,6 +85,23 @@ impl fmt::Display for PushError {
 
 impl core::error::Error for PushError {}
 
+/// Where finished spans go: a [`Buffer`], or an exporter, which also keeps the ledger.
+pub trait RecordSink {
+    /// Takes a record in, whole or not at all. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// Why the record was refused; the sink has counted it.
+    fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError>;
+}
+
+impl<S: AsRef<[u8]> + AsMut<[u8]>> RecordSink for Buffer<S> {
+    #[inline]
+    fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
+        self.push(record)
+    }
+}
+
 /// The right to read a run of records and to settle them: from [`Buffer::lease`].
 ///
 /// It must come back through [`Buffer::release`]; a lease that is dropped keeps its records in

@@ -1,0 +1,137 @@
+//! The settings of an exporter.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::backoff::{Backoff, BackoffConfig, BackoffConfigError};
+use crate::batch::BatchConfig;
+use crate::breaker::{BreakerConfig, BreakerConfigError};
+
+/// What happens to a batch whose retries are used up while the circuit is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenOpen {
+    /// It is held until the circuit closes: the destination is at fault, not the batch.
+    #[default]
+    Hold,
+    /// It is dropped, as the original of this project did.
+    Drop,
+}
+
+/// What a 413 does to a batch (`reliability.md` 4.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnTooLarge {
+    /// It is dropped: the letter of the specification, which retries four statuses only.
+    #[default]
+    Drop,
+    /// It is sent again in halves, down to single spans, and for ten minutes requests stay below
+    /// half of the size that was refused.
+    Split,
+}
+
+/// All settings of an [`Exporter`](super::Exporter).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExporterConfig {
+    /// How spans are gathered.
+    pub batch: BatchConfig,
+    /// How attempts are repeated.
+    pub backoff: BackoffConfig,
+    /// When a destination is left alone.
+    pub breaker: BreakerConfig,
+    /// The time limit of one request. Zero = none, as the specification has it (checklist A-062).
+    pub request_timeout: Duration,
+    /// How long after its time limit a request that nobody answered for counts as timed out.
+    pub timeout_slack: Duration,
+    /// The most bytes of a request before compression; the specification's ceiling is 64 MiB
+    /// (checklist A-019).
+    pub max_request_bytes: usize,
+    /// The longest life of a batch from its first attempt, after which it is dropped as `expired`.
+    /// Zero = no limit.
+    pub max_batch_age: Duration,
+    /// What an open circuit does to a batch without retries left.
+    pub when_open: WhenOpen,
+    /// What a 413 does.
+    pub on_too_large: OnTooLarge,
+    /// Seeds the jitter. Give every process and device its own, or a fleet marches in step
+    /// (fault catalogue S20).
+    pub seed: u64,
+}
+
+impl ExporterConfig {
+    /// The guide's numbers: 512 spans or 5 s, retries from 100 ms, 5 failures open for 30 s; a
+    /// request has 10 s and 4 MiB, a batch five minutes.
+    pub const DEFAULT: Self = Self {
+        batch: BatchConfig::DEFAULT,
+        backoff: BackoffConfig::DEFAULT,
+        breaker: BreakerConfig::DEFAULT,
+        request_timeout: Duration::from_secs(10),
+        timeout_slack: Duration::from_secs(1),
+        max_request_bytes: 4 << 20,
+        max_batch_age: Duration::from_secs(300),
+        when_open: WhenOpen::Hold,
+        on_too_large: OnTooLarge::Drop,
+        seed: 0x5bd1_e995_9d2c_5681,
+    };
+
+    /// The same settings with another seed.
+    #[must_use]
+    pub const fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// These settings, if an exporter can run with them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of its range (fault catalogue G3).
+    pub fn validate(self) -> Result<Self, ConfigError> {
+        if self.batch.max_export_batch_size == 0 {
+            return Err(ConfigError::ZeroBatchSize);
+        }
+        if self.max_request_bytes > Self::REQUEST_CEILING {
+            return Err(ConfigError::RequestOverCeiling);
+        }
+        Backoff::new(self.backoff).map_err(ConfigError::Backoff)?;
+        self.breaker.validate().map_err(ConfigError::Breaker)?;
+        Ok(self)
+    }
+
+    /// The specification's ceiling for a request before compression: 64 MiB.
+    pub const REQUEST_CEILING: usize = 64 << 20;
+}
+
+impl Default for ExporterConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Which setting is out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// `batch.max_export_batch_size` is zero.
+    ZeroBatchSize,
+    /// `max_request_bytes` is above 64 MiB.
+    RequestOverCeiling,
+    /// One of the retry settings.
+    Backoff(BackoffConfigError),
+    /// One of the breaker settings.
+    Breaker(BreakerConfigError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZeroBatchSize => f.write_str("max_export_batch_size must be at least 1"),
+            Self::RequestOverCeiling => {
+                f.write_str("max_request_bytes must not be above 64 MiB (67,108,864)")
+            }
+            Self::Backoff(error) => error.fmt(f),
+            Self::Breaker(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}

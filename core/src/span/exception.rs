@@ -1,0 +1,126 @@
+//! `record_error`: an error as the event `exception` (checklist D-072, D-073).
+
+use core::error::Error;
+use core::fmt::{self, Write as _};
+
+use super::Span;
+use crate::attribute::{KeyValue, ValueLimits};
+use crate::time::Instant;
+use crate::wire::{Writer, field_len, key_value_len, nonempty_len, put_key_value};
+
+const TYPE: &str = "exception.type";
+const MESSAGE: &str = "exception.message";
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
+    /// Records `error` as an event named `exception`, with its type and message. The status is
+    /// left alone (checklist D-074); set it too when the error is the outcome of the span.
+    ///
+    /// For a `dyn Error` the type says just that: the concrete one is not known.
+    pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, now: Instant) {
+        self.record_error_with(error, &[], now);
+    }
+
+    /// Like [`Span::record_error`], with more attributes; one named like a generated one replaces
+    /// it.
+    ///
+    /// The message is formatted twice, for its length and into the record, so no copy of it is
+    /// made. An error whose text differs between the two is left out and counted as a dropped
+    /// event.
+    pub fn record_error_with<E: Error + ?Sized>(
+        &mut self,
+        error: &E,
+        attributes: &[KeyValue<'_>],
+        now: Instant,
+    ) {
+        let Some((bytes, log)) = self.recorder() else {
+            return;
+        };
+        let limits = log.limits().value;
+        let kept = usize::from(log.limits().attribute_per_event_count);
+        let is_given = |key: &str| attributes.iter().any(|attribute| attribute.key == key);
+        let extra = || {
+            attributes
+                .iter()
+                .enumerate()
+                .filter(|(i, attribute)| {
+                    let rest = attributes.get(i + 1..).unwrap_or_default();
+                    !attribute.key.is_empty()
+                        && !rest.iter().any(|later| later.key == attribute.key)
+                })
+                .map(|(_, attribute)| attribute)
+                .take(kept.saturating_sub(2))
+        };
+        let type_name = (!is_given(TYPE)).then(core::any::type_name::<E>);
+        let type_name = type_name.map(|name| KeyValue::new(TYPE, name));
+        let message = (!is_given(MESSAGE)).then(|| text_len(error, limits));
+
+        let mut len = 0;
+        for attribute in type_name.iter().chain(extra()) {
+            len += field_len(key_value_len(attribute.key, &attribute.value, limits));
+        }
+        if let Some(message) = message {
+            len += field_len(message_len(message));
+        }
+        log.add_exception(bytes, now, len, &mut |writer| {
+            for attribute in type_name.iter().chain(extra()) {
+                writer.put_header(3, key_value_len(attribute.key, &attribute.value, limits));
+                put_key_value(writer, attribute.key, &attribute.value, limits);
+            }
+            if let Some(message) = message {
+                writer.put_header(3, message_len(message));
+                writer.put_bytes_field(1, MESSAGE.as_bytes());
+                writer.put_header(2, field_len(message));
+                writer.put_header(1, message);
+                let mut text = Text::new(limits, Some(writer));
+                // An error that fails to format leaves a length that does not match.
+                let _ = write!(text, "{error}");
+            }
+        });
+    }
+}
+
+/// Length of the content of the `KeyValue` of a message of `text` bytes.
+const fn message_len(text: usize) -> usize {
+    nonempty_len(MESSAGE.len()) + field_len(field_len(text))
+}
+
+fn text_len<E: Error + ?Sized>(error: &E, limits: ValueLimits) -> usize {
+    let mut text = Text::new(limits, None);
+    let _ = write!(text, "{error}");
+    text.bytes
+}
+
+/// Counts formatted text up to the character limit, and writes it when there is a writer.
+struct Text<'w, 'b> {
+    writer: Option<&'w mut Writer<'b>>,
+    bytes: usize,
+    characters_left: u32,
+}
+
+impl<'w, 'b> Text<'w, 'b> {
+    fn new(limits: ValueLimits, writer: Option<&'w mut Writer<'b>>) -> Self {
+        Self {
+            writer,
+            bytes: 0,
+            characters_left: limits.length,
+        }
+    }
+}
+
+impl fmt::Write for Text<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let text = if self.characters_left == u32::MAX {
+            text
+        } else {
+            let cut = crate::attribute::truncate_chars(text, self.characters_left);
+            let count = u32::try_from(cut.chars().count()).unwrap_or(u32::MAX);
+            self.characters_left = self.characters_left.saturating_sub(count);
+            cut
+        };
+        self.bytes += text.len();
+        if let Some(writer) = &mut self.writer {
+            writer.put(text.as_bytes());
+        }
+        Ok(())
+    }
+}

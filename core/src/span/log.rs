@@ -1,0 +1,490 @@
+//! The bytes of a span that is being recorded: a log of protobuf fields in the caller's scratch.
+//!
+//! Every call appends one whole field behind the fixed start, or changes nothing and counts what
+//! it dropped. What can be set again (name, status, an attribute of the same key) is spliced in
+//! place. Room for the dropped counts and a status code is held back, so that the end of a span
+//! always fits.
+
+use crate::attribute::{KeyValue, Value};
+use crate::buffer::RecordFlags;
+use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::frame::{self, FIXED_LEN, length_prefixed};
+use crate::limits::SpanLimits;
+use crate::time::Instant;
+use crate::wire::{
+    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, nonempty_len, nonzero_len,
+    put_key_value, tag,
+};
+
+const TRACE_STATE: u8 = 3;
+const PARENT: u8 = 4;
+const NAME: u8 = 5;
+const ATTRIBUTE: u8 = 9;
+const EVENT: u8 = 11;
+const LINK: u8 = 13;
+const STATUS: u8 = 15;
+
+/// Three dropped counts of six bytes at most.
+const COUNTS_RESERVE: usize = 18;
+/// A status without a description.
+const STATUS_RESERVE: usize = 4;
+const PARENT_LEN: usize = 10;
+
+/// The least scratch a span can be recorded in: its fixed part, the reserves, and 10 bytes of
+/// name.
+pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERVE + COUNTS_RESERVE;
+
+/// Everything about a recording span but its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    len: usize,
+    limits: SpanLimits,
+    /// One bit for each attribute key set, by a hash: a clear bit proves that a key is new.
+    keys: u32,
+    attributes: u16,
+    events: u16,
+    links: u16,
+    status: u8,
+    dropped_attributes: u32,
+    dropped_events: u32,
+    dropped_links: u32,
+}
+
+/// Status codes as OTLP numbers them (checklist F-057).
+const UNSET: u8 = 0;
+const OK: u8 = 1;
+const ERROR: u8 = 2;
+
+fn key_bit(key: &[u8]) -> u32 {
+    let pick = |at: usize| key.get(at).copied().unwrap_or(0);
+    let middle = pick(key.len() / 2);
+    let last = pick(key.len().wrapping_sub(1));
+    let hash = (key.len() as u32)
+        .wrapping_add(u32::from(middle).wrapping_mul(7))
+        .wrapping_add(u32::from(last).wrapping_mul(13));
+    1 << (hash & 31)
+}
+
+impl Log {
+    /// Writes the start of a span; `None` when the scratch is below [`MIN_SCRATCH_BYTES`].
+    #[inline]
+    pub(crate) fn begin(
+        bytes: &mut [u8],
+        limits: &SpanLimits,
+        context: &SpanContext,
+        parent: &ParentContext<'_>,
+        name: &str,
+        kind: SpanKind,
+        start: Instant,
+    ) -> Option<Self> {
+        if bytes.len() < MIN_SCRATCH_BYTES {
+            return None;
+        }
+        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
+        *fixed = frame::TEMPLATE;
+        let mut put = |at: usize, value: &[u8]| {
+            if let Some(target) = fixed.get_mut(at..at + value.len()) {
+                target.copy_from_slice(value);
+            }
+        };
+        put(frame::TRACE_ID, context.trace_id().as_bytes());
+        put(frame::SPAN_ID, context.span_id().as_bytes());
+        put(frame::START, &start.as_nanos().to_le_bytes());
+        let flags =
+            u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
+        put(frame::FLAGS, &flags.to_le_bytes());
+        put(frame::KIND, &[kind as u8]);
+        let mut log = Self {
+            len: FIXED_LEN,
+            limits: *limits,
+            keys: 0,
+            attributes: 0,
+            events: 0,
+            links: 0,
+            status: UNSET,
+            dropped_attributes: 0,
+            dropped_events: 0,
+            dropped_links: 0,
+        };
+        if parent.span_context.is_valid() {
+            let id = parent.span_context.span_id();
+            log.append(bytes, PARENT_LEN, |w| {
+                w.put_bytes_field(PARENT, id.as_bytes())
+            });
+        }
+        let state = parent.trace_state.as_bytes();
+        if !state.is_empty() && log.room(bytes) >= field_len(state.len()) + field_len(10) {
+            log.append(bytes, field_len(state.len()), |w| {
+                w.put_bytes_field(TRACE_STATE, state);
+            });
+        }
+        let name = fitting(name, log.room(bytes)).as_bytes();
+        log.append(bytes, field_len(name.len()), |w| {
+            w.put_bytes_field(NAME, name)
+        });
+        Some(log)
+    }
+
+    #[inline]
+    pub(crate) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
+        if key.is_empty() {
+            return;
+        }
+        let limits = self.limits.value;
+        let content = key_value_len(key, value, limits);
+        let len = field_len(content);
+        let bit = key_bit(key.as_bytes());
+        let old = if self.keys & bit == 0 {
+            None
+        } else {
+            self.find(bytes, ATTRIBUTE, key.as_bytes())
+        };
+        let done = match old {
+            Some((at, old_len)) => self.splice(bytes, at, old_len, len, COUNTS_AND_STATUS),
+            None if self.attributes >= self.limits.attribute_count => None,
+            None => {
+                let at = self.len;
+                self.splice(bytes, at, 0, len, COUNTS_AND_STATUS)
+            }
+        };
+        let Some(target) = done else {
+            self.dropped_attributes = self.dropped_attributes.saturating_add(1);
+            return;
+        };
+        self.keys |= bit;
+        if old.is_none() {
+            self.attributes += 1;
+        }
+        let mut writer = Writer::new(target);
+        writer.put_header(ATTRIBUTE, content);
+        put_key_value(&mut writer, key, value, limits);
+    }
+
+    pub(super) fn set_name(&mut self, bytes: &mut [u8], name: &str) {
+        let Some((at, old_len)) = self.find(bytes, NAME, b"") else {
+            return;
+        };
+        let name = fitting(name, self.room(bytes) + old_len).as_bytes();
+        let len = field_len(name.len());
+        if let Some(target) = self.splice(bytes, at, old_len, len, COUNTS_AND_STATUS) {
+            Writer::new(target).put_bytes_field(NAME, name);
+        }
+    }
+
+    /// Sets a status by the total order; a description is cut to what fits.
+    pub(super) fn set_status(&mut self, bytes: &mut [u8], code: u8, description: &str) {
+        if code == UNSET || self.status == OK {
+            return;
+        }
+        let (at, old_len) = match self.status {
+            UNSET => (self.len, 0),
+            _ => self.find(bytes, STATUS, b"").unwrap_or((self.len, 0)),
+        };
+        let room = (bytes.len() - COUNTS_RESERVE).saturating_sub(self.len - old_len);
+        // Tag and length of the status and of its description, and the code: 12 at most.
+        let description = fitting(description, room.saturating_sub(8)).as_bytes();
+        let content = nonempty_len(description.len()) + 2;
+        let Some(target) = self.splice(bytes, at, old_len, field_len(content), COUNTS_RESERVE)
+        else {
+            return;
+        };
+        let mut writer = Writer::new(target);
+        writer.put_header(STATUS, content);
+        writer.put_nonempty(2, description);
+        writer.put_nonzero(3, u64::from(code));
+        self.status = code;
+    }
+
+    pub(super) fn add_event(
+        &mut self,
+        bytes: &mut [u8],
+        name: &str,
+        attributes: &[KeyValue<'_>],
+        time: Instant,
+    ) {
+        let list = AttributeList {
+            field: 3,
+            items: attributes,
+            limit: self.limits.attribute_per_event_count,
+            limits: self.limits,
+        };
+        let dropped = list.dropped();
+        let content = 9 + field_len(name.len()) + list.len() + nonzero_len(u64::from(dropped));
+        let full = self.events >= self.limits.event_count;
+        match self.open(bytes, EVENT, content, full) {
+            Some(mut writer) => {
+                put_event_start(&mut writer, name, time);
+                list.put(&mut writer);
+                writer.put_nonzero(4, u64::from(dropped));
+                self.events += 1;
+            }
+            None => self.dropped_events = self.dropped_events.saturating_add(1),
+        }
+    }
+
+    /// Adds the event `exception`. `put` writes the attribute fields, `len` bytes of them, and
+    /// says whether it did so exactly; if not, the event is taken back.
+    pub(super) fn add_exception(
+        &mut self,
+        bytes: &mut [u8],
+        time: Instant,
+        len: usize,
+        put: &mut dyn FnMut(&mut Writer<'_>),
+    ) {
+        const EXCEPTION: &str = "exception";
+        let before = self.len;
+        let content = 9 + field_len(EXCEPTION.len()) + len;
+        let full = self.events >= self.limits.event_count;
+        let exact = self
+            .open(bytes, EVENT, content, full)
+            .is_some_and(|mut writer| {
+                put_event_start(&mut writer, EXCEPTION, time);
+                put(&mut writer);
+                writer.finish() == Some(field_len(content))
+            });
+        if exact {
+            self.events += 1;
+        } else {
+            self.len = before;
+            self.dropped_events = self.dropped_events.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+        let context = &link.span_context;
+        if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
+            return;
+        }
+        let list = AttributeList {
+            field: 4,
+            items: link.attributes,
+            limit: self.limits.attribute_per_link_count,
+            limits: self.limits,
+        };
+        let dropped = list.dropped();
+        let content = 18
+            + 10
+            + nonempty_len(link.trace_state.len())
+            + list.len()
+            + nonzero_len(u64::from(dropped))
+            + 5;
+        let full = self.links >= self.limits.link_count;
+        match self.open(bytes, LINK, content, full) {
+            Some(mut writer) => {
+                writer.put_bytes_field(1, context.trace_id().as_bytes());
+                writer.put_bytes_field(2, context.span_id().as_bytes());
+                writer.put_nonempty(3, link.trace_state.as_bytes());
+                list.put(&mut writer);
+                writer.put_nonzero(5, u64::from(dropped));
+                writer.put_byte(tag(6, FIXED32));
+                let flags = u32::from(context.trace_flags().known().bits()) | remote_flags(context);
+                writer.put(&flags.to_le_bytes());
+                self.links += 1;
+            }
+            None => self.dropped_links = self.dropped_links.saturating_add(1),
+        }
+    }
+
+    /// Completes the record: the end time and the dropped counts. An end before the start is
+    /// moved to the start (fault catalogue C6). The length and what is known of the record.
+    #[inline]
+    pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
+        let start = bytes
+            .get(frame::START..)
+            .and_then(<[u8]>::first_chunk::<8>)
+            .map_or(0, |b| u64::from_le_bytes(*b));
+        let end = end.as_nanos().max(start);
+        if let Some(target) = bytes.get_mut(frame::END..frame::END + 8) {
+            target.copy_from_slice(&end.to_le_bytes());
+        }
+        if self.dropped_attributes | self.dropped_events | self.dropped_links != 0 {
+            let counts = [
+                (10, self.dropped_attributes),
+                (12, self.dropped_events),
+                (14, self.dropped_links),
+            ];
+            let len: usize = counts.iter().map(|(_, n)| nonzero_len(u64::from(*n))).sum();
+            let at = self.len;
+            if let Some(target) = self.splice(bytes, at, 0, len, 0) {
+                let mut writer = Writer::new(target);
+                for (field, count) in counts {
+                    writer.put_nonzero(field, u64::from(count));
+                }
+            }
+        }
+        let mut flags = RecordFlags::NONE;
+        if self.events > 0 {
+            flags = flags.with(RecordFlags::HAS_EVENTS);
+        }
+        if self.status == ERROR {
+            flags = flags.with(RecordFlags::ERROR);
+        }
+        (self.len, flags)
+    }
+
+    pub(super) const fn limits(&self) -> &SpanLimits {
+        &self.limits
+    }
+
+    /// What was left out so far: attributes, events, links.
+    pub(super) const fn dropped(&self) -> [u32; 3] {
+        [
+            self.dropped_attributes,
+            self.dropped_events,
+            self.dropped_links,
+        ]
+    }
+
+    /// The tracestate text that the span carries.
+    pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
+        self.find(bytes, TRACE_STATE, b"")
+            .and_then(|(at, len)| bytes.get(at..at + len))
+            .and_then(|field| field.get(length_prefixed(field)?.1..))
+            .and_then(|text| core::str::from_utf8(text).ok())
+            .unwrap_or_default()
+    }
+
+    /// Bytes left for one more field.
+    fn room(&self, bytes: &[u8]) -> usize {
+        bytes.len().saturating_sub(self.len + COUNTS_AND_STATUS)
+    }
+
+    fn append(&mut self, bytes: &mut [u8], len: usize, put: impl FnOnce(&mut Writer<'_>)) {
+        let at = self.len;
+        if let Some(target) = self.splice(bytes, at, 0, len, COUNTS_AND_STATUS) {
+            put(&mut Writer::new(target));
+        }
+    }
+
+    /// Opens a new length-prefixed field of `content` bytes; `None` leaves everything as it was.
+    fn open<'b>(
+        &mut self,
+        bytes: &'b mut [u8],
+        field: u8,
+        content: usize,
+        over_limit: bool,
+    ) -> Option<Writer<'b>> {
+        if over_limit {
+            return None;
+        }
+        let at = self.len;
+        let target = self.splice(bytes, at, 0, field_len(content), COUNTS_AND_STATUS)?;
+        let mut writer = Writer::new(target);
+        writer.put_header(field, content);
+        Some(writer)
+    }
+
+    /// Makes the `old_len` bytes at `at` `new_len` bytes long, moving what follows, and gives
+    /// them out to be written. `None`, and no change, when less than `reserve` would stay free.
+    #[inline]
+    fn splice<'b>(
+        &mut self,
+        bytes: &'b mut [u8],
+        at: usize,
+        old_len: usize,
+        new_len: usize,
+        reserve: usize,
+    ) -> Option<&'b mut [u8]> {
+        let new_total = self.len - old_len + new_len;
+        if new_total > bytes.len().saturating_sub(reserve) {
+            return None;
+        }
+        if at + old_len < self.len && old_len != new_len {
+            bytes.copy_within(at + old_len..self.len, at + new_len);
+        }
+        self.len = new_total;
+        bytes.get_mut(at..at + new_len)
+    }
+
+    /// The first field `field` behind the fixed start whose content begins with the text field 1
+    /// `key` (any content when `key` is empty): where it is and how long.
+    fn find(&self, bytes: &[u8], field: u8, key: &[u8]) -> Option<(usize, usize)> {
+        let wanted = tag(field, BYTES);
+        let mut at = FIXED_LEN;
+        while at < self.len {
+            let rest = bytes.get(at..self.len)?;
+            let (tag_byte, content, len) = length_prefixed(rest)?;
+            if tag_byte == wanted && (key.is_empty() || has_key(rest.get(content..len)?, key)) {
+                return Some((at, len));
+            }
+            at += len;
+        }
+        None
+    }
+}
+
+const COUNTS_AND_STATUS: usize = COUNTS_RESERVE + STATUS_RESERVE;
+
+/// Whether the content of a `KeyValue` has this key.
+#[inline]
+fn has_key(content: &[u8], key: &[u8]) -> bool {
+    length_prefixed(content).is_some_and(|(_, start, end)| content.get(start..end) == Some(key))
+}
+
+/// OTLP's flag bits 8 and 9: that it is known whether `context` is remote, and whether it is.
+fn remote_flags(context: &SpanContext) -> u32 {
+    if context.is_remote() { 0x300 } else { 0x100 }
+}
+
+/// As much of `text` as a field of at most `room` bytes holds, in whole characters.
+fn fitting(text: &str, room: usize) -> &str {
+    let mut len = text.len();
+    if field_len(len) <= room {
+        return text;
+    }
+    len = len.min(room.saturating_sub(1 + crate::wire::varint_len(room as u64)));
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    text.get(..len).unwrap_or_default()
+}
+
+fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
+    writer.put_byte(tag(1, FIXED64));
+    writer.put(&time.as_nanos().to_le_bytes());
+    writer.put_bytes_field(2, name.as_bytes());
+}
+
+/// The attributes of an event or a link: unique keys, the last value winning, cut at a count.
+struct AttributeList<'a> {
+    field: u8,
+    items: &'a [KeyValue<'a>],
+    limit: u16,
+    limits: SpanLimits,
+}
+
+impl<'a> AttributeList<'a> {
+    /// The items whose key does not come again later in the list.
+    fn unique(&self) -> impl Iterator<Item = &'a KeyValue<'a>> {
+        let items = self.items;
+        items.iter().enumerate().filter_map(move |(i, item)| {
+            let superseded = items.iter().skip(i + 1).any(|later| later.key == item.key);
+            (!item.key.is_empty() && !superseded).then_some(item)
+        })
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &'a KeyValue<'a>> {
+        self.unique().take(usize::from(self.limit))
+    }
+
+    fn dropped(&self) -> u32 {
+        if self.items.len() <= usize::from(self.limit) {
+            return 0;
+        }
+        u32::try_from(self.unique().skip(usize::from(self.limit)).count()).unwrap_or(u32::MAX)
+    }
+
+    fn len(&self) -> usize {
+        self.kept()
+            .map(|item| field_len(key_value_len(item.key, &item.value, self.limits.value)))
+            .sum()
+    }
+
+    fn put(&self, writer: &mut Writer<'_>) {
+        for item in self.kept() {
+            let content = key_value_len(item.key, &item.value, self.limits.value);
+            writer.put_header(self.field, content);
+            put_key_value(writer, item.key, &item.value, self.limits.value);
+        }
+    }
+}
