@@ -45,118 +45,11 @@ use core::time::Duration;
 
 use crate::time::{Instant, duration_nanos};
 
-/// How long the circuit stays open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenInterval {
-    /// The same time after each opening, exactly, without jitter.
-    Fixed(Duration),
-    /// `initial` after the first opening, twice as long after each failed probe, at most `cap`;
-    /// back to `initial` after a successful probe. Jitter is added.
-    Growing {
-        /// The first interval; above zero.
-        initial: Duration,
-        /// The longest interval before jitter; at least `initial`.
-        cap: Duration,
-    },
-}
+mod config;
+mod transition;
 
-/// The settings of a [`CircuitBreaker`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerConfig {
-    /// The number of consecutive failures that opens the circuit; above zero.
-    pub failure_threshold: u32,
-    /// How long it stays open.
-    pub open: OpenInterval,
-    /// How long a probe may take before it counts as lost: the request's timeout and a little
-    /// more. Above zero. Too short a lease discards the answers of slow probes.
-    pub probe_lease: Duration,
-    /// The most that jitter adds to a growing interval, in percent of it: 0 to 100.
-    pub jitter_percent: u8,
-}
-
-impl BreakerConfig {
-    /// Opens at the 5th failure for exactly 30 s; a lease of 11 s (the timeout of 10 s and 1 s).
-    pub const DEFAULT: Self = Self {
-        failure_threshold: 5,
-        open: OpenInterval::Fixed(Duration::from_secs(30)),
-        probe_lease: Duration::from_secs(11),
-        jitter_percent: 20,
-    };
-
-    /// As [`DEFAULT`](Self::DEFAULT), but open for 1 s at first, doubled up to 30 s, with up to
-    /// 20 % of jitter. A blip of a second costs a second of silence and not thirty.
-    #[must_use]
-    pub const fn adaptive() -> Self {
-        Self {
-            open: OpenInterval::Growing {
-                initial: Duration::from_secs(1),
-                cap: Duration::from_secs(30),
-            },
-            ..Self::DEFAULT
-        }
-    }
-
-    /// These settings, if a [`CircuitBreaker`] can be built from them.
-    ///
-    /// # Errors
-    ///
-    /// The first setting that is out of its range (fault catalogue G3).
-    pub const fn validate(self) -> Result<Self, BreakerConfigError> {
-        let (initial, cap) = match self.open {
-            OpenInterval::Fixed(interval) => (interval, interval),
-            OpenInterval::Growing { initial, cap } => (initial, cap),
-        };
-        if self.failure_threshold == 0 {
-            Err(BreakerConfigError::ZeroThreshold)
-        } else if initial.is_zero() {
-            Err(BreakerConfigError::ZeroInterval)
-        } else if duration_nanos(cap) < duration_nanos(initial) {
-            Err(BreakerConfigError::CapBelowInitial)
-        } else if self.probe_lease.is_zero() {
-            Err(BreakerConfigError::ZeroLease)
-        } else if self.jitter_percent > 100 {
-            Err(BreakerConfigError::JitterAbove100)
-        } else {
-            Ok(self)
-        }
-    }
-}
-
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// Which setting of a [`BreakerConfig`] is out of its range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BreakerConfigError {
-    /// `failure_threshold` is zero: the circuit would open without a failure.
-    ZeroThreshold,
-    /// The open interval is zero: the circuit would never refuse.
-    ZeroInterval,
-    /// The longest interval is below the first one.
-    CapBelowInitial,
-    /// `probe_lease` is zero: every probe would be lost.
-    ZeroLease,
-    /// `jitter_percent` is above 100.
-    JitterAbove100,
-}
-
-impl fmt::Display for BreakerConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ZeroThreshold => "the failure threshold of the circuit breaker is zero",
-            Self::ZeroInterval => "the open interval of the circuit breaker is zero",
-            Self::CapBelowInitial => "the longest open interval is below the first one",
-            Self::ZeroLease => "the probe lease of the circuit breaker is zero",
-            Self::JitterAbove100 => "the jitter of the circuit breaker is above 100 percent",
-        })
-    }
-}
-
-impl core::error::Error for BreakerConfigError {}
+pub use config::{BreakerConfig, BreakerConfigError, OpenInterval};
+pub use transition::{Transition, TransitionReason};
 
 /// Where the circuit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,59 +106,6 @@ impl fmt::Display for CircuitOpen {
 
 impl core::error::Error for CircuitOpen {}
 
-/// Why the state changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransitionReason {
-    /// Closed to open: the last of `failure_threshold` consecutive failures.
-    FailureThreshold,
-    /// Open to half-open: the open interval is over.
-    IntervalElapsed,
-    /// Half-open to closed.
-    ProbeSucceeded,
-    /// Half-open to open.
-    ProbeFailed,
-    /// Half-open to open: nobody reported the probe before its lease ran out.
-    ProbeLost,
-    /// Any state to closed, by [`CircuitBreaker::reset`].
-    Reset,
-}
-
-/// A change of state, for the log line that explains it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// The state before.
-    pub from: State,
-    /// The state after.
-    pub to: State,
-    /// Why.
-    pub reason: TransitionReason,
-    /// Consecutive failures up to here.
-    pub failures: u32,
-}
-
-impl fmt::Display for Transition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.to {
-            State::Closed => "circuit breaker closed: ",
-            State::Open => "circuit breaker open: ",
-            State::HalfOpen => "circuit breaker half-open: ",
-        })?;
-        match self.reason {
-            TransitionReason::FailureThreshold => {
-                write!(f, "{} consecutive export failures", self.failures)
-            }
-            TransitionReason::IntervalElapsed => f.write_str("the open interval is over"),
-            TransitionReason::ProbeSucceeded => f.write_str("the probe succeeded"),
-            TransitionReason::ProbeFailed => {
-                write!(f, "the probe failed, {} failures in a row", self.failures)
-            }
-            TransitionReason::ProbeLost => f.write_str("the probe was not reported in time"),
-            TransitionReason::Reset => f.write_str("reset"),
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Closed,
@@ -308,7 +148,7 @@ impl CircuitBreaker {
                 generation: 0,
                 failures: 0,
                 opened: 0,
-                interval: first_interval(config.open),
+                interval: config.open.first(),
                 draw: 0,
                 latest: Instant::ZERO,
             }),
@@ -380,7 +220,7 @@ impl CircuitBreaker {
             }
             (Phase::HalfOpen { .. }, Verdict::Success) => {
                 self.failures = 0;
-                self.interval = first_interval(self.config.open);
+                self.interval = self.config.open.first();
                 Some(self.go(Phase::Closed, TransitionReason::ProbeSucceeded))
             }
             (Phase::HalfOpen { .. }, Verdict::Failure) => {
@@ -414,7 +254,7 @@ impl CircuitBreaker {
     pub fn reset(&mut self) -> Option<Transition> {
         let was_closed = self.state() == State::Closed;
         self.failures = 0;
-        self.interval = first_interval(self.config.open);
+        self.interval = self.config.open.first();
         self.latest = Instant::ZERO;
         let transition = self.go(Phase::Closed, TransitionReason::Reset);
         (!was_closed).then_some(transition)
@@ -532,13 +372,6 @@ impl CircuitBreaker {
     }
 }
 
-const fn first_interval(open: OpenInterval) -> u64 {
-    match open {
-        OpenInterval::Fixed(interval) => duration_nanos(interval),
-        OpenInterval::Growing { initial, .. } => duration_nanos(initial),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -554,53 +387,6 @@ mod tests {
         }
         assert_eq!(breaker.state(), State::Open);
         breaker
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let good = BreakerConfig::DEFAULT;
-        for (config, error) in [
-            (
-                BreakerConfig {
-                    failure_threshold: 0,
-                    ..good
-                },
-                BreakerConfigError::ZeroThreshold,
-            ),
-            (
-                BreakerConfig {
-                    open: OpenInterval::Fixed(Duration::ZERO),
-                    ..good
-                },
-                BreakerConfigError::ZeroInterval,
-            ),
-            (
-                BreakerConfig {
-                    open: OpenInterval::Growing {
-                        initial: Duration::from_secs(2),
-                        cap: Duration::from_secs(1),
-                    },
-                    ..good
-                },
-                BreakerConfigError::CapBelowInitial,
-            ),
-            (
-                BreakerConfig {
-                    probe_lease: Duration::ZERO,
-                    ..good
-                },
-                BreakerConfigError::ZeroLease,
-            ),
-            (
-                BreakerConfig {
-                    jitter_percent: 101,
-                    ..good
-                },
-                BreakerConfigError::JitterAbove100,
-            ),
-        ] {
-            assert_eq!(CircuitBreaker::new(config).err(), Some(error));
-        }
     }
 
     #[test]
