@@ -248,10 +248,7 @@ impl Backoff {
         let delay = self.delay(draw);
         self.retries += 1;
         let cap = duration_nanos(self.config.cap);
-        self.base = self
-            .base
-            .checked_mul(u64::from(self.config.multiplier_permille))
-            .map_or(cap, |grown| grown.div_ceil(1000).min(cap));
+        self.base = grow(self.base, self.config.multiplier_permille).min(cap);
         Some(delay)
     }
 
@@ -325,6 +322,14 @@ impl Default for Backoff {
     fn default() -> Self {
         Self::clamped(BackoffConfig::DEFAULT)
     }
+}
+
+/// `base · permille / 1000`, rounded up, saturating. Whole thousands and the rest are multiplied
+/// separately: exact, and without 128-bit arithmetic.
+const fn grow(base: u64, permille: u32) -> u64 {
+    let permille = permille as u64;
+    let rest = (base % 1000 * permille).div_ceil(1000);
+    (base / 1000).saturating_mul(permille).saturating_add(rest)
 }
 
 /// From zero to below `range`, by the topmost 16 bits of `draw`. Wide products would pull 128-bit

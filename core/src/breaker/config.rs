@@ -90,6 +90,39 @@ impl BreakerConfig {
             Ok(self)
         }
     }
+
+    /// The nearest settings that are valid: a threshold of at least 1, an interval and a lease of
+    /// 1 ms where they are zero, a cap of at least the first interval, jitter of at most 100 %.
+    #[must_use]
+    pub const fn clamp(mut self) -> Self {
+        if self.failure_threshold == 0 {
+            self.failure_threshold = 1;
+        }
+        self.open = match self.open {
+            OpenInterval::Fixed(interval) => OpenInterval::Fixed(above_zero(interval)),
+            OpenInterval::Growing { initial, cap } => {
+                let initial = above_zero(initial);
+                let cap_is_short = duration_nanos(cap) < duration_nanos(initial);
+                OpenInterval::Growing {
+                    initial,
+                    cap: if cap_is_short { initial } else { cap },
+                }
+            }
+        };
+        self.probe_lease = above_zero(self.probe_lease);
+        if self.jitter_percent > 100 {
+            self.jitter_percent = 100;
+        }
+        self
+    }
+}
+
+const fn above_zero(duration: Duration) -> Duration {
+    if duration.is_zero() {
+        Duration::from_millis(1)
+    } else {
+        duration
+    }
 }
 
 impl Default for BreakerConfig {
@@ -133,8 +166,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_out_of_range_are_refused() {
+    fn settings_out_of_range_are_refused_or_clamped() {
         let good = BreakerConfig::DEFAULT;
+        assert_eq!(good.clamp(), good);
+        assert_eq!(BreakerConfig::adaptive().clamp(), BreakerConfig::adaptive());
         for (config, error) in [
             (
                 BreakerConfig {
@@ -176,6 +211,7 @@ mod tests {
             ),
         ] {
             assert_eq!(config.validate().err(), Some(error));
+            assert!(config.clamp().validate().is_ok());
         }
     }
 }

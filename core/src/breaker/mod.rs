@@ -142,17 +142,25 @@ impl CircuitBreaker {
     /// What [`BreakerConfig::validate`] says.
     pub const fn new(config: BreakerConfig) -> Result<Self, BreakerConfigError> {
         match config.validate() {
-            Ok(config) => Ok(Self {
-                config,
-                phase: Phase::Closed,
-                generation: 0,
-                failures: 0,
-                opened: 0,
-                interval: config.open.first(),
-                draw: 0,
-                latest: Instant::ZERO,
-            }),
+            Ok(config) => Ok(Self::clamped(config)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// A closed circuit with the nearest settings that are valid; see [`BreakerConfig::clamp`].
+    /// For statics.
+    #[must_use]
+    pub const fn clamped(config: BreakerConfig) -> Self {
+        let config = config.clamp();
+        Self {
+            config,
+            phase: Phase::Closed,
+            generation: 0,
+            failures: 0,
+            opened: 0,
+            interval: config.open.first(),
+            draw: 0,
+            latest: Instant::ZERO,
         }
     }
 
@@ -369,6 +377,12 @@ impl CircuitBreaker {
             reason,
             failures: self.failures,
         }
+    }
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self::clamped(BreakerConfig::DEFAULT)
     }
 }
 
