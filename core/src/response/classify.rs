@@ -1,21 +1,5 @@
 //! One pure function: outcome to retry, breaker effect and reason of loss.
 //!
-//! | outcome | retry | breaker | reason when given up |
-//! |---|---|---|---|
-//! | 2xx | no | success | none: exported |
-//! | any status, body over the limit | no | as the status | `response_too_large` |
-//! | 429 | yes | success: alive | `throttled` |
-//! | 503 | yes | failure | `unavailable` |
-//! | 502, 504, no connection, reset, timeout, DNS, TLS, not HTTP | yes | failure | `unreachable` |
-//! | reused connection died, nothing came back | at once, uncounted | none | `unreachable` |
-//! | 413 | no | success: alive | `too_large` |
-//! | 401, 403, 407 | no | failure | `auth` |
-//! | 404, certificate refused, no final HTTP status | no | failure | `endpoint` |
-//! | 3xx | no | failure | `redirect` |
-//! | other 4xx | no | success: alive | `rejected_4xx` |
-//! | 500 and other 5xx | no | failure | `rejected_5xx` |
-//! | cancelled | no | none | `shutdown` |
-//!
 //! Wrong settings and a broken backend count as failures although nothing is retried: after five
 //! of them the circuit opens and the queue is *kept*, so a rotated token costs five batches and
 //! one per open period, not everything.
@@ -55,8 +39,23 @@ impl Classification {
     };
 }
 
-/// What `outcome` means (see the table in this module's source, and checklist A-036, A-039 to
-/// A-044, A-052, A-053, A-056).
+/// What `outcome` means (checklist A-036, A-039 to A-044, A-052, A-053, A-056).
+///
+/// | outcome | retry | breaker | reason when given up |
+/// |---|---|---|---|
+/// | 2xx | no | success | none: exported |
+/// | any status, body over the limit | no | as the status | `response_too_large` |
+/// | 429 | yes | success: alive | `throttled` |
+/// | 503 | yes | failure | `unavailable` |
+/// | 502, 504, no connection, reset, timeout, DNS, TLS, not HTTP | yes | failure | `unreachable` |
+/// | reused connection died, nothing came back | at once, uncounted | none | `unreachable` |
+/// | 413 | no | success: alive | `too_large` |
+/// | 401, 403, 407 | no | failure | `auth` |
+/// | 404, certificate refused, no final HTTP status | no | failure | `endpoint` |
+/// | 3xx | no | failure | `redirect` |
+/// | other 4xx | no | success: alive | `rejected_4xx` |
+/// | 500 and other 5xx | no | failure | `rejected_5xx` |
+/// | cancelled | no | none | `shutdown` |
 ///
 /// ```
 /// use spandrel_core::breaker::Verdict;
