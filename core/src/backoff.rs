@@ -1,1 +1,460 @@
-//! Stub.
+//! When to try a failed export again: exponential backoff with jitter and two limits.
+//!
+//! A destination that fails must be left alone for longer each time, by a different time in each
+//! process, and not for ever. [`Backoff`] is that decision alone: it neither sleeps nor draws nor
+//! reads a clock. One machine serves one batch at a time.
+//!
+//! ```text
+//!          start(now)            next_attempt(now, draw)
+//!   idle ─────────────▶ running ─────────────────────────▶ Ok(instant of the next attempt)
+//!    ▲                     │
+//!    └────── reset() ──────┴─ retries or time used up ───▶ Err(Exhausted)
+//! ```
+//!
+//! The base of the n-th retry is `min(cap, initial · multiplier^n)`, in integer arithmetic and
+//! rounded up to a whole millisecond. Jitter only ever shortens it, so a delay never exceeds the
+//! cap, and never to less than the floor, so a generator stuck at zero cannot spin
+//! (invariants I14 to I16 of the delivery rules).
+//!
+//! ```
+//! use spandrel_core::backoff::{Backoff, BackoffConfig, Jitter};
+//! use spandrel_core::time::Instant;
+//!
+//! let config = BackoffConfig { jitter: Jitter::None, ..BackoffConfig::DEFAULT };
+//! let mut backoff = Backoff::new(config)?;
+//! backoff.start(Instant::ZERO);
+//! let first = backoff.next_attempt(Instant::ZERO, 0).unwrap();
+//! let second = backoff.next_attempt(first, 0).unwrap();
+//! assert_eq!((first.as_millis(), second.as_millis()), (100, 250));
+//! # Ok::<(), spandrel_core::backoff::BackoffConfigError>(())
+//! ```
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::time::{Instant, duration_nanos};
+
+const MILLISECOND: u64 = 1_000_000;
+
+/// The longest `Retry-After` that is obeyed; a longer one is cut to this.
+pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
+
+/// How a delay is drawn between zero and its base. The floor bounds both kinds from below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Jitter {
+    /// The base itself: for tests, and for a destination that has only one client.
+    None,
+    /// From half the base to the base.
+    #[default]
+    Equal,
+    /// From the floor to the base: the widest spread.
+    Full,
+}
+
+/// The settings of a [`Backoff`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackoffConfig {
+    /// Base delay of the first retry; above zero.
+    pub initial: Duration,
+    /// Growth of the base from one retry to the next, in thousandths: 1500 = x1.5. At least 1000.
+    pub multiplier_permille: u32,
+    /// The longest base delay; at least `initial`.
+    pub cap: Duration,
+    /// The most retries of one batch; 0 = one attempt only.
+    pub max_retries: u32,
+    /// The latest start of an attempt, counted from the first one. `Duration::MAX` = no limit.
+    pub max_elapsed: Duration,
+    /// The shortest delay, unless the base itself is shorter.
+    pub floor: Duration,
+    /// The kind of jitter.
+    pub jitter: Jitter,
+}
+
+impl BackoffConfig {
+    /// 100 ms x1.5 up to 2 s, at most 5 retries and 10 s, equal jitter of at least 100 ms.
+    pub const DEFAULT: Self = Self {
+        initial: Duration::from_millis(100),
+        multiplier_permille: 1500,
+        cap: Duration::from_secs(2),
+        max_retries: 5,
+        max_elapsed: Duration::from_secs(10),
+        floor: Duration::from_millis(100),
+        jitter: Jitter::Equal,
+    };
+
+    /// These settings, if a [`Backoff`] can be built from them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of its range (fault catalogue G3).
+    pub const fn validate(self) -> Result<Self, BackoffConfigError> {
+        if self.initial.is_zero() {
+            Err(BackoffConfigError::ZeroInitial)
+        } else if self.multiplier_permille < 1000 {
+            Err(BackoffConfigError::MultiplierBelowOne)
+        } else if duration_nanos(self.cap) < duration_nanos(self.initial) {
+            Err(BackoffConfigError::CapBelowInitial)
+        } else {
+            Ok(self)
+        }
+    }
+}
+
+impl Default for BackoffConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Which setting of a [`BackoffConfig`] is out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackoffConfigError {
+    /// `initial` is zero: retries would spin.
+    ZeroInitial,
+    /// `multiplier_permille` is below 1000: delays would shrink.
+    MultiplierBelowOne,
+    /// `cap` is below `initial`.
+    CapBelowInitial,
+}
+
+impl fmt::Display for BackoffConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroInitial => "the initial backoff delay is zero",
+            Self::MultiplierBelowOne => "the backoff multiplier is below 1000 thousandths",
+            Self::CapBelowInitial => "the backoff cap is below the initial delay",
+        })
+    }
+}
+
+impl core::error::Error for BackoffConfigError {}
+
+/// No retry is left: all are used up, or the next one would start too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted {
+    /// Attempts made, the first one included.
+    pub attempts: u32,
+    /// Time since the first attempt, without what was excluded.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "export failed after {} attempts", self.attempts)
+    }
+}
+
+impl core::error::Error for Exhausted {}
+
+/// The retry schedule of one batch. See the [module](self) for the rules.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    config: BackoffConfig,
+    /// Base of the next retry, to the nanosecond and within the cap.
+    base: u64,
+    retries: u32,
+    started: Option<Instant>,
+    excluded: Duration,
+    /// The latest time seen: a clock that goes back counts as no progress (fault C2).
+    latest: Instant,
+}
+
+impl Backoff {
+    /// A machine with these settings.
+    ///
+    /// # Errors
+    ///
+    /// What [`BackoffConfig::validate`] says.
+    pub const fn new(config: BackoffConfig) -> Result<Self, BackoffConfigError> {
+        match config.validate() {
+            Ok(config) => Ok(Self::clamped(config)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A machine with the nearest settings that are valid: an initial delay of at least 1 ms when
+    /// it is zero, a multiplier of at least 1000, a cap of at least the initial delay. For statics.
+    #[must_use]
+    pub const fn clamped(mut config: BackoffConfig) -> Self {
+        if config.initial.is_zero() {
+            config.initial = Duration::from_millis(1);
+        }
+        if config.multiplier_permille < 1000 {
+            config.multiplier_permille = 1000;
+        }
+        if duration_nanos(config.cap) < duration_nanos(config.initial) {
+            config.cap = config.initial;
+        }
+        Self {
+            config,
+            base: duration_nanos(config.initial),
+            retries: 0,
+            started: None,
+            excluded: Duration::ZERO,
+            latest: Instant::ZERO,
+        }
+    }
+
+    /// Forgets the batch and every time seen: what comes next is a first attempt.
+    pub fn reset(&mut self) {
+        *self = Self::clamped(self.config);
+    }
+
+    /// The first attempt of a new batch starts at `now`.
+    ///
+    /// Without it, the first [`next_attempt`](Self::next_attempt) counts as the start.
+    pub fn start(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.reset();
+        self.latest = now;
+        self.started = Some(now);
+    }
+
+    /// Time that does not count towards `max_elapsed`: while the circuit was open, or while a
+    /// `Retry-After` was obeyed.
+    pub fn exclude(&mut self, duration: Duration) {
+        self.excluded = self.excluded.saturating_add(duration);
+    }
+
+    /// The instant of the next attempt, after one that failed at `now`; uses up one retry.
+    ///
+    /// `draw` is uniform over all of `u64`. The time limit is checked with the delay that was
+    /// actually drawn, so no attempt ever starts later than `max_elapsed` (I18).
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`]; nothing has changed then, and the answer stays the same.
+    pub fn next_attempt(&mut self, now: Instant, draw: u64) -> Result<Instant, Exhausted> {
+        let now = self.advance(now);
+        self.started.get_or_insert(now);
+        let elapsed = self.elapsed();
+        let delay = self.delay(draw);
+        if elapsed.saturating_add(delay) > self.config.max_elapsed {
+            return Err(self.exhausted(elapsed));
+        }
+        match self.next_delay(draw) {
+            Some(delay) => Ok(now.saturating_add(delay)),
+            None => Err(self.exhausted(elapsed)),
+        }
+    }
+
+    /// The delay before the next retry, which it uses up, or `None` when none is left. Knows
+    /// nothing of time; see [`next_attempt`](Self::next_attempt).
+    pub fn next_delay(&mut self, draw: u64) -> Option<Duration> {
+        if self.retries >= self.config.max_retries {
+            return None;
+        }
+        let delay = self.delay(draw);
+        self.retries += 1;
+        let cap = duration_nanos(self.config.cap);
+        self.base = grow(self.base, self.config.multiplier_permille).min(cap);
+        Some(delay)
+    }
+
+    /// The instant before which the *destination* gets no request, after an answer at `now` that
+    /// asked for a pause of `retry_after`. Uses up no retry.
+    ///
+    /// The longer of the pause (at most [`RETRY_AFTER_CAP`]) and the current delay, plus up to a
+    /// tenth so that a fleet does not return as one (I21). Never before the pause is over.
+    pub fn after_pause(&mut self, now: Instant, retry_after: Duration, draw: u64) -> Instant {
+        let now = self.advance(now);
+        let wait = self.delay(draw).max(retry_after.min(RETRY_AFTER_CAP));
+        // Bits that the delay has not used.
+        let extra = fraction(duration_nanos(wait) / 10, draw << 16);
+        now.saturating_add(wait)
+            .saturating_add(Duration::from_nanos(extra))
+    }
+
+    /// The delay that the next retry would get for this draw.
+    #[must_use]
+    pub fn delay(&self, draw: u64) -> Duration {
+        let base = duration_nanos(self.base());
+        let floor = duration_nanos(self.config.floor).min(base);
+        let least = match self.config.jitter {
+            Jitter::None => base,
+            Jitter::Equal => floor.max(base / 2),
+            Jitter::Full => floor,
+        };
+        Duration::from_nanos(least + fraction(base - least, draw))
+    }
+
+    /// The delay of the next retry before jitter.
+    #[must_use]
+    pub fn base(&self) -> Duration {
+        let whole = self.base.div_ceil(MILLISECOND).saturating_mul(MILLISECOND);
+        Duration::from_nanos(whole.min(duration_nanos(self.config.cap)))
+    }
+
+    /// Retries used up so far.
+    #[must_use]
+    pub const fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn config(&self) -> &BackoffConfig {
+        &self.config
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    fn elapsed(&self) -> Duration {
+        let started = self.started.unwrap_or(self.latest);
+        self.latest
+            .saturating_since(started)
+            .saturating_sub(self.excluded)
+    }
+
+    const fn exhausted(&self, elapsed: Duration) -> Exhausted {
+        Exhausted {
+            attempts: self.retries.saturating_add(1),
+            elapsed,
+        }
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::clamped(BackoffConfig::DEFAULT)
+    }
+}
+
+/// `base · permille / 1000`, rounded up, saturating. Whole thousands and the rest are multiplied
+/// separately: exact, and without 128-bit arithmetic.
+const fn grow(base: u64, permille: u32) -> u64 {
+    let permille = permille as u64;
+    let rest = (base % 1000 * permille).div_ceil(1000);
+    (base / 1000).saturating_mul(permille).saturating_add(rest)
+}
+
+/// From zero to below `range`, by the topmost 16 bits of `draw`. Wide products would pull 128-bit
+/// arithmetic into a firmware image, and 65,536 different delays are enough.
+const fn fraction(range: u64, draw: u64) -> u64 {
+    (range >> 16) * (draw >> 48)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    fn millis(delays: impl IntoIterator<Item = Duration>) -> Vec<u128> {
+        delays.into_iter().map(|d| d.as_millis()).collect()
+    }
+
+    #[test]
+    fn without_jitter_the_delays_are_those_of_the_guide() {
+        let config = BackoffConfig {
+            jitter: Jitter::None,
+            ..BackoffConfig::DEFAULT
+        };
+        let mut backoff = Backoff::new(config).unwrap();
+        let delays: Vec<_> = core::iter::from_fn(|| backoff.next_delay(u64::MAX)).collect();
+        assert!(delays.iter().all(|d| d.subsec_nanos() % 1_000_000 == 0));
+        assert_eq!(millis(delays), [100, 150, 225, 338, 507]);
+        assert_eq!(backoff.retries(), 5);
+        backoff.reset();
+        assert_eq!(backoff.next_delay(0), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_or_clamped() {
+        let good = BackoffConfig::DEFAULT;
+        let cases = [
+            (
+                BackoffConfig {
+                    initial: Duration::ZERO,
+                    ..good
+                },
+                BackoffConfigError::ZeroInitial,
+            ),
+            (
+                BackoffConfig {
+                    multiplier_permille: 999,
+                    ..good
+                },
+                BackoffConfigError::MultiplierBelowOne,
+            ),
+            (
+                BackoffConfig {
+                    cap: Duration::from_millis(99),
+                    ..good
+                },
+                BackoffConfigError::CapBelowInitial,
+            ),
+        ];
+        for (config, error) in cases {
+            assert_eq!(Backoff::new(config).err(), Some(error));
+            assert!(Backoff::clamped(config).config().validate().is_ok());
+        }
+    }
+
+    #[test]
+    fn no_retries_means_one_attempt() {
+        let config = BackoffConfig {
+            max_retries: 0,
+            ..BackoffConfig::DEFAULT
+        };
+        let mut backoff = Backoff::new(config).unwrap();
+        backoff.start(Instant::from_secs(1));
+        let exhausted = backoff.next_attempt(Instant::from_secs(3), 0).unwrap_err();
+        assert_eq!(exhausted.attempts, 1);
+        assert_eq!(exhausted.elapsed, Duration::from_secs(2));
+        assert_eq!(exhausted.to_string(), "export failed after 1 attempts");
+    }
+
+    #[test]
+    fn excluded_time_does_not_count() {
+        let mut backoff = Backoff::default();
+        backoff.start(Instant::ZERO);
+        assert!(backoff.next_attempt(Instant::from_secs(40), 0).is_err());
+        backoff.exclude(Duration::from_secs(31));
+        let next = backoff.next_attempt(Instant::from_secs(40), 0);
+        assert_eq!(next, Ok(Instant::from_millis(40_100)));
+        backoff.start(Instant::from_secs(40));
+        assert!(backoff.next_attempt(Instant::from_secs(51), 0).is_err());
+    }
+
+    #[test]
+    fn a_pause_uses_up_no_retry_and_is_never_cut_short() {
+        let mut backoff = Backoff::default();
+        backoff.start(Instant::ZERO);
+        for draw in [0, u64::MAX, 0x0000_ffff_0000_0000] {
+            let next = backoff.after_pause(Instant::from_secs(1), Duration::from_secs(3), draw);
+            assert!(next >= Instant::from_secs(4) && next <= Instant::from_millis(4_300));
+        }
+        // A pause shorter than the delay gives the delay; an endless one is cut.
+        let short = backoff.after_pause(Instant::from_secs(1), Duration::ZERO, 0);
+        assert_eq!(short, Instant::from_millis(1_100));
+        let endless = backoff.after_pause(Instant::from_secs(1), Duration::MAX, 0);
+        assert_eq!(endless, Instant::from_secs(301));
+        assert_eq!(backoff.retries(), 0);
+    }
+
+    #[test]
+    fn extreme_settings_saturate_at_the_cap() {
+        let config = BackoffConfig {
+            initial: Duration::from_secs(1),
+            multiplier_permille: u32::MAX,
+            cap: Duration::MAX,
+            max_retries: u32::MAX,
+            max_elapsed: Duration::MAX,
+            floor: Duration::MAX,
+            jitter: Jitter::Full,
+        };
+        let mut backoff = Backoff::new(config).unwrap();
+        let mut before = Duration::ZERO;
+        for _ in 0..20 {
+            assert!(backoff.base() >= before);
+            before = backoff.base();
+            assert!(backoff.next_attempt(Instant::MAX, u64::MAX).is_ok());
+        }
+        assert_eq!(before, Duration::from_nanos(u64::MAX));
+    }
+}

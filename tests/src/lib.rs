@@ -1,1 +1,3 @@
 //! Models, generators and servers that the tests of Spandrel share.
+
+pub mod models;

@@ -1,0 +1,217 @@
+//! The settings of the circuit breaker.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::time::duration_nanos;
+
+/// How long the circuit stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenInterval {
+    /// The same time after each opening, exactly, without jitter.
+    Fixed(Duration),
+    /// `initial` after the first opening, twice as long after each failed probe, at most `cap`;
+    /// back to `initial` after a successful probe. Jitter is added.
+    Growing {
+        /// The first interval; above zero.
+        initial: Duration,
+        /// The longest interval before jitter; at least `initial`.
+        cap: Duration,
+    },
+}
+
+impl OpenInterval {
+    /// The interval after the first opening, in nanoseconds.
+    pub(super) const fn first(self) -> u64 {
+        match self {
+            Self::Fixed(interval) => duration_nanos(interval),
+            Self::Growing { initial, .. } => duration_nanos(initial),
+        }
+    }
+}
+
+/// The settings of a [`CircuitBreaker`](super::CircuitBreaker).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// The number of consecutive failures that opens the circuit; above zero.
+    pub failure_threshold: u32,
+    /// How long it stays open.
+    pub open: OpenInterval,
+    /// How long a probe may take before it counts as lost: the request's timeout and a little
+    /// more. Above zero. Too short a lease discards the answers of slow probes.
+    pub probe_lease: Duration,
+    /// The most that jitter adds to a growing interval, in percent of it: 0 to 100.
+    pub jitter_percent: u8,
+}
+
+impl BreakerConfig {
+    /// Opens at the 5th failure for exactly 30 s; a lease of 11 s (the timeout of 10 s and 1 s).
+    pub const DEFAULT: Self = Self {
+        failure_threshold: 5,
+        open: OpenInterval::Fixed(Duration::from_secs(30)),
+        probe_lease: Duration::from_secs(11),
+        jitter_percent: 20,
+    };
+
+    /// As [`DEFAULT`](Self::DEFAULT), but open for 1 s at first, doubled up to 30 s, with up to
+    /// 20 % of jitter. A blip of a second costs a second of silence and not thirty.
+    #[must_use]
+    pub const fn adaptive() -> Self {
+        Self {
+            open: OpenInterval::Growing {
+                initial: Duration::from_secs(1),
+                cap: Duration::from_secs(30),
+            },
+            ..Self::DEFAULT
+        }
+    }
+
+    /// These settings, if a [`CircuitBreaker`](super::CircuitBreaker) can be built from them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of its range (fault catalogue G3).
+    pub const fn validate(self) -> Result<Self, BreakerConfigError> {
+        let (initial, cap) = match self.open {
+            OpenInterval::Fixed(interval) => (interval, interval),
+            OpenInterval::Growing { initial, cap } => (initial, cap),
+        };
+        if self.failure_threshold == 0 {
+            Err(BreakerConfigError::ZeroThreshold)
+        } else if initial.is_zero() {
+            Err(BreakerConfigError::ZeroInterval)
+        } else if duration_nanos(cap) < duration_nanos(initial) {
+            Err(BreakerConfigError::CapBelowInitial)
+        } else if self.probe_lease.is_zero() {
+            Err(BreakerConfigError::ZeroLease)
+        } else if self.jitter_percent > 100 {
+            Err(BreakerConfigError::JitterAbove100)
+        } else {
+            Ok(self)
+        }
+    }
+
+    /// The nearest settings that are valid: a threshold of at least 1, an interval and a lease of
+    /// 1 ms where they are zero, a cap of at least the first interval, jitter of at most 100 %.
+    #[must_use]
+    pub const fn clamp(mut self) -> Self {
+        if self.failure_threshold == 0 {
+            self.failure_threshold = 1;
+        }
+        self.open = match self.open {
+            OpenInterval::Fixed(interval) => OpenInterval::Fixed(above_zero(interval)),
+            OpenInterval::Growing { initial, cap } => {
+                let initial = above_zero(initial);
+                let cap_is_short = duration_nanos(cap) < duration_nanos(initial);
+                OpenInterval::Growing {
+                    initial,
+                    cap: if cap_is_short { initial } else { cap },
+                }
+            }
+        };
+        self.probe_lease = above_zero(self.probe_lease);
+        if self.jitter_percent > 100 {
+            self.jitter_percent = 100;
+        }
+        self
+    }
+}
+
+const fn above_zero(duration: Duration) -> Duration {
+    if duration.is_zero() {
+        Duration::from_millis(1)
+    } else {
+        duration
+    }
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Which setting of a [`BreakerConfig`] is out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BreakerConfigError {
+    /// `failure_threshold` is zero: the circuit would open without a failure.
+    ZeroThreshold,
+    /// The open interval is zero: the circuit would never refuse.
+    ZeroInterval,
+    /// The longest interval is below the first one.
+    CapBelowInitial,
+    /// `probe_lease` is zero: every probe would be lost.
+    ZeroLease,
+    /// `jitter_percent` is above 100.
+    JitterAbove100,
+}
+
+impl fmt::Display for BreakerConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroThreshold => "the failure threshold of the circuit breaker is zero",
+            Self::ZeroInterval => "the open interval of the circuit breaker is zero",
+            Self::CapBelowInitial => "the longest open interval is below the first one",
+            Self::ZeroLease => "the probe lease of the circuit breaker is zero",
+            Self::JitterAbove100 => "the jitter of the circuit breaker is above 100 percent",
+        })
+    }
+}
+
+impl core::error::Error for BreakerConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_refused_or_clamped() {
+        let good = BreakerConfig::DEFAULT;
+        assert_eq!(good.clamp(), good);
+        assert_eq!(BreakerConfig::adaptive().clamp(), BreakerConfig::adaptive());
+        for (config, error) in [
+            (
+                BreakerConfig {
+                    failure_threshold: 0,
+                    ..good
+                },
+                BreakerConfigError::ZeroThreshold,
+            ),
+            (
+                BreakerConfig {
+                    open: OpenInterval::Fixed(Duration::ZERO),
+                    ..good
+                },
+                BreakerConfigError::ZeroInterval,
+            ),
+            (
+                BreakerConfig {
+                    open: OpenInterval::Growing {
+                        initial: Duration::from_secs(2),
+                        cap: Duration::from_secs(1),
+                    },
+                    ..good
+                },
+                BreakerConfigError::CapBelowInitial,
+            ),
+            (
+                BreakerConfig {
+                    probe_lease: Duration::ZERO,
+                    ..good
+                },
+                BreakerConfigError::ZeroLease,
+            ),
+            (
+                BreakerConfig {
+                    jitter_percent: 101,
+                    ..good
+                },
+                BreakerConfigError::JitterAbove100,
+            ),
+        ] {
+            assert_eq!(config.validate().err(), Some(error));
+            assert!(config.clamp().validate().is_ok());
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! When not to try at all: a circuit breaker around one destination.
+//!
+//! A collector that is down should cost one probe now and then, not five attempts for each batch.
+//! The breaker counts consecutive failures of *attempts*, sits inside the retry loop, and a refusal
+//! by it is not an attempt: it counts nowhere and drops nothing (invariant I32).
+//!
+//! ```text
+//!                failure_threshold-th consecutive failure
+//!        ┌──────────┐ ──────────────────────────────▶ ┌──────┐ ◀─┐
+//!   ┌──▶ │  Closed  │                                 │ Open │   │ probe failed,
+//!   │    └──────────┘                                 └──┬───┘   │ or lost: its
+//!   │ reset()  ▲             the open interval is over   │       │ lease ran out
+//!   │          │ probe succeeded                         ▼       │
+//!   │          └────────────────────────────────── ┌──────────┐ ─┘
+//!   └───────────────── from any state ──────────── │ HalfOpen │  at most one probe
+//!                                                  └──────────┘
+//! ```
+//!
+//! Every admitted attempt holds a [`Permit`] with the generation of the state that admitted it.
+//! Each transition starts a new generation, so that a late report changes nothing (I30). A probe's
+//! permit also has a lease, so that one which is never reported cannot wedge the breaker (I28).
+//!
+//! Time comes in as an argument and only the latest time ever seen counts: a clock that goes back
+//! neither shortens an open interval nor reopens anything (I31).
+//!
+//! ```
+//! use spandrel_core::breaker::{BreakerConfig, CircuitBreaker, State, Verdict};
+//! use spandrel_core::time::Instant;
+//!
+//! let mut breaker = CircuitBreaker::new(BreakerConfig::DEFAULT)?;
+//! let (now, draw) = (Instant::ZERO, 0);
+//! for _ in 0..5 {
+//!     let permit = breaker.try_acquire(now, draw).unwrap();
+//!     breaker.record(now, draw, permit, Verdict::Failure);
+//! }
+//! assert_eq!(breaker.state(), State::Open);
+//! let refused = breaker.try_acquire(Instant::from_secs(1), draw).unwrap_err();
+//! assert_eq!(refused.to_string(), "circuit breaker open: too many export failures");
+//! assert_eq!(refused.retry_at, Instant::from_secs(30));
+//! # Ok::<(), spandrel_core::breaker::BreakerConfigError>(())
+//! ```
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::time::{Instant, duration_nanos};
+
+mod config;
+mod transition;
+
+pub use config::{BreakerConfig, BreakerConfigError, OpenInterval};
+pub use transition::{Transition, TransitionReason};
+
+/// Where the circuit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Every attempt is admitted.
+    Closed,
+    /// None is.
+    Open,
+    /// One is, the probe; its result closes or opens the circuit.
+    HalfOpen,
+}
+
+/// What an attempt says about the health of its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It works, or is at least alive and well (429, a refused batch).
+    Success,
+    /// It does not work.
+    Failure,
+    /// Nothing: the attempt was given up. Frees the permit and changes nothing else.
+    Cancelled,
+}
+
+/// Leave for one attempt, to be handed to [`CircuitBreaker::record`] exactly once.
+///
+/// A probe whose permit is lost is noticed when its lease runs out.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an attempt that is not recorded blocks the half-open circuit until its lease ends"]
+pub struct Permit {
+    generation: u32,
+    probe: bool,
+}
+
+impl Permit {
+    /// Whether this attempt decides over a half-open circuit.
+    #[must_use]
+    pub const fn is_probe(&self) -> bool {
+        self.probe
+    }
+}
+
+/// The circuit is open, or half-open with its probe under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircuitOpen {
+    /// When to ask again: the end of the open interval, or of the probe's lease.
+    pub retry_at: Instant,
+}
+
+impl fmt::Display for CircuitOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("circuit breaker open: too many export failures")
+    }
+}
+
+impl core::error::Error for CircuitOpen {}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Closed,
+    Open {
+        until: Instant,
+    },
+    /// `lease` is the end of the probe under way, if there is one.
+    HalfOpen {
+        lease: Option<Instant>,
+    },
+}
+
+/// The machine. See the [module](self) for its states.
+#[derive(Debug)]
+pub struct CircuitBreaker {
+    config: BreakerConfig,
+    phase: Phase,
+    generation: u32,
+    failures: u32,
+    opened: u32,
+    /// The next open interval in nanoseconds, before jitter.
+    interval: u64,
+    /// The latest draw, kept for an opening that no report announces (a lost probe).
+    draw: u64,
+    /// The latest time seen.
+    latest: Instant,
+}
+
+impl CircuitBreaker {
+    /// A closed circuit.
+    ///
+    /// # Errors
+    ///
+    /// What [`BreakerConfig::validate`] says.
+    pub const fn new(config: BreakerConfig) -> Result<Self, BreakerConfigError> {
+        match config.validate() {
+            Ok(config) => Ok(Self::clamped(config)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A closed circuit with the nearest settings that are valid; see [`BreakerConfig::clamp`].
+    /// For statics.
+    #[must_use]
+    pub const fn clamped(config: BreakerConfig) -> Self {
+        let config = config.clamp();
+        Self {
+            config,
+            phase: Phase::Closed,
+            generation: 0,
+            failures: 0,
+            opened: 0,
+            interval: config.open.first(),
+            draw: 0,
+            latest: Instant::ZERO,
+        }
+    }
+
+    /// Asks for one attempt at `now`. `draw` is uniform over all of `u64`.
+    ///
+    /// Does first what [`handle_timeout`](Self::handle_timeout) does; call that before, if the
+    /// transition is to be seen.
+    ///
+    /// # Errors
+    ///
+    /// [`CircuitOpen`]: no attempt now. Costs nothing and changes nothing.
+    pub fn try_acquire(&mut self, now: Instant, draw: u64) -> Result<Permit, CircuitOpen> {
+        self.draw = draw;
+        self.advance(now);
+        match self.phase {
+            Phase::Closed => Ok(self.permit(false)),
+            Phase::HalfOpen { lease: None } => Ok(self.probe()),
+            Phase::HalfOpen {
+                lease: Some(retry_at),
+            }
+            | Phase::Open { until: retry_at } => Err(CircuitOpen { retry_at }),
+        }
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), but does not wait for the open interval: shutdown's
+    /// one last attempt, because there is no later. An open circuit becomes half-open at once.
+    ///
+    /// # Errors
+    ///
+    /// [`CircuitOpen`] while another probe is under way (I26 holds here too).
+    pub fn acquire_forced(&mut self, now: Instant, draw: u64) -> Result<Permit, CircuitOpen> {
+        self.draw = draw;
+        self.advance(now);
+        if let Phase::Open { .. } = self.phase {
+            self.enter(Phase::HalfOpen { lease: None });
+        }
+        self.try_acquire(now, draw)
+    }
+
+    /// Reports what became of an attempt. Returns the change of state, if there is one.
+    ///
+    /// A report of an earlier generation changes nothing: the state it speaks of is over.
+    pub fn record(
+        &mut self,
+        now: Instant,
+        draw: u64,
+        permit: Permit,
+        verdict: Verdict,
+    ) -> Option<Transition> {
+        self.draw = draw;
+        // A timer that is due starts a new generation, so at most one transition happens here.
+        let timed = self.advance(now);
+        if permit.generation != self.generation {
+            return timed;
+        }
+        match (self.phase, verdict) {
+            (Phase::Closed, Verdict::Success) => {
+                self.failures = 0;
+                None
+            }
+            (Phase::Closed, Verdict::Failure) => {
+                self.failures = self.failures.saturating_add(1);
+                (self.failures >= self.config.failure_threshold)
+                    .then(|| self.open(TransitionReason::FailureThreshold))
+            }
+            (Phase::HalfOpen { .. }, Verdict::Success) => {
+                self.failures = 0;
+                self.interval = self.config.open.first();
+                Some(self.go(Phase::Closed, TransitionReason::ProbeSucceeded))
+            }
+            (Phase::HalfOpen { .. }, Verdict::Failure) => {
+                self.failures = self.failures.saturating_add(1);
+                Some(self.reopen(TransitionReason::ProbeFailed))
+            }
+            (Phase::HalfOpen { .. }, Verdict::Cancelled) => {
+                self.phase = Phase::HalfOpen { lease: None };
+                None
+            }
+            (Phase::Closed, Verdict::Cancelled) | (Phase::Open { .. }, _) => None,
+        }
+    }
+
+    /// Keeps an open circuit open until `instant` at least: the failure that opened it carried a
+    /// `Retry-After`. Call it after [`record`](Self::record); no effect in the other states.
+    pub fn hold_until(&mut self, instant: Instant) {
+        if let Phase::Open { until } = &mut self.phase {
+            *until = instant.max(*until);
+        }
+    }
+
+    /// Lets time pass: ends an open interval, or the lease of a lost probe.
+    ///
+    /// An early call does nothing. A late one delays the probe, as nothing else depends on it.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Transition> {
+        self.advance(now)
+    }
+
+    /// Closes the circuit and forgets failures, outstanding permits and every time seen.
+    pub fn reset(&mut self) -> Option<Transition> {
+        let was_closed = self.state() == State::Closed;
+        self.failures = 0;
+        self.interval = self.config.open.first();
+        self.latest = Instant::ZERO;
+        let transition = self.go(Phase::Closed, TransitionReason::Reset);
+        (!was_closed).then_some(transition)
+    }
+
+    /// The state, as of the latest call that brought a time.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Closed => State::Closed,
+            Phase::Open { .. } => State::Open,
+            Phase::HalfOpen { .. } => State::HalfOpen,
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); every other `&mut self` call can
+    /// change it.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Open { until } => Some(until),
+            Phase::HalfOpen { lease } => lease,
+            Phase::Closed => None,
+        }
+    }
+
+    /// The earliest instant at which asking makes sense: `now` when an attempt would be admitted.
+    #[must_use]
+    pub fn retry_at(&self, now: Instant) -> Instant {
+        self.poll_timeout().unwrap_or(now)
+    }
+
+    /// Consecutive failures counted so far.
+    #[must_use]
+    pub const fn consecutive_failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// How often the circuit has opened, reopening after a probe included. Saturates.
+    #[must_use]
+    pub const fn opened(&self) -> u32 {
+        self.opened
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn config(&self) -> &BreakerConfig {
+        &self.config
+    }
+
+    fn advance(&mut self, now: Instant) -> Option<Transition> {
+        self.latest = self.latest.max(now);
+        match self.phase {
+            Phase::Open { until } if self.latest >= until => Some(self.go(
+                Phase::HalfOpen { lease: None },
+                TransitionReason::IntervalElapsed,
+            )),
+            Phase::HalfOpen { lease: Some(end) } if self.latest >= end => {
+                Some(self.reopen(TransitionReason::ProbeLost))
+            }
+            _ => None,
+        }
+    }
+
+    const fn permit(&self, probe: bool) -> Permit {
+        Permit {
+            generation: self.generation,
+            probe,
+        }
+    }
+
+    fn probe(&mut self) -> Permit {
+        let end = self.latest.saturating_add(self.config.probe_lease);
+        self.phase = Phase::HalfOpen { lease: Some(end) };
+        self.permit(true)
+    }
+
+    fn reopen(&mut self, reason: TransitionReason) -> Transition {
+        if let OpenInterval::Growing { cap, .. } = self.config.open {
+            self.interval = self.interval.saturating_mul(2).min(duration_nanos(cap));
+        }
+        self.open(reason)
+    }
+
+    /// Opens from the latest time seen, never from a lease that ended earlier: the promised
+    /// interval is what the destination gets, even after a long sleep (fault C7).
+    fn open(&mut self, reason: TransitionReason) -> Transition {
+        let jitter = match self.config.open {
+            OpenInterval::Fixed(_) => 0,
+            OpenInterval::Growing { .. } => {
+                let most = self.interval / 100 * u64::from(self.config.jitter_percent);
+                (most >> 16) * (self.draw >> 48)
+            }
+        };
+        let interval = Duration::from_nanos(self.interval.saturating_add(jitter));
+        let until = self.latest.saturating_add(interval);
+        self.opened = self.opened.saturating_add(1);
+        self.go(Phase::Open { until }, reason)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    fn go(&mut self, phase: Phase, reason: TransitionReason) -> Transition {
+        let from = self.state();
+        self.enter(phase);
+        Transition {
+            from,
+            to: self.state(),
+            reason,
+            failures: self.failures,
+        }
+    }
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self::clamped(BreakerConfig::DEFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    const SECOND: Instant = Instant::from_secs(1);
+
+    fn open(config: BreakerConfig, draw: u64) -> CircuitBreaker {
+        let mut breaker = CircuitBreaker::new(config).unwrap();
+        for _ in 0..config.failure_threshold {
+            let permit = breaker.try_acquire(Instant::ZERO, draw).unwrap();
+            breaker.record(Instant::ZERO, draw, permit, Verdict::Failure);
+        }
+        assert_eq!(breaker.state(), State::Open);
+        breaker
+    }
+
+    #[test]
+    fn jitter_lengthens_growing_intervals_only() {
+        let adaptive = BreakerConfig::adaptive();
+        assert_eq!(open(adaptive, 0).poll_timeout(), Some(SECOND));
+        let longest = open(adaptive, u64::MAX).poll_timeout().unwrap();
+        assert!(longest > Instant::from_millis(1_199) && longest <= Instant::from_millis(1_200));
+        let fixed = open(BreakerConfig::DEFAULT, u64::MAX);
+        assert_eq!(fixed.poll_timeout(), Some(Instant::from_secs(30)));
+    }
+
+    #[test]
+    fn growing_intervals_double_up_to_the_cap_and_start_over_after_a_success() {
+        let mut breaker = open(BreakerConfig::adaptive(), 0);
+        let mut now = Instant::ZERO;
+        for expected in [1, 2, 4, 8, 16, 30, 30] {
+            let until = breaker.poll_timeout().unwrap();
+            assert_eq!(until.saturating_since(now), Duration::from_secs(expected));
+            now = until;
+            let probe = breaker.try_acquire(now, 0).unwrap();
+            breaker.record(now, 0, probe, Verdict::Failure);
+        }
+        now = breaker.poll_timeout().unwrap();
+        let probe = breaker.try_acquire(now, 0).unwrap();
+        breaker.record(now, 0, probe, Verdict::Success);
+        assert_eq!(breaker.state(), State::Closed);
+        for _ in 0..5 {
+            let permit = breaker.try_acquire(now, 0).unwrap();
+            breaker.record(now, 0, permit, Verdict::Failure);
+        }
+        let until = breaker.poll_timeout().unwrap();
+        assert_eq!(until.saturating_since(now), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_hold_lengthens_an_open_interval_and_never_shortens_it() {
+        let mut breaker = open(BreakerConfig::DEFAULT, 0);
+        breaker.hold_until(SECOND);
+        assert_eq!(breaker.retry_at(SECOND), Instant::from_secs(30));
+        breaker.hold_until(Instant::from_secs(120));
+        assert_eq!(breaker.retry_at(SECOND), Instant::from_secs(120));
+        assert!(breaker.try_acquire(Instant::from_secs(119), 0).is_err());
+        let probe = breaker.try_acquire(Instant::from_secs(120), 0).unwrap();
+        breaker.hold_until(Instant::from_secs(500));
+        breaker.record(Instant::from_secs(121), 0, probe, Verdict::Success);
+        assert!(breaker.try_acquire(Instant::from_secs(121), 0).is_ok());
+    }
+
+    #[test]
+    fn a_forced_attempt_goes_out_at_once_but_never_beside_another_probe() {
+        let mut breaker = open(BreakerConfig::DEFAULT, 0);
+        let forced = breaker.acquire_forced(SECOND, 0).unwrap();
+        assert!(forced.is_probe());
+        assert!(breaker.acquire_forced(SECOND, 0).is_err());
+        let transition = breaker.record(SECOND, 0, forced, Verdict::Failure).unwrap();
+        assert_eq!(transition.reason, TransitionReason::ProbeFailed);
+        assert_eq!(breaker.poll_timeout(), Some(Instant::from_secs(31)));
+    }
+
+    #[test]
+    fn transitions_say_what_happened() {
+        let mut breaker = CircuitBreaker::new(BreakerConfig::DEFAULT).unwrap();
+        let mut lines = std::vec::Vec::new();
+        for _ in 0..5 {
+            let permit = breaker.try_acquire(Instant::ZERO, 0).unwrap();
+            let transition = breaker.record(Instant::ZERO, 0, permit, Verdict::Failure);
+            lines.extend(transition.map(|t| t.to_string()));
+        }
+        let transition = breaker.handle_timeout(Instant::from_secs(30));
+        lines.extend(transition.map(|t| t.to_string()));
+        let permit = breaker.try_acquire(Instant::from_secs(30), 0).unwrap();
+        let transition = breaker.record(Instant::from_secs(31), 0, permit, Verdict::Success);
+        lines.extend(transition.map(|t| t.to_string()));
+        assert_eq!(
+            lines,
+            [
+                "circuit breaker open: 5 consecutive export failures",
+                "circuit breaker half-open: the open interval is over",
+                "circuit breaker closed: the probe succeeded",
+            ]
+        );
+        assert_eq!(breaker.reset(), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! A change of state, and the words for it.
+
+use core::fmt;
+
+use super::State;
+
+/// Why the state changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransitionReason {
+    /// Closed to open: the last of `failure_threshold` consecutive failures.
+    FailureThreshold,
+    /// Open to half-open: the open interval is over.
+    IntervalElapsed,
+    /// Half-open to closed.
+    ProbeSucceeded,
+    /// Half-open to open.
+    ProbeFailed,
+    /// Half-open to open: nobody reported the probe before its lease ran out.
+    ProbeLost,
+    /// Any state to closed, by [`CircuitBreaker::reset`](super::CircuitBreaker::reset).
+    Reset,
+}
+
+/// A change of state, for the log line that explains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why.
+    pub reason: TransitionReason,
+    /// Consecutive failures up to here.
+    pub failures: u32,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.to {
+            State::Closed => "circuit breaker closed: ",
+            State::Open => "circuit breaker open: ",
+            State::HalfOpen => "circuit breaker half-open: ",
+        })?;
+        match self.reason {
+            TransitionReason::FailureThreshold => {
+                write!(f, "{} consecutive export failures", self.failures)
+            }
+            TransitionReason::IntervalElapsed => f.write_str("the open interval is over"),
+            TransitionReason::ProbeSucceeded => f.write_str("the probe succeeded"),
+            TransitionReason::ProbeFailed => {
+                write!(f, "the probe failed, {} failures in a row", self.failures)
+            }
+            TransitionReason::ProbeLost => f.write_str("the probe was not reported in time"),
+            TransitionReason::Reset => f.write_str("reset"),
+        }
+    }
+}

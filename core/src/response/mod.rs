@@ -1,0 +1,221 @@
+//! What became of a request, and what that means: the transport's answer and pure functions on it.
+//!
+//! A transport reports an [`Outcome`] and decides nothing. [`classify`] says whether the same
+//! bytes are worth sending again, what the attempt tells the circuit breaker, and under which
+//! [`DropReason`] the spans are counted if they are given up. The body of a success may still say
+//! that some spans were rejected ([`decode_success`]); the body of a refusal may say why
+//! ([`decode_status`]).
+//!
+//! Bodies, header values and the text in them come from strangers. Reading them takes time
+//! proportional to their length, never recurses, and never changes the verdict: a body that makes
+//! no sense leaves a success a success and a refusal a refusal (checklist A-037, A-044).
+//!
+//! ```
+//! use spandrel_core::breaker::Verdict;
+//! use spandrel_core::response::{Outcome, Response, classify, decode_success};
+//!
+//! let response = Response {
+//!     content_type: Some("application/x-protobuf"),
+//!     body: b"\x0a\x0b\x08\x05\x12\x07too old",
+//!     ..Response::new(200)
+//! };
+//! let class = classify(&Outcome::Response(response));
+//! assert_eq!((class.retry, class.verdict, class.loss), (false, Verdict::Success, None));
+//!
+//! let body = decode_success(response.content_type, response.body);
+//! assert_eq!(body.rejected(512), (5, false));
+//! assert_eq!(body.error_message, "too old");
+//! ```
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::time::UnixNanos;
+
+mod classify;
+mod decode;
+mod drop_reason;
+mod json;
+mod message;
+mod retry_after;
+
+pub use crate::backoff::RETRY_AFTER_CAP;
+pub use classify::{Classification, classify};
+pub use decode::{StatusBody, SuccessBody, decode_status, decode_success};
+pub use drop_reason::DropReason;
+pub use message::MessageText;
+pub use retry_after::retry_after;
+
+/// The largest response body a transport may read, in bytes after any decoding; a larger one is
+/// [`Outcome::ResponseTooLarge`] (checklist A-022).
+pub const MAX_RESPONSE_BYTES: usize = 4 << 20;
+
+/// A complete HTTP response, borrowed from the transport's buffers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Response<'a> {
+    /// The status code of the final answer.
+    pub status: u16,
+    /// The `Retry-After` header.
+    pub retry_after: Option<&'a str>,
+    /// The `Date` header.
+    pub date: Option<&'a str>,
+    /// The `Content-Type` header.
+    pub content_type: Option<&'a str>,
+    /// The whole body, at most [`MAX_RESPONSE_BYTES`].
+    pub body: &'a [u8],
+}
+
+impl<'a> Response<'a> {
+    /// A response without headers and body.
+    #[must_use]
+    pub const fn new(status: u16) -> Self {
+        Self {
+            status,
+            retry_after: None,
+            date: None,
+            content_type: None,
+            body: &[],
+        }
+    }
+
+    /// The pause that the server asks for; only a status that is worth a retry can ask for one
+    /// (checklist A-050). See [`retry_after`] for the rules.
+    #[must_use]
+    pub fn pause(&self, wall_now: Option<UnixNanos>) -> Option<Duration> {
+        let value = self.retry_after?;
+        if !classify(&Outcome::Response(*self)).retry {
+            return None;
+        }
+        retry_after(value, self.date, wall_now)
+    }
+}
+
+/// Names the status and the size only: a body may quote what was sent (fault catalogue G4).
+impl fmt::Debug for Response<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How one attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// With an answer.
+    Response(Response<'a>),
+    /// With an answer whose body is over the limit; reading stopped there.
+    ResponseTooLarge {
+        /// The status code of that answer.
+        status: u16,
+    },
+    /// Without an answer.
+    Failed(TransportError),
+}
+
+/// Why there is no answer.
+///
+/// `body_sent` says whether the whole request had been written: the server may then hold the
+/// spans, and a resend may duplicate them (checklist A-054).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// No connection: refused, unreachable, or not made in time.
+    Connect,
+    /// The host name did not resolve.
+    Dns,
+    /// The TLS handshake broke off.
+    Tls,
+    /// The server's certificate was refused: expired, of another host, of an unknown issuer.
+    Certificate,
+    /// The deadline of the request passed.
+    Timeout {
+        /// Whether the whole request had been written.
+        body_sent: bool,
+    },
+    /// The connection was lost or closed.
+    Reset {
+        /// Whether the whole request had been written.
+        body_sent: bool,
+    },
+    /// A connection kept from an earlier request died before the first byte of an answer: the
+    /// server had closed it while it was idle.
+    Stale,
+    /// What came back is not HTTP/1.1 (a gRPC port, a broken proxy).
+    Protocol,
+    /// The caller gave the attempt up.
+    Cancelled,
+    /// Anything else.
+    Other,
+}
+
+impl TransportError {
+    /// Whether the server may have taken the spans all the same (invariant I5).
+    #[must_use]
+    pub const fn possible_duplicate(self) -> bool {
+        match self {
+            Self::Timeout { body_sent } | Self::Reset { body_sent } => body_sent,
+            Self::Protocol => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "could not connect",
+            Self::Dns => "the host name did not resolve",
+            Self::Tls => "the TLS handshake failed",
+            Self::Certificate => "the server's certificate was refused",
+            Self::Timeout { .. } => "the request timed out",
+            Self::Reset { .. } => "the connection was lost",
+            Self::Stale => "the reused connection was closed by the server",
+            Self::Protocol => "the answer is not HTTP/1.1 (is this a gRPC port?)",
+            Self::Cancelled => "the request was cancelled",
+            Self::Other => "the request failed",
+        })
+    }
+}
+
+impl core::error::Error for TransportError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_shows_neither_body_nor_headers() {
+        let response = Response {
+            body: b"secret",
+            retry_after: Some("hidden"),
+            ..Response::new(503)
+        };
+        assert_eq!(
+            std::format!("{response:?}"),
+            "Response { status: 503, body_bytes: 6, .. }"
+        );
+    }
+
+    /// Checklist A-046, A-050.
+    #[test]
+    fn a_pause_is_honoured_on_every_retryable_status_and_on_no_other() {
+        for status in 100..=599 {
+            let response = Response {
+                retry_after: Some("3"),
+                ..Response::new(status)
+            };
+            let expected = matches!(status, 429 | 502 | 503 | 504);
+            assert_eq!(response.pause(None).is_some(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_duplicate_is_possible_only_when_the_body_was_sent() {
+        assert!(TransportError::Reset { body_sent: true }.possible_duplicate());
+        assert!(TransportError::Timeout { body_sent: true }.possible_duplicate());
+        assert!(!TransportError::Timeout { body_sent: false }.possible_duplicate());
+        assert!(!TransportError::Connect.possible_duplicate());
+    }
+}
