@@ -1,4 +1,9 @@
 //! The configuration, row by row of the checklist: A.1, B.1-B.3, C.1-C.6 and faults G1-G4.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of tests fail by panicking, as tests do"
+)]
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -1153,8 +1158,8 @@ proptest! {
     #[test]
     fn g4_no_header_value_is_ever_shown(
         before in proptest::collection::vec("[a-z]{1,4}=[ -+--~]{0,6}", 0..3),
-        start in "[a-z:; ]{0,6}(=[ -+--~é\r\n\t]{0,6})?",
-        end in "[ -+--~é\r\n\t]{0,6}",
+        start in "[a-z:;][a-z:; ]{0,5}(=[ -+--~é\r\n\t]{0,6})?",
+        end in "=?[ -+--~é\r\n\t]{0,6}",
         remote in any::<bool>(),
     ) {
         let text = [before, vec![format!("{start} Hunter2{end}")]].concat().join(",");
@@ -1193,7 +1198,7 @@ proptest! {
     }
 }
 
-/// A megabyte in every variable: linear work finishes at once, quadratic work would not.
+/// Hundreds of kilobytes in every variable: linear work finishes at once, quadratic work would not.
 #[test]
 fn hostile_lengths_are_read_in_linear_time() {
     for piece in [
@@ -1207,15 +1212,10 @@ fn hostile_lengths_are_read_in_linear_time() {
         "é",
         "k=%41%42,K=1,",
     ] {
-        let text = piece.repeat(1 << 20);
+        let text = piece.repeat(1 << 16);
         let (env, diagnostics) = config::from_lookup(|_| Some(&text));
         assert!(diagnostics.len() <= 16);
         assert!(env.headers.unwrap().iter().count() <= MAX_HEADERS);
-        let said = everything_said(&EnvConfig::default(), &diagnostics);
-        assert!(
-            diagnostics.iter().all(|d| d.to_string().len() < 2000),
-            "{}",
-            said.len()
-        );
+        assert!(diagnostics.iter().all(|d| d.to_string().len() < 2000));
     }
 }

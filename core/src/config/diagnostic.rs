@@ -19,9 +19,9 @@
 
 use core::fmt;
 
-use super::endpoint::EndpointErrorKind;
 use super::headers::HeaderProblemKind;
 use super::resource::ResourceProblem;
+use super::url::EndpointErrorKind;
 use super::variable::Variable;
 
 /// How many diagnostics are kept; further ones are counted.

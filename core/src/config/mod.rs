@@ -48,6 +48,7 @@ mod headers;
 mod parse;
 mod percent;
 mod resource;
+mod url;
 mod variable;
 
 use core::time::Duration;
@@ -56,10 +57,11 @@ pub use choice::{
     Compression, LogLevel, Propagators, Protocol, SamplerChoice, Timeout, TracesExporter,
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
-pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, EndpointErrorKind, GRPC_PORT, Scheme};
+pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, GRPC_PORT};
 pub use headers::{HeaderIter, HeaderProblem, HeaderProblemKind, Headers, MAX_HEADERS};
 pub use percent::{PercentBytes, PercentChars, PercentDecoded};
 pub use resource::{ResourceAttributeIter, ResourceAttributes, ResourceProblem};
+pub use url::{EndpointErrorKind, Scheme};
 pub use variable::VARIABLES;
 
 use parse::Reader;
@@ -219,10 +221,10 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
 /// A URL that cannot be used counts as unset (checklist A-009, environment part).
 fn endpoint<'a>(from: &mut Reader<'_, 'a>) -> Option<Endpoint<'a>> {
     from.either(&var::ENDPOINT, |from, variable| {
-        let form = if core::ptr::eq(variable, &var::TRACES_ENDPOINT) {
-            endpoint::Form::Exact
+        let form = if *variable == var::TRACES_ENDPOINT {
+            url::Form::Exact
         } else {
-            endpoint::Form::Base
+            url::Form::Base
         };
         let text = from.word(variable)?;
         match Endpoint::parse(text, form, variable, &mut from.diagnostics) {
