@@ -1,0 +1,256 @@
+//! The settings that are one of a few: exporter, protocol, compression, sampler, propagators.
+
+use core::time::Duration;
+
+use super::diagnostic::DiagnosticKind;
+use super::parse::{Names, Reader, parse_ratio};
+use super::variable as var;
+
+/// Where traces go: `OTEL_TRACES_EXPORTER` (checklist C-032, C-033).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TracesExporter {
+    /// `otlp`: OTLP over HTTP, the default.
+    Otlp,
+    /// `console`: text for people, span by span.
+    Console,
+    /// `otlp/stdout`: OTLP/JSON lines on the standard output.
+    OtlpStdout,
+    /// `none`: nowhere.
+    None,
+}
+
+impl TracesExporter {
+    pub(super) const NAMES: Names<Self> = &[
+        ("otlp", Some(Self::Otlp)),
+        ("console", Some(Self::Console)),
+        ("otlp/stdout", Some(Self::OtlpStdout)),
+        ("none", Some(Self::None)),
+        ("zipkin", None),
+    ];
+}
+
+/// The encoding of a request: `OTEL_EXPORTER_OTLP_PROTOCOL` (checklist B-011).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// `http/protobuf`, the default.
+    #[default]
+    HttpProtobuf,
+    /// `http/json`.
+    HttpJson,
+}
+
+impl Protocol {
+    pub(super) const NAMES: Names<Self> = &[
+        ("http/protobuf", Some(Self::HttpProtobuf)),
+        ("http/json", Some(Self::HttpJson)),
+        ("grpc", None),
+    ];
+}
+
+/// The compression of a request: `OTEL_EXPORTER_OTLP_COMPRESSION` (checklist B-014).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// `gzip`.
+    Gzip,
+    /// `none`.
+    None,
+}
+
+impl Compression {
+    pub(super) const NAMES: Names<Self> = &[("gzip", Some(Self::Gzip)), ("none", Some(Self::None))];
+}
+
+/// The level of the pipeline's own diagnostics, least first: `OTEL_LOG_LEVEL` (checklist C-011).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// `none` or `off`: silence.
+    None,
+    /// `error`.
+    Error,
+    /// `warn`.
+    Warn,
+    /// `info`, the default.
+    #[default]
+    Info,
+    /// `debug`.
+    Debug,
+    /// `trace`.
+    Trace,
+}
+
+impl LogLevel {
+    pub(super) const NAMES: Names<Self> = &[
+        ("none", Some(Self::None)),
+        ("off", Some(Self::None)),
+        ("error", Some(Self::Error)),
+        ("warn", Some(Self::Warn)),
+        ("info", Some(Self::Info)),
+        ("debug", Some(Self::Debug)),
+        ("trace", Some(Self::Trace)),
+    ];
+}
+
+/// A limit in time; the specification writes "no limit" as zero (checklist C-003).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Wait without end.
+    Infinite,
+    /// Give up after this long; never zero when it comes from a variable.
+    After(Duration),
+}
+
+impl Timeout {
+    /// The limit, or `None` where there is none.
+    #[must_use]
+    pub const fn as_duration(self) -> Option<Duration> {
+        match self {
+            Self::Infinite => None,
+            Self::After(duration) => Some(duration),
+        }
+    }
+}
+
+/// Which sampler: `OTEL_TRACES_SAMPLER` with its argument (checklist C-014, C-015).
+///
+/// Ratios are from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SamplerChoice {
+    /// `always_on`.
+    AlwaysOn,
+    /// `always_off`.
+    AlwaysOff,
+    /// `traceidratio`.
+    TraceIdRatio(f64),
+    /// `parentbased_always_on`, the default.
+    ParentBasedAlwaysOn,
+    /// `parentbased_always_off`.
+    ParentBasedAlwaysOff,
+    /// `parentbased_traceidratio`.
+    ParentBasedTraceIdRatio(f64),
+}
+
+impl SamplerChoice {
+    const NAMES: Names<Self> = &[
+        ("always_on", Some(Self::AlwaysOn)),
+        ("always_off", Some(Self::AlwaysOff)),
+        ("traceidratio", Some(Self::TraceIdRatio(1.0))),
+        ("parentbased_always_on", Some(Self::ParentBasedAlwaysOn)),
+        ("parentbased_always_off", Some(Self::ParentBasedAlwaysOff)),
+        (
+            "parentbased_traceidratio",
+            Some(Self::ParentBasedTraceIdRatio(1.0)),
+        ),
+        ("jaeger_remote", None),
+        ("parentbased_jaeger_remote", None),
+        ("xray", None),
+    ];
+
+    const fn with_ratio(self, ratio: f64) -> Option<Self> {
+        match self {
+            Self::TraceIdRatio(_) => Some(Self::TraceIdRatio(ratio)),
+            Self::ParentBasedTraceIdRatio(_) => Some(Self::ParentBasedTraceIdRatio(ratio)),
+            _ => None,
+        }
+    }
+}
+
+/// The argument counts only next to a ratio sampler; elsewhere it is idle, which is worth a word.
+pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
+    let argument = &var::TRACES_SAMPLER_ARG;
+    let is_set = from.word(&var::TRACES_SAMPLER).is_some();
+    let choice = from.choice(&var::TRACES_SAMPLER, SamplerChoice::NAMES);
+    let Some(text) = from.word(argument) else {
+        return choice;
+    };
+    let Some(sampler) = choice else {
+        // A bad sampler has its own diagnostic.
+        if !is_set {
+            from.warn(argument, DiagnosticKind::UnusedSamplerArg, Some(text));
+        }
+        return None;
+    };
+    // Unset is 1.0, and so is anything that is no ratio.
+    match (sampler.with_ratio(1.0), parse_ratio(text)) {
+        (None, _) => {
+            from.warn(argument, DiagnosticKind::UnusedSamplerArg, Some(text));
+            choice
+        }
+        (Some(_), Some(ratio)) => sampler.with_ratio(ratio),
+        (default, None) => {
+            from.warn(argument, DiagnosticKind::NotARatio, Some(text));
+            default
+        }
+    }
+}
+
+/// A set of propagators: `OTEL_PROPAGATORS` (checklist C-012, C-013).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Propagators {
+    trace_context: bool,
+}
+
+impl Propagators {
+    /// The empty set: nothing is propagated.
+    pub const NONE: Self = Self {
+        trace_context: false,
+    };
+    /// W3C Trace Context.
+    pub const TRACE_CONTEXT: Self = Self {
+        trace_context: true,
+    };
+
+    /// Whether `traceparent` and `tracestate` are propagated.
+    #[must_use]
+    pub const fn trace_context(self) -> bool {
+        self.trace_context
+    }
+
+    /// Whether nothing is propagated.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        !self.trace_context
+    }
+}
+
+/// Names of the specification that this pipeline does not have.
+const OTHER_PROPAGATORS: [&str; 6] = ["baggage", "b3", "b3multi", "jaeger", "xray", "ottrace"];
+
+/// A set has no duplicates. Names that are not known are skipped, and when nothing is left the
+/// variable counts as unset: losing all propagation over a typing error would break traces.
+pub(super) fn read_propagators(from: &mut Reader<'_, '_>) -> Option<Propagators> {
+    let variable = &var::PROPAGATORS;
+    let text = from.word(variable)?;
+    let (mut trace_context, mut none, mut others) = (false, false, false);
+    for name in text.split(',').map(str::trim_ascii) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if name.is_empty() {
+            continue;
+        }
+        others |= !is("none");
+        if is("tracecontext") {
+            trace_context = true;
+        } else if is("none") {
+            none = true;
+        } else if OTHER_PROPAGATORS.into_iter().any(is) {
+            from.warn(variable, DiagnosticKind::UnsupportedPropagator, Some(name));
+        } else {
+            from.warn(variable, DiagnosticKind::UnknownPropagator, Some(name));
+        }
+    }
+    if none {
+        if others {
+            from.warn(variable, DiagnosticKind::NoneAmongOthers, Some(text));
+        }
+        return Some(Propagators::NONE);
+    }
+    if !trace_context {
+        from.warn(variable, DiagnosticKind::NoPropagatorLeft, Some(text));
+        return None;
+    }
+    Some(Propagators::TRACE_CONTEXT)
+}
