@@ -11,3 +11,4 @@ pub mod waterfall;
 
 pub use collector::{Collector, ReceivedRequest, ReceivedSpan};
 pub use ledger::Ledger;
+pub use waterfall::waterfall;
