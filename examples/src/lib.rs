@@ -2,7 +2,7 @@
 //!
 //! - [`collector`]: an OTLP/HTTP collector in this process, which remembers what it got and can
 //!   be told to fail;
-//! - [`waterfall`]: traces as text, a bar for each span on a common time axis;
+//! - [`mod@waterfall`]: traces as text, a bar for each span on a common time axis;
 //! - [`ledger`]: the loss equation as a table.
 
 pub mod collector;

@@ -86,7 +86,8 @@ fn id(len: usize) -> impl Strategy<Value = Vec<u8>> {
 
 prop_compose! {
     fn event()(
-        time_unix_nano: u64, name in text(), attributes in attributes(), dropped_attributes_count: u32,
+        time_unix_nano: u64, name in text(), attributes in attributes(),
+        dropped_attributes_count: u32,
     ) -> Event {
         Event { time_unix_nano, name, attributes, dropped_attributes_count }
     }
@@ -105,11 +106,14 @@ prop_compose! {
     fn span()(
         (trace_id, span_id, parent_span_id) in (id(16), id(8), id(8)),
         (trace_state, name) in (text(), text()),
-        (flags, kind, start_time_unix_nano, end_time_unix_nano) in (any::<u32>(), 0..6_i32, any::<u64>(), any::<u64>()),
+        (flags, kind) in (any::<u32>(), 0..6_i32),
+        (start_time_unix_nano, end_time_unix_nano) in any::<(u64, u64)>(),
         (attributes, events, links) in (attributes(), vec(event(), 0..3), vec(link(), 0..3)),
-        (dropped_attributes_count, dropped_events_count, dropped_links_count) in any::<(u32, u32, u32)>(),
-        status in option::of((text(), 0..3_i32).prop_map(|(message, code)| Status { message, code })),
+        (dropped_attributes_count, dropped_events_count) in any::<(u32, u32)>(),
+        dropped_links_count: u32,
+        status in option::of((text(), 0..3_i32)),
     ) -> Span {
+        let status = status.map(|(message, code)| Status { message, code });
         Span {
             trace_id, span_id, parent_span_id, trace_state, name, flags, kind,
             start_time_unix_nano, end_time_unix_nano, attributes, events, links,
