@@ -1,0 +1,122 @@
+//! OTLP/JSON from stored protobuf bytes (checklist A-066 to A-074, I-001 to I-003).
+//!
+//! Everything in this pipeline is kept as OTLP protobuf, so JSON is a translation of bytes into
+//! text: for the stdout exporter, for files of JSON lines, and for collectors that take
+//! `application/json`. The output is one line without raw line breaks, and nothing is gathered in
+//! memory on the way:
+//!
+//! ```text
+//!   protobuf bytes ──► message ──► one pass: which fields are there?
+//!                         │
+//!                         └──► each known field in schema order
+//!                                ├─ singular  last occurrence, left out when zero
+//!                                ├─ repeated  one pass, all occurrences into one array
+//!                                └─ one of    the last member set, zero or not
+//! ```
+//!
+//! The occurrences of a repeated field may lie anywhere in a message (a span's attributes, events
+//! and links stand in the order of the calls that made them), hence a pass for each. A pass steps
+//! over what it does not want by its length, so the whole takes time linear in the input: at most
+//! one pass for every field that a message can have.
+//!
+//! What a reader must know of the format: ids are lower-case hexadecimal but other bytes are
+//! base64, enums are numbers, 64-bit integers are text, and fields with their zero value are
+//! missing unless they are a value's chosen kind. Not-a-number and the infinities are text, and
+//! text that is not UTF-8 shows U+FFFD in place of what is broken.
+//!
+//! ```
+//! use spandrel_core::json;
+//!
+//! // Resource { attributes: [i = -1], dropped_attributes_count: 2 }
+//! let bytes = b"\x0a\x10\x0a\x01i\x12\x0b\x18\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x10\x02";
+//! let mut text = String::new();
+//! json::resource(bytes, &mut text)?;
+//! assert_eq!(
+//!     text,
+//!     r#"{"attributes":[{"key":"i","value":{"intValue":"-1"}}],"droppedAttributesCount":2}"#
+//! );
+//! # Ok::<(), json::JsonError>(())
+//! ```
+
+mod schema;
+mod text;
+mod transcode;
+
+use core::fmt;
+
+use crate::wire::WireError;
+
+/// Why a message has no JSON.
+///
+/// What was written until then is the torn beginning of a value, to be thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The bytes are not a protobuf message.
+    Wire(WireError),
+    /// Values are nested deeper than any that this crate writes.
+    TooDeep,
+    /// The writer refused.
+    Write,
+}
+
+impl From<WireError> for JsonError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl From<fmt::Error> for JsonError {
+    fn from(_: fmt::Error) -> Self {
+        Self::Write
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wire(error) => error.fmt(f),
+            Self::TooDeep => f.write_str("values are nested too deep"),
+            Self::Write => f.write_str("the writer refused"),
+        }
+    }
+}
+
+impl core::error::Error for JsonError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Wire(error) => Some(error),
+            Self::TooDeep | Self::Write => None,
+        }
+    }
+}
+
+macro_rules! entry_points {
+    ($($(#[$doc:meta])* $name:ident: $schema:ident;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        ///
+        /// [`JsonError`] when the bytes are broken, nested too deep, or `out` fails; see there
+        /// for what `out` then holds.
+        pub fn $name(bytes: &[u8], out: &mut impl fmt::Write) -> Result<(), JsonError> {
+            transcode::message(&schema::$schema, bytes, out)
+        }
+    )*};
+}
+
+entry_points! {
+    /// Writes the JSON object of the body of one `Span`, as the buffer stores it.
+    span: SPAN;
+    /// Writes the JSON object of the body of one `Resource`.
+    resource: RESOURCE;
+    /// Writes the JSON object of the body of one `InstrumentationScope`.
+    scope: SCOPE;
+    /// Writes the JSON object of a whole `ExportTraceServiceRequest`, which is also that of
+    /// `TracesData`: with a line feed after it, one line of a JSON Lines file (checklist I-001,
+    /// I-002).
+    export_request: EXPORT_REQUEST;
+}
+
+#[cfg(test)]
+mod tests;

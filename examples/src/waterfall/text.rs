@@ -1,0 +1,210 @@
+//! Words and numbers in a given number of terminal columns.
+
+use std::fmt::Write;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// The most columns of one attribute's value.
+const MAX_VALUE: usize = 32;
+
+/// The columns that `text` takes in a terminal.
+pub(super) fn width_of(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` with a visible stand-in for every control character.
+pub(super) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '·' } else { c })
+        .collect()
+}
+
+/// `text`, or as much of its beginning as fits into `columns` with an ellipsis.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    if width_of(text) <= columns {
+        return text.to_owned();
+    }
+    let mut cut: String = within(text.chars(), columns.saturating_sub(1)).collect();
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// `text`, or as much of its end as fits into `columns` with an ellipsis.
+pub(super) fn fit_end(text: &str, columns: usize) -> String {
+    if width_of(text) <= columns {
+        return text.to_owned();
+    }
+    let tail: Vec<char> = within(text.chars().rev(), columns.saturating_sub(1)).collect();
+    std::iter::once('…')
+        .chain(tail.into_iter().rev())
+        .take(columns)
+        .collect()
+}
+
+fn within(chars: impl Iterator<Item = char>, columns: usize) -> impl Iterator<Item = char> {
+    let mut left = columns;
+    chars.map_while(move |c| {
+        left = left.checked_sub(c.width().unwrap_or(0))?;
+        Some(c)
+    })
+}
+
+/// `text` filled up with blanks to `columns`.
+pub(super) fn cell(text: &str, columns: usize) -> String {
+    let blanks = columns.saturating_sub(width_of(text));
+    format!("{text}{:blanks$}", "")
+}
+
+/// `text` with blanks before it, up to `columns`.
+pub(super) fn right(text: &str, columns: usize) -> String {
+    let blanks = columns.saturating_sub(width_of(text));
+    format!("{:blanks$}{text}", "")
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Nanoseconds with three digits and a unit: `850 ns`, `1.20 s`, `2m05s`.
+pub(super) fn duration(nanos: i128) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    let (unit, name) = match nanos {
+        0 => return "0".into(),
+        1..1_000 => return format!("{sign}{nanos} ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        1_000_000_000..60_000_000_000 => (1_000_000_000, "s"),
+        _ => {
+            let secs = nanos / 1_000_000_000;
+            return match secs / 3600 {
+                0 => format!("{sign}{}m{:02}s", secs / 60, secs % 60),
+                hours @ 1..1_000 => format!("{sign}{hours}h{:02}m", secs / 60 % 60),
+                hours => format!("{sign}{}d", hours / 24),
+            };
+        }
+    };
+    // Cut, not rounded: 999.9 ms must not become 1000 ms.
+    let (whole, part) = (nanos / unit, nanos % unit * 100 / unit);
+    match whole {
+        100.. => format!("{sign}{whole} {name}"),
+        10..100 => format!("{sign}{whole}.{} {name}", part / 10),
+        _ => format!("{sign}{whole}.{part:02} {name}"),
+    }
+}
+
+/// `key=value` pairs, as many as fit into `columns`, and how many there are more.
+pub(super) fn attributes(attributes: &[KeyValue], columns: usize) -> String {
+    let pairs = attributes.iter().map(|attribute| {
+        let mut value = String::new();
+        write_value(attribute.value.as_ref(), &mut value);
+        let value = fit(&clean(&value), MAX_VALUE);
+        format!("{}={value}", clean(&attribute.key))
+    });
+    joined(pairs, columns)
+}
+
+/// `parts` on one line, as many as fit into `columns`, and how many there are more.
+pub(super) fn joined(parts: impl Iterator<Item = String>, columns: usize) -> String {
+    let parts: Vec<String> = parts.collect();
+    let mut line = String::new();
+    for (shown, part) in parts.iter().enumerate() {
+        let left = parts.len() - shown - 1;
+        // Room for the rest's number, unless this is the last.
+        let reserve = if left == 0 { 0 } else { "  +999".len() };
+        let gap = if line.is_empty() { "" } else { "  " };
+        if width_of(&line) + gap.len() + width_of(part) + reserve > columns {
+            if shown == 0 {
+                return fit(part, columns);
+            }
+            let _ = write!(line, "  +{}", left + 1);
+            return line;
+        }
+        line.push_str(gap);
+        line.push_str(part);
+    }
+    line
+}
+
+fn write_value(value: Option<&AnyValue>, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = match value.and_then(|value| value.value.as_ref()) {
+        None | Some(Value::StringValueStrindex(_)) => write!(out, "null"),
+        Some(Value::StringValue(v)) => write!(out, "{v}"),
+        Some(Value::BoolValue(v)) => write!(out, "{v}"),
+        Some(Value::IntValue(v)) => write!(out, "{v}"),
+        Some(Value::DoubleValue(v)) => write!(out, "{v:?}"),
+        Some(Value::BytesValue(v)) => write!(out, "0x{}", hex(v)),
+        Some(Value::ArrayValue(v)) => {
+            out.push('[');
+            for (i, value) in v.values.iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { ", " });
+                write_value(Some(value), out);
+            }
+            write!(out, "]")
+        }
+        Some(Value::KvlistValue(v)) => {
+            out.push('{');
+            for (i, entry) in v.values.iter().enumerate() {
+                out.push_str(if i == 0 { "" } else { ", " });
+                out.push_str(&entry.key);
+                out.push('=');
+                write_value(entry.value.as_ref(), out);
+            }
+            write!(out, "}}")
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_three_digits() {
+        for (nanos, expected) in [
+            (0, "0"),
+            (1, "1 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (12_345, "12.3 µs"),
+            (999_999_999, "999 ms"),
+            (1_204_000_000, "1.20 s"),
+            (59_999_999_999, "59.9 s"),
+            (125_000_000_000, "2m05s"),
+            (3_725_000_000_000, "1h02m"),
+            (i128::from(u64::MAX), "213503d"),
+            (-5_000_000, "-5.00 ms"),
+        ] {
+            assert_eq!(duration(nanos), expected);
+        }
+    }
+
+    #[test]
+    fn text_is_cut_by_columns_and_not_by_characters() {
+        assert_eq!(fit("abcdef", 6), "abcdef");
+        assert_eq!(fit("abcdef", 4), "abc…");
+        assert_eq!(fit("日本語", 4), "日…");
+        assert_eq!(fit("ab", 0), "");
+        assert_eq!(fit_end("│ │ └─", 4), "… └─");
+        assert_eq!(cell("日", 4), "日  ");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let parts = || ["aaaa", "bbbb", "cccc"].map(String::from).into_iter();
+        assert_eq!(joined(parts(), 16), "aaaa  bbbb  cccc");
+        assert_eq!(joined(parts(), 15), "aaaa  +2");
+        assert_eq!(joined(parts(), 3), "aa…");
+        assert_eq!(joined(parts().take(0), 3), "");
+    }
+}
