@@ -34,7 +34,7 @@ impl Digits {
     }
 }
 
-fn cut<'a>(bytes: &'a [u8], limits: ValueLimits) -> &'a [u8] {
+fn cut(bytes: &[u8], limits: ValueLimits) -> &[u8] {
     bytes.get(..limits.length as usize).unwrap_or(bytes)
 }
 
