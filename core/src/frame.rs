@@ -9,7 +9,7 @@
 //!         0a10..16 1208..8  39..8    41..8  8501..4  30 k
 //! ```
 //!
-//! Times are monotonic ([`Instant`]) until [`date`] makes them wall-clock times, which happens
+//! Times are monotonic ([`Instant`]) until the exporter makes them wall-clock times, which happens
 //! once, when the span is first leased for export and the wall clock is known. So spans recorded
 //! before a device knew the date come out with the right one.
 //!
