@@ -32,3 +32,6 @@ pub mod tracer;
 pub mod config;
 pub mod exporter;
 pub mod stats;
+// L5
+#[cfg(feature = "std")]
+pub mod hosted;
