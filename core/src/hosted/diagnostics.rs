@@ -232,7 +232,10 @@ fn report_at(
     text: fmt::Arguments<'_>,
 ) {
     // A handler or a logger that reports in turn would recurse for ever.
-    if REPORTING.try_with(|busy| busy.replace(true)).unwrap_or(true) {
+    if REPORTING
+        .try_with(|busy| busy.replace(true))
+        .unwrap_or(true)
+    {
         limiter.hold_back(kind);
         return;
     }
@@ -311,7 +314,10 @@ impl Write for Sanitiser {
 /// Control characters (C0, DEL, C1), line separators, and what reorders the text around it.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
+        || matches!(
+            c,
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}'
+        )
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -419,7 +419,11 @@ mod tests {
 
     #[test]
     fn every_key_occurs_once_and_two_processes_differ() {
-        let build = || ResourceBuilder::detect().attribute("host.name", "x").build();
+        let build = || {
+            ResourceBuilder::detect()
+                .attribute("host.name", "x")
+                .build()
+        };
         let (one, two) = (build(), build());
         let mut keys: Vec<_> = one.attributes().map(|attribute| attribute.key).collect();
         let count = keys.len();
