@@ -1,0 +1,284 @@
+//! What is known about a span from the outside: its ids, its flags and its tracestate
+//! (checklist D.2).
+//!
+//! A [`SpanContext`] is `Copy` and small, because it is passed around for every span and link.
+//! The W3C tracestate has a variable length and is empty for most traces, so it travels beside
+//! the span context and not inside it: owned as a [`TraceState`], borrowed as text wherever it is
+//! only read, as in [`ParentContext`] and [`Link`].
+//!
+//! | | holds | made by |
+//! |---|---|---|
+//! | [`SpanContext`] | ids, flags, whether remote | a tracer, or a propagator's `extract` |
+//! | [`TraceState`] | up to 32 validated members | a propagator's `extract`, or `insert` |
+//! | [`ParentContext`] | a span context and its tracestate | either, as a parent or for `inject` |
+//!
+//! ```
+//! use spandrel_core::context::{ParentContext, SpanContext, TraceFlags};
+//!
+//! let parent = SpanContext::remote(
+//!     "5b8efff798038103d269b633813fc60c".parse()?,
+//!     "eee19b7ec3c1b174".parse()?,
+//!     TraceFlags::SAMPLED,
+//! );
+//! assert!(parent.is_valid() && parent.is_remote() && parent.is_sampled());
+//! assert_eq!(ParentContext::from(parent).trace_state, "");
+//! assert!(!ParentContext::ROOT.span_context.is_valid());
+//! # Ok::<(), spandrel_core::id::ParseIdError>(())
+//! ```
+
+mod trace_state;
+
+pub(crate) use trace_state::HeaderParser;
+pub use trace_state::{TraceState, TraceStateError};
+
+use crate::attribute::KeyValue;
+use crate::id::{SpanId, TraceId};
+
+/// The W3C trace flags of a span (checklist D-021).
+///
+/// A received byte is kept as it came, bits of unknown meaning included; they end here, because
+/// [`TraceFlags::known`] is what children and outgoing headers are made from (checklist E-011).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TraceFlags(u8);
+
+impl TraceFlags {
+    /// No flag set.
+    pub const NONE: Self = Self(0);
+    /// The span is recorded and exported.
+    pub const SAMPLED: Self = Self(0x01);
+    /// The lowest 56 bits of the trace id are uniformly random (W3C Trace Context level 2).
+    pub const RANDOM: Self = Self(0x02);
+
+    /// The flags of this byte, all bits kept.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// The byte, with unknown bits where they were received.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// These flags without bits of unknown meaning.
+    #[must_use]
+    pub const fn known(self) -> Self {
+        Self(self.0 & (Self::SAMPLED.0 | Self::RANDOM.0))
+    }
+
+    /// Whether the sampled bit is set, whatever the others are.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.0 & Self::SAMPLED.0 != 0
+    }
+
+    /// Whether the random bit is set, whatever the others are.
+    #[must_use]
+    pub const fn is_random(self) -> bool {
+        self.0 & Self::RANDOM.0 != 0
+    }
+
+    /// These flags with the sampled bit set or cleared; a child differs from its parent in
+    /// nothing else (checklist D-027).
+    #[must_use]
+    pub const fn with_sampled(self, sampled: bool) -> Self {
+        Self(self.0 & !Self::SAMPLED.0 | sampled as u8)
+    }
+
+    /// These flags with the random bit set or cleared; for root spans only (checklist D-025).
+    #[must_use]
+    pub const fn with_random(self, random: bool) -> Self {
+        Self(self.0 & !Self::RANDOM.0 | (random as u8) << 1)
+    }
+}
+
+/// The identity of a span: ids, flags and whether it came from another process.
+///
+/// Immutable (checklist D-020). Its tracestate travels beside it, see the [module](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SpanContext {
+    trace_id: TraceId,
+    span_id: SpanId,
+    trace_flags: TraceFlags,
+    is_remote: bool,
+}
+
+impl SpanContext {
+    /// The context of no span.
+    pub const INVALID: Self = Self::new(TraceId::INVALID, SpanId::INVALID, TraceFlags::NONE);
+
+    /// The context of a span created in this process.
+    #[must_use]
+    pub const fn new(trace_id: TraceId, span_id: SpanId, trace_flags: TraceFlags) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            trace_flags,
+            is_remote: false,
+        }
+    }
+
+    /// The context of a span created elsewhere, as propagators extract it (checklist E-040).
+    #[must_use]
+    pub const fn remote(trace_id: TraceId, span_id: SpanId, trace_flags: TraceFlags) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            trace_flags,
+            is_remote: true,
+        }
+    }
+
+    /// The id of the trace.
+    #[must_use]
+    pub const fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// The id of the span.
+    #[must_use]
+    pub const fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
+    /// The flags, as received where the context is remote.
+    #[must_use]
+    pub const fn trace_flags(&self) -> TraceFlags {
+        self.trace_flags
+    }
+
+    /// Whether the span was created in another process (checklist D-019).
+    #[must_use]
+    pub const fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
+    /// Whether the sampled flag is set.
+    #[must_use]
+    pub const fn is_sampled(&self) -> bool {
+        self.trace_flags.is_sampled()
+    }
+
+    /// Whether neither id is zero (checklist D-018).
+    #[inline]
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.trace_id.is_valid() && self.span_id.is_valid()
+    }
+}
+
+/// A span context with its tracestate: what a tracer starts a child under, and what a propagator
+/// injects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ParentContext<'a> {
+    /// The parent, or [`SpanContext::INVALID`] for none.
+    pub span_context: SpanContext,
+    /// Its tracestate as header text, by preference that of a [`TraceState`]; empty for none.
+    pub trace_state: &'a str,
+}
+
+impl ParentContext<'_> {
+    /// No parent: the child starts a new trace.
+    pub const ROOT: Self = Self {
+        span_context: SpanContext::INVALID,
+        trace_state: "",
+    };
+}
+
+/// A parent without tracestate.
+impl From<SpanContext> for ParentContext<'_> {
+    fn from(span_context: SpanContext) -> Self {
+        Self {
+            span_context,
+            trace_state: "",
+        }
+    }
+}
+
+/// What role a span plays in a request; the values are those of OTLP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SpanKind {
+    /// Work inside a service.
+    #[default]
+    Internal = 1,
+    /// The handling of a request from elsewhere.
+    Server = 2,
+    /// A request to elsewhere.
+    Client = 3,
+    /// The hand-over of a message to be processed later.
+    Producer = 4,
+    /// The processing of such a message.
+    Consumer = 5,
+}
+
+/// A pointer from one span to another, of the same or of another trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Link<'a> {
+    /// The span pointed to.
+    pub span_context: SpanContext,
+    /// Its tracestate as header text; empty for none.
+    pub trace_state: &'a str,
+    /// What the link means.
+    pub attributes: &'a [KeyValue<'a>],
+}
+
+/// A link without tracestate and attributes.
+impl From<SpanContext> for Link<'_> {
+    fn from(span_context: SpanContext) -> Self {
+        Self {
+            span_context,
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_is_valid_only_with_both_ids() {
+        let trace = TraceId::from_bytes([1; 16]);
+        let span = SpanId::from_bytes([1; 8]);
+        let rows = [
+            (trace, span, true),
+            (trace, SpanId::INVALID, false),
+            (TraceId::INVALID, span, false),
+            (TraceId::INVALID, SpanId::INVALID, false),
+        ];
+        for (trace, span, valid) in rows {
+            for make in [SpanContext::new, SpanContext::remote] {
+                assert_eq!(make(trace, span, TraceFlags::SAMPLED).is_valid(), valid);
+            }
+        }
+        assert_eq!(SpanContext::default(), SpanContext::INVALID);
+    }
+
+    #[test]
+    fn flags_are_read_and_changed_bit_by_bit() {
+        for bits in 0..=u8::MAX {
+            let flags = TraceFlags::from_bits(bits);
+            assert_eq!(flags.bits(), bits);
+            assert_eq!(flags.is_sampled(), bits & 1 == 1);
+            assert_eq!(flags.is_random(), bits & 2 == 2);
+            assert_eq!(flags.known().bits(), bits & 3);
+            assert_eq!(flags.with_sampled(true).bits(), bits | 1);
+            assert_eq!(flags.with_sampled(false).bits(), bits & !1);
+            assert_eq!(flags.with_random(true).bits(), bits | 2);
+            assert_eq!(flags.with_random(false).bits(), bits & !2);
+        }
+    }
+
+    #[test]
+    fn a_span_context_stays_small() {
+        assert_eq!(size_of::<SpanContext>(), 26);
+    }
+
+    #[test]
+    fn kinds_have_the_values_of_otlp() {
+        assert_eq!(SpanKind::default() as u8, 1);
+        assert_eq!(SpanKind::Consumer as u8, 5);
+    }
+}

@@ -1,0 +1,406 @@
+//! Context across process boundaries: the W3C `traceparent` and `tracestate` headers
+//! (checklist E.1 to E.4).
+//!
+//! [`parse_traceparent`] and [`format_traceparent`] are pure functions over bytes. Around them,
+//! [`TraceContextPropagator`] moves a context into and out of any carrier of text: an HTTP
+//! header map, the fields of a message, an array in a test. The carrier only has to be a
+//! [`Setter`] or a [`Getter`].
+//!
+//! ```text
+//!   00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01
+//!   ver            trace id                  span id     flags      lower-case hex, 55 bytes
+//! ```
+//!
+//! Headers come from anyone, so they are read strictly and with bounded work, and one that is
+//! not valid is as good as absent: the next span starts a new trace. On the way out, nothing can
+//! be injected that is not a valid header value.
+//!
+//! ```
+//! use spandrel_core::context::ParentContext;
+//! use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
+//!
+//! let request = [
+//!     ("Host", "example.com"),
+//!     ("TraceParent", "00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01"),
+//!     ("tracestate", "vendor=1"),
+//! ];
+//! let extracted = TraceContextPropagator.extract(&request);
+//! let parent = ParentContext::from(extracted.as_ref());
+//! assert!(parent.span_context.is_remote());
+//!
+//! let mut headers = Vec::new();
+//! let mut carrier = |name: &str, value: &str| headers.push(format!("{name}: {value}"));
+//! TraceContextPropagator.inject(parent, &mut carrier);
+//! assert_eq!(headers[1], "tracestate: vendor=1");
+//! ```
+
+mod traceparent;
+
+pub use traceparent::{TraceParent, TraceParentError, format_traceparent, parse_traceparent};
+
+use core::fmt;
+use core::ops::ControlFlow;
+
+use crate::context::{HeaderParser, ParentContext, SpanContext, TraceState};
+
+/// The name of the header with ids and flags (checklist E-001).
+pub const TRACEPARENT: &str = "traceparent";
+/// The name of the header with the vendors' members (checklist E-019).
+pub const TRACESTATE: &str = "tracestate";
+
+/// Reads fields of a carrier. Stateless (checklist E-035).
+///
+/// Names are compared without regard to ASCII case where the carrier is of HTTP; that is for the
+/// implementation to do. A value that is not text must still count as one, so give an
+/// implementation's answer for it as some invalid value, not as absent.
+pub trait Getter {
+    /// The first value of `key`.
+    fn get(&self, key: &str) -> Option<&str>;
+
+    /// Hands over all values of `key` in order, until `visit` breaks.
+    ///
+    /// By default only the first: correct for carriers that cannot hold more than one. For
+    /// others it hides repeated traceparent headers, which make a request invalid.
+    fn get_all<'a>(&'a self, key: &str, visit: &mut dyn FnMut(&'a str) -> ControlFlow<()>) {
+        if let Some(value) = self.get(key) {
+            let _ = visit(value);
+        }
+    }
+
+    /// Hands over all keys.
+    fn keys<'a>(&'a self, visit: &mut dyn FnMut(&'a str));
+}
+
+/// Pairs of names and values, such as received header lines; names match in any ASCII case.
+impl<K: AsRef<str>, V: AsRef<str>> Getter for &[(K, V)] {
+    fn get(&self, key: &str) -> Option<&str> {
+        values_of(self, key).next()
+    }
+
+    fn get_all<'a>(&'a self, key: &str, visit: &mut dyn FnMut(&'a str) -> ControlFlow<()>) {
+        let _ = values_of(self, key).try_for_each(visit);
+    }
+
+    fn keys<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        self.iter().for_each(|(name, _)| visit(name.as_ref()));
+    }
+}
+
+/// As for slices.
+impl<K: AsRef<str>, V: AsRef<str>, const N: usize> Getter for [(K, V); N] {
+    fn get(&self, key: &str) -> Option<&str> {
+        values_of(self, key).next()
+    }
+
+    fn get_all<'a>(&'a self, key: &str, visit: &mut dyn FnMut(&'a str) -> ControlFlow<()>) {
+        let _ = values_of(self, key).try_for_each(visit);
+    }
+
+    fn keys<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        self.iter().for_each(|(name, _)| visit(name.as_ref()));
+    }
+}
+
+/// The values of `key`, in order.
+fn values_of<'a, K: AsRef<str>, V: AsRef<str>>(
+    pairs: &'a [(K, V)],
+    key: &str,
+) -> impl Iterator<Item = &'a str> {
+    pairs
+        .iter()
+        .filter(move |(name, _)| name.as_ref().eq_ignore_ascii_case(key))
+        .map(|(_, value)| value.as_ref())
+}
+
+/// Writes fields of a carrier. Stateless (checklist E-035).
+pub trait Setter {
+    /// Sets `key`, spelled as given, to `value`, replacing what is there.
+    ///
+    /// Both are visible ASCII, valid in an HTTP header (checklist E-036).
+    fn set(&mut self, key: &str, value: &str);
+}
+
+/// Any closure that takes a name and a value.
+impl<F: FnMut(&str, &str)> Setter for F {
+    fn set(&mut self, key: &str, value: &str) {
+        self(key, value);
+    }
+}
+
+/// What was found in a carrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extracted {
+    /// The remote span: valid, and marked as remote (checklist E-040).
+    pub span_context: SpanContext,
+    /// Its tracestate, empty when there was none or when it was not valid.
+    pub trace_state: TraceState,
+}
+
+impl<'a> From<&'a Extracted> for ParentContext<'a> {
+    fn from(extracted: &'a Extracted) -> Self {
+        Self {
+            span_context: extracted.span_context,
+            trace_state: extracted.trace_state.as_str(),
+        }
+    }
+}
+
+/// The parent that was found, or [`ParentContext::ROOT`].
+impl<'a> From<Option<&'a Extracted>> for ParentContext<'a> {
+    fn from(extracted: Option<&'a Extracted>) -> Self {
+        extracted.map_or(Self::ROOT, Self::from)
+    }
+}
+
+/// Moves a context into and out of carriers of text (checklist E-033).
+pub trait TextMapPropagator {
+    /// Sets the fields for `context`, and none when it is not valid (checklist E-014).
+    fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter);
+
+    /// Reads the context from `carrier`: `None` when there is none that is valid, and what the
+    /// caller had before stays (checklist E-034).
+    fn extract(&self, carrier: &dyn Getter) -> Option<Extracted>;
+
+    /// Hands over the names of all fields that `inject` may set.
+    fn fields(&self, visit: &mut dyn FnMut(&'static str));
+}
+
+/// W3C Trace Context, level 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TraceContextPropagator;
+
+impl TextMapPropagator for TraceContextPropagator {
+    fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter) {
+        let Some(traceparent) = format_traceparent(&context.span_context) else {
+            return;
+        };
+        carrier.set(TRACEPARENT, traceparent.as_str());
+        // The text may come from a sampler of the application, so it is checked again: nothing
+        // that splits a header gets out, and no empty header either (checklist E-029, E-036).
+        let mut parser = HeaderParser::new();
+        if parser.add(context.trace_state).is_ok() && !parser.is_empty() {
+            carrier.set(TRACESTATE, context.trace_state);
+        }
+    }
+
+    fn extract(&self, carrier: &dyn Getter) -> Option<Extracted> {
+        let mut found = None;
+        let mut repeated = false;
+        carrier.get_all(TRACEPARENT, &mut |value| {
+            repeated = found.is_some();
+            found = Some(value);
+            if repeated {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        // Which of two is true cannot be known, so neither is (checklist E-010).
+        let span_context = match found {
+            Some(value) if !repeated => parse_traceparent(value).ok()?,
+            _ => return None,
+        };
+
+        let mut parser = HeaderParser::new();
+        let mut valid = true;
+        carrier.get_all(TRACESTATE, &mut |value| match parser.add(value) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => {
+                valid = false;
+                ControlFlow::Break(())
+            }
+        });
+        Some(Extracted {
+            span_context,
+            trace_state: if valid {
+                parser.finish()
+            } else {
+                TraceState::new()
+            },
+        })
+    }
+
+    fn fields(&self, visit: &mut dyn FnMut(&'static str)) {
+        visit(TRACEPARENT);
+        visit(TRACESTATE);
+    }
+}
+
+/// Several propagators in a row (checklist E-037); none at all is the propagator that does
+/// nothing (checklist E-038).
+///
+/// All inject. Of those that extract something, the last counts.
+#[derive(Clone, Copy, Default)]
+pub struct CompositePropagator<'a> {
+    propagators: &'a [&'a (dyn TextMapPropagator + Sync)],
+}
+
+impl<'a> CompositePropagator<'a> {
+    /// Runs `propagators` in this order.
+    #[must_use]
+    pub const fn new(propagators: &'a [&'a (dyn TextMapPropagator + Sync)]) -> Self {
+        Self { propagators }
+    }
+}
+
+impl TextMapPropagator for CompositePropagator<'_> {
+    fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter) {
+        for propagator in self.propagators {
+            propagator.inject(context, carrier);
+        }
+    }
+
+    fn extract(&self, carrier: &dyn Getter) -> Option<Extracted> {
+        // Each sees the carrier and overrides those before it only when it finds something.
+        self.propagators
+            .iter()
+            .rev()
+            .find_map(|propagator| propagator.extract(carrier))
+    }
+
+    fn fields(&self, visit: &mut dyn FnMut(&'static str)) {
+        for propagator in self.propagators {
+            propagator.fields(visit);
+        }
+    }
+}
+
+impl fmt::Debug for CompositePropagator<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompositePropagator")
+            .field("propagators", &self.propagators.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::TraceFlags;
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    const IDS: &str = "12345678901234567890123456789012-1234567890123456";
+
+    fn injected(context: ParentContext<'_>) -> Vec<String> {
+        let mut headers = Vec::new();
+        let mut carrier = |name: &str, value: &str| headers.push(format!("{name}: {value}"));
+        TraceContextPropagator.inject(context, &mut carrier);
+        headers
+    }
+
+    #[test]
+    fn an_invalid_context_injects_nothing() {
+        assert!(format_traceparent(&SpanContext::INVALID).is_none());
+        let context = ParentContext {
+            span_context: SpanContext::INVALID,
+            trace_state: "a=1",
+        };
+        assert!(injected(context).is_empty());
+    }
+
+    #[test]
+    fn a_tracestate_that_is_not_valid_is_never_sent() {
+        let span_context = parse_traceparent(format!("00-{IDS}-01")).expect("valid");
+        for bad in ["", " , ", "a", "a=1\r\nx: y", "a=\0", "A=1", "a=é"] {
+            let sent = injected(ParentContext {
+                span_context,
+                trace_state: bad,
+            });
+            assert_eq!(sent, [format!("traceparent: 00-{IDS}-01")], "{bad:?}");
+        }
+        let sent = injected(ParentContext {
+            span_context,
+            trace_state: "a=1,b= 2",
+        });
+        assert_eq!(sent[1], "tracestate: a=1,b= 2");
+    }
+
+    #[test]
+    fn a_repeated_traceparent_is_none_at_all() {
+        let one = format!("00-{IDS}-01");
+        let headers = [("traceparent", one.as_str()), ("Traceparent", &one)];
+        assert_eq!(TraceContextPropagator.extract(&headers), None);
+        assert!(TraceContextPropagator.extract(&&headers[..1]).is_some());
+        let joined = format!("{one},{one}");
+        assert_eq!(
+            TraceContextPropagator.extract(&[("traceparent", &joined)]),
+            None
+        );
+    }
+
+    #[test]
+    fn a_bad_tracestate_does_not_harm_the_trace() {
+        let one = format!("00-{IDS}-01");
+        let headers = [
+            ("tracestate", "a=1"),
+            ("traceparent", one.as_str()),
+            ("tracestate", "B=2"),
+        ];
+        let extracted = TraceContextPropagator.extract(&headers).expect("valid");
+        assert!(extracted.trace_state.is_empty());
+        assert_eq!(ParentContext::from(&extracted).trace_state, "");
+    }
+
+    /// Sets one field and extracts one fixed context.
+    struct Fixed(&'static str, Option<u8>);
+
+    impl TextMapPropagator for Fixed {
+        fn inject(&self, _: ParentContext<'_>, carrier: &mut dyn Setter) {
+            carrier.set(self.0, "x");
+        }
+
+        fn extract(&self, _: &dyn Getter) -> Option<Extracted> {
+            let flags = TraceFlags::from_bits(self.1?);
+            let context = parse_traceparent(format!("00-{IDS}-00")).ok()?;
+            Some(Extracted {
+                span_context: SpanContext::remote(context.trace_id(), context.span_id(), flags),
+                trace_state: TraceState::new(),
+            })
+        }
+
+        fn fields(&self, visit: &mut dyn FnMut(&'static str)) {
+            visit(self.0);
+        }
+    }
+
+    #[test]
+    fn a_composite_runs_in_order_and_the_last_finding_counts() {
+        let (a, b, c) = (Fixed("a", Some(1)), Fixed("b", Some(2)), Fixed("c", None));
+        let parts: [&(dyn TextMapPropagator + Sync); 3] = [&a, &b, &c];
+        let composite = CompositePropagator::new(&parts);
+        let mut set = Vec::new();
+        let mut carrier = |name: &str, _: &str| set.push(name.to_string());
+        composite.inject(ParentContext::ROOT, &mut carrier);
+        assert_eq!(set, ["a", "b", "c"]);
+        let mut fields = Vec::new();
+        composite.fields(&mut |name| fields.push(name));
+        assert_eq!(fields, ["a", "b", "c"]);
+        let empty: [(&str, &str); 0] = [];
+        let extracted = composite.extract(&empty).expect("two of three");
+        assert_eq!(extracted.span_context.trace_flags().bits(), 2);
+        assert_eq!(CompositePropagator::default().extract(&empty), None);
+    }
+
+    #[test]
+    fn the_default_get_all_hands_over_the_first_value() {
+        struct One;
+        impl Getter for One {
+            fn get(&self, key: &str) -> Option<&str> {
+                (key == "k").then_some("v")
+            }
+            fn keys<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+                visit("k");
+            }
+        }
+        for (key, count) in [("k", 1), ("x", 0)] {
+            let mut seen = 0;
+            One.get_all(key, &mut |_| {
+                seen += 1;
+                ControlFlow::Continue(())
+            });
+            assert_eq!(seen, count);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Samplers: which spans are recorded and which of them are exported (checklist D-076 to D-090).
+//!
+//! A sampler is a pure function of its parameters: no state, no clock, no randomness. So the same
+//! trace id gets the same decision on every thread and in every service, and traces stay whole.
+//!
+//! [`ParentBased`] follows the parent where there is one and asks its root sampler otherwise:
+//!
+//! | parent | sampled flag | asks | by default |
+//! |---|---|---|---|
+//! | none, or not valid | - | `root` | the argument of `new` |
+//! | remote | set | `remote_parent_sampled` | [`AlwaysOn`] |
+//! | remote | clear | `remote_parent_not_sampled` | [`AlwaysOff`] |
+//! | local | set | `local_parent_sampled` | [`AlwaysOn`] |
+//! | local | clear | `local_parent_not_sampled` | [`AlwaysOff`] |
+//!
+//! ```
+//! use spandrel_core::context::{ParentContext, SpanKind};
+//! use spandrel_core::sampler::*;
+//!
+//! let sampler = ParentBased::new(TraceIdRatioBased::new(0.5));
+//! let root = SamplingParameters {
+//!     parent: ParentContext::ROOT,
+//!     trace_id: "5b8efff798038103d269b633813fc60c".parse()?,
+//!     name: "auto.workflow",
+//!     kind: SpanKind::Internal,
+//!     attributes: &[],
+//!     links: &[],
+//! };
+//! // The id ends in d269…: above the half.
+//! assert_eq!(sampler.should_sample(&root).decision, SamplingDecision::Drop);
+//! # Ok::<(), spandrel_core::id::ParseIdError>(())
+//! ```
+
+mod builtin;
+mod parent_based;
+mod ratio;
+
+pub use builtin::BuiltinSampler;
+pub use parent_based::ParentBased;
+pub use ratio::TraceIdRatioBased;
+
+use core::fmt;
+
+use crate::attribute::KeyValue;
+use crate::context::{Link, ParentContext, SpanKind};
+use crate::id::TraceId;
+
+/// What becomes of a span (checklist D-077).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SamplingDecision {
+    /// Not recording, sampled flag clear.
+    Drop,
+    /// Recording, sampled flag clear: seen by processors, not exported (checklist D-078).
+    RecordOnly,
+    /// Recording, sampled flag set.
+    RecordAndSample,
+}
+
+impl SamplingDecision {
+    /// Whether the span records what is set on it.
+    #[must_use]
+    pub const fn is_recording(self) -> bool {
+        !matches!(self, Self::Drop)
+    }
+
+    /// Whether the span carries the sampled flag.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        matches!(self, Self::RecordAndSample)
+    }
+
+    const fn sample_if(sampled: bool) -> Self {
+        if sampled {
+            Self::RecordAndSample
+        } else {
+            Self::Drop
+        }
+    }
+}
+
+/// What a sampler may look at (checklist D-076).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingParameters<'a> {
+    /// The parent, or [`ParentContext::ROOT`].
+    pub parent: ParentContext<'a>,
+    /// The trace id of the span to be; equal to the parent's when that is valid.
+    pub trace_id: TraceId,
+    /// The name of the span to be.
+    pub name: &'a str,
+    /// The kind of the span to be.
+    pub kind: SpanKind,
+    /// The attributes given at its start.
+    pub attributes: &'a [KeyValue<'a>],
+    /// The links given at its start.
+    pub links: &'a [Link<'a>],
+}
+
+/// What a sampler answers (checklist D-076).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingResult<'a> {
+    /// What becomes of the span.
+    pub decision: SamplingDecision,
+    /// Attributes to add to the span.
+    pub attributes: &'a [KeyValue<'a>],
+    /// The tracestate of the span; empty clears it, so the samplers of this module pass the
+    /// parent's through, `ot` entry and all (checklist D-079).
+    pub trace_state: &'a str,
+}
+
+impl<'a> SamplingResult<'a> {
+    /// `decision` without attributes and with the tracestate of the parent.
+    #[must_use]
+    pub const fn new(decision: SamplingDecision, parameters: &SamplingParameters<'a>) -> Self {
+        Self {
+            decision,
+            attributes: &[],
+            trace_state: parameters.parent.trace_state,
+        }
+    }
+}
+
+/// Decides about a span before it exists.
+///
+/// Called once per span, possibly from many threads at a time where the tracer is shared
+/// (checklist D-080), so an implementation with state needs `Sync` and must be quick.
+pub trait Sampler {
+    /// The decision about the span described by `parameters`.
+    ///
+    /// What the result borrows may come from the parameters or from the sampler.
+    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a>;
+
+    /// Writes the sampler's name and settings, as the specification words it. See [`Description`]
+    /// for a `Display` of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the formatter.
+    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl<S: Sampler + ?Sized> Sampler for &S {
+    #[inline]
+    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
+        (**self).should_sample(parameters)
+    }
+
+    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).description(f)
+    }
+}
+
+/// Displays the description of a sampler.
+///
+/// ```
+/// use spandrel_core::sampler::{Description, TraceIdRatioBased};
+///
+/// let sampler = TraceIdRatioBased::new(0.25);
+/// assert_eq!(Description(&sampler).to_string(), "TraceIdRatioBased{0.25}");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Description<'a, S: ?Sized>(pub &'a S);
+
+impl<S: Sampler + ?Sized> fmt::Display for Description<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.description(f)
+    }
+}
+
+/// Samples every span (checklist D-082).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlwaysOn;
+
+impl Sampler for AlwaysOn {
+    #[inline]
+    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
+        SamplingResult::new(SamplingDecision::RecordAndSample, parameters)
+    }
+
+    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AlwaysOnSampler")
+    }
+}
+
+/// Drops every span (checklist D-083).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlwaysOff;
+
+impl Sampler for AlwaysOff {
+    #[inline]
+    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
+        SamplingResult::new(SamplingDecision::Drop, parameters)
+    }
+
+    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AlwaysOffSampler")
+    }
+}
+
+/// Records what its sampler would drop, without exporting it (checklist D-090).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlwaysRecord<S> {
+    sampler: S,
+}
+
+impl<S> AlwaysRecord<S> {
+    /// Turns each `Drop` of `sampler` into `RecordOnly`.
+    #[must_use]
+    pub const fn new(sampler: S) -> Self {
+        Self { sampler }
+    }
+}
+
+impl<S: Sampler> Sampler for AlwaysRecord<S> {
+    #[inline]
+    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
+        let mut result = self.sampler.should_sample(parameters);
+        if result.decision == SamplingDecision::Drop {
+            result.decision = SamplingDecision::RecordOnly;
+        }
+        result
+    }
+
+    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlwaysRecord{{{}}}", Description(&self.sampler))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{SpanContext, TraceFlags};
+    use crate::id::SpanId;
+    use std::string::ToString;
+
+    pub(super) fn trace_id(low: u64) -> TraceId {
+        TraceId::from_bytes((1_u128 << 64 | u128::from(low)).to_be_bytes())
+    }
+
+    pub(super) fn root(trace_id: TraceId) -> SamplingParameters<'static> {
+        SamplingParameters {
+            parent: ParentContext::ROOT,
+            trace_id,
+            name: "name",
+            kind: SpanKind::Internal,
+            attributes: &[],
+            links: &[],
+        }
+    }
+
+    pub(super) fn child(remote: bool, sampled: bool) -> SamplingParameters<'static> {
+        let flags = TraceFlags::from_bits(0).with_sampled(sampled);
+        // Ratio 0.5 would decide the opposite of the parent's flag.
+        let id = trace_id(if sampled { u64::MAX } else { 0 });
+        let make = if remote {
+            SpanContext::remote
+        } else {
+            SpanContext::new
+        };
+        let mut parameters = root(id);
+        parameters.parent = ParentContext {
+            span_context: make(id, SpanId::from_bytes([7; 8]), flags),
+            trace_state: "ot=th:8;rv:0123456789abcd,a=b",
+        };
+        parameters
+    }
+
+    pub(super) fn decide(
+        sampler: &dyn Sampler,
+        parameters: &SamplingParameters<'_>,
+    ) -> SamplingDecision {
+        sampler.should_sample(parameters).decision
+    }
+
+    /// Answers with a fixed decision and an attribute of its own.
+    pub(super) struct Fixed(SamplingDecision, [KeyValue<'static>; 1]);
+
+    impl Fixed {
+        pub(super) fn new(decision: SamplingDecision) -> Self {
+            Self(decision, [KeyValue::new("rule", "fixed")])
+        }
+    }
+
+    impl Sampler for Fixed {
+        fn should_sample<'a>(&'a self, _: &SamplingParameters<'a>) -> SamplingResult<'a> {
+            SamplingResult {
+                decision: self.0,
+                attributes: &self.1,
+                trace_state: "own=1",
+            }
+        }
+
+        fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Fixed")
+        }
+    }
+
+    use SamplingDecision::{Drop, RecordAndSample, RecordOnly};
+
+    #[test]
+    fn decisions_follow_the_table_of_d_077() {
+        let rows = [
+            (Drop, false, false),
+            (RecordOnly, true, false),
+            (RecordAndSample, true, true),
+        ];
+        for (decision, recording, sampled) in rows {
+            assert_eq!(decision.is_recording(), recording);
+            assert_eq!(decision.is_sampled(), sampled);
+        }
+    }
+
+    #[test]
+    fn always_record_turns_drop_into_record_only() {
+        let rows = [
+            (Drop, RecordOnly),
+            (RecordOnly, RecordOnly),
+            (RecordAndSample, RecordAndSample),
+        ];
+        for (inner, expected) in rows {
+            let sampler = AlwaysRecord::new(Fixed::new(inner));
+            let parameters = root(trace_id(1));
+            let result = sampler.should_sample(&parameters);
+            assert_eq!(result.decision, expected);
+            assert_eq!(result.trace_state, "own=1");
+            assert_eq!(result.attributes.len(), 1);
+        }
+    }
+
+    #[test]
+    fn built_in_samplers_pass_the_tracestate_through() {
+        let half = TraceIdRatioBased::new(0.5);
+        let samplers: [&dyn Sampler; 6] = [
+            &AlwaysOn,
+            &AlwaysOff,
+            &half,
+            &ParentBased::new(half),
+            &AlwaysRecord::new(AlwaysOff),
+            &BuiltinSampler::default(),
+        ];
+        let parameters = child(true, true);
+        for sampler in samplers {
+            let result = sampler.should_sample(&parameters);
+            assert_eq!(result.trace_state, "ot=th:8;rv:0123456789abcd,a=b");
+            assert!(result.attributes.is_empty());
+        }
+    }
+
+    #[test]
+    fn descriptions_are_worded_as_specified() {
+        assert_eq!(Description(&AlwaysOn).to_string(), "AlwaysOnSampler");
+        assert_eq!(Description(&AlwaysOff).to_string(), "AlwaysOffSampler");
+        assert_eq!(
+            Description(&TraceIdRatioBased::new(1e-4)).to_string(),
+            "TraceIdRatioBased{0.0001}"
+        );
+        assert_eq!(
+            Description(&BuiltinSampler::default()).to_string(),
+            "ParentBased{root:AlwaysOnSampler,remoteParentSampled:AlwaysOnSampler,\
+             remoteParentNotSampled:AlwaysOffSampler,localParentSampled:AlwaysOnSampler,\
+             localParentNotSampled:AlwaysOffSampler}"
+        );
+    }
+}
