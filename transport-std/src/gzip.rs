@@ -3,14 +3,15 @@
 //! The body is pulled (design rule R5), so nothing holds it uncompressed as a whole, and the
 //! output buffer keeps its capacity: at steady state compressing allocates nothing.
 //!
-//! Level 1 by default. Measured on OTLP batches of 512 spans, in nanoseconds and bytes a span:
+//! Level 1 by default. Measured on batches of 512 spans of 161 bytes with random ids (of which 24
+//! bytes a span cannot be compressed), on the machine of the project's other figures:
 //!
-//! | level | time | size |
+//! | level | time a span | size a span |
 //! |---|---|---|
-//! | 1 | LEVEL1 |
-//! | 2 | LEVEL2 |
-//! | 4 | LEVEL4 |
-//! | 6 | LEVEL6 |
+//! | 1 | 250 ns | 43.2 B |
+//! | 2 | 401 ns | 40.1 B |
+//! | 4 | 654 ns | 39.8 B |
+//! | 6 | 1,036 ns | 38.4 B |
 
 use std::{error, fmt};
 

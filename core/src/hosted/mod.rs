@@ -11,6 +11,7 @@
 //! Only this module reads clocks, draws entropy or keeps state of the process.
 
 pub mod clock;
+pub mod current;
 pub mod diagnostics;
 pub mod resource;
 pub mod rng;

@@ -1,7 +1,5 @@
 //! The sender over TLS: whom it trusts, what it shows, and what it refuses to start with.
 
-mod server;
-
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::server::{Request, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use server::{Request, Server};
 use spandrel_transport_std::{
     BuildError, ContentType, ErrorClass, HttpSender, Payload, SendError, SenderConfig, TlsFiles,
 };
