@@ -29,7 +29,7 @@ fn send(sender: &mut HttpSender) -> Result<RawResponse<'_>, SendError> {
 }
 
 fn failure(sender: &mut HttpSender) -> SendError {
-    send(sender).err().expect("an error")
+    send(sender).expect_err("an error")
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn the_deadline_ends_a_server_that_is_silent_or_slow() {
 fn a_deadline_of_zero_sends_nothing() {
     let server = Server::answering(OK);
     let mut sender = sender(&server);
-    let error = sender.send(PAYLOAD, Duration::ZERO).err().unwrap();
+    let error = sender.send(PAYLOAD, Duration::ZERO).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Timeout);
     assert!(!error.body_sent());
     assert_eq!(server.connections(), 0);
