@@ -31,8 +31,10 @@ pub mod tracer;
 // L4
 pub mod config;
 pub mod exporter;
-pub mod prelude;
 pub mod stats;
-
+// L5
+#[cfg(feature = "std")]
+pub mod hosted;
+pub mod prelude;
 #[doc(hidden)]
 pub mod test_support;

@@ -1,0 +1,441 @@
+//! The current span of the thread, in plain and in async code.
+//!
+//! [`attach`] makes a context current until its guard is dropped; a child started meanwhile finds
+//! its parent with [`current`]. The guard cannot leave its thread. A future may, so it carries
+//! its context along and has it attached during each poll: [`WithContext`].
+//!
+//! ```text
+//! attach(a)   attach(b)   drop guard b        drop guard a
+//! [a]         [a b]       [a]                 []              guards in order
+//!             [a b]       [- b] (a's guard)   []  (b's guard) out of order: b stays current
+//! ```
+//!
+//! Explicit parents always work and never look here. Every function may be called while the
+//! thread ends: there is then nothing current, and nothing panics.
+//!
+//! ```
+//! use spandrel_core::context::{SpanContext, TraceFlags};
+//! use spandrel_core::hosted::current::{self, Context};
+//!
+//! let span = SpanContext::new("5b8efff798038103d269b633813fc60c".parse()?,
+//!     "eee19b7ec3c1b174".parse()?, TraceFlags::SAMPLED);
+//! {
+//!     let _guard = current::attach(Context::from(span));
+//!     assert_eq!(current::current_span_context(), Some(span));
+//! }
+//! assert_eq!(current::current_span_context(), None);
+//! # Ok::<(), spandrel_core::id::ParseIdError>(())
+//! ```
+//!
+//! # Suppression
+//!
+//! An exporter's own HTTP client may be instrumented; a span made while exporting would be
+//! exported in turn, for ever. While [`suppress`] holds on a thread, tracers must make no spans
+//! (checklist D-145): they ask [`is_suppressed`].
+
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context as TaskContext, Poll};
+use std::sync::Arc;
+use std::vec::Vec;
+
+use pin_project_lite::pin_project;
+
+use crate::context::{ParentContext, SpanContext};
+
+/// Deepest nesting; what is attached beyond does not become current. Reached only by guards that
+/// are never dropped or by recursion without end, and bounds the memory of both.
+const MAX_DEPTH: usize = 65_536;
+
+/// A span's context with its tracestate, owned: what can be current.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// The span. [`SpanContext::INVALID`] says "no span", so that a child becomes a root.
+    pub span_context: SpanContext,
+    /// Its tracestate as header text. Most traces have none, and cloning costs no allocation.
+    pub trace_state: Option<Arc<str>>,
+}
+
+impl Context {
+    /// As the parent of a new span.
+    #[must_use]
+    pub fn as_parent(&self) -> ParentContext<'_> {
+        ParentContext {
+            span_context: self.span_context,
+            trace_state: self.trace_state.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+/// A span without tracestate.
+impl From<SpanContext> for Context {
+    fn from(span_context: SpanContext) -> Self {
+        Self {
+            span_context,
+            trace_state: None,
+        }
+    }
+}
+
+/// A parent's context, made owned.
+impl From<ParentContext<'_>> for Context {
+    fn from(parent: ParentContext<'_>) -> Self {
+        Self {
+            span_context: parent.span_context,
+            trace_state: (!parent.trace_state.is_empty()).then(|| parent.trace_state.into()),
+        }
+    }
+}
+
+std::thread_local! {
+    static STACK: RefCell<Stack<Context>> = const { RefCell::new(Stack::new()) };
+    // No destructor, so it works even while the thread's other locals are dropped.
+    static SUPPRESSED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Contexts by attachment. Every live guard owns the slot it was given; a slot is vacated by its
+/// own guard only and goes away when nothing is left above it.
+struct Stack<C> {
+    slots: Vec<Option<C>>,
+}
+
+impl<C: Clone> Stack<C> {
+    const fn new() -> Self {
+        Self { slots: Vec::new() }
+    }
+
+    /// The slot of the pushed value, or the value when there is no room.
+    fn push(&mut self, value: C) -> Result<usize, C> {
+        if self.slots.len() >= MAX_DEPTH {
+            return Err(value);
+        }
+        self.slots.push(Some(value));
+        Ok(self.slots.len() - 1)
+    }
+
+    /// Vacates `slot`. The value is handed out: dropping it is no business of the stack's borrow.
+    fn remove(&mut self, slot: usize) -> Option<C> {
+        let value = self.slots.get_mut(slot).and_then(Option::take);
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        value
+    }
+
+    /// The top slot is never vacant.
+    fn top(&self) -> Option<&C> {
+        self.slots.last()?.as_ref()
+    }
+}
+
+/// Makes `context` current on this thread until the guard is dropped.
+pub fn attach(context: Context) -> Guard {
+    let slot = STACK
+        .try_with(|stack| stack.try_borrow_mut().ok()?.push(context).ok())
+        .ok()
+        .flatten();
+    Guard {
+        slot,
+        _thread: PhantomData,
+    }
+}
+
+/// What is current on this thread, if anything.
+#[must_use]
+pub fn current() -> Option<Context> {
+    with_top(Clone::clone)
+}
+
+/// The span that is current on this thread, without its tracestate: a plain copy.
+#[must_use]
+pub fn current_span_context() -> Option<SpanContext> {
+    with_top(|context| context.span_context)
+}
+
+/// `read` must not call back into this module; it is private for that reason.
+fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
+    STACK
+        .try_with(|stack| stack.try_borrow().ok()?.top().map(read))
+        .ok()
+        .flatten()
+}
+
+/// Keeps a context current; see [`attach`]. Guards may be dropped in any order, but on the
+/// thread where they were made.
+#[must_use = "the context is current only as long as its guard lives"]
+pub struct Guard {
+    slot: Option<usize>,
+    /// Neither `Send` nor `Sync`: the slot is one of this thread's.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot else { return };
+        let value = STACK.try_with(|stack| stack.try_borrow_mut().ok()?.remove(slot));
+        drop(value);
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A future that has its context attached whenever it runs; see [`ContextFutureExt`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WithContext<F> {
+        #[pin]
+        future: F,
+        context: Option<Context>,
+    }
+}
+
+impl<F: Future> Future for WithContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _guard = this.context.clone().map(attach);
+        this.future.poll(task)
+    }
+}
+
+pin_project! {
+    /// A future under whose polls no spans are made; see [`ContextFutureExt::suppressed`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Suppressed<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Suppressed<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let _guard = suppress();
+        self.project().future.poll(task)
+    }
+}
+
+/// Lets a future take its context along, to whatever thread polls it.
+pub trait ContextFutureExt: Future + Sized {
+    /// Runs under `context`.
+    fn with_context(self, context: Context) -> WithContext<Self> {
+        WithContext {
+            future: self,
+            context: Some(context),
+        }
+    }
+
+    /// Runs under what is current now; when nothing is, it is polled as it stands.
+    fn with_current_context(self) -> WithContext<Self> {
+        WithContext {
+            future: self,
+            context: current(),
+        }
+    }
+
+    /// Runs with suppression on: for a future that does an exporter's work.
+    fn suppressed(self) -> Suppressed<Self> {
+        Suppressed { future: self }
+    }
+}
+
+impl<F: Future> ContextFutureExt for F {}
+
+/// Suppresses spans on this thread until the guard is dropped. Guards nest.
+pub fn suppress() -> SuppressGuard {
+    let _ = SUPPRESSED.try_with(|depth| depth.set(depth.get().saturating_add(1)));
+    SuppressGuard {
+        _thread: PhantomData,
+    }
+}
+
+/// Whether spans are suppressed on this thread (checklist D-145).
+#[inline]
+#[must_use]
+pub fn is_suppressed() -> bool {
+    SUPPRESSED.try_with(|depth| depth.get() > 0).unwrap_or(true)
+}
+
+/// Keeps spans suppressed; see [`suppress`].
+#[derive(Debug)]
+#[must_use = "spans are suppressed only as long as the guard lives"]
+pub struct SuppressGuard {
+    _thread: PhantomData<*const ()>,
+}
+
+impl Drop for SuppressGuard {
+    fn drop(&mut self) {
+        let _ = SUPPRESSED.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::TraceFlags;
+    use crate::id::{SpanId, TraceId};
+    use core::pin::pin;
+    use core::task::Waker;
+
+    fn span(n: u8) -> SpanContext {
+        let trace = TraceId::from_bytes([n; 16]);
+        SpanContext::new(trace, SpanId::from_bytes([n; 8]), TraceFlags::SAMPLED)
+    }
+
+    fn attached(n: u8) -> Guard {
+        attach(span(n).into())
+    }
+
+    fn current_number() -> Option<u8> {
+        current_span_context().map(|s| s.span_id().to_bytes()[0])
+    }
+
+    #[test]
+    fn guards_restore_what_was_current() {
+        assert_eq!(current_number(), None);
+        let a = attached(1);
+        {
+            let _b = attached(2);
+            assert_eq!(current_number(), Some(2));
+        }
+        assert_eq!(current_number(), Some(1));
+        drop(a);
+        assert_eq!(current_number(), None);
+    }
+
+    #[test]
+    fn guards_may_be_dropped_in_any_order() {
+        // Every order of dropping four guards: what stays current is the newest one left.
+        for order in 0..24 {
+            let mut left: Vec<(u8, Guard)> = (1..=4).map(|n| (n, attached(n))).collect();
+            let mut choice = order;
+            while !left.is_empty() {
+                let index = choice % left.len();
+                choice /= left.len();
+                drop(left.remove(index));
+                assert_eq!(current_number(), left.last().map(|(n, _)| *n));
+            }
+        }
+        STACK.with_borrow(|stack| assert!(stack.slots.is_empty()));
+    }
+
+    #[test]
+    fn a_slot_is_not_given_away_under_a_live_guard() {
+        let a = attached(1);
+        let b = attached(2);
+        drop(a);
+        let c = attached(3);
+        drop(b);
+        assert_eq!(current_number(), Some(3));
+        drop(c);
+        assert_eq!(current_number(), None);
+    }
+
+    #[test]
+    fn the_tracestate_travels_along() {
+        let parent = ParentContext {
+            span_context: span(1),
+            trace_state: "vendor=value",
+        };
+        let _guard = attach(parent.into());
+        assert_eq!(current().unwrap().as_parent(), parent);
+        let none = Context::from(ParentContext::from(span(1)));
+        assert_eq!(none.trace_state, None);
+        assert_eq!(none.as_parent().trace_state, "");
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let guards: Vec<_> = (0..MAX_DEPTH + 10).map(|_| attached(1)).collect();
+        STACK.with_borrow(|stack| assert_eq!(stack.slots.len(), MAX_DEPTH));
+        let _beyond = attached(2);
+        assert_eq!(current_number(), Some(1));
+        drop(guards);
+        assert_eq!(current_number(), None);
+    }
+
+    /// Is ready at the second poll and tells what was current at each.
+    struct Witness(Vec<(Option<u8>, bool)>);
+
+    impl Future for Witness {
+        type Output = Vec<(Option<u8>, bool)>;
+
+        fn poll(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Self::Output> {
+            self.0.push((current_number(), is_suppressed()));
+            match self.0.len() {
+                1 => Poll::Pending,
+                _ => Poll::Ready(core::mem::take(&mut self.0)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_future_runs_under_its_own_context_and_leaves_no_trace() {
+        let mut task = TaskContext::from_waker(Waker::noop());
+        let mut future = pin!(Witness(Vec::new()).with_context(span(7).into()));
+        assert!(future.as_mut().poll(&mut task).is_pending());
+        assert_eq!(current_number(), None);
+        let _other = attached(9);
+        let seen = future.as_mut().poll(&mut task);
+        assert_eq!(
+            seen,
+            Poll::Ready(std::vec![(Some(7), false), (Some(7), false)])
+        );
+        assert_eq!(current_number(), Some(9));
+    }
+
+    #[test]
+    fn a_future_without_context_sees_that_of_its_thread() {
+        let mut task = TaskContext::from_waker(Waker::noop());
+        let mut future = pin!(Witness(Vec::new()).with_current_context().suppressed());
+        assert!(future.as_mut().poll(&mut task).is_pending());
+        let _other = attached(9);
+        let seen = future.as_mut().poll(&mut task);
+        assert_eq!(seen, Poll::Ready(std::vec![(None, true), (Some(9), true)]));
+        assert!(!is_suppressed());
+    }
+
+    #[test]
+    fn suppression_nests_and_stays_on_its_thread() {
+        let a = suppress();
+        let b = suppress();
+        drop(a);
+        assert!(is_suppressed());
+        assert!(!std::thread::spawn(is_suppressed).join().unwrap());
+        drop(b);
+        assert!(!is_suppressed());
+    }
+
+    #[test]
+    fn a_thread_may_end_with_everything_attached() {
+        struct AtExit(Option<(Guard, SuppressGuard)>);
+        impl Drop for AtExit {
+            fn drop(&mut self) {
+                let _late = attached(2);
+                let _ = (current(), is_suppressed());
+                self.0.take();
+            }
+        }
+        std::thread_local! {
+            static LATE: RefCell<AtExit> = const { RefCell::new(AtExit(None)) };
+        }
+        std::thread::spawn(|| {
+            // Made first, so dropped in either order against the stack.
+            LATE.with_borrow_mut(|late| late.0 = Some((attached(1), suppress())));
+            core::mem::forget(attached(3));
+        })
+        .join()
+        .unwrap();
+    }
+}

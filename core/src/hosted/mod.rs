@@ -1,0 +1,17 @@
+//! The hosted runtime (feature `std`): what the pure machines need from an operating system.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`clock`] | core time from the monotonic clock, and its distance to the wall clock |
+//! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
+//! | [`resource`] | what is known about this process, merged by precedence |
+//! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
+//!
+//! Only this module reads clocks, draws entropy or keeps state of the process.
+
+pub mod clock;
+pub mod current;
+pub mod diagnostics;
+pub mod resource;
+pub mod rng;

@@ -1,0 +1,210 @@
+//! Randomness of a hosted process: for ids, jitter and the instance id.
+//!
+//! One xoshiro256++ per thread, seeded with 256 bits from the operating system. It is fast
+//! (2 ns a number, 1 ns from an owned one) and uniform in all its bits, which is what the random
+//! flag of W3C Trace Context level 2 promises (checklist D-025); it is *not* for secrets.
+//!
+//! A forked child has a copy of its parent's generators and would draw the same ids. Asking the
+//! system for the process id on every draw would cost more than the draw, so the child says it
+//! once: [`after_fork_child`] makes every thread's generator seed itself anew at its next use.
+//!
+//! ```
+//! use spandrel_core::hosted::rng::ThreadRng;
+//! use spandrel_core::id::{IdGenerator, RandomIdGenerator};
+//!
+//! let mut ids = RandomIdGenerator::new(ThreadRng);
+//! assert_ne!(ids.trace_id(), ids.trace_id());
+//! ```
+
+use core::cell::RefCell;
+use core::convert::Infallible;
+use core::hash::{BuildHasher, Hasher};
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::collections::hash_map::RandomState;
+use std::time::SystemTime;
+
+use rand_core::{Rng, SeedableRng, TryRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// Counts forks; starts at 1, so that 0 marks a generator that was never seeded.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+
+std::thread_local! {
+    // Nothing in here needs dropping, so it outlives every other thread local.
+    static STATE: RefCell<State> = const { RefCell::new(State { generation: 0, rng: None }) };
+}
+
+struct State {
+    generation: u32,
+    rng: Option<Xoshiro256PlusPlus>,
+}
+
+impl State {
+    #[inline]
+    fn rng(&mut self) -> &mut Xoshiro256PlusPlus {
+        let generation = GENERATION.load(Ordering::Relaxed);
+        if self.generation != generation {
+            self.generation = generation;
+            self.rng = None;
+        }
+        self.rng.get_or_insert_with(seeded)
+    }
+}
+
+/// The calling thread's generator. It holds no state of its own: copy it at will.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadRng;
+
+impl ThreadRng {
+    /// A generator for a single owner, seeded like the thread's own: for machines that draw
+    /// where a thread local would be in the way.
+    #[must_use]
+    pub fn owned() -> Xoshiro256PlusPlus {
+        seeded()
+    }
+}
+
+/// To be called once in a forked child, before it records (fault catalogue D6): every generator
+/// of the process seeds itself anew at its next use.
+pub fn after_fork_child() {
+    let next = GENERATION.load(Ordering::Relaxed).wrapping_add(1).max(1);
+    GENERATION.store(next, Ordering::Relaxed);
+}
+
+/// How often [`after_fork_child`] was called, plus one: whoever caches randomness or a process
+/// id compares it.
+#[must_use]
+pub fn fork_generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// A random UUID of version 4 in its text form (checklist G-002).
+#[must_use]
+pub fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
+    let mut text = std::string::String::with_capacity(36);
+    for (at, byte) in bytes.into_iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push(crate::id::hex_digit(byte >> 4).into());
+        text.push(crate::id::hex_digit(byte).into());
+    }
+    text
+}
+
+/// Drawing while drawing cannot happen (a draw runs no foreign code); should it ever, the inner
+/// draw gets a generator of its own instead of a panic.
+#[inline]
+fn draw<T>(take: impl Fn(&mut Xoshiro256PlusPlus) -> T) -> T {
+    STATE
+        .try_with(|state| state.try_borrow_mut().ok().map(|mut s| take(s.rng())))
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| take(&mut seeded()))
+}
+
+#[cold]
+fn seeded() -> Xoshiro256PlusPlus {
+    let mut seed = [0; 32];
+    if getrandom::fill(&mut seed).is_err() {
+        // No entropy (a seccomp filter, a broken sandbox): the hash keys of the standard library
+        // and the time still differ between processes and threads.
+        for chunk in seed.chunks_exact_mut(8) {
+            let mut hasher = RandomState::new().build_hasher();
+            let now = super::clock::unix_nanos(SystemTime::now());
+            hasher.write_u64(now.as_nanos());
+            hasher.write_u32(std::process::id());
+            chunk.copy_from_slice(&hasher.finish().to_le_bytes());
+        }
+    }
+    Xoshiro256PlusPlus::from_seed(seed)
+}
+
+impl TryRng for ThreadRng {
+    type Error = Infallible;
+
+    #[inline]
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(draw(Rng::next_u32))
+    }
+
+    #[inline]
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(draw(Rng::next_u64))
+    }
+
+    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in dst.chunks_mut(8) {
+            let bytes = draw(Rng::next_u64).to_le_bytes();
+            chunk.copy_from_slice(bytes.get(..chunk.len()).unwrap_or_default());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::vec::Vec;
+
+    #[test]
+    fn threads_draw_different_numbers() {
+        let draws: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(|| ThreadRng.next_u64()))
+            .collect();
+        let seen: HashSet<u64> = draws.into_iter().map(|t| t.join().unwrap()).collect();
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn a_forked_child_draws_anew() {
+        // A fork copies the state; so does cloning it.
+        let copy = |s: &State| State {
+            generation: s.generation,
+            rng: s.rng.clone(),
+        };
+        let mut parent = State {
+            generation: 0,
+            rng: None,
+        };
+        parent.rng();
+        let (mut twin, mut child) = (copy(&parent), copy(&parent));
+        let drawn = parent.rng().next_u64();
+        assert_eq!(twin.rng().next_u64(), drawn);
+        let before = fork_generation();
+        after_fork_child();
+        assert_ne!(fork_generation(), before);
+        assert_ne!(child.rng().next_u64(), drawn);
+    }
+
+    #[test]
+    fn a_uuid_has_version_4_and_its_variant() {
+        let text = uuid_v4(&mut ThreadRng);
+        assert_eq!(text.len(), 36);
+        let parts: Vec<_> = text.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12]);
+        assert_eq!(text.as_bytes()[14], b'4');
+        assert!(b"89ab".contains(&text.as_bytes()[19]));
+        assert_ne!(text, uuid_v4(&mut ThreadRng));
+    }
+
+    #[test]
+    fn bytes_are_filled_to_the_last() {
+        for len in [0, 1, 7, 8, 9, 33] {
+            // An untouched byte would stay zero in all 64 tries.
+            let mut seen = std::vec![0_u8; len];
+            for _ in 0..64 {
+                let mut buf = std::vec![0_u8; len];
+                ThreadRng.fill_bytes(&mut buf);
+                seen.iter_mut().zip(&buf).for_each(|(s, b)| *s |= b);
+            }
+            assert!(seen.iter().all(|&s| s != 0), "{len}");
+        }
+    }
+}

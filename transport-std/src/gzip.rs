@@ -1,0 +1,229 @@
+//! gzip with a state that is made once and used for every request.
+//!
+//! The body is pulled (design rule R5), so nothing holds it uncompressed as a whole, and the
+//! output buffer keeps its capacity: at steady state compressing allocates nothing.
+//!
+//! Level 1 by default. Measured on batches of 512 spans of 161 bytes with random ids (of which 24
+//! bytes a span cannot be compressed), on the machine of the project's other figures:
+//!
+//! | level | time a span | size a span |
+//! |---|---|---|
+//! | 1 | 250 ns | 43.2 B |
+//! | 2 | 401 ns | 40.1 B |
+//! | 4 | 654 ns | 39.8 B |
+//! | 6 | 1,036 ns | 38.4 B |
+
+use std::{error, fmt};
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+/// Bytes pulled at a time.
+const CHUNK: usize = 16 * 1024;
+/// Room made for output when there is none left.
+const GROWTH: usize = 8 * 1024;
+/// Capacity that is kept for the next request; what a single large one needed beyond it is
+/// given back.
+const KEPT_CAPACITY: usize = 1024 * 1024;
+/// The window of zlib, 2^15 bytes.
+const WINDOW_BITS: u8 = 15;
+
+/// The compressor refused to go on. It cannot happen with the states used here, but what a
+/// library calls impossible must not become a panic in an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GzipError;
+
+impl fmt::Display for GzipError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("compression failed")
+    }
+}
+
+impl error::Error for GzipError {}
+
+/// A reusable gzip encoder.
+///
+/// ```
+/// use spandrel_transport_std::Gzip;
+///
+/// let mut gzip = Gzip::default();
+/// let mut left = [7_u8; 100_000].as_slice();
+/// let compressed = gzip.compress(|chunk| {
+///     let n = left.len().min(chunk.len());
+///     chunk[..n].copy_from_slice(&left[..n]);
+///     left = &left[n..];
+///     n
+/// })?;
+/// assert!(compressed.len() < 1_000);
+/// # Ok::<(), spandrel_transport_std::GzipError>(())
+/// ```
+pub struct Gzip {
+    state: Compress,
+    input: Box<[u8]>,
+    output: Vec<u8>,
+}
+
+impl Gzip {
+    /// The level used unless another is asked for.
+    pub const DEFAULT_LEVEL: u32 = 1;
+
+    /// An encoder of `level`: 0 stores, 1 is fastest, 9 is smallest; more is taken as 9.
+    #[must_use]
+    pub fn new(level: u32) -> Self {
+        Self {
+            state: Compress::new_gzip(Compression::new(level.min(9)), WINDOW_BITS),
+            input: vec![0; CHUNK].into_boxed_slice(),
+            output: Vec::new(),
+        }
+    }
+
+    /// Compresses everything that `source` gives: it writes to the front of the slice and returns
+    /// how much it wrote, 0 at the end. The result is one gzip member and stays until the next
+    /// call.
+    ///
+    /// # Errors
+    ///
+    /// [`GzipError`]; the encoder can be used again.
+    pub fn compress(
+        &mut self,
+        mut source: impl FnMut(&mut [u8]) -> usize,
+    ) -> Result<&[u8], GzipError> {
+        self.state.reset();
+        self.output.clear();
+        self.output.shrink_to(KEPT_CAPACITY);
+        loop {
+            let pulled = source(&mut self.input);
+            // A source that claims more than it was given room for is taken at its limit.
+            let chunk = self.input.get(..pulled).unwrap_or(&self.input);
+            if chunk.is_empty() {
+                break;
+            }
+            compress_chunk(&mut self.state, chunk, &mut self.output)?;
+        }
+        loop {
+            self.output.reserve(GROWTH);
+            let status = self
+                .state
+                .compress_vec(&[], &mut self.output, FlushCompress::Finish);
+            match status {
+                Ok(Status::StreamEnd) => break,
+                Ok(Status::Ok | Status::BufError) => {}
+                Err(_) => return Err(GzipError),
+            }
+        }
+        Ok(&self.output)
+    }
+}
+
+/// Feeds all of `chunk`. Ends because every turn has room for output, and so makes progress.
+fn compress_chunk(
+    state: &mut Compress,
+    mut chunk: &[u8],
+    output: &mut Vec<u8>,
+) -> Result<(), GzipError> {
+    while !chunk.is_empty() {
+        if output.capacity() - output.len() < GROWTH {
+            output.reserve(GROWTH);
+        }
+        let before = state.total_in();
+        state
+            .compress_vec(chunk, output, FlushCompress::None)
+            .map_err(|_| GzipError)?;
+        let taken = usize::try_from(state.total_in() - before).unwrap_or(usize::MAX);
+        chunk = chunk.get(taken..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+impl Default for Gzip {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_LEVEL)
+    }
+}
+
+impl fmt::Debug for Gzip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gzip").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn pull(mut left: &[u8], most: usize) -> impl FnMut(&mut [u8]) -> usize + '_ {
+        move |chunk| {
+            let n = left.len().min(chunk.len()).min(most);
+            chunk[..n].copy_from_slice(&left[..n]);
+            left = &left[n..];
+            n
+        }
+    }
+
+    fn gunzip(data: &[u8]) -> Vec<u8> {
+        let mut plain = Vec::new();
+        let mut decoder = flate2::bufread::GzDecoder::new(data);
+        decoder.read_to_end(&mut plain).unwrap();
+        assert!(
+            decoder.into_inner().is_empty(),
+            "one member, nothing after it"
+        );
+        plain
+    }
+
+    /// Text that neither compresses to nothing nor not at all.
+    fn sample(len: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8 & 0x1f
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_whatever_the_chunks() {
+        let data = sample(100_000);
+        for level in [0, 1, 6, 9, 99] {
+            let mut gzip = Gzip::new(level);
+            for most in [1000, CHUNK, usize::MAX] {
+                let compressed = gzip.compress(pull(&data, most)).unwrap();
+                assert_eq!(gunzip(compressed), data);
+            }
+        }
+        let mut gzip = Gzip::default();
+        assert_eq!(gunzip(gzip.compress(|_| 0).unwrap()), b"");
+        assert_eq!(
+            gunzip(gzip.compress(pull(&data[..5], 1)).unwrap()),
+            &data[..5]
+        );
+    }
+
+    #[test]
+    fn the_state_is_clean_after_each_use() {
+        let mut gzip = Gzip::default();
+        let first = gzip.compress(pull(&sample(5000), 512)).unwrap().to_vec();
+        gzip.compress(pull(&sample(70_000), 512)).unwrap();
+        assert_eq!(gzip.compress(pull(&sample(5000), 512)).unwrap(), first);
+    }
+
+    #[test]
+    fn a_large_body_does_not_hold_its_memory_for_ever() {
+        let mut gzip = Gzip::new(0);
+        gzip.compress(pull(&vec![0; 4 * KEPT_CAPACITY], usize::MAX))
+            .unwrap();
+        gzip.compress(|_| 0).unwrap();
+        assert!(gzip.output.capacity() < 2 * KEPT_CAPACITY);
+    }
+
+    #[test]
+    fn a_source_that_claims_too_much_does_no_harm() {
+        let mut calls = 0;
+        let mut gzip = Gzip::default();
+        let compressed = gzip.compress(|_| {
+            calls += 1;
+            if calls == 1 { usize::MAX } else { 0 }
+        });
+        assert_eq!(gunzip(compressed.unwrap()).len(), CHUNK);
+    }
+}

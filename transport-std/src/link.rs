@@ -1,0 +1,277 @@
+//! What the sender must know about the connection under its HTTP client.
+//!
+//! The client hides whether a connection is new or reused, whether anything came back, and it
+//! resolves the host name for every request, on a thread of its own. Three small parts plugged
+//! into its seams tell and mend this:
+//!
+//! ```text
+//! CachedResolver ─► connector of the client ─► Watch ─► Watched transport
+//!       │                                        │             │
+//!       └────────────────── Link (one per sender) ─────────────┘
+//! ```
+//!
+//! With it the rule of fault catalogue N8 is exact: an attempt is repeated only when it went out
+//! over a *reused* connection and not one byte came back.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+/// What happened on the wire during the present attempt. One attempt runs at a time; the
+/// atomics are there because the client's traits are shared between threads.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    /// Connections made during this attempt: 0 = it went out over a reused one.
+    connects: AtomicU32,
+    /// Whether the client took the last byte of the body.
+    body_taken: AtomicBool,
+    /// Whether the last byte of the body was handed to the connection.
+    body_sent: AtomicBool,
+    /// Whether anything came back.
+    answered: AtomicBool,
+    /// Whether the host name could not be resolved.
+    unresolved: AtomicBool,
+    /// Whether the last attempt failed, so that addresses are asked for anew.
+    forget_addresses: AtomicBool,
+}
+
+impl Link {
+    /// Starts a new attempt.
+    pub(crate) fn begin(&self) {
+        self.connects.store(0, Ordering::Relaxed);
+        for flag in [
+            &self.body_taken,
+            &self.body_sent,
+            &self.answered,
+            &self.unresolved,
+        ] {
+            flag.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The client took the last byte of the body.
+    pub(crate) fn body_taken(&self) {
+        self.body_taken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whatever is known about the host's addresses may be wrong.
+    pub(crate) fn forget_addresses(&self) {
+        self.forget_addresses.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn body_sent(&self) -> bool {
+        self.body_sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unresolved(&self) -> bool {
+        self.unresolved.load(Ordering::Relaxed)
+    }
+
+    /// Whether the attempt went out over a reused connection that gave nothing back.
+    pub(crate) fn reused_and_silent(&self) -> bool {
+        self.connects.load(Ordering::Relaxed) == 0
+            && !self.unresolved()
+            && !self.answered.load(Ordering::Relaxed)
+    }
+}
+
+/// Wraps every new connection into a [`Watched`]. Last in the chain, so that it sees the bytes of
+/// HTTP and not those of TLS.
+#[derive(Debug)]
+pub(crate) struct Watch(pub(crate) Arc<Link>);
+
+impl<In: Transport> Connector<In> for Watch {
+    type Out = Watched<In>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        self.0.connects.fetch_add(1, Ordering::Relaxed);
+        Ok(chained.map(|inner| Watched {
+            inner,
+            link: Arc::clone(&self.0),
+        }))
+    }
+}
+
+/// A connection that notes what passes.
+#[derive(Debug)]
+pub(crate) struct Watched<T> {
+    inner: T,
+    link: Arc<Link>,
+}
+
+impl<T: Transport> Transport for Watched<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        // Taken before the write: the client reads a piece of the body, then transmits it.
+        let last = self.link.body_taken.load(Ordering::Relaxed);
+        self.inner.transmit_output(amount, timeout)?;
+        if last {
+            self.link.body_sent.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let progress = self.inner.await_input(timeout)?;
+        if progress {
+            self.link.answered.store(true, Ordering::Relaxed);
+        }
+        Ok(progress)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+/// Resolves once per connection's life instead of once per request: an answer is kept for the
+/// idle age of connections at most (fault catalogue N15) and forgotten with the first failure
+/// (N14). An address literal needs neither the system nor a thread.
+#[derive(Debug)]
+pub(crate) struct CachedResolver {
+    inner: DefaultResolver,
+    link: Arc<Link>,
+    max_age: Duration,
+    cache: Mutex<Option<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    uri: Uri,
+    since: Instant,
+    addresses: Vec<SocketAddr>,
+}
+
+impl CachedResolver {
+    pub(crate) fn new(link: Arc<Link>, max_age: Duration) -> Self {
+        Self {
+            inner: DefaultResolver::default(),
+            link,
+            max_age,
+            cache: Mutex::new(None),
+        }
+    }
+
+    fn cached(&self, uri: &Uri) -> Option<Vec<SocketAddr>> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.link.forget_addresses.swap(false, Ordering::Relaxed) {
+            *cache = None;
+        }
+        let entry = cache.as_ref()?;
+        (entry.uri == *uri && entry.since.elapsed() < self.max_age).then(|| entry.addresses.clone())
+    }
+
+    fn fill(&self, addresses: &[SocketAddr]) -> ResolvedSocketAddrs {
+        // As many as fit; the constant is the client's own and private, 16.
+        let mut filled = self.empty();
+        for &address in addresses.iter().take(16) {
+            filled.push(address);
+        }
+        filled
+    }
+}
+
+impl Resolver for CachedResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        if let Some(address) = literal(uri) {
+            return Ok(self.fill(&[address]));
+        }
+        if let Some(addresses) = self.cached(uri) {
+            return Ok(self.fill(&addresses));
+        }
+        let resolved = self.inner.resolve(uri, config, timeout);
+        match &resolved {
+            Ok(addresses) => {
+                let entry = Entry {
+                    uri: uri.clone(),
+                    since: Instant::now(),
+                    addresses: addresses.iter().copied().collect(),
+                };
+                *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
+            }
+            // A deadline is reported as what it is.
+            Err(ureq::Error::Timeout(_)) => {}
+            Err(_) => self.link.unresolved.store(true, Ordering::Relaxed),
+        }
+        resolved
+    }
+}
+
+/// The address that `uri` names by itself.
+fn literal(uri: &Uri) -> Option<SocketAddr> {
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    let address: IpAddr = host.parse().ok()?;
+    let port = match (uri.port_u16(), uri.scheme_str()?) {
+        (Some(port), _) => port,
+        (None, "http") => 80,
+        (None, "https") => 443,
+        _ => return None,
+    };
+    Some(SocketAddr::new(address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_literal_is_its_own_answer() {
+        for (uri, address) in [
+            ("http://127.0.0.1:4318/x", Some("127.0.0.1:4318")),
+            ("https://[::1]/x", Some("[::1]:443")),
+            ("http://10.0.0.1", Some("10.0.0.1:80")),
+            ("http://localhost:4318", None),
+            ("socks5://10.0.0.1", None),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(literal(&uri), address.map(|a| a.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_kept_until_it_is_old_or_an_attempt_failed() {
+        let link = Arc::new(Link::default());
+        let config = Config::default();
+        let resolver = CachedResolver::new(Arc::clone(&link), Duration::from_secs(3600));
+        let uri: Uri = "http://localhost:4318".parse().unwrap();
+        resolver
+            .resolve(&uri, &config, NextTimeout::default())
+            .unwrap();
+        assert!(resolver.cached(&uri).is_some());
+        assert!(
+            resolver
+                .cached(&"http://localhost:1".parse().unwrap())
+                .is_none()
+        );
+        link.forget_addresses();
+        assert!(resolver.cached(&uri).is_none());
+
+        let impatient = CachedResolver::new(link, Duration::ZERO);
+        impatient
+            .resolve(&uri, &config, NextTimeout::default())
+            .unwrap();
+        assert!(impatient.cached(&uri).is_none());
+    }
+}

@@ -1,0 +1,10 @@
+//! The sender against real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may panic; the lint exempts only functions marked as tests"
+)]
+
+mod plain;
+mod server;
+mod tls;
