@@ -13,5 +13,7 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+pub mod pipeline;
 pub mod resource;
 pub mod rng;
+pub mod trace;
