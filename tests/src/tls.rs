@@ -121,10 +121,14 @@ impl Authority {
     /// If no key can be made.
     #[must_use]
     pub fn new() -> Self {
-        let mut params = params(&[], "Spandrel test authority");
+        let key = new_key();
+        // Named after its key: two authorities of one name would make a stranger's certificate
+        // look forged where it is only unknown.
+        let named: String = key.public_key_raw().iter().rev().take(8).map(hex).collect();
+        let mut params = params(&[], &format!("Spandrel test authority {named}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = CertifiedIssuer::self_signed(params, new_key()).expect("a self-signed root");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a self-signed root");
         Self { issuer }
     }
 
@@ -211,6 +215,10 @@ fn params(names: &[&str], common_name: &str) -> CertificateParams {
         .distinguished_name
         .push(DnType::CommonName, common_name);
     params
+}
+
+fn hex(byte: &u8) -> String {
+    format!("{byte:02x}")
 }
 
 fn new_key() -> KeyPair {

@@ -15,7 +15,7 @@ use super::reply::Reply;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const CHUNKED: (&str, &str) = ("transfer-encoding", "chunked");
-const FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 /// An empty SETTINGS frame, then GOAWAY with PROTOCOL_ERROR.
 const HTTP2_FRAMES: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
