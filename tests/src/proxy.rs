@@ -252,7 +252,7 @@ impl Link {
         let (mut from, mut to) = (from.clone(), to.clone());
         let mut left = lane.end.map_or(u64::MAX, |(bytes, _)| bytes);
         while left > 0 {
-            match self.pass(&mut from, &mut to, lane, left) {
+            match self.pass(&mut from, &mut to, lane, left, passed) {
                 Ok(0) => {
                     // A half-open connection stays one on the other side of the relay.
                     if !self.gate.is_closed() {
@@ -260,10 +260,7 @@ impl Link {
                     }
                     return;
                 }
-                Ok(count) => {
-                    passed.fetch_add(count, Relaxed);
-                    left -= count;
-                }
+                Ok(count) => left -= count,
                 Err(error) => {
                     // Resets travel through the relay too.
                     if error.kind() == io::ErrorKind::ConnectionReset {
@@ -289,7 +286,14 @@ impl Link {
     }
 
     /// Passes one piece on, never more than `left` bytes; zero at the end of the stream.
-    fn pass(&self, from: &mut Socket, to: &mut Socket, lane: Lane, left: u64) -> io::Result<u64> {
+    fn pass(
+        &self,
+        from: &mut Socket,
+        to: &mut Socket,
+        lane: Lane,
+        left: u64,
+        passed: &AtomicU64,
+    ) -> io::Result<u64> {
         let mut buffer = [0; PIECE];
         let limit = lane.bytes_per_sec.map_or(PIECE, |rate| {
             usize::try_from(rate.div_ceil(PIECES_PER_SECOND)).unwrap_or(PIECE)
@@ -307,6 +311,8 @@ impl Link {
         if !wait.is_zero() && !self.gate.pause(wait) {
             return Ok(0);
         }
+        // Counted first: whoever has received a byte finds it counted.
+        passed.fetch_add(count as u64, Relaxed);
         to.write_all(buffer.get(..count).unwrap_or_default())?;
         Ok(count as u64)
     }

@@ -9,7 +9,7 @@ use spandrel_tests::loopback::{Blackhole, Gate, ReservedPort, refuse};
 use spandrel_tests::proxy::{End, Lane, Lanes, Proxy};
 
 mod support;
-use support::{PATIENCE, agent, eventually, gzip, io_kind, sample, status};
+use support::{PATIENCE, agent, eventually, gzip, io_kind, sample, status, timed_out};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -61,8 +61,8 @@ fn a_blackhole_leaves_the_client_to_its_deadline() {
     let hole = Blackhole::start().unwrap();
     let started = Instant::now();
     let error = status(&agent(SHORT), &hole.url(), &sample(1..2)).unwrap_err();
-    assert!(matches!(error, ureq::Error::Timeout(_)), "{error:?}");
-    assert!(started.elapsed() >= SHORT);
+    assert!(timed_out(&error), "{error:?}");
+    assert!(started.elapsed() >= SHORT / 2, "{error:?} at once");
 }
 
 #[test]
@@ -87,7 +87,9 @@ fn an_untouched_relay_is_transparent() {
     assert_eq!(server.counters().accepted, 1);
     let relayed = proxy.relayed();
     assert_eq!(relayed.connections, 1);
-    assert_eq!(relayed.down, server.counters().response_bytes);
+    assert!(eventually(|| {
+        server.counters().response_bytes == relayed.down
+    }));
     assert!(relayed.up > 3 * gzip(&sample(1..50)).len() as u64);
     drop(agent);
     assert!(eventually(|| server.counters().open == 0));
@@ -160,8 +162,8 @@ fn a_stalled_lane_ends_at_the_clients_deadline() {
     ] {
         let (server, proxy) = through(lanes);
         let started = Instant::now();
-        let result = status(&agent(SHORT), &proxy.url(), &sample(1..50));
-        assert!(matches!(result, Err(ureq::Error::Timeout(_))), "{result:?}");
+        let error = status(&agent(SHORT), &proxy.url(), &sample(1..50)).unwrap_err();
+        assert!(timed_out(&error), "{error:?}");
         drop(proxy);
         drop(server);
         assert!(started.elapsed() < PATIENCE);

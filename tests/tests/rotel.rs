@@ -81,7 +81,7 @@ fn the_collector_is_gone_once_dropped() {
         Ok(rotel) => rotel,
         Err(skip) => return println!("{skip}"),
     };
-    assert!(rotel.log().contains("Starting Rotel"));
+    assert!(eventually(|| rotel.log().contains("Starting Rotel")));
     let url = rotel.url();
     drop(rotel);
     assert!(status(&agent(PATIENCE), &url, &sample(1..3)).is_err());

@@ -83,7 +83,7 @@ pub struct Counters {
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
     /// Bytes of answers taken by the kernel, before encryption. A few megabytes may sit in socket
-    /// buffers, unread by the client.
+    /// buffers, unread by the client; the counter may be a moment behind what the client has read.
     pub response_bytes: u64,
 }
 

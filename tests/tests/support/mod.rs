@@ -117,6 +117,11 @@ pub(crate) fn io_kind(error: &Error) -> Option<std::io::ErrorKind> {
     }
 }
 
+/// Whether the client gave up at its own deadline; `ureq` has two ways to say so.
+pub(crate) fn timed_out(error: &Error) -> bool {
+    matches!(error, Error::Timeout(_)) || io_kind(error) == Some(std::io::ErrorKind::TimedOut)
+}
+
 /// Waits until `condition` holds; false if it does not in time.
 pub(crate) fn eventually(condition: impl Fn() -> bool) -> bool {
     let until = Instant::now() + PATIENCE;
