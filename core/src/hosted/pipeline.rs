@@ -20,38 +20,15 @@ use std::vec;
 use std::vec::Vec;
 
 use super::clock::Clock;
-use super::trace::{Parts, Shared, SharedSampler, TracerProvider};
+use super::settings::Settings;
+use super::trace::{Shared, TracerProvider};
 use crate::breaker::State;
-use crate::buffer::{Buffer, Overflow, RecordSink};
-use crate::exporter::{
-    ConfigError, Event, Exporter, ExporterConfig, Flush, FlushOutcome, FlushReport, Transmit,
-};
-use crate::limits::SpanLimits;
+use crate::buffer::{Buffer, RecordSink};
+use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::resource::{RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
-
-/// What a pipeline is made of.
-#[derive(Clone)]
-pub struct PipelineConfig {
-    /// Decides which spans are recorded.
-    pub sampler: SharedSampler,
-    /// How much one span may hold.
-    pub limits: SpanLimits,
-    /// Batches, retries, breaker.
-    pub exporter: ExporterConfig,
-    /// Bytes of the exporter's buffer.
-    pub buffer_bytes: usize,
-    /// Spans that the exporter's buffer holds at most.
-    pub max_queue_size: u32,
-    /// What a full exporter buffer drops.
-    pub overflow: Overflow,
-    /// Bytes of each thread's shard.
-    pub shard_bytes: usize,
-    /// Bytes that one span may take while it is recorded.
-    pub max_span_bytes: usize,
-}
 
 /// Why a pipeline could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,33 +93,27 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// Which setting is out of its range.
-    pub fn new(
-        config: PipelineConfig,
-        resource: &Resource<'_>,
-    ) -> Result<(Self, TracerProvider), PipelineError> {
-        let batch = config.exporter.batch;
-        let parts = Parts {
-            sampler: config.sampler,
-            limits: config.limits,
-            max_span_bytes: config.max_span_bytes,
-            shard_bytes: config.shard_bytes,
-            wake_at: batch.max_export_batch_size as usize,
+    /// What does not fit together; [`Config::resolve`](super::settings::Config::resolve) has
+    /// checked nearly everything.
+    pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
+        let attributes: Vec<_> = settings.resource.attributes().collect();
+        let resource = Resource {
+            attributes: &attributes,
+            schema_url: settings.resource.schema_url(),
         };
-        let shared = Shared::new(parts, resource).map_err(PipelineError::Resource)?;
-        let registry = shared.copy_registry();
-        let buffer = Buffer::new(vec![0; config.buffer_bytes].into_boxed_slice())
-            .with_overflow(config.overflow)
-            .with_max_records(config.max_queue_size);
-        let exporter =
-            Exporter::new(config.exporter, buffer, registry).map_err(PipelineError::Config)?;
+        let shared = Shared::new(settings, &resource).map_err(PipelineError::Resource)?;
+        let buffer = Buffer::new(vec![0; settings.buffer_bytes].into_boxed_slice())
+            .with_overflow(settings.overflow)
+            .with_max_records(settings.max_queue_size);
+        let exporter = Exporter::new(settings.exporter, buffer, shared.copy_registry())
+            .map_err(PipelineError::Config)?;
         let clock = Clock::new();
         let pipeline = Self {
             shared: Arc::clone(&shared),
             exporter,
             collected: clock.now(),
             clock,
-            scheduled_delay: batch.scheduled_delay,
+            scheduled_delay: settings.exporter.batch.scheduled_delay,
             left_in_shards: false,
             flushes: Vec::new(),
             next_flush: 0,

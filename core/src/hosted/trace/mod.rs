@@ -30,7 +30,6 @@ mod tracer;
 
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
-pub use shared::SharedSampler;
-pub(crate) use shared::{Parts, Shared};
+pub(crate) use shared::Shared;
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};

@@ -11,9 +11,9 @@ use super::scratch::{Pool, Reserve};
 use super::shard::{Inner, Shard, Shards};
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
+use crate::hosted::settings::{HostedSampler, Settings};
 use crate::limits::SpanLimits;
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
-use crate::sampler::Sampler;
 use crate::stats::Ledger;
 
 /// Bytes for the resource and the scopes of one provider.
@@ -24,23 +24,10 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// The providers that exist.
 static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// A sampler that threads share.
-pub type SharedSampler = Arc<dyn Sampler + Send + Sync>;
-
-/// What a provider is made of.
-#[derive(Clone)]
-pub(crate) struct Parts {
-    pub(crate) sampler: SharedSampler,
-    pub(crate) limits: SpanLimits,
-    pub(crate) max_span_bytes: usize,
-    pub(crate) shard_bytes: usize,
-    pub(crate) wake_at: usize,
-}
-
 pub(crate) struct Shared {
     id: u32,
     pub(super) clock: Clock,
-    pub(super) sampler: SharedSampler,
+    pub(super) sampler: HostedSampler,
     pub(super) limits: SpanLimits,
     max_span_bytes: usize,
     reserve: Reserve,
@@ -50,21 +37,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: Parts, resource: &Resource<'_>) -> Result<Arc<Self>, RegistryError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        resource: &Resource<'_>,
+    ) -> Result<Arc<Self>, RegistryError> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let bytes = vec![0; REGISTRY_BYTES].into_boxed_slice();
         let mut registry = Registry::new(bytes, resource)?;
         // Scope 0: what is left for a tracer when the registry is full.
         registry.scope(&InstrumentationScope::default())?;
+        let wake_at = settings.exporter.batch.max_export_batch_size as usize;
         alive().push(id);
         Ok(Arc::new(Self {
             id,
             clock: Clock::new(),
-            sampler: parts.sampler,
-            limits: parts.limits,
-            max_span_bytes: parts.max_span_bytes,
+            sampler: settings.sampler.clone(),
+            limits: settings.limits,
+            max_span_bytes: settings.max_span_bytes,
             reserve: Reserve::default(),
-            shards: Shards::new(parts.shard_bytes, parts.wake_at),
+            shards: Shards::new(settings.shard_bytes, wake_at),
             registry: Mutex::new(registry),
             waker: OnceLock::new(),
         }))

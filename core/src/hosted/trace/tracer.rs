@@ -110,7 +110,7 @@ fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>)
     // The clock is read last on the way in, so that a span measures its work and not its start.
     let now = at.unwrap_or_else(|| shared.clock.now());
     let span = start_span(
-        &*shared.sampler,
+        &shared.sampler,
         &mut ids,
         &shared.limits,
         &mut started,
