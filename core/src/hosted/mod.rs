@@ -6,6 +6,7 @@
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | what is known about this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`settings`] | the one configuration of both transports, merged with the environment |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -15,3 +16,4 @@ pub mod current;
 pub mod diagnostics;
 pub mod resource;
 pub mod rng;
+pub mod settings;
