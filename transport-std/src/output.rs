@@ -153,7 +153,11 @@ impl Encoder {
         self.protobuf.clear();
         self.protobuf.resize(len, 0);
         let mut read = 0;
-        while let Some(rest) = self.protobuf.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .protobuf
+            .get_mut(read..)
+            .filter(|rest| !rest.is_empty())
+        {
             match pull(rest) {
                 0 => break,
                 more => read += more,
@@ -217,7 +221,8 @@ fn sender_config(url: &str, settings: &Settings) -> SenderConfig {
     }
     let mut tls = TlsFiles::default();
     tls.certificate.clone_from(&settings.certificate);
-    tls.client_certificate.clone_from(&settings.client_certificate);
+    tls.client_certificate
+        .clone_from(&settings.client_certificate);
     tls.client_key.clone_from(&settings.client_key);
     config.tls = tls;
     config.allow_plaintext_credentials = settings.allow_plaintext_credentials;

@@ -145,9 +145,9 @@ impl Worker {
             let (stopped, wait) = {
                 let state = self.shared.lock();
                 let pipeline = &state.pipeline;
-                let wait = pipeline.poll_timeout().map(|at| {
-                    at.saturating_since(pipeline.now())
-                });
+                let wait = pipeline
+                    .poll_timeout()
+                    .map(|at| at.saturating_since(pipeline.now()));
                 (pipeline.poll_shutdown().is_some(), wait)
             };
             if stopped {
@@ -201,8 +201,7 @@ impl Worker {
             pipeline.read_body(&mut transmit, chunk)
         });
         let deadline = transmit.deadline();
-        let timeout =
-            (deadline != Instant::MAX).then(|| deadline.saturating_since(pipeline.now()));
+        let timeout = (deadline != Instant::MAX).then(|| deadline.saturating_since(pipeline.now()));
         self.transmit = Some(transmit);
         Some(timeout)
     }
@@ -210,7 +209,10 @@ impl Worker {
     fn recover(&mut self) {
         if let Some(transmit) = self.transmit.take() {
             let failed = Outcome::Failed(TransportError::Other);
-            self.shared.lock().pipeline.handle_response(transmit, &failed);
+            self.shared
+                .lock()
+                .pipeline
+                .handle_response(transmit, &failed);
         }
         self.told.clear();
         // The reporter itself may have been what panicked; it catches its handler's panics.
