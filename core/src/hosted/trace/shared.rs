@@ -3,7 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::vec;
 use std::vec::Vec;
 
@@ -21,8 +21,8 @@ const REGISTRY_BYTES: usize = 64 * 1024;
 
 /// Numbers providers; 0 is none.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// The providers that exist.
-static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// The providers that exist, for spans, which know theirs by number.
+static ALIVE: Mutex<Vec<(u32, Weak<Shared>)>> = Mutex::new(Vec::new());
 
 pub(crate) struct Shared {
     id: u32,
@@ -47,8 +47,7 @@ impl Shared {
         // Scope 0: what is left for a tracer when the registry is full.
         registry.scope(&InstrumentationScope::default())?;
         let wake_at = settings.exporter.batch.max_export_batch_size as usize;
-        alive().push(id);
-        Ok(Arc::new(Self {
+        let shared = Arc::new(Self {
             id,
             clock: Clock::new(),
             sampler: settings.sampler.clone(),
@@ -58,7 +57,9 @@ impl Shared {
             shards: Shards::new(settings.shard_bytes, wake_at),
             registry: Mutex::new(registry),
             waker: OnceLock::new(),
-        }))
+        });
+        alive().push((id, Arc::downgrade(&shared)));
+        Ok(shared)
     }
 
     #[inline]
@@ -66,8 +67,12 @@ impl Shared {
         self.id
     }
 
-    pub(super) fn is_alive(id: u32) -> bool {
-        alive().contains(&id)
+    /// The provider of this number, if it still exists.
+    #[cold]
+    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
+        let alive = alive();
+        let (_, shared) = alive.iter().find(|(known, _)| *known == id)?;
+        shared.upgrade()
     }
 
     pub(super) fn claim_shard(&self) -> Arc<Shard> {
@@ -142,7 +147,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        alive().retain(|id| *id != self.id);
+        alive().retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -155,6 +160,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn alive() -> MutexGuard<'static, Vec<u32>> {
+fn alive() -> MutexGuard<'static, Vec<(u32, Weak<Shared>)>> {
     ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
