@@ -63,6 +63,12 @@ impl<'a> SpanBuilder<'a> {
         self
     }
 
+    /// The parent that was set.
+    #[must_use]
+    pub const fn parent_context(&self) -> &ParentContext<'a> {
+        &self.parent
+    }
+
     /// Sets the instrumentation scope; without this it is the first of the registry.
     pub const fn scope(mut self, scope: ScopeId) -> Self {
         self.scope = scope;

@@ -1,3 +1,27 @@
 //! Models, generators and servers that the tests of Spandrel share.
+//!
+//! | module | what a test gets from it |
+//! |---|---|
+//! | [`fault_server`] | an OTLP/HTTP collector that misbehaves by script and records what it received |
+//! | [`tls`] | certificates, good and bad, and the server settings made of them |
+//! | [`proxy`] | a TCP relay that delays, throttles, cuts and resets at an exact byte |
+//! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
+//! | [`rotel`] | a real collector as a child process |
+//! | [`models`] | naive models of the machines |
+//! | [`alloc`] | allocations made by one thread in one closure |
+//!
+//! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
+#![deny(unsafe_code)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness that cannot start must fail its test at once, with the reason"
+)]
 
+pub mod alloc;
+pub mod fault_server;
+pub mod loopback;
 pub mod models;
+pub mod proxy;
+pub mod rotel;
+pub mod tls;

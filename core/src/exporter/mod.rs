@@ -141,7 +141,13 @@ where
         self.machine.wall_clock = clock;
     }
 
-    /// Stops time-outs that are due: of a request that nobody answered for, of a lost probe, of
+    /// Tells since when the oldest queued span has been waiting, for a driver that fetched it from
+    /// elsewhere: the scheduled delay counts from then.
+    pub fn observe_oldest(&mut self, since: Instant) {
+        self.machine.trigger.backdate(since, self.buffer.queued());
+    }
+
+    /// Handles time-outs that are due: of a request that nobody answered for, of a lost probe, of
     /// an expired batch, of the shutdown. [`Exporter::poll_transmit`] does the same.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tick(now);
@@ -209,6 +215,20 @@ where
     #[must_use]
     pub fn server_message(&self) -> &str {
         self.machine.server_message.as_str()
+    }
+
+    /// Whether a push of `record` would succeed now, or be refused for good.
+    #[must_use]
+    pub fn has_room_for(&self, record: &Record<'_>) -> bool {
+        self.machine.shutdown.is_some()
+            || !self.can_be_sent(record)
+            || self.buffer.has_room_for(record)
+    }
+
+    /// The registry, for a driver that keeps a copy of another one up to date.
+    #[cfg(feature = "std")]
+    pub(crate) const fn registry_mut(&mut self) -> &mut Registry<R> {
+        &mut self.registry
     }
 
     /// The buffer of finished spans.
