@@ -41,8 +41,8 @@ bare_rustup() {
     bare_has_library "$target" && continue
     command -v rustup >/dev/null || { bare_missing "rustc has no library and there is no rustup"; return; }
     note "rustup target add $target"
-    timeout 180 rustup target add "$target" >/dev/null 2>&1 && bare_has_library "$target" ||
-      { bare_missing "rustup cannot add $target"; return; }
+    timeout 180 rustup target add "$target" >/dev/null 2>&1 || true
+    bare_has_library "$target" || { bare_missing "rustup cannot add $target"; return; }
   done
   bare_toolchain=$(rustc --version)
 }
