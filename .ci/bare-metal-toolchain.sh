@@ -44,6 +44,7 @@ bare_rustup() {
     timeout 180 rustup target add "$target" >/dev/null 2>&1 || true
     bare_has_library "$target" || { bare_missing "rustup cannot add $target"; return; }
   done
+  bare_env=("CARGO_TARGET_DIR=$target_dir")
   bare_toolchain=$(rustc --version)
 }
 
