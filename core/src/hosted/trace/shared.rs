@@ -8,13 +8,15 @@ use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Inner, Shard, Shards};
+use super::shard::{Shard, Shards};
+use crate::buffer::Record;
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::settings::{HostedSampler, Settings};
 use crate::limits::SpanLimits;
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
 use crate::stats::Ledger;
+use crate::time::Instant;
 
 /// Bytes for the resource and the scopes of one provider.
 const REGISTRY_BYTES: usize = 64 * 1024;
@@ -119,8 +121,23 @@ impl Shared {
         copy.copy_from(&self.registry());
     }
 
-    pub(crate) fn drain_shards(&self, drain: &mut dyn FnMut(&mut Inner)) {
-        self.shards.for_each(drain);
+    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`]. Whether nothing
+    /// was left, and since when the oldest span had been waiting.
+    pub(crate) fn drain_shards(
+        &self,
+        take: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> (bool, Option<Instant>) {
+        let mut is_complete = true;
+        let mut oldest: Option<Instant> = None;
+        self.shards.for_each(|shard| {
+            let drained = shard.drain(take);
+            is_complete &= drained.is_complete;
+            oldest = match (oldest, drained.oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        });
+        (is_complete, oldest)
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {
@@ -132,9 +149,7 @@ impl Shared {
     }
 
     pub(crate) fn abandon_shards(&self) {
-        self.shards.for_each(|shard| {
-            shard.abandon();
-        });
+        self.shards.for_each(Shard::abandon);
     }
 
     #[cold]
