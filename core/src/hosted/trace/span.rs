@@ -33,7 +33,7 @@ impl Span {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(span: CoreSpan<Scratch>, shared: &Shared) -> Self {
         // One without scratch has nothing to end.
         let provider = if span.is_live() { shared.id() } else { 0 };
@@ -159,13 +159,11 @@ impl Span {
     #[inline]
     fn finish(&mut self, at: Option<Instant>) {
         let provider = core::mem::take(&mut self.provider);
-        let ended = CoreSpan::non_recording(*self.span.context());
-        let mut span = core::mem::replace(&mut self.span, ended);
         let now = at.unwrap_or_else(clock::now);
         if std::thread::panicking() {
-            span.set_status(Status::error("panicked"));
+            self.span.set_status(Status::error("panicked"));
         }
-        local::finish(provider, span, now);
+        local::finish(provider, &mut self.span, now);
     }
 }
 
