@@ -181,7 +181,7 @@ pub struct SpanStart<'a> {
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`SpanContext`], or the context extracted from a request. An invalid one
+    /// Sets the parent: a [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An invalid one
     /// makes a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.builder = self.builder.parent(parent);
