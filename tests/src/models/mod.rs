@@ -6,6 +6,7 @@
 
 pub mod backoff;
 pub mod breaker;
+pub mod buffer;
 
 use spandrel_core::time::Instant;
 
