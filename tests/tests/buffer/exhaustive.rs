@@ -18,7 +18,9 @@ const OPS: [Op; 8] = [
 const LENGTH: usize = 5;
 
 fn run_all(shape: Shape) {
-    let count = OPS.len().pow(u32::try_from(LENGTH).expect("a small number"));
+    let count = OPS
+        .len()
+        .pow(u32::try_from(LENGTH).expect("a small number"));
     for number in 0..count {
         let mut rest = number;
         let ops: [Op; LENGTH] = std::array::from_fn(|_| {

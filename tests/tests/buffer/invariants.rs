@@ -105,7 +105,7 @@ fn i10_a_lease_ends_once_and_its_place_is_free_again() {
     for n in 0..4 {
         assert_eq!(buffer.push(&record(&[n; 8])), Ok(()));
     }
-    let mut one = |buffer: &mut Buffer<_>| {
+    let one = |buffer: &mut Buffer<_>| {
         let mut left = 2;
         buffer.lease(&mut |_| {
             left -= 1;
@@ -119,7 +119,32 @@ fn i10_a_lease_ends_once_and_its_place_is_free_again() {
         buffer.release(lease);
     }
     let last = one(&mut buffer).expect("the places are free");
-    assert_eq!(buffer.records(&last).map(|r| r.body[0]).collect::<Vec<_>>(), [3]);
+    assert_eq!(
+        buffer.records(&last).map(|r| r.body[0]).collect::<Vec<_>>(),
+        [3]
+    );
+}
+
+/// Two leases that leave two gaps, each too small: evicting what lies there would help nobody.
+#[test]
+fn i8_nothing_is_evicted_when_that_would_not_make_room() {
+    let mut buffer = Buffer::new([0; 100]).with_overflow(Overflow::DropOldest);
+    for len in [50, 10] {
+        assert_eq!(
+            buffer.push(&record(&vec![0; len - RECORD_HEADER_BYTES])),
+            Ok(())
+        );
+    }
+    assert!(buffer.pop_front());
+    assert_eq!(buffer.push(&record(&[1; 41 - RECORD_HEADER_BYTES])), Ok(()));
+    let lease = buffer.lease(&mut |_| true).expect("two are queued");
+    assert_eq!(buffer.push(&record(&[2])), Ok(()));
+    assert_eq!(
+        buffer.push(&record(&[3; 24 - RECORD_HEADER_BYTES])),
+        Err(PushError::Full)
+    );
+    assert_eq!((buffer.queued(), buffer.evicted()), (1, 0));
+    buffer.release(lease);
 }
 
 /// Fault catalogue M2.
