@@ -7,6 +7,8 @@
 pub mod backoff;
 pub mod breaker;
 pub mod buffer;
+pub mod coverage;
+pub mod exporter;
 
 use spandrel_core::time::Instant;
 
