@@ -199,7 +199,7 @@ where
         }
         let no_way = shutdown.forced
             && self.machine.flight.is_none()
-            && self.machine.breaker.state() != State::Closed;
+            && self.machine.breaker.state() == State::Open;
         if now >= shutdown.deadline || no_way || !self.holds_any() {
             self.abandon_all(now);
         }

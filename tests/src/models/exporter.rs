@@ -73,6 +73,8 @@ pub struct Books {
     open_until: Instant,
     not_before: Instant,
     asked: Option<Duration>,
+    /// The answer may be repeated at once, uncounted.
+    stale: bool,
     shutting_down: bool,
     forced: u32,
     /// What happened.
@@ -98,6 +100,7 @@ impl Books {
             open_until: Instant::ZERO,
             not_before: Instant::ZERO,
             asked: None,
+            stale: false,
             shutting_down: false,
             forced: 0,
             seen: Coverage::default(),
@@ -210,17 +213,20 @@ impl Books {
             }
         }
         if fate == Fate::Untouched && self.held.iter().any(|batch| batch.ids[0] == first) {
-            let is_split = matches!(reply, Reply::Status(413));
-            self.seen.split += u32::from(is_split);
-            let batch = self.batch_mut(first);
-            batch.attempts -= u32::from(!is_split);
+            self.seen.split += u32::from(matches!(reply, Reply::Status(413)));
+            self.batch_mut(first).attempts -= u32::from(is_stale(reply));
         }
         self.asked = None;
+        self.stale = false;
     }
 
     /// What the reply will be, known before its events are noted.
     pub fn expect(&mut self, reply: Reply) {
         self.asked = pause(reply);
+        self.stale = is_stale(reply);
+        if let (Reply::Cancel | Reply::CancelInFlight, Some((first, _))) = (reply, self.in_flight) {
+            self.batch_mut(first).attempts -= 1;
+        }
     }
 
     /// An event, in order.
@@ -428,10 +434,15 @@ impl Books {
     /// A whole batch was dropped for something else than its own answer: find out which.
     fn drop_one_of(&mut self, now: Instant, spans: usize, reason: DropReason, attempts: u32) {
         let age = self.config.max_batch_age;
+        let stale = self.in_flight.filter(|_| self.stale && self.fate.is_none());
+        let attempts_match = |b: &Held| {
+            let repeated = stale.is_some_and(|(first, _)| first == b.ids[0]);
+            b.attempts == attempts + u32::from(repeated)
+        };
         let candidates: Vec<u64> = self
             .held
             .iter()
-            .filter(|b| b.ids.len() == spans && b.attempts == attempts)
+            .filter(|b| b.ids.len() == spans && attempts_match(b))
             .filter(|b| reason != DropReason::Expired || now.saturating_since(b.first_at) >= age)
             .map(|b| b.ids[0])
             .collect();

@@ -197,8 +197,8 @@ impl Sim {
                 let done = self.under_way.remove(place);
                 self.answer(done);
             }
-            let transmit = self.exporter.poll_transmit(self.now);
             self.latest = self.latest.max(self.now);
+            let transmit = self.exporter.poll_transmit(self.now);
             match transmit {
                 Some(transmit) => self.send(transmit),
                 None => {
@@ -343,15 +343,15 @@ impl Sim {
         assert_eq!(transmit.spans(), ids.len());
         let circuit = self.exporter.circuit();
         self.books
-            .sent(self.now, transmit.attempt(), &ids, &self.body, circuit);
+            .sent(self.latest, transmit.attempt(), &ids, &self.body, circuit);
         let request = Request {
-            at: self.now,
+            at: self.latest,
             ids: &ids,
             bytes: self.body.len(),
         };
         let Answer { reply, after } = self.collector.answer(&request);
         self.attempts.push(Attempt {
-            at: self.now,
+            at: self.latest,
             number: transmit.attempt(),
             first: ids[0],
             spans: ids.len(),
@@ -411,6 +411,7 @@ impl Sim {
             self.answer_too_late(transmit, reply);
             return;
         }
+        self.latest = self.latest.max(self.now);
         self.books.expect(reply);
         match reply {
             Reply::Cancel => self.exporter.cancel(self.now, transmit),
@@ -425,9 +426,8 @@ impl Sim {
                 self.exporter.handle_response(self.now, transmit, &outcome);
             }
         }
-        self.latest = self.latest.max(self.now);
         self.drain_events();
-        self.books.answered(self.now, reply);
+        self.books.answered(self.latest, reply);
         self.check();
         let cancelled = matches!(reply, Reply::Cancel | Reply::CancelInFlight);
         self.books.seen.cancelled += u32::from(cancelled);
@@ -435,6 +435,7 @@ impl Sim {
     }
 
     fn answer_too_late(&mut self, transmit: Transmit, reply: Reply) {
+        self.latest = self.latest.max(self.now);
         self.exporter.handle_timeout(self.now);
         self.note();
         let before = (
@@ -477,7 +478,7 @@ impl Sim {
 
     fn drain_events(&mut self) {
         while let Some(event) = self.exporter.poll_event() {
-            self.books.event(self.now.max(self.latest), &event);
+            self.books.event(self.latest, &event);
         }
     }
 

@@ -74,7 +74,7 @@ fn stale_connections_while_half_open_do_not_spin() {
     sim.run_until(Instant::from_secs(31));
     assert_eq!(sim.exporter.circuit(), State::HalfOpen);
     assert!(
-        sim.attempts.len() <= 2 + 2 * 10,
+        sim.attempts.len() <= 2 + 2 * 11,
         "{} attempts",
         sim.attempts.len()
     );
