@@ -164,7 +164,7 @@ where
             if !suspect.proven {
                 suspect.proven = true;
                 suspect.backoff.start(now);
-                suspect.next_at = now;
+                suspect.next_at = suspect.next_at.max(now);
             }
         }
         self.keep_rest(now, batch, layout.window);
@@ -186,6 +186,9 @@ where
         batch.backoff.start(now);
         batch.next_at = now;
         batch.repeated = false;
+        // What was suspected is gone; the rest has not failed yet.
+        batch.suspect = false;
+        batch.proven = false;
         self.current = Some(batch);
     }
 

@@ -304,14 +304,13 @@ where
         if let Some(batch) = self.current.take_if(|batch| is_old(batch)) {
             self.drop_batch(batch, DropReason::Expired, None);
         }
-        while self
+        while let Some(batch) = self
             .parked
-            .first()
-            .is_some_and(|p| p.as_ref().is_some_and(is_old))
+            .iter()
+            .position(|parked| parked.as_ref().is_some_and(is_old))
+            .and_then(|place| self.take_parked_at(place))
         {
-            if let Some(batch) = self.take_parked() {
-                self.drop_batch(batch, DropReason::Expired, None);
-            }
+            self.drop_batch(batch, DropReason::Expired, None);
         }
     }
 
@@ -341,9 +340,14 @@ where
 
     /// The suspect set aside first; the others move up.
     fn take_parked(&mut self) -> Option<Batch> {
-        let first = self.parked.first_mut()?.take();
-        self.parked.rotate_left(1);
-        first
+        self.take_parked_at(0)
+    }
+
+    fn take_parked_at(&mut self, place: usize) -> Option<Batch> {
+        let behind = self.parked.get_mut(place..)?;
+        let batch = behind.first_mut()?.take();
+        behind.rotate_left(1);
+        batch
     }
 
     /// Reports a change of the circuit. When it has closed: how long it was not, which does not

@@ -8,7 +8,7 @@ use spandrel_core::breaker::{BreakerConfig, OpenInterval, State};
 use spandrel_core::exporter::ExporterConfig;
 use spandrel_core::response::TransportError;
 use spandrel_core::time::Instant;
-use spandrel_tests::sim::{Reply, Setup, Sim, script};
+use spandrel_tests::sim::{Answer, Reply, Request, Setup, Sim, script};
 
 /// One span a batch, sent at once.
 const SINGLE: BatchConfig = BatchConfig {
@@ -43,13 +43,20 @@ fn every_batch_expires_at_its_time_whatever_its_place() {
             open: OpenInterval::Fixed(Duration::from_secs(1)),
             ..BreakerConfig::DEFAULT
         },
-        max_batch_age: Duration::from_millis(5_500),
+        max_batch_age: Duration::from_secs(8),
         ..ExporterConfig::DEFAULT
     };
-    let mut sim = Sim::new(Setup::new(config), script([], Reply::REFUSED));
-    for _ in 0..4 {
+    let refused = [Reply::REFUSED; 4].into_iter();
+    let mut replies = refused.chain([Reply::Status(400)]);
+    let mut sim = Sim::new(Setup::new(config), move |_: &Request<'_>| Answer {
+        reply: replies.next().unwrap_or(Reply::REFUSED),
+        after: Duration::from_millis(500),
+    });
+    // Two batches become suspects, a third one is refused, the first suspect fails once more and
+    // is set aside again, behind the second.
+    for push_at in [0, 1000, 3600, 6600] {
+        sim.run_until(Instant::from_millis(push_at));
         sim.push_many(1);
-        sim.run_for(Duration::from_millis(900));
     }
     assert!(sim.settle());
     assert!(sim.ledger().is_closed());
