@@ -437,7 +437,7 @@ impl Books {
         let stale = self.in_flight.filter(|_| self.stale && self.fate.is_none());
         let attempts_match = |b: &Held| {
             let repeated = stale.is_some_and(|(first, _)| first == b.ids[0]);
-            b.attempts == attempts + u32::from(repeated)
+            b.attempts == attempts || repeated && b.attempts == attempts + 1
         };
         let candidates: Vec<u64> = self
             .held
