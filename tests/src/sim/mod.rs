@@ -429,9 +429,12 @@ impl Sim {
         self.drain_events();
         self.books.answered(self.latest, reply);
         self.check();
-        let cancelled = matches!(reply, Reply::Cancel | Reply::CancelInFlight);
-        self.books.seen.cancelled += u32::from(cancelled);
-        self.count_failures_at_once();
+        if matches!(reply, Reply::Cancel | Reply::CancelInFlight) {
+            // The driver's own doing.
+            self.books.seen.cancelled += 1;
+        } else {
+            self.count_failures_at_once();
+        }
     }
 
     fn answer_too_late(&mut self, transmit: Transmit, reply: Reply) {

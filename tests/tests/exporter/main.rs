@@ -1,4 +1,7 @@
 //! The exporter by itself, on a virtual clock: its invariants by their numbers, over random lives.
 
+mod faults;
+mod guide;
 mod invariants;
 mod reproducers;
+mod sometimes;
