@@ -190,10 +190,17 @@ where
 
     /// Makes sure that `current` is the batch to send next; false when there is none.
     fn select(&mut self, now: Instant) -> bool {
+        let healthy = self.machine.breaker.state() == State::Closed;
+        // A suspect that nothing could stand in for when it failed makes way for spans that have
+        // come in since.
+        if !healthy && self.buffer.queued() > 0 {
+            if let Some(suspect) = self.current.take_if(|batch| batch.suspect) {
+                self.park(suspect);
+            }
+        }
         if self.current.is_some() {
             return true;
         }
-        let healthy = self.machine.breaker.state() == State::Closed;
         let suspect_due = self
             .parked
             .iter()
