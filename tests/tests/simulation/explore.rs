@@ -20,7 +20,7 @@ const OUTCOMES: [Reply; 6] = [
     Reply::Hang,
 ];
 
-const LENGTH: u32 = 5;
+const LENGTH: u32 = 6;
 
 /// Two failures open the circuit, two retries are all there are, and three batches are held.
 const SMALL: ExporterConfig = ExporterConfig {
@@ -61,7 +61,7 @@ fn start(number: usize) -> Sim {
 }
 
 #[test]
-fn every_story_of_five_outcomes_ends_with_every_span_accounted_for() {
+fn every_story_of_six_outcomes_ends_with_every_span_accounted_for() {
     let mut seen = Coverage::default();
     for number in 0..OUTCOMES.len().pow(LENGTH) {
         let mut sim = start(number);
@@ -89,8 +89,8 @@ fn every_story_of_five_outcomes_ends_with_every_span_accounted_for() {
 #[test]
 fn every_shorter_story_can_be_shut_down_before_each_of_its_steps() {
     let mut forced = 0;
-    for number in 0..OUTCOMES.len().pow(LENGTH - 1) {
-        for steps in 0..LENGTH as usize {
+    for number in 0..OUTCOMES.len().pow(LENGTH - 2) {
+        for steps in 0..LENGTH as usize - 1 {
             let mut sim = start(number);
             sim.poll();
             while let Some(next) = sim.next_event().filter(|_| sim.attempts.len() < steps) {
