@@ -134,9 +134,10 @@ where
         self.registry.scope(scope)
     }
 
-    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Records
-    /// that have not been leased yet are dated with it. Without one, the instants of the driver
-    /// are taken for Unix time as they are.
+    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Each record
+    /// is dated once, at its next attempt; so the bytes of a retry differ from those of the
+    /// attempt before only if the clock became known in between. Without one, the instants of the
+    /// driver are taken for Unix time as they are.
     pub const fn set_wall_clock(&mut self, clock: Option<WallClock>) {
         self.machine.wall_clock = clock;
     }

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod buffer;
 pub mod coverage;
 pub mod exporter;
+mod fate;
 
 use spandrel_core::time::Instant;
 

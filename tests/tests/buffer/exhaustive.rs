@@ -15,15 +15,13 @@ const OPS: [Op; 8] = [
     Op::ReleaseFirst(0, 1),
 ];
 
-const LENGTH: usize = 5;
+const LENGTH: u32 = 5;
 
 fn run_all(shape: Shape) {
-    let count = OPS
-        .len()
-        .pow(u32::try_from(LENGTH).expect("a small number"));
+    let count = OPS.len().pow(LENGTH);
     for number in 0..count {
         let mut rest = number;
-        let ops: [Op; LENGTH] = std::array::from_fn(|_| {
+        let ops: [Op; LENGTH as usize] = std::array::from_fn(|_| {
             let op = OPS[rest % OPS.len()];
             rest /= OPS.len();
             op
