@@ -69,7 +69,7 @@ fn c3_the_end_of_time_is_not_the_end_of_the_program() {
     sim.push_many(1);
     sim.run_until(at(1));
     sim.set_clock(Instant::MAX);
-    sim.exporter.handle_timeout(sim.now);
+    sim.poll();
     assert!(sim.ledger().is_balanced());
 }
 

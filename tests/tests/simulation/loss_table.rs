@@ -36,11 +36,11 @@ fn outage(rate: u64, secs: u64, breaker: BreakerConfig, when_open: WhenOpen) -> 
     setup.buffer_bytes = (QUEUE as usize + 1) * (SPAN_BYTES + 8);
     setup.chunk = 1 << 15;
     let mut sim = Sim::new(setup, outages(vec![start..end]));
-    let slice = Duration::from_millis(50);
-    let slices = (10 + secs + 50) * 20;
+    let slice = Duration::from_millis(250);
+    let slices = (10 + secs + 50) * 4;
     let mut due = 0;
     for n in 1..=slices {
-        while due < rate * n / 20 {
+        while due < rate * n / 4 {
             let _ = sim.push();
             due += 1;
         }

@@ -28,15 +28,15 @@ fn a_year_of_outages_loses_nothing_that_fits_in_the_queue() {
         ..ExporterConfig::DEFAULT
     };
     let mut sim = Sim::new(Setup::new(config), outages(times));
-    for _ in 0..365 * DAY / 300 {
+    for _ in 0..365 * DAY / 600 {
         sim.push_many(1);
-        sim.run_for(Duration::from_secs(300));
+        sim.run_for(Duration::from_secs(600));
     }
     assert!(sim.settle());
     let ledger = sim.ledger();
     assert_eq!(
         (ledger.exported, ledger.dropped_total()),
-        (365 * DAY / 300, 0)
+        (365 * DAY / 600, 0)
     );
     let failed = sim.attempts.iter().filter(|a| a.reply != Reply::OK).count();
     println!(
