@@ -55,7 +55,8 @@ where
             return None;
         }
         let mut batch = self.current.take()?;
-        if batch.next_at > now {
+        // A wait that does not fit into time has no end: at the end of time nothing may spin.
+        if batch.next_at > now || batch.next_at == Instant::MAX {
             self.current = Some(batch);
             return None;
         }

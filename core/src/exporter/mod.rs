@@ -55,6 +55,7 @@
 //!   a third one takes the place of one that is proven guilty, or else stays the batch in hand:
 //!   while *nothing* gets through, the destination is at fault and no batch is dropped for it.
 //! - Time never goes back: a reading before the latest one counts as the latest one.
+//!   [`Instant::MAX`] stands for never.
 
 mod answer;
 mod config;
@@ -173,7 +174,7 @@ where
             next,
             machine.breaker.poll_timeout().filter(|_| self.holds_any()),
         );
-        earliest(next, deadline)
+        earliest(next, deadline).filter(|&at| at < Instant::MAX)
     }
 
     /// Where every span is. Costs a copy of counters.
