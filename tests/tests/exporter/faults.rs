@@ -244,6 +244,35 @@ fn s19_one_poisonous_batch_cannot_silence_the_others() {
     );
 }
 
+/// Once another batch got through, what a suspect does says nothing of the destination.
+#[test]
+fn s19_a_batch_proven_guilty_does_not_open_the_circuit_again() {
+    let collector = |request: &Request<'_>| {
+        if request.ids.contains(&0) {
+            Reply::Status(503)
+        } else {
+            Reply::OK
+        }
+    };
+    let mut sim = Sim::new(Setup::new(CONFIG), collector);
+    sim.push_many(2);
+    assert!(sim.settle());
+    assert_eq!(
+        (
+            sim.ledger().exported,
+            sim.ledger().dropped(DropReason::Poison)
+        ),
+        (1, 1)
+    );
+    assert_eq!(sim.exporter.stats().circuit_opened, 1);
+    let guilty = sim
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.first == 0)
+        .count();
+    assert_eq!(guilty, 5 + 6, "its retries once more");
+}
+
 #[test]
 fn s21_every_second_request_failing_opens_nothing_and_loses_nothing() {
     let mut count = 0;
