@@ -8,6 +8,7 @@
 //! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
 //! | [`rotel`] | a real collector as a child process |
 //! | [`models`] | naive models of the machines |
+//! | [`sim`] | an exporter on a virtual clock, with a scripted collector and books of its own |
 //! | [`alloc`] | allocations made by one thread in one closure |
 //!
 //! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
@@ -24,4 +25,5 @@ pub mod loopback;
 pub mod models;
 pub mod proxy;
 pub mod rotel;
+pub mod sim;
 pub mod tls;

@@ -71,8 +71,11 @@ where
 
     /// Ends the flight and does to its batch what the outcome says.
     pub(super) fn settle(&mut self, now: Instant, outcome: &Outcome<'_>) {
-        let (Some(flight), Some(mut batch)) = (self.machine.flight.take(), self.current.take())
-        else {
+        // Without a flight, the batch in hand is one that waits, and none of this is about it.
+        let Some(flight) = self.machine.flight.take() else {
+            return;
+        };
+        let Some(mut batch) = self.current.take() else {
             return;
         };
         self.machine.generation = self.machine.generation.wrapping_add(1);
@@ -159,7 +162,7 @@ where
             if !suspect.proven {
                 suspect.proven = true;
                 suspect.backoff.start(now);
-                suspect.next_at = now;
+                suspect.next_at = suspect.next_at.max(now);
             }
         }
         self.keep_rest(now, batch, layout.window);
@@ -181,6 +184,9 @@ where
         batch.backoff.start(now);
         batch.next_at = now;
         batch.repeated = false;
+        // What was suspected is gone; the rest has not failed yet.
+        batch.suspect = false;
+        batch.proven = false;
         self.current = Some(batch);
     }
 
@@ -221,6 +227,11 @@ where
             Some(until) => Ok(until),
             None if healthy || batch.proven => batch.backoff.next_attempt(now, draw),
             None => match self.machine.config.when_open {
+                // An answer that says nothing of the destination leaves the circuit half-open,
+                // and then nothing else would keep the next attempt back.
+                WhenOpen::Hold if self.machine.breaker.state() == State::HalfOpen => {
+                    Ok(now.saturating_add(batch.backoff.delay(draw)))
+                }
                 WhenOpen::Hold => Ok(now),
                 WhenOpen::Drop => batch.backoff.next_attempt(now, draw),
             },

@@ -131,7 +131,7 @@ where
     /// because there is no later. What cannot be delivered is dropped as `shutdown`. A second
     /// call can only bring the deadline nearer.
     pub fn shutdown(&mut self, now: Instant, deadline: Instant) {
-        let now = self.tick(now);
+        self.tick(now);
         match &mut self.machine.shutdown {
             Some(shutdown) => shutdown.deadline = shutdown.deadline.min(deadline),
             None => {
@@ -143,7 +143,7 @@ where
                 });
                 self.machine.flush_target = self.machine.pushed;
                 for batch in self.batches_mut() {
-                    batch.next_at = now;
+                    batch.next_at = Instant::ZERO;
                 }
             }
         }
@@ -199,7 +199,7 @@ where
         }
         let no_way = shutdown.forced
             && self.machine.flight.is_none()
-            && self.machine.breaker.state() != State::Closed;
+            && self.machine.breaker.state() == State::Open;
         if now >= shutdown.deadline || no_way || !self.holds_any() {
             self.abandon_all(now);
         }

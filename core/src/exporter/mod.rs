@@ -55,6 +55,7 @@
 //!   a third one takes the place of one that is proven guilty, or else stays the batch in hand:
 //!   while *nothing* gets through, the destination is at fault and no batch is dropped for it.
 //! - Time never goes back: a reading before the latest one counts as the latest one.
+//!   [`Instant::MAX`] stands for never.
 
 mod answer;
 mod config;
@@ -134,9 +135,10 @@ where
         self.registry.scope(scope)
     }
 
-    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Records
-    /// that have not been leased yet are dated with it. Without one, the instants of the driver
-    /// are taken for Unix time as they are.
+    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Each record
+    /// is dated once, at its next attempt; so the bytes of a retry differ from those of the
+    /// attempt before only if the clock became known in between. Without one, the instants of the
+    /// driver are taken for Unix time as they are.
     pub const fn set_wall_clock(&mut self, clock: Option<WallClock>) {
         self.machine.wall_clock = clock;
     }
@@ -178,7 +180,7 @@ where
             next,
             machine.breaker.poll_timeout().filter(|_| self.holds_any()),
         );
-        earliest(next, deadline)
+        earliest(next, deadline).filter(|&at| at < Instant::MAX)
     }
 
     /// Where every span is. Costs a copy of counters.
