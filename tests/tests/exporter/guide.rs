@@ -115,6 +115,17 @@ fn retry_scenario_1_delivered_after_one_retry() {
     assert_eq!(sim.ledger().exported, 1);
 }
 
+/// The time limit of a request and that of the retries are both 10 s: time spent retrying counts
+/// from the first failure, or a request that hung would never be repeated.
+#[test]
+fn retry_scenario_1_holds_for_a_request_that_hung_for_its_whole_time_limit() {
+    let mut sim = Sim::new(Setup::new(ONE_BY_ONE), script([Reply::Hang], Reply::OK));
+    sim.push_many(1);
+    assert!(sim.settle());
+    assert_eq!(sim.attempt_millis(), [0, 10_100]);
+    assert_eq!(sim.ledger().exported, 1);
+}
+
 #[test]
 fn retry_scenario_2_delivered_after_two_retries() {
     let mut sim = Sim::new(
