@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use spandrel_examples::demo::{collector_of_environment, drawn, show_warnings};
 use spandrel_examples::{Collector, ReceivedRequest};
+use spandrel_transport_std::spandrel_core::id::TraceId;
 use spandrel_transport_std::{Config, KeyValue, SpanKind, Tracer, init};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,29 +34,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         endpoint: endpoint.into(),
         ..Config::default()
     })?;
-    place_order(&telemetry.tracer("orders"));
+    let trace_id = place_order(&telemetry.tracer("orders"));
     let report = telemetry.shutdown(Duration::from_secs(5));
 
-    match &collector {
-        Some(collector) => {
-            for request in collector.requests() {
-                println!("{}\n", summary(&request, collector.endpoint()));
-            }
-            print!("{}", drawn(&collector.spans()));
+    if let Some(collector) = &collector {
+        for request in collector.requests() {
+            println!("{}\n", summary(&request, collector.endpoint()));
         }
-        None => println!("sent to {}", collector_of_environment().unwrap_or_default()),
+        print!("{}", drawn(&collector.spans()));
+    } else if report.is_success() {
+        let endpoint = collector_of_environment().unwrap_or_default();
+        println!("trace {trace_id} is at {endpoint}");
     }
     println!("\n{}", telemetry.ledger());
-    if report.is_success() {
-        Ok(())
-    } else {
-        Err(report.to_string().into())
+    match report.is_success() {
+        true => Ok(()),
+        false => Err(format!("not everything arrived: {report}").into()),
     }
 }
 
 /// The work of a server. Spans end where their scope ends, and a span that is started while
 /// another is current becomes its child.
-fn place_order(tracer: &Tracer) {
+fn place_order(tracer: &Tracer) -> TraceId {
     let mut request = tracer
         .span("POST /orders")
         .kind(SpanKind::Server)
@@ -81,6 +81,7 @@ fn place_order(tracer: &Tracer) {
     let status = if payment.is_ok() { 201 } else { 502 };
     request.set_attribute("http.response.status_code", status);
     request.set_outcome(&payment);
+    request.context().trace_id()
 }
 
 /// Three queries at once: the parent travels to other threads by its context.

@@ -65,17 +65,16 @@ impl Demo {
     /// When not every span was delivered.
     pub fn finish(self) -> Result<String, Box<dyn Error>> {
         let report = self.telemetry.shutdown(PATIENCE);
-        let ledger = self.telemetry.ledger();
         if !report.is_success() {
-            return Err(format!("{report}\n{ledger}").into());
+            return Err(format!("not everything arrived: {report}").into());
         }
         let mut text = match (&self.collector, collector_of_environment()) {
             (Some(collector), _) => drawn(&collector.spans()),
             (None, endpoint) => {
-                format!("the spans are at {}\n", endpoint.unwrap_or_default())
+                format!("the trace is at {}\n", endpoint.unwrap_or_default())
             }
         };
-        write!(text, "\n{ledger}")?;
+        write!(text, "\n{}", self.telemetry.ledger())?;
         Ok(text)
     }
 }

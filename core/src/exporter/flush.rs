@@ -74,20 +74,20 @@ impl FlushReport {
     }
 }
 
-/// `complete: 12 exported, 0 dropped, 0 left`.
+/// `12 exported, 0 dropped, 0 left`, and why no longer was waited if there is a reason.
 impl fmt::Display for FlushReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.outcome {
-            FlushOutcome::Complete => "complete",
-            FlushOutcome::CircuitOpen { .. } => "circuit breaker open",
-            FlushOutcome::Throttled { .. } => "paused by the collector",
-            FlushOutcome::TimedOut => "timed out",
-        })?;
         write!(
             f,
-            ": {} exported, {} dropped, {} left",
+            "{} exported, {} dropped, {} left",
             self.exported, self.dropped, self.left
-        )
+        )?;
+        f.write_str(match self.outcome {
+            FlushOutcome::Complete => "",
+            FlushOutcome::CircuitOpen { .. } => " (circuit breaker open)",
+            FlushOutcome::Throttled { .. } => " (the collector asked for a pause)",
+            FlushOutcome::TimedOut => " (timed out)",
+        })
     }
 }
 
