@@ -192,6 +192,13 @@ fn the_outage_loses_nothing_and_keeps_the_guides_times() {
             "the collector has 360 spans: all of them, once",
         ],
     );
+    // The README shows an excerpt.
+    let readme = include_str!("../../README.md");
+    let rows = readme.lines().filter(|line| line.get(6..9) == Some(" s "));
+    assert!(rows.clone().count() > 8);
+    for row in rows {
+        assert!(text.contains(row), "{row:?} is not in:\n{text}");
+    }
 }
 
 #[test]
