@@ -1,5 +1,7 @@
 //! Flush and shutdown: with deadlines, and telling what happened (`reliability.md` 4.10).
 
+use core::fmt;
+
 use super::Exporter;
 use crate::breaker::State;
 use crate::response::DropReason;
@@ -69,6 +71,23 @@ impl FlushReport {
     #[must_use]
     pub const fn is_success(&self) -> bool {
         matches!(self.outcome, FlushOutcome::Complete) && self.dropped == 0
+    }
+}
+
+/// `12 exported, 0 dropped, 0 left`, and why no longer was waited if there is a reason.
+impl fmt::Display for FlushReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} exported, {} dropped, {} left",
+            self.exported, self.dropped, self.left
+        )?;
+        f.write_str(match self.outcome {
+            FlushOutcome::Complete => "",
+            FlushOutcome::CircuitOpen { .. } => " (circuit breaker open)",
+            FlushOutcome::Throttled { .. } => " (the collector asked for a pause)",
+            FlushOutcome::TimedOut => " (timed out)",
+        })
     }
 }
 

@@ -112,6 +112,22 @@ impl Span {
         }
     }
 
+    /// Sets the status by what the span's work came to: ok, or as [`Span::fail`] does.
+    ///
+    /// ```
+    /// # use spandrel_core::hosted::trace::TracerProvider;
+    /// # let tracer = TracerProvider::disabled().tracer("shop");
+    /// let mut span = tracer.start("quantity.parse");
+    /// let quantity = "three".parse::<u32>();
+    /// span.set_outcome(&quantity); // an error with its text, and an event `exception`
+    /// ```
+    pub fn set_outcome<T, E: Error>(&mut self, outcome: &Result<T, E>) {
+        match outcome {
+            Ok(_) => self.set_status(Status::Ok),
+            Err(error) => self.fail(error),
+        }
+    }
+
     /// Ends the span now.
     #[inline]
     pub fn end(self) {}

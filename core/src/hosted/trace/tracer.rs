@@ -112,12 +112,13 @@ impl Tracer {
 #[inline(always)]
 fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     // No foreign code runs while the thread's entry is open.
-    if let HostedSampler::Builtin(sampler) = &shared.sampler
-        && let Some(span) = local::with_thread(shared, |entry| {
+    if let HostedSampler::Builtin(sampler) = &shared.sampler {
+        let span = local::with_thread(shared, |entry| {
             begin_with(entry, shared, sampler, builder, at)
-        })
-    {
-        return span;
+        });
+        if let Some(span) = span {
+            return span;
+        }
     }
     begin_slowly(shared, builder, at)
 }
