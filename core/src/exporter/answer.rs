@@ -89,7 +89,12 @@ where
         };
         let draw = self.machine.draw();
         let transition = self.machine.breaker.record(now, draw, permit, verdict);
-        if let Some(open) = transition.and_then(|change| self.on_transition(change, now)) {
+        // Effects are told after their cause: that the circuit opened, after the failure that did it.
+        let (opened, closed) = match transition {
+            Some(change) if change.to == State::Closed => (None, Some(change)),
+            other => (other, None),
+        };
+        if let Some(open) = closed.and_then(|change| self.on_transition(change, now)) {
             batch.backoff.exclude(open);
         }
         if verdict == Verdict::Failure {
@@ -116,6 +121,9 @@ where
             Classification {
                 loss: Some(reason), ..
             } => self.refused(now, batch, &layout, reason, outcome),
+        }
+        if let Some(change) = opened {
+            self.on_transition(change, now);
         }
     }
 
