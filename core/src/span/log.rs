@@ -446,11 +446,11 @@ fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
 }
 
 /// The attributes of an event or a link: unique keys, the last value winning, cut at a count.
-struct AttributeList<'a> {
-    field: u8,
-    items: &'a [KeyValue<'a>],
-    limit: u16,
-    limits: SpanLimits,
+pub(super) struct AttributeList<'a> {
+    pub(super) field: u8,
+    pub(super) items: &'a [KeyValue<'a>],
+    pub(super) limit: u16,
+    pub(super) limits: SpanLimits,
 }
 
 impl<'a> AttributeList<'a> {
@@ -467,20 +467,20 @@ impl<'a> AttributeList<'a> {
         self.unique().take(usize::from(self.limit))
     }
 
-    fn dropped(&self) -> u32 {
+    pub(super) fn dropped(&self) -> u32 {
         if self.items.len() <= usize::from(self.limit) {
             return 0;
         }
         u32::try_from(self.unique().skip(usize::from(self.limit)).count()).unwrap_or(u32::MAX)
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.kept()
             .map(|item| field_len(key_value_len(item.key, &item.value, self.limits.value)))
             .sum()
     }
 
-    fn put(&self, writer: &mut Writer<'_>) {
+    pub(super) fn put(&self, writer: &mut Writer<'_>) {
         for item in self.kept() {
             let content = key_value_len(item.key, &item.value, self.limits.value);
             writer.put_header(self.field, content);
