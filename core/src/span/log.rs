@@ -140,11 +140,11 @@ impl Log {
             self.find(bytes, ATTRIBUTE, key.as_bytes())
         };
         let done = match old {
-            Some((at, old_len)) => self.splice(bytes, at, old_len, len, COUNTS_AND_STATUS),
+            Some((at, old_len)) => self.splice(bytes, at, old_len, len, self.reserve()),
             None if self.attributes >= self.limits.attribute_count => None,
             None => {
                 let at = self.len;
-                self.splice(bytes, at, 0, len, COUNTS_AND_STATUS)
+                self.splice(bytes, at, 0, len, self.reserve())
             }
         };
         let Some(target) = done else {
@@ -166,7 +166,7 @@ impl Log {
         };
         let name = fitting(name, self.room(bytes) + old_len).as_bytes();
         let len = field_len(name.len());
-        if let Some(target) = self.splice(bytes, at, old_len, len, COUNTS_AND_STATUS) {
+        if let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) {
             Writer::new(target).put_bytes_field(NAME, name);
         }
     }
@@ -344,14 +344,24 @@ impl Log {
             .unwrap_or_default()
     }
 
+    /// Bytes held back for the dropped counts and, while there is none, for a status code. The
+    /// text of a status may use all but this, and nothing in place loses room by it.
+    const fn reserve(&self) -> usize {
+        if self.status == UNSET {
+            COUNTS_RESERVE + STATUS_RESERVE
+        } else {
+            COUNTS_RESERVE
+        }
+    }
+
     /// Bytes left for one more field.
     fn room(&self, bytes: &[u8]) -> usize {
-        bytes.len().saturating_sub(self.len + COUNTS_AND_STATUS)
+        bytes.len().saturating_sub(self.len + self.reserve())
     }
 
     fn append(&mut self, bytes: &mut [u8], len: usize, put: impl FnOnce(&mut Writer<'_>)) {
         let at = self.len;
-        if let Some(target) = self.splice(bytes, at, 0, len, COUNTS_AND_STATUS) {
+        if let Some(target) = self.splice(bytes, at, 0, len, self.reserve()) {
             put(&mut Writer::new(target));
         }
     }
@@ -368,7 +378,7 @@ impl Log {
             return None;
         }
         let at = self.len;
-        let target = self.splice(bytes, at, 0, field_len(content), COUNTS_AND_STATUS)?;
+        let target = self.splice(bytes, at, 0, field_len(content), self.reserve())?;
         let mut writer = Writer::new(target);
         writer.put_header(field, content);
         Some(writer)
@@ -412,8 +422,6 @@ impl Log {
         None
     }
 }
-
-const COUNTS_AND_STATUS: usize = COUNTS_RESERVE + STATUS_RESERVE;
 
 /// Whether the content of a `KeyValue` has this key.
 #[inline]
