@@ -11,6 +11,7 @@
 
 mod gen_text;
 mod pull;
+mod request;
 mod script;
 mod size;
 mod span;
@@ -18,6 +19,7 @@ mod value;
 
 pub use gen_text::{key, text};
 pub use pull::{decode, pull};
+pub use request::{Answer, RequestScript, ScopeScript, Sightings, Step};
 pub use script::{LinkScript, Op, ParentScript, SamplerScript, ScriptError, SpanScript, Started};
 pub use size::{field, record_size};
 pub use span::SpanModel;
