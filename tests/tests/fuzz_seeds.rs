@@ -1,5 +1,10 @@
 //! The committed seeds of the fuzz targets, replayed by the ordinary test command, so that a
 //! crash that became a seed stays fixed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of a test may fail it"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -26,7 +26,7 @@ fn script() -> impl Strategy<Value = RequestScript> {
 #[test]
 fn every_request_is_what_the_model_says() {
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 600,
+        cases: 300,
         max_shrink_iters: 1000,
         failure_persistence: None,
         ..ProptestConfig::default()
