@@ -71,8 +71,10 @@ where
 
     /// Ends the flight and does to its batch what the outcome says.
     pub(super) fn settle(&mut self, now: Instant, outcome: &Outcome<'_>) {
-        let (Some(flight), Some(mut batch)) = (self.machine.flight.take(), self.current.take())
-        else {
+        let Some(flight) = self.machine.flight.take() else {
+            return;
+        };
+        let Some(mut batch) = self.current.take() else {
             return;
         };
         self.machine.generation = self.machine.generation.wrapping_add(1);
