@@ -74,6 +74,13 @@ impl BatchTrigger {
         }
     }
 
+    /// Tells that one of `queued` spans has been waiting since `since`, before it was observed.
+    pub fn backdate(&mut self, since: Instant, queued: usize) {
+        if queued > 0 {
+            self.since = Some(self.since.map_or(since, |known| known.min(since)));
+        }
+    }
+
     /// Tells that a batch was taken at `now`, leaving `queued` spans.
     pub fn taken(&mut self, now: Instant, queued: usize) {
         self.since = (queued > 0).then_some(now);

@@ -175,6 +175,22 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         Ok(id)
     }
 
+    /// Takes over the entries that `other` has beyond this registry's own. Only for a registry
+    /// that began as a copy of `other`: then equal numbers mean equal scopes.
+    #[cfg(feature = "std")]
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        if other.used <= self.used {
+            return;
+        }
+        let range = self.used..other.used;
+        let from = other.storage.as_ref().get(range.clone());
+        if let (Some(to), Some(from)) = (self.storage.as_mut().get_mut(range), from) {
+            to.copy_from_slice(from);
+            self.used = other.used;
+            self.scopes = other.scopes;
+        }
+    }
+
     /// How many scopes have been taken in.
     #[must_use]
     pub const fn scopes(&self) -> usize {

@@ -2,17 +2,31 @@
 //!
 //! | module | what a test gets from it |
 //! |---|---|
-//! | [`alloc`] | allocations made by one thread in one closure |
-//! | [`fuzz`] | the bodies of the fuzz targets, which are also replayed by an ordinary test |
-//! | [`models`] | a naive model of each machine, and runners |
+//! | [`fault_server`] | an OTLP/HTTP collector that misbehaves by script and records what it received |
+//! | [`tls`] | certificates, good and bad, and the server settings made of them |
+//! | [`proxy`] | a TCP relay that delays, throttles, cuts and resets at an exact byte |
+//! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
+//! | [`rotel`] | a real collector as a child process |
+//! | [`models`] | naive models of the machines |
 //! | [`wire_model`] | scripts of spans, and what they must look like in official OTLP types |
+//! | [`fuzz`] | the bodies of the fuzz targets, which an ordinary test replays too |
+//! | [`alloc`] | allocations made by one thread in one closure |
+//!
+//! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
+#![deny(unsafe_code)]
 #![allow(
     clippy::expect_used,
     clippy::panic,
-    reason = "models and fuzz bodies are parts of tests"
+    reason = "a harness that cannot start must fail its test at once, with the reason; models and \
+              fuzz bodies are parts of tests"
 )]
 
 pub mod alloc;
+pub mod fault_server;
 pub mod fuzz;
+pub mod loopback;
 pub mod models;
+pub mod proxy;
+pub mod rotel;
+pub mod tls;
 pub mod wire_model;

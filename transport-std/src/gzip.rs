@@ -76,6 +76,12 @@ impl Gzip {
         }
     }
 
+    /// What the last [`Gzip::compress`] made.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        &self.output
+    }
+
     /// Compresses everything that `source` gives: it writes to the front of the slice and returns
     /// how much it wrote, 0 at the end. The result is one gzip member and stays until the next
     /// call.

@@ -1,8 +1,44 @@
-//! The blocking OTLP/HTTP transport of Spandrel.
+//! The blocking OTLP/HTTP transport of Spandrel: [`init`] and everything behind it.
 //!
-//! A transport owns no policy: no retry, no redirect, no queue. [`HttpSender`] makes one POST and
-//! returns the answer; [`Gzip`] makes its body small. Everything else is decided by the machines
-//! of `spandrel-core`.
+//! ```no_run
+//! use spandrel_transport_std::{Config, init};
+//! use std::time::Duration;
+//!
+//! let telemetry = init(Config {
+//!     enabled: true,
+//!     service_name: "checkout".into(),
+//!     endpoint: "localhost:4318".into(),
+//!     ..Config::default()
+//! })?;
+//!
+//! let tracer = telemetry.tracer("orders");
+//! let mut span = tracer.start("order.place");
+//! span.set_attribute("order.items", 3);
+//! span.end();
+//!
+//! let report = telemetry.shutdown(Duration::from_secs(5));
+//! assert!(report.is_success(), "{report:?}: {}", telemetry.ledger());
+//! # Ok::<(), spandrel_transport_std::InitError>(())
+//! ```
+//!
+//! Application threads record into shards of their own and never wait for the network. One thread
+//! sends, over ureq, without an async runtime anywhere. It makes no spans of its own, and its HTTP
+//! client follows no redirect, asks for no compressed answers, and reads no proxy variable unless
+//! told to.
+//!
+//! The parts can be used alone: [`HttpSender`] makes one POST and returns the answer, [`Gzip`]
+//! makes its body small; neither retries or queues. Everything that decides is in
+//! [`spandrel_core`].
+//!
+//! # Ends
+//!
+//! | event | what happens |
+//! |---|---|
+//! | the handle is dropped | flush and shutdown within `Config::shutdown_timeout` (5 s) |
+//! | the process exits without either | what was not sent yet is lost |
+//! | a recording thread ends | its spans are sent like all others |
+//! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and initialise anew |
+//! | a panic in a log handler | the request counts as failed; the sender goes on |
 #![forbid(unsafe_code)]
 
 mod config;
@@ -10,12 +46,26 @@ mod error;
 mod gzip;
 mod headers;
 mod link;
+mod output;
+mod report;
 mod sender;
+mod telemetry;
 mod tls;
+mod worker;
 
 pub use config::{Proxy, SenderConfig};
 pub use error::{BuildError, ErrorClass, SendError};
 pub use gzip::{Gzip, GzipError};
 pub use headers::HeaderError;
 pub use sender::{Canceller, ContentType, HttpSender, Payload, RawResponse};
+pub use telemetry::{CancelToken, InitError, Telemetry, init, start};
 pub use tls::TlsFiles;
+
+pub use spandrel_core;
+pub use spandrel_core::attribute::{KeyValue, Value};
+pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
+pub use spandrel_core::hosted::settings::Config;
+pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+pub use spandrel_core::span::{Link, SpanKind, Status};
+pub use spandrel_core::stats::Ledger;

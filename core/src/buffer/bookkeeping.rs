@@ -85,6 +85,14 @@ impl Bookkeeping {
         Ok(())
     }
 
+    pub(super) fn could_take(&self, capacity: usize, record: &Record<'_>) -> bool {
+        let need = record.stored_len();
+        let spans = self.queued + self.leased < self.max_records;
+        // Gaps can be closed; an estimate would be wrong only for records near the buffer's size.
+        let bytes = self.ring.fits(capacity, need) || self.ring.done_bytes >= 2 * need;
+        need > capacity || self.overflow == Overflow::DropOldest || (spans && bytes)
+    }
+
     fn has_room(&self, capacity: usize, need: usize) -> bool {
         self.queued + self.leased < self.max_records && self.ring.fits(capacity, need)
     }
@@ -194,6 +202,10 @@ impl Bookkeeping {
                 slot.bytes -= header.stored_len();
                 self.leased -= 1;
                 self.leased_bytes -= header.stored_len();
+                if slot.count == 0 {
+                    // What follows is not this lease's; there may be a lot of it.
+                    break;
+                }
             }
             at = self.ring.next(at, &header);
         }

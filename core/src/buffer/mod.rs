@@ -201,6 +201,13 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         self.state.push(self.storage.as_mut(), record)
     }
 
+    /// Whether [`Buffer::push`] would take `record` in now, or refuse it for good. With
+    /// [`Overflow::DropOldest`] there is nearly always room.
+    #[must_use]
+    pub fn has_room_for(&self, record: &Record<'_>) -> bool {
+        self.state.could_take(self.storage.as_ref().len(), record)
+    }
+
     /// Leases the oldest queued records for which `take` says yes, in order, up to the first no.
     ///
     /// `None` when nothing is queued, when `take` refuses the first record, or when

@@ -240,15 +240,11 @@ fn parse_member(member: &str) -> Parsed<'_> {
         return Err((None, HeaderProblemKind::NoEqualsSign));
     };
     let (key, value) = (trim_blanks(key), trim_blanks(value));
-    if key.is_empty() {
-        return Err((None, HeaderProblemKind::EmptyKey));
-    }
-    if !key.bytes().all(is_token) {
-        return Err((None, HeaderProblemKind::BadKey));
-    }
     let refuse = |kind| Err((Some(key), kind));
-    if RESERVED.iter().any(|name| key.eq_ignore_ascii_case(name)) {
-        return refuse(HeaderProblemKind::Reserved);
+    match check_key(key) {
+        Ok(()) => {}
+        Err(HeaderProblemKind::Reserved) => return refuse(HeaderProblemKind::Reserved),
+        Err(kind) => return Err((None, kind)),
     }
     if value.contains(';') {
         return refuse(HeaderProblemKind::Metadata);
@@ -256,10 +252,31 @@ fn parse_member(member: &str) -> Parsed<'_> {
     let Some(value) = PercentDecoded::new(value) else {
         return refuse(HeaderProblemKind::BadPercent);
     };
-    if !value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
-        return refuse(HeaderProblemKind::BadValue);
+    match check_value(value.bytes()) {
+        Ok(()) => Ok((key, value)),
+        Err(kind) => refuse(kind),
     }
-    Ok((key, value))
+}
+
+/// Whether a header may be called `key`; the rule for headers from code too.
+pub(crate) fn check_key(key: &str) -> Result<(), HeaderProblemKind> {
+    if key.is_empty() {
+        Err(HeaderProblemKind::EmptyKey)
+    } else if !key.bytes().all(is_token) {
+        Err(HeaderProblemKind::BadKey)
+    } else if RESERVED.iter().any(|name| key.eq_ignore_ascii_case(name)) {
+        Err(HeaderProblemKind::Reserved)
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a header may have this decoded value; the rule for headers from code too.
+pub(crate) fn check_value(mut value: impl Iterator<Item = u8>) -> Result<(), HeaderProblemKind> {
+    match value.all(|b| b.is_ascii_graphic() || b == b' ') {
+        true => Ok(()),
+        false => Err(HeaderProblemKind::BadValue),
+    }
 }
 
 /// What the protocol sets itself, or what would change where the message ends.

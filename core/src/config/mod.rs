@@ -59,6 +59,8 @@ pub use choice::{
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, GRPC_PORT};
 pub use headers::{HeaderIter, HeaderProblem, HeaderProblemKind, Headers, MAX_HEADERS};
+#[cfg(feature = "std")]
+pub(crate) use headers::{check_key, check_value};
 pub use percent::{PercentBytes, PercentChars, PercentDecoded};
 pub use resource::{ResourceAttributeIter, ResourceAttributes, ResourceProblem};
 pub use url::{EndpointErrorKind, Scheme};

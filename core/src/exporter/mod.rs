@@ -145,7 +145,13 @@ where
         self.machine.wall_clock = clock;
     }
 
-    /// Stops time-outs that are due: of a request that nobody answered for, of a lost probe, of
+    /// Tells since when the oldest queued span has been waiting, for a driver that fetched it from
+    /// elsewhere: the scheduled delay counts from then.
+    pub fn observe_oldest(&mut self, since: Instant) {
+        self.machine.trigger.backdate(since, self.buffer.queued());
+    }
+
+    /// Handles time-outs that are due: of a request that nobody answered for, of a lost probe, of
     /// an expired batch, of the shutdown. [`Exporter::poll_transmit`] does the same.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.tick(now);
@@ -215,6 +221,20 @@ where
         self.machine.server_message.as_str()
     }
 
+    /// Whether a push of `record` would succeed now, or be refused for good.
+    #[must_use]
+    pub fn has_room_for(&self, record: &Record<'_>) -> bool {
+        self.machine.shutdown.is_some()
+            || !self.can_be_sent(record)
+            || self.buffer.has_room_for(record)
+    }
+
+    /// The registry, for a driver that keeps a copy of another one up to date.
+    #[cfg(feature = "std")]
+    pub(crate) const fn registry_mut(&mut self) -> &mut Registry<R> {
+        &mut self.registry
+    }
+
     /// The buffer of finished spans.
     #[must_use]
     pub const fn buffer(&self) -> &Buffer<B> {
@@ -239,9 +259,14 @@ where
 
     /// Whether a request could ever carry this record.
     fn can_be_sent(&self, record: &Record<'_>) -> bool {
+        let limit = self.machine.config.max_request_bytes;
+        // Nearly always: even with everything in the registry around it the record is far below.
+        if record.body.len() + self.registry.used_bytes() + 64 <= limit {
+            return true;
+        }
         let entries = self.registry.view();
         let around = request_overhead(entries) + scope_overhead(entries, record.scope);
-        around + field_len(record.body.len()) <= self.machine.config.max_request_bytes
+        around + field_len(record.body.len()) <= limit
     }
 }
 

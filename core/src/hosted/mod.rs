@@ -6,6 +6,9 @@
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | what is known about this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`settings`] | the one configuration of both transports, merged with the environment |
+//! | [`trace`] | tracers and spans for threads, and the process-wide provider |
+//! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -13,5 +16,8 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+pub mod pipeline;
 pub mod resource;
 pub mod rng;
+pub mod settings;
+pub mod trace;

@@ -14,9 +14,11 @@ pub fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut values: Vec<Option<&str>> = vec![None; VARIABLES.len()];
     for line in text.split('\n') {
-        if let Some((name, value)) = line.split_once('=')
-            && let Some(place) = VARIABLES.iter().position(|known| *known == name)
-        {
+        let named = line.split_once('=').and_then(|(name, value)| {
+            let place = VARIABLES.iter().position(|known| *known == name)?;
+            Some((place, value))
+        });
+        if let Some((place, value)) = named {
             values[place] = Some(value);
             continue;
         }

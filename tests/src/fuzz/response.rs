@@ -66,9 +66,10 @@ pub fn run(data: &[u8]) {
     let status = decode_status(content_type, script.body);
     assert!(status.message.chars().count() <= script.body.len());
 
-    if matches!(script.content_type, Kind::Protobuf)
-        && let Ok(official) = ExportTraceServiceResponse::decode(script.body)
-    {
+    if !matches!(script.content_type, Kind::Protobuf) {
+        return;
+    }
+    if let Ok(official) = ExportTraceServiceResponse::decode(script.body) {
         assert!(success.valid);
         let partial = official.partial_success.unwrap_or_default();
         let count = u64::try_from(partial.rejected_spans);

@@ -392,9 +392,9 @@ impl Runner {
         transmit.rewind();
         let again = self.read(&mut transmit, &[u16::MAX], &mut [].iter());
         assert!(again == body, "a second reading gives other bytes");
-        if let Some((before, old_window, left)) = self.before.take()
-            && (old_window, left) == (window, self.left)
-        {
+        let before = self.before.take();
+        let same = before.filter(|(_, spans, left)| (*spans, *left) == (window, self.left));
+        if let Some((before, ..)) = same {
             self.seen.retries += 1;
             self.seen.dated_late += u64::from(dated_late);
             assert!(dated_late || before == body, "a retry has other bytes");

@@ -1,0 +1,355 @@
+//! The pipeline of a process: the shards of all threads, drained into one exporter.
+//!
+//! A transport owns a [`Pipeline`], asks it for requests, and sends them; the pipeline reads the
+//! clock, moves finished spans from the shards into the exporter's buffer (a copy of whole
+//! records), and keeps the two halves of the ledger one.
+//!
+//! ```text
+//!  thread ─▶ shard ─┐
+//!  thread ─▶ shard ─┼─ collect ─▶ Exporter ─ poll_transmit ─▶ transport
+//!  thread ─▶ shard ─┘                     ◀─ handle_response ─
+//! ```
+//!
+//! When the exporter's buffer is full, spans stay in their shards; when those are full too, new
+//! spans are dropped and counted. Nothing grows.
+
+use core::time::Duration;
+use std::boxed::Box;
+use std::sync::Arc;
+use std::vec;
+use std::vec::Vec;
+
+use super::clock::Clock;
+use super::settings::Settings;
+use super::trace::{Shared, TracerProvider};
+use crate::breaker::State;
+use crate::buffer::{Buffer, RecordSink};
+use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::resource::{RegistryError, Resource};
+use crate::response::Outcome;
+use crate::stats::{DeliveryStats, Ledger};
+use crate::time::Instant;
+
+/// Why a pipeline could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A setting of the exporter is out of its range.
+    Config(ConfigError),
+    /// The resource is too large.
+    Resource(RegistryError),
+}
+
+impl core::fmt::Display for PipelineError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Resource(error) => write!(f, "the resource attributes: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for PipelineError {}
+
+type Memory = Box<[u8]>;
+
+/// The exporter of a process with everything that feeds it.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    exporter: Exporter<Memory, Memory>,
+    clock: Clock,
+    scheduled_delay: Duration,
+    /// When the shards were last drained.
+    collected: Instant,
+    /// Whether the last drain left spans in the shards.
+    left_in_shards: bool,
+    flushes: Vec<PendingFlush>,
+    next_flush: u64,
+    closing: Option<Closing>,
+}
+
+/// A flush that somebody waits for: by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlushId(u64);
+
+#[derive(Debug)]
+struct PendingFlush {
+    id: FlushId,
+    deadline: Instant,
+    /// Of the exporter's, once everything that it covers has left the shards.
+    flush: Option<Flush>,
+    before: Ledger,
+}
+
+#[derive(Debug)]
+struct Closing {
+    deadline: Instant,
+    before: Ledger,
+}
+
+impl Pipeline {
+    /// A pipeline, and the provider that records into it.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit together; [`Config::resolve`](super::settings::Config::resolve) has
+    /// checked nearly everything.
+    pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
+        let attributes: Vec<_> = settings.resource.attributes().collect();
+        let resource = Resource {
+            attributes: &attributes,
+            schema_url: settings.resource.schema_url(),
+        };
+        let shared = Shared::new(settings, &resource).map_err(PipelineError::Resource)?;
+        let buffer = Buffer::new(vec![0; settings.buffer_bytes].into_boxed_slice())
+            .with_overflow(settings.overflow)
+            .with_max_records(settings.max_queue_size);
+        let exporter = Exporter::new(settings.exporter, buffer, shared.copy_registry())
+            .map_err(PipelineError::Config)?;
+        let clock = Clock::new();
+        let pipeline = Self {
+            shared: Arc::clone(&shared),
+            exporter,
+            collected: clock.now(),
+            clock,
+            scheduled_delay: settings.exporter.batch.scheduled_delay,
+            left_in_shards: false,
+            flushes: Vec::new(),
+            next_flush: 0,
+            closing: None,
+        };
+        Ok((pipeline, TracerProvider::new(shared)))
+    }
+
+    /// Sets what is called when a shard wants to be drained soon: from any recording thread, so it
+    /// must be quick and must not record spans. The first one stays.
+    pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        self.shared.set_waker(waker);
+    }
+
+    /// The next request, if one is to be sent now.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let now = self.step();
+        self.exporter.poll_transmit(now)
+    }
+
+    /// See [`Exporter::read_body`].
+    pub fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        self.exporter.read_body(transmit, target)
+    }
+
+    /// See [`Exporter::handle_response`].
+    pub fn handle_response(&mut self, transmit: Transmit, outcome: &Outcome<'_>) {
+        let now = self.clock.now();
+        self.exporter.handle_response(now, transmit, outcome);
+        self.step();
+    }
+
+    /// Takes back the request in flight, whose answer nobody will bring: a sender that panicked, a
+    /// future that was dropped.
+    pub fn cancel_in_flight(&mut self) {
+        let now = self.clock.now();
+        self.exporter.cancel_in_flight(now);
+    }
+
+    /// The oldest event that has not been fetched.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.exporter.poll_event()
+    }
+
+    /// Asks for everything ended so far to be sent. The answer comes from
+    /// [`Pipeline::poll_flush`].
+    pub fn force_flush(&mut self, deadline: Instant) -> FlushId {
+        let id = FlushId(self.next_flush);
+        self.next_flush += 1;
+        let before = self.ledger();
+        self.flushes.push(PendingFlush {
+            id,
+            deadline,
+            flush: None,
+            before,
+        });
+        self.step();
+        id
+    }
+
+    /// A flush that has ended, with what it did.
+    pub fn poll_flush(&mut self) -> Option<(FlushId, FlushReport)> {
+        let now = self.clock.now();
+        let ledger = self.ledger();
+        for at in 0..self.flushes.len() {
+            let pending = self.flushes.get(at)?;
+            let held = ledger.buffered.saturating_add(ledger.in_flight);
+            let report = match &pending.flush {
+                Some(flush) => {
+                    let report = self.exporter.poll_flush(flush, now);
+                    report.map(|report| (report.outcome, report.left))
+                }
+                None if self.exporter.is_stopped() => Some((FlushOutcome::Complete, 0)),
+                None => (now >= pending.deadline).then_some((FlushOutcome::TimedOut, held)),
+            };
+            if let Some((outcome, left)) = report {
+                let pending = self.flushes.remove(at);
+                return Some((
+                    pending.id,
+                    report_of(outcome, left, &pending.before, &ledger),
+                ));
+            }
+        }
+        None
+    }
+
+    /// Ends the intake and asks for everything held to be sent by `deadline`; see
+    /// [`Exporter::shutdown`]. Spans that end from now on are counted as lost.
+    pub fn shutdown(&mut self, deadline: Instant) {
+        match &mut self.closing {
+            Some(closing) => closing.deadline = closing.deadline.min(deadline),
+            None => {
+                self.shared.close_shards();
+                self.closing = Some(Closing {
+                    deadline,
+                    before: self.ledger(),
+                });
+            }
+        }
+        self.step();
+    }
+
+    /// What the shutdown did; `None` before it is over.
+    #[must_use]
+    pub fn poll_shutdown(&self) -> Option<FlushReport> {
+        let closing = self.closing.as_ref()?;
+        let report = self.exporter.poll_shutdown()?;
+        Some(report_of(
+            report.outcome,
+            0,
+            &closing.before,
+            &self.ledger(),
+        ))
+    }
+
+    /// When to call [`Pipeline::poll_transmit`] next. Sooner does no harm.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.exporter.is_stopped() {
+            return None;
+        }
+        let mut next = self.collected.saturating_add(self.scheduled_delay);
+        if let Some(at) = self.exporter.poll_timeout() {
+            next = next.min(at);
+        }
+        for flush in &self.flushes {
+            next = next.min(flush.deadline);
+        }
+        if let Some(closing) = &self.closing {
+            next = next.min(closing.deadline);
+        }
+        Some(next)
+    }
+
+    /// Where every span is, over all threads.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        let mut ledger = self.exporter.ledger();
+        self.shared.add_ledgers(&mut ledger);
+        ledger
+    }
+
+    /// What the delivery has done.
+    #[must_use]
+    pub const fn stats(&self) -> DeliveryStats {
+        self.exporter.stats()
+    }
+
+    /// The state of the circuit breaker.
+    #[must_use]
+    pub const fn circuit(&self) -> State {
+        self.exporter.circuit()
+    }
+
+    /// See [`Exporter::server_message`].
+    #[must_use]
+    pub fn server_message(&self) -> &str {
+        self.exporter.server_message()
+    }
+
+    /// The clock's present time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Moves time and spans on; the time to go on with.
+    fn step(&mut self) -> Instant {
+        let now = self.clock.now();
+        self.exporter.set_wall_clock(Some(self.clock.re_anchor()));
+        self.collect(now);
+        if !self.left_in_shards {
+            for pending in &mut self.flushes {
+                if pending.flush.is_none() {
+                    let flush = self.exporter.force_flush(now, pending.deadline);
+                    pending.flush = Some(flush);
+                }
+            }
+        } else if !self.flushes.is_empty() || self.closing.is_some() {
+            // What is in the exporter's buffer must go before the rest can come.
+            self.exporter.force_flush(now, now);
+        }
+        self.close(now);
+        now
+    }
+
+    /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
+    fn collect(&mut self, now: Instant) {
+        let Self {
+            shared,
+            exporter,
+            left_in_shards,
+            ..
+        } = self;
+        if exporter.is_stopped() {
+            return;
+        }
+        shared.sync_registry(exporter.registry_mut());
+        let (is_complete, oldest) = shared.drain_shards(&mut |record| {
+            let has_room = exporter.has_room_for(record);
+            if has_room {
+                // A refusal for good has been counted by the exporter.
+                let _ = exporter.push_record(record);
+            }
+            has_room
+        });
+        *left_in_shards = !is_complete;
+        if let Some(oldest) = oldest {
+            exporter.observe_oldest(oldest);
+        }
+        self.collected = now;
+    }
+
+    /// Hands the shutdown on to the exporter once it has everything, or when it is of no use to
+    /// wait for room.
+    fn close(&mut self, now: Instant) {
+        let Some(closing) = &self.closing else {
+            return;
+        };
+        let deadline = closing.deadline;
+        let healthy = self.exporter.circuit() == State::Closed;
+        if self.left_in_shards && healthy && now < deadline {
+            return;
+        }
+        self.exporter.shutdown(now, deadline);
+        if self.exporter.is_stopped() {
+            self.shared.abandon_shards();
+        }
+    }
+}
+
+fn report_of(outcome: FlushOutcome, left: u64, before: &Ledger, after: &Ledger) -> FlushReport {
+    FlushReport {
+        outcome,
+        exported: after.exported.saturating_sub(before.exported),
+        dropped: after.dropped_total().saturating_sub(before.dropped_total()),
+        left,
+    }
+}

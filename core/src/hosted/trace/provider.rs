@@ -1,0 +1,93 @@
+//! The provider: where tracers come from (checklist D.1).
+
+use std::sync::Arc;
+
+use super::shared::Shared;
+use super::tracer::Tracer;
+use crate::resource::InstrumentationScope;
+use crate::tracer::Started;
+
+/// Hands out tracers. Cheap to clone; all clones are one provider.
+///
+/// It is made by the `init` of a transport. The disabled one records nothing and costs nearly
+/// nothing.
+#[derive(Clone, Debug, Default)]
+pub struct TracerProvider {
+    shared: Option<Arc<Shared>>,
+}
+
+/// How many spans were started and ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanCounts {
+    /// Started, by the sampler's decision. May lag behind by a few hundred unsampled spans of
+    /// each thread.
+    pub started: Started,
+    /// Sampled spans that ended.
+    pub ended: u64,
+    /// Sampled spans that are still open. A number that keeps growing means that spans are never
+    /// ended.
+    pub live: u64,
+}
+
+impl TracerProvider {
+    /// The provider that does nothing (checklist D-045).
+    #[must_use]
+    pub const fn disabled() -> Self {
+        Self { shared: None }
+    }
+
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared: Some(shared),
+        }
+    }
+
+    /// A tracer whose spans carry the scope `name`: by habit that of the crate or the component.
+    #[must_use]
+    pub fn tracer(&self, name: &str) -> Tracer {
+        self.tracer_with(&InstrumentationScope::new(name))
+    }
+
+    /// A tracer with a version, a schema URL or attributes in its scope.
+    #[must_use]
+    pub fn tracer_with(&self, scope: &InstrumentationScope<'_>) -> Tracer {
+        match &self.shared {
+            Some(shared) => Tracer::new(Arc::clone(shared), shared.scope(scope)),
+            None => Tracer::disabled(),
+        }
+    }
+
+    /// Whether spans are recorded at all.
+    #[must_use]
+    pub const fn is_enabled(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// How many spans were started and ended so far.
+    #[must_use]
+    pub fn counts(&self) -> SpanCounts {
+        let mut counts = SpanCounts::default();
+        if let Some(shared) = &self.shared {
+            shared.shards.for_each(|shard| {
+                let shard = shard.lock();
+                let started = shard.started();
+                counts.started.recorded += started.recorded;
+                counts.started.record_only += started.record_only;
+                counts.started.not_sampled += started.not_sampled;
+                counts.ended += shard.ended();
+            });
+        }
+        counts.live = counts.started.recorded.saturating_sub(counts.ended);
+        counts
+    }
+
+    /// Whether both are the same provider.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        match (&self.shared, &other.shared) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What all tracers and spans of a provider share.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::boxed::Box;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::vec;
+use std::vec::Vec;
+
+use super::scratch::{Pool, Reserve};
+use super::shard::{Shard, Shards};
+use crate::buffer::Record;
+use crate::hosted::clock::Clock;
+use crate::hosted::diagnostics::{self, Kind, Severity};
+use crate::hosted::settings::{HostedSampler, Settings};
+use crate::limits::SpanLimits;
+use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
+use crate::stats::Ledger;
+use crate::time::Instant;
+
+/// Bytes for the resource and the scopes of one provider.
+const REGISTRY_BYTES: usize = 64 * 1024;
+
+/// Numbers providers; 0 is none.
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+/// The providers that exist, for spans, which know theirs by number.
+static ALIVE: Mutex<Vec<(u32, Weak<Shared>)>> = Mutex::new(Vec::new());
+
+pub(crate) struct Shared {
+    id: u32,
+    pub(super) clock: Clock,
+    pub(super) sampler: HostedSampler,
+    pub(super) limits: SpanLimits,
+    max_span_bytes: usize,
+    reserve: Reserve,
+    pub(super) shards: Shards,
+    registry: Mutex<Registry<Box<[u8]>>>,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        settings: &Settings,
+        resource: &Resource<'_>,
+    ) -> Result<Arc<Self>, RegistryError> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let bytes = vec![0; REGISTRY_BYTES].into_boxed_slice();
+        let mut registry = Registry::new(bytes, resource)?;
+        // Scope 0: what is left for a tracer when the registry is full.
+        registry.scope(&InstrumentationScope::default())?;
+        let wake_at = settings.exporter.batch.max_export_batch_size as usize;
+        let shared = Arc::new(Self {
+            id,
+            clock: Clock::new(),
+            sampler: settings.sampler.clone(),
+            limits: settings.limits,
+            max_span_bytes: settings.max_span_bytes,
+            reserve: Reserve::default(),
+            shards: Shards::new(settings.shard_bytes, wake_at),
+            registry: Mutex::new(registry),
+            waker: OnceLock::new(),
+        });
+        alive().push((id, Arc::downgrade(&shared)));
+        Ok(shared)
+    }
+
+    #[inline]
+    pub(super) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The provider of this number, if it still exists.
+    #[cold]
+    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
+        let alive = alive();
+        let (_, shared) = alive.iter().find(|(known, _)| *known == id)?;
+        shared.upgrade()
+    }
+
+    pub(super) fn claim_shard(&self) -> Arc<Shard> {
+        self.shards.claim()
+    }
+
+    pub(super) fn pool(&self) -> Pool {
+        Pool::new(self.reserve.clone(), self.max_span_bytes)
+    }
+
+    pub(super) fn registry(&self) -> MutexGuard<'_, Registry<Box<[u8]>>> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of `scope`; that of the nameless one when there is no room for another.
+    pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
+        let found = self.registry().scope(scope);
+        found.unwrap_or_else(|error| {
+            diagnostics::report(
+                Kind::Misuse,
+                Severity::Warn,
+                format_args!(
+                    "the tracer {:?} shares the nameless scope: {error}; get tracers once and keep \
+                     them, with names that do not vary",
+                    scope.name
+                ),
+            );
+            ScopeId::default()
+        })
+    }
+
+    pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        // Only the first waker counts; a provider has one drainer.
+        let _ = self.waker.set(waker);
+    }
+
+    /// A registry of its own for the exporter, with the same numbers.
+    pub(crate) fn copy_registry(&self) -> Registry<Box<[u8]>> {
+        self.registry().clone()
+    }
+
+    /// Brings a copy up to date.
+    pub(crate) fn sync_registry(&self, copy: &mut Registry<Box<[u8]>>) {
+        copy.copy_from(&self.registry());
+    }
+
+    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`]. Whether nothing
+    /// was left, and since when the oldest span had been waiting.
+    pub(crate) fn drain_shards(
+        &self,
+        take: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> (bool, Option<Instant>) {
+        let mut is_complete = true;
+        let mut oldest: Option<Instant> = None;
+        self.shards.for_each(|shard| {
+            let drained = shard.drain(take);
+            is_complete &= drained.is_complete;
+            oldest = match (oldest, drained.oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        });
+        (is_complete, oldest)
+    }
+
+    pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {
+        self.shards.for_each(|shard| *sum += shard.ledger());
+    }
+
+    pub(crate) fn close_shards(&self) {
+        self.shards.close();
+    }
+
+    pub(crate) fn abandon_shards(&self) {
+        self.shards.for_each(Shard::abandon);
+    }
+
+    #[cold]
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        alive().retain(|(id, _)| *id != self.id);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("id", &self.id)
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn alive() -> MutexGuard<'static, Vec<(u32, Weak<Shared>)>> {
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}

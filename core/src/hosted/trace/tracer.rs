@@ -1,0 +1,217 @@
+//! The tracer of an application.
+
+use std::sync::Arc;
+
+use super::local::{self, Entry};
+use super::shared::Shared;
+use super::span::Span;
+use crate::attribute::KeyValue;
+use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::hosted::rng::ThreadRng;
+use crate::hosted::settings::HostedSampler;
+use crate::hosted::{clock, current};
+use crate::id::RandomIdGenerator;
+use crate::resource::ScopeId;
+use crate::sampler::Sampler;
+use crate::time::Instant;
+use crate::tracer::{SpanBuilder, Started, start_span};
+
+/// Starts spans of one scope. Cheap to clone; share it freely between threads.
+#[derive(Clone, Debug)]
+pub struct Tracer {
+    shared: Option<Arc<Shared>>,
+    scope: ScopeId,
+}
+
+impl Tracer {
+    /// A tracer whose spans are never recorded.
+    #[must_use]
+    pub const fn disabled() -> Self {
+        Self {
+            shared: None,
+            scope: ScopeId(0),
+        }
+    }
+
+    pub(super) const fn new(shared: Arc<Shared>, scope: ScopeId) -> Self {
+        Self {
+            shared: Some(shared),
+            scope,
+        }
+    }
+
+    /// Whether a span of this tracer could be recorded: ask before costly preparations
+    /// (checklist D-014).
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.shared.is_some() && !current::is_suppressed()
+    }
+
+    /// Starts a span of kind internal, a child of the thread's current span.
+    #[inline]
+    pub fn start(&self, name: &str) -> Span {
+        self.span(name).start()
+    }
+
+    /// Describes a span with a kind, a parent, attributes or links, to be started with
+    /// [`SpanStart::start`].
+    #[inline]
+    pub const fn span<'a>(&'a self, name: &'a str) -> SpanStart<'a> {
+        SpanStart {
+            tracer: self,
+            builder: SpanBuilder::new(name).scope(self.scope),
+            parent_given: false,
+            start_time: None,
+        }
+    }
+
+    /// The clock's present time: what spans are timed with.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        match &self.shared {
+            Some(shared) => shared.clock.now(),
+            None => Instant::ZERO,
+        }
+    }
+
+    fn begin(&self, mut builder: SpanBuilder<'_>, parent_given: bool, at: Option<Instant>) -> Span {
+        let Some(shared) = &self.shared else {
+            return Self::begin_disabled(&builder, parent_given);
+        };
+        if current::is_suppressed() {
+            return Self::begin_disabled(&builder, parent_given);
+        }
+        if parent_given {
+            return begin_in(shared, builder, at);
+        }
+        // Most current spans carry no tracestate; then their context is a plain copy.
+        match current::current_without_trace_state() {
+            Ok(Some(context)) => {
+                builder = builder.parent(context);
+                begin_in(shared, builder, at)
+            }
+            Ok(None) => begin_in(shared, builder, at),
+            Err(context) => begin_in(shared, builder.parent(context.as_parent()), at),
+        }
+    }
+
+    /// A span that is not recorded stands for its parent (checklist D-045).
+    #[inline]
+    fn begin_disabled(builder: &SpanBuilder<'_>, parent_given: bool) -> Span {
+        Span::non_recording(if parent_given {
+            builder.parent_context().span_context
+        } else {
+            current::current_span_context().unwrap_or(SpanContext::INVALID)
+        })
+    }
+}
+
+#[inline]
+fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    match &shared.sampler {
+        // No foreign code runs while the thread's entry is open.
+        HostedSampler::Builtin(sampler) => local::with_thread(shared, |entry| {
+            let Entry {
+                ids, pool, started, ..
+            } = entry.ready();
+            let now = || at.unwrap_or_else(clock::now);
+            let take = || pool.take();
+            let span = start_span(sampler, ids, &shared.limits, started, builder, now, take);
+            entry.after_start();
+            Span::of(span, shared)
+        }),
+        HostedSampler::Custom(sampler) => begin_custom(shared, &**sampler, builder, at),
+    }
+}
+
+/// With a sampler of the application's, which may start spans itself.
+fn begin_custom(
+    shared: &Arc<Shared>,
+    sampler: &dyn Sampler,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+) -> Span {
+    let mut started = Started::default();
+    let mut ids = RandomIdGenerator::new(ThreadRng);
+    let now = || at.unwrap_or_else(clock::now);
+    let take = || local::with_thread(shared, |entry| entry.pool.take());
+    let span = start_span(
+        sampler,
+        &mut ids,
+        &shared.limits,
+        &mut started,
+        builder,
+        now,
+        take,
+    );
+    local::with_thread(shared, |entry| {
+        entry.started.recorded += started.recorded;
+        entry.started.record_only += started.record_only;
+        entry.started.not_sampled += started.not_sampled;
+        entry.after_start();
+    });
+    Span::of(span, shared)
+}
+
+/// A span about to be started.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is started before `start`"]
+pub struct SpanStart<'a> {
+    tracer: &'a Tracer,
+    builder: SpanBuilder<'a>,
+    parent_given: bool,
+    start_time: Option<Instant>,
+}
+
+impl<'a> SpanStart<'a> {
+    /// Sets the parent: a [`SpanContext`], or the context extracted from a request. An invalid one
+    /// makes a root.
+    pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
+        self.builder = self.builder.parent(parent);
+        self.parent_given = true;
+        self
+    }
+
+    /// Makes a root, whatever span is current (checklist D-032).
+    pub fn root(self) -> Self {
+        self.parent(ParentContext::ROOT)
+    }
+
+    /// Sets the kind.
+    pub const fn kind(mut self, kind: SpanKind) -> Self {
+        self.builder = self.builder.kind(kind);
+        self
+    }
+
+    /// Sets the initial attributes, which samplers see.
+    pub const fn attributes(mut self, attributes: &'a [KeyValue<'a>]) -> Self {
+        self.builder = self.builder.attributes(attributes);
+        self
+    }
+
+    /// Sets the links, which samplers see.
+    pub const fn links(mut self, links: &'a [Link<'a>]) -> Self {
+        self.builder = self.builder.links(links);
+        self
+    }
+
+    /// Sets the start time; see [`Clock::instant_of`](crate::hosted::clock::Clock::instant_of).
+    pub const fn start_time(mut self, at: Instant) -> Self {
+        self.start_time = Some(at);
+        self
+    }
+
+    /// Starts the span. It does not become current (checklist D-034).
+    #[inline]
+    pub fn start(self) -> Span {
+        self.tracer
+            .begin(self.builder, self.parent_given, self.start_time)
+    }
+
+    /// Starts the span, runs `work` with it current, and ends it.
+    pub fn in_scope<T>(self, work: impl FnOnce(&mut Span) -> T) -> T {
+        let mut span = self.start();
+        let _current = span.enter();
+        work(&mut span)
+    }
+}

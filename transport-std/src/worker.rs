@@ -1,0 +1,225 @@
+//! The one thread that sends.
+//!
+//! ```text
+//!   ┌▶ take events ─▶ request due? ─ yes ─▶ encode (locked) ─▶ POST (unlocked) ─▶ answer (locked) ┐
+//!   │                      │ no                                                                   │
+//!   │                      ▼                                                                      │
+//!   │               shut down? ─ yes ─▶ end                                                       │
+//!   │                      │ no                                                                   │
+//!   └── park until the pipeline's next instant, or until woken ◀──────────────────────────────────┘
+//! ```
+//!
+//! Recording threads never take the pipeline's lock; it is shared with callers of flush, shutdown
+//! and the statistics, and free while a request is under way.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use spandrel_core::exporter::{FlushReport, Transmit};
+use spandrel_core::hosted::current;
+use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::pipeline::{FlushId, Pipeline};
+use spandrel_core::response::{Outcome, TransportError};
+use spandrel_core::time::Instant;
+
+use crate::output::Output;
+use crate::report::{Told, fetch, tell};
+
+/// What the worker shares with handles.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Signalled when the shutdown is over.
+    stopped: Condvar,
+    thread: OnceLock<Thread>,
+}
+
+/// What the lock protects.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) waiting: Vec<(FlushId, SyncSender<FlushReport>)>,
+}
+
+impl State {
+    /// Answers the flushes that have ended.
+    fn answer_flushes(&mut self) {
+        while let Some((id, report)) = self.pipeline.poll_flush() {
+            if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
+                let (_, sender) = self.waiting.swap_remove(at);
+                // Whoever asked may have given up waiting.
+                let _ = sender.try_send(report);
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(pipeline: Pipeline) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                pipeline,
+                waiting: Vec::new(),
+            }),
+            stopped: Condvar::new(),
+            thread: OnceLock::new(),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the worker look at the pipeline soon.
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(crate) fn set_thread(&self, thread: Thread) {
+        let _ = self.thread.set(thread);
+    }
+
+    pub(crate) fn is_worker(&self) -> bool {
+        self.thread
+            .get()
+            .is_some_and(|thread| thread.id() == std::thread::current().id())
+    }
+
+    /// Waits for the end of the shutdown, `timeout` at most.
+    pub(crate) fn wait_stopped<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        timeout: Duration,
+    ) -> MutexGuard<'a, State> {
+        let waited = self.stopped.wait_timeout_while(state, timeout, |state| {
+            state.pipeline.poll_shutdown().is_none()
+        });
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The worker's own part.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) output: Output,
+    pub(crate) target: String,
+    told: Vec<Told>,
+    /// The request under way: kept here so that it is answered for even after a panic.
+    transmit: Option<Transmit>,
+}
+
+impl Worker {
+    pub(crate) const fn new(shared: Arc<Shared>, output: Output, target: String) -> Self {
+        Self {
+            shared,
+            output,
+            target,
+            told: Vec::new(),
+            transmit: None,
+        }
+    }
+
+    /// Runs until the shutdown is over. A panic (in a program's log handler, or a bug) fails the
+    /// request under way and nothing else.
+    pub(crate) fn run(mut self) {
+        let _quiet = current::suppress();
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
+                Ok(()) => break,
+                Err(_) => self.recover(),
+            }
+        }
+        self.shared.stopped.notify_all();
+    }
+
+    fn run_until_stopped(&mut self) {
+        loop {
+            if self.send_next() {
+                continue;
+            }
+            let (stopped, wait) = {
+                let state = self.shared.lock();
+                let pipeline = &state.pipeline;
+                let wait = pipeline
+                    .poll_timeout()
+                    .map(|at| at.saturating_since(pipeline.now()));
+                (pipeline.poll_shutdown().is_some(), wait)
+            };
+            if stopped {
+                return;
+            }
+            match wait {
+                Some(wait) => std::thread::park_timeout(wait),
+                None => std::thread::park(),
+            }
+        }
+    }
+
+    /// Sends the next request, if there is one.
+    fn send_next(&mut self) -> bool {
+        let found = self.take_next();
+        tell(&mut self.told, &self.target, &self.output.last_error);
+        let Some(timeout) = found else {
+            return false;
+        };
+        let Self {
+            shared,
+            output,
+            told,
+            transmit,
+            ..
+        } = self;
+        output.send(timeout, |outcome| {
+            let mut state = shared.lock();
+            if let Some(transmit) = transmit.take() {
+                state.pipeline.handle_response(transmit, outcome);
+            }
+            fetch(&mut state.pipeline, told);
+            state.answer_flushes();
+        });
+        tell(&mut self.told, &self.target, &self.output.last_error);
+        true
+    }
+
+    /// Takes the next request out of the pipeline and encodes it: its time limit.
+    fn take_next(&mut self) -> Option<Option<Duration>> {
+        let mut state = self.shared.lock();
+        let next = state.pipeline.poll_transmit();
+        fetch(&mut state.pipeline, &mut self.told);
+        state.answer_flushes();
+        if state.pipeline.poll_shutdown().is_some() {
+            self.shared.stopped.notify_all();
+        }
+        let mut transmit = next?;
+        let pipeline = &state.pipeline;
+        self.output.encode(transmit.content_length(), |chunk| {
+            pipeline.read_body(&mut transmit, chunk)
+        });
+        let deadline = transmit.deadline();
+        let timeout = (deadline != Instant::MAX).then(|| deadline.saturating_since(pipeline.now()));
+        self.transmit = Some(transmit);
+        Some(timeout)
+    }
+
+    fn recover(&mut self) {
+        if let Some(transmit) = self.transmit.take() {
+            let failed = Outcome::Failed(TransportError::Other);
+            self.shared
+                .lock()
+                .pipeline
+                .handle_response(transmit, &failed);
+        }
+        self.told.clear();
+        // The reporter itself may have been what panicked; it catches its handler's panics.
+        report(
+            Kind::Internal,
+            Severity::Error,
+            format_args!("the sender panicked and goes on; the request counts as failed"),
+        );
+    }
+}
