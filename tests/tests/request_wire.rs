@@ -124,3 +124,55 @@ fn no_request_is_made_without_spans() {
         assert!(exporter.poll_transmit(Instant::from_secs(second)).is_none());
     }
 }
+
+/// A push may close a gap that a settled batch left, and so move a batch that is being read.
+#[test]
+fn a_push_that_moves_the_records_of_a_batch_does_not_show_in_its_body() {
+    let answered = |status| Outcome::Response(Response::new(status));
+    let body_of = |first_read: usize| {
+        let mut config = ExporterConfig::DEFAULT;
+        config.batch.max_export_batch_size = 1;
+        config.breaker.failure_threshold = 1;
+        let registry = Registry::new([0; 64], &Resource::default()).unwrap();
+        let mut exporter = Exporter::new(config, Buffer::new([0; 330]), registry).unwrap();
+        let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let mut end = |exporter: &mut Exporter<[u8; 330], [u8; 64]>, name: &str| {
+            let mut span = tracer.start::<256>(SpanBuilder::new(name), Instant::ZERO);
+            span.set_attribute("key", "some twenty bytes long");
+            span.end(Instant::ZERO, exporter).is_ok()
+        };
+        for name in ["a", "b", "c"] {
+            assert!(end(&mut exporter, name));
+        }
+        assert!(!end(&mut exporter, "d"), "no room");
+
+        // "a" fails and is set aside, "b" leaves a gap, "a" fails again, "c" is being read.
+        let mut now = Instant::ZERO;
+        let mut next = |exporter: &mut Exporter<[u8; 330], [u8; 64]>| {
+            now = now.max(exporter.poll_timeout().unwrap());
+            (now, exporter.poll_transmit(now).unwrap())
+        };
+        for status in [503, 200, 503] {
+            let (now, transmit) = next(&mut exporter);
+            exporter.handle_response(now, transmit, &answered(status));
+        }
+        let (_, mut transmit) = next(&mut exporter);
+        let mut body = vec![0; first_read];
+        assert_eq!(exporter.read_body(&mut transmit, &mut body), first_read);
+        assert!(end(&mut exporter, "d"), "the gap is closed");
+        if !transmit.is_read() {
+            let mut rest = vec![0; transmit.content_length() - first_read];
+            exporter.read_body(&mut transmit, &mut rest);
+            body.extend(rest);
+        }
+        body
+    };
+    let whole = body_of(0);
+    assert_eq!(
+        decode(&whole).resource_spans[0].scope_spans[0].spans[0].name,
+        "c"
+    );
+    for first_read in 0..=whole.len() {
+        assert_eq!(body_of(first_read), whole, "moved after {first_read} bytes");
+    }
+}

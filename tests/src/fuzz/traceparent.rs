@@ -23,7 +23,24 @@ pub fn run(data: &[u8]) {
     assert_eq!(again.trace_flags(), context.trace_flags().known());
 }
 
+/// More blanks than this on either side are no mere sloppiness.
+const MAX_BLANKS: usize = 256;
+
 fn is_valid(text: &str) -> bool {
+    let (start, end) = (
+        text.trim_start_matches([' ', '\t']),
+        text.trim_end_matches([' ', '\t']),
+    );
+    let leading = text.len() - start.len();
+    // What follows the flags and a hyphen is none of our business, blanks included.
+    let trailing = if start.get(55..).is_some_and(|tail| tail.starts_with('-')) {
+        0
+    } else {
+        text.len() - end.len()
+    };
+    if leading > MAX_BLANKS || trailing > MAX_BLANKS {
+        return false;
+    }
     let fields: Vec<&str> = text.trim_matches([' ', '\t']).splitn(5, '-').collect();
     let hex = |text: &str, len| {
         text.len() == len && text.bytes().all(|b| b"0123456789abcdef".contains(&b))

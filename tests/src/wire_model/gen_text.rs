@@ -44,8 +44,10 @@ pub fn key(u: &mut Unstructured<'_>) -> Result<String> {
         "exception.message",
         "ключ",
     ];
-    match u.int_in_range(0..=12)? {
+    match u.int_in_range(0..=15)? {
         12 => text(u),
+        // Enough different ones for every bit of a filter over keys, yet few enough to repeat.
+        13.. => Ok(format!("k{}", u.int_in_range(10..=60)?)),
         n => Ok(KEYS.get(n).copied().unwrap_or_default().into()),
     }
 }
