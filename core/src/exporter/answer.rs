@@ -288,3 +288,31 @@ where
         Some(until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+    use crate::test_support::TestRng;
+
+    /// A driver may be dropped between two requests, when there is nothing to cancel.
+    #[test]
+    fn cancelling_without_a_request_in_flight_keeps_the_batch() {
+        let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
+        let buffer = Buffer::new([0_u8; 512]);
+        let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
+        let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let span = tracer.start::<128>(SpanBuilder::new("kept"), Instant::ZERO);
+        span.end(Instant::ZERO, &mut exporter).unwrap();
+
+        let now = Instant::from_secs(10);
+        exporter.force_flush(now, Instant::MAX);
+        let first = exporter.poll_transmit(now).unwrap();
+        exporter.cancel(now, first);
+        exporter.cancel_in_flight(now);
+
+        let again = exporter.poll_transmit(now).expect("the same batch");
+        exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 1);
+        assert!(exporter.ledger().is_closed());
+    }
+}

@@ -137,10 +137,13 @@ where
         self.registry.scope(scope)
     }
 
-    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Each record
-    /// is dated once, at its next attempt; so the bytes of a retry differ from those of the
-    /// attempt before only if the clock became known in between. Without one, the instants of the
-    /// driver are taken for Unix time as they are.
+    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Every
+    /// record is dated once, at the next attempt to send it, and then keeps its date: setting the
+    /// clock again changes only what has never been sent with one. Until it is known, the
+    /// instants of the driver are taken for Unix time as they are.
+    ///
+    /// So the bytes of a retry are those of the attempt before, but for a batch that was sent
+    /// without a date first.
     pub const fn set_wall_clock(&mut self, clock: Option<WallClock>) {
         self.machine.wall_clock = clock;
     }
