@@ -61,6 +61,8 @@
 //! |---|---|
 //! | (none) | everything above but `hosted`: no `std`, no heap |
 //! | `std` | the hosted runtime |
+//! | `link` | spans as frames over a serial line, for a device without a network |
+//! | `critical-section` | a buffer that tasks and interrupts share |
 //!
 //! Features only add. The minimum supported Rust version is 1.87.
 #![no_std]
@@ -99,6 +101,10 @@ pub mod stats;
 // L5
 #[cfg(feature = "std")]
 pub mod hosted;
+#[cfg(feature = "link")]
+pub mod link;
+#[cfg(feature = "critical-section")]
+pub mod shared;
 pub mod prelude;
 #[doc(hidden)]
 pub mod test_support;

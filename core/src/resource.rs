@@ -16,7 +16,13 @@
 //! # Ok::<(), spandrel_core::resource::RegistryError>(())
 //! ```
 
+#[cfg(feature = "link")]
+mod encoded;
+
 use core::fmt;
+
+#[cfg(feature = "link")]
+pub use encoded::EncodedEntry;
 
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::wire::{Writer, field_len, key_value_len, nonempty_len, put_key_value};
@@ -123,6 +129,18 @@ pub struct Registry<S> {
     scopes: u16,
 }
 
+impl<S> Registry<S> {
+    /// A registry without a resource, for a `static`: [`Registry::set_resource`] comes later.
+    #[must_use]
+    pub const fn empty(storage: S) -> Self {
+        Self {
+            storage,
+            used: 0,
+            scopes: 0,
+        }
+    }
+}
+
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     /// A registry over `storage` for `resource`.
     ///
@@ -130,20 +148,28 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     ///
     /// When the resource does not fit.
     pub fn new(storage: S, resource: &Resource<'_>) -> Result<Self, RegistryError> {
-        let mut registry = Self {
-            storage,
-            used: 0,
-            scopes: 0,
-        };
+        let mut registry = Self::empty(storage);
+        registry.set_resource(resource)?;
+        Ok(registry)
+    }
+
+    /// Sets the resource of a registry that was made [`empty`](Self::empty). Every scope that it
+    /// held is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When the resource does not fit; the registry is then empty.
+    pub fn set_resource(&mut self, resource: &Resource<'_>) -> Result<(), RegistryError> {
+        (self.used, self.scopes) = (0, 0);
         let attributes = Attributes {
             field: 1,
             items: resource.attributes,
         };
-        let target = registry.storage.as_mut();
-        registry.used = encode_entry(target, attributes.len(), resource.schema_url, &|w| {
+        let target = self.storage.as_mut();
+        self.used = encode_entry(target, attributes.len(), resource.schema_url, &|w| {
             attributes.put(w);
         })?;
-        Ok(registry)
+        Ok(())
     }
 
     /// The number of `scope`, which is taken in when it is new. Two scopes are the same when
@@ -153,6 +179,10 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     ///
     /// When the scope is new and does not fit.
     pub fn scope(&mut self, scope: &InstrumentationScope<'_>) -> Result<ScopeId, RegistryError> {
+        if self.used == 0 {
+            // The first entry is the resource, be it an empty one.
+            self.set_resource(&Resource::default())?;
+        }
         let attributes = Attributes {
             field: 3,
             items: scope.attributes,
@@ -217,6 +247,14 @@ pub(crate) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    /// The entry at `index` whole: 0 is the resource, then come the scopes.
+    #[cfg(feature = "link")]
+    pub(crate) fn encoded(self, index: usize) -> Option<&'a [u8]> {
+        EntryIter { rest: self.bytes }
+            .nth(index)
+            .map(|(_, whole)| whole)
+    }
+
     pub(crate) fn resource(self) -> Entry<'a> {
         self.at(0)
     }

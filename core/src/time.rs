@@ -120,6 +120,14 @@ impl WallClock {
         }
     }
 
+    /// First this distance, then `other`.
+    #[cfg(feature = "link")]
+    pub(crate) const fn then(self, other: Self) -> Self {
+        Self {
+            offset: self.offset + other.offset,
+        }
+    }
+
     /// The wall-clock time of `instant`, clamped to what 64 bits of nanoseconds can say
     /// (1970 to 2554; fault catalogue C5).
     #[must_use]

@@ -1,0 +1,408 @@
+//! The host's side: from bytes in any chunks to spans, with every loss counted.
+
+use super::command::Command;
+use super::deframe::{Deframer, FrameError};
+use super::message::{Body, Message, Part, VERSION};
+use super::transfer::{Kind, Progress, Transfer};
+use crate::buffer::{Record, RecordFlags};
+use crate::frame;
+use crate::resource::{EncodedEntry, ScopeId};
+use crate::time::{Instant, WallClock};
+
+/// What a [`Decoder`] has seen. All counters only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecoderStats {
+    /// Frames that were whole and new.
+    pub frames: u64,
+    /// Frames that never arrived whole, by the gaps in their numbers.
+    pub lost_frames: u64,
+    /// Runs of bytes that were no frame: damaged, or the noise before the first one.
+    pub corrupt: u64,
+    /// Frames over the decoder's memory for one.
+    pub too_long: u64,
+    /// Frames with a good sum that make no sense: another version, or not from a device.
+    pub malformed: u64,
+    /// Frames with a number that was used before; they are ignored.
+    pub repeated_frames: u64,
+    /// Spans handed out.
+    pub spans: u64,
+    /// Spans that were sent and can no longer arrive, by the gaps in their numbers; those that
+    /// were refused here for their size or their content are among them.
+    pub lost_spans: u64,
+    /// Spans that arrived again and were ignored.
+    pub repeated_spans: u64,
+    /// Boots of the device.
+    pub boots: u64,
+}
+
+/// The totals of a device since its boot, as it told them last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCounts {
+    /// Spans ended.
+    pub ended: u64,
+    /// Of these, dropped for lack of room.
+    pub queue_full: u64,
+    /// Of these, dropped because they were larger than the whole buffer.
+    pub too_large: u64,
+}
+
+impl DeviceCounts {
+    /// Spans that the device dropped.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.queue_full.saturating_add(self.too_large)
+    }
+}
+
+/// One frame, and what became complete with it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Which run of the device sent it.
+    pub boot: u32,
+    /// The device's time when it made the frame.
+    pub now: Instant,
+    /// Whether this is the first frame of its boot: nothing that was announced before holds.
+    pub is_new_boot: bool,
+    /// Frames lost just before this one.
+    pub lost_frames: u64,
+    /// What the frame completed.
+    pub content: Content<'a>,
+}
+
+/// What a frame completed.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Content<'a> {
+    /// The device's resource.
+    Resource(EncodedEntry<'a>),
+    /// One of the device's scopes, under the number that its spans will bear.
+    Scope(ScopeId, EncodedEntry<'a>),
+    /// A span.
+    Span(ReceivedSpan<'a>),
+    /// The device's totals.
+    Counts(DeviceCounts),
+    /// Nothing yet, or nothing of use: a piece, a repetition.
+    Nothing,
+}
+
+/// A span from the link, in the decoder's memory until the next frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReceivedSpan<'a> {
+    /// Counts the spans of a boot from 0.
+    pub number: u64,
+    /// The device's number for the scope.
+    pub scope: ScopeId,
+    flags: RecordFlags,
+    body: &'a mut [u8],
+}
+
+impl ReceivedSpan<'_> {
+    /// Turns the span's times from device time into Unix time, unless the device has done so.
+    pub fn date(&mut self, clock: WallClock) {
+        if !self.flags.contains(RecordFlags::DATED) {
+            let has_events = self.flags.contains(RecordFlags::HAS_EVENTS);
+            frame::date(self.body, has_events, clock);
+            self.flags = self.flags.with(RecordFlags::DATED);
+        }
+    }
+
+    /// The span as an exporter takes it, under the number that *its* registry has for the scope.
+    #[must_use]
+    pub const fn record(&self, scope: ScopeId) -> Record<'_> {
+        Record {
+            scope,
+            flags: self.flags,
+            body: self.body,
+        }
+    }
+}
+
+/// Reads the frames of one device: see the [module](super).
+///
+/// `F` is memory for one frame, `M` for the largest span, resource or scope; nothing is ever
+/// allocated, whatever the bytes say.
+#[derive(Clone, Debug)]
+pub struct Decoder<F, M> {
+    frames: Deframer<F>,
+    memory: M,
+    state: State,
+}
+
+/// Everything but the memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// The boot that speaks; `None` before the first frame.
+    boot: Option<u32>,
+    next_sequence: u32,
+    /// The number of the span that is expected next; `None` before the first one.
+    next_number: Option<u64>,
+    /// Whether the last span wants to be acknowledged.
+    acknowledged: bool,
+    transfer: Option<Transfer>,
+    stats: DecoderStats,
+}
+
+/// What one frame came to, without borrowing the memory.
+struct Found {
+    boot: u32,
+    now: Instant,
+    is_new_boot: bool,
+    lost_frames: u64,
+    what: What,
+}
+
+enum What {
+    Nothing,
+    Counts(DeviceCounts),
+    /// The first bytes of the memory are this.
+    Complete(Kind, usize),
+}
+
+impl<F, M> Decoder<F, M> {
+    /// A decoder anywhere in the stream of a device.
+    pub const fn new(frame: F, memory: M) -> Self {
+        Self {
+            frames: Deframer::new(frame),
+            memory,
+            state: State {
+                boot: None,
+                next_sequence: 0,
+                next_number: None,
+                acknowledged: false,
+                transfer: None,
+                stats: DecoderStats {
+                    frames: 0,
+                    lost_frames: 0,
+                    corrupt: 0,
+                    too_long: 0,
+                    malformed: 0,
+                    repeated_frames: 0,
+                    spans: 0,
+                    lost_spans: 0,
+                    repeated_spans: 0,
+                    boots: 0,
+                },
+            },
+        }
+    }
+
+    /// What has been seen so far.
+    #[must_use]
+    pub const fn stats(&self) -> DecoderStats {
+        self.state.stats
+    }
+
+    /// The acknowledgement of all spans handed out so far, if the device wants any. It may be
+    /// sent as often or as seldom as is convenient.
+    #[must_use]
+    pub const fn acknowledgement(&self) -> Option<Command> {
+        match (self.state.boot, self.state.next_number) {
+            (Some(boot), Some(next)) if self.state.acknowledged => {
+                Some(Command::Ack { boot, next })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<F, M> Decoder<F, M>
+where
+    F: AsRef<[u8]> + AsMut<[u8]>,
+    M: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// Takes bytes from the front of `input` up to the end of the next good frame. `None`: all
+    /// of them were taken and more are needed.
+    pub fn next(&mut self, input: &mut &[u8]) -> Option<Event<'_>> {
+        let found = loop {
+            let (&byte, rest) = input.split_first()?;
+            *input = rest;
+            match self.frames.push(byte) {
+                None => {}
+                Some(Err(FrameError::Corrupt)) => self.state.stats.corrupt += 1,
+                Some(Err(FrameError::TooLong)) => self.state.stats.too_long += 1,
+                Some(Ok(len)) => {
+                    let frame = self.frames.content(len);
+                    if let Some(found) = self.state.frame(frame, self.memory.as_mut()) {
+                        break found;
+                    }
+                }
+            }
+        };
+        let content = self.content(found.what);
+        Some(Event {
+            boot: found.boot,
+            now: found.now,
+            is_new_boot: found.is_new_boot,
+            lost_frames: found.lost_frames,
+            content,
+        })
+    }
+
+    fn content(&mut self, what: What) -> Content<'_> {
+        let (kind, len) = match what {
+            What::Nothing => return Content::Nothing,
+            What::Counts(counts) => return Content::Counts(counts),
+            What::Complete(kind, len) => (kind, len),
+        };
+        let whole = self.memory.as_mut().get_mut(..len).unwrap_or_default();
+        match kind {
+            Kind::Entry(index) => {
+                let Some(entry) = EncodedEntry::new(whole) else {
+                    self.state.stats.malformed += 1;
+                    return Content::Nothing;
+                };
+                match index.checked_sub(1) {
+                    None => Content::Resource(entry),
+                    Some(scope) => Content::Scope(ScopeId(scope), entry),
+                }
+            }
+            Kind::Span {
+                number,
+                scope,
+                flags,
+            } => Content::Span(ReceivedSpan {
+                number,
+                scope: ScopeId(scope),
+                flags: RecordFlags::from_bits(flags),
+                body: whole,
+            }),
+        }
+    }
+}
+
+impl State {
+    /// Looks at a frame with a good sum; `None` when it is of no use.
+    fn frame(&mut self, frame: &[u8], memory: &mut [u8]) -> Option<Found> {
+        let message = match postcard::from_bytes::<Message<'_>>(frame) {
+            Ok(message) if message.version == VERSION => message,
+            _ => {
+                self.stats.malformed += 1;
+                return None;
+            }
+        };
+        if matches!(message.body, Body::Ack { .. } | Body::Announce) {
+            self.stats.malformed += 1;
+            return None;
+        }
+        let is_new_boot = self.boot != Some(message.boot) || message.sequence == 0;
+        let lost_frames = if is_new_boot {
+            self.begin_boot(message.boot, message.sequence)
+        } else {
+            let gap = message.sequence.wrapping_sub(self.next_sequence);
+            if gap > u32::MAX / 2 {
+                self.stats.repeated_frames += 1;
+                return None;
+            }
+            u64::from(gap)
+        };
+        // After the last number comes 1.
+        self.next_sequence = message.sequence.checked_add(1).unwrap_or(1);
+        self.stats.frames += 1;
+        self.stats.lost_frames = self.stats.lost_frames.saturating_add(lost_frames);
+        let what = match message.body {
+            Body::Entry { index, part } => {
+                self.take_part(Kind::Entry(index), &part, memory)
+            }
+            Body::Span {
+                number,
+                unacknowledged,
+                scope,
+                flags,
+                part,
+            } => {
+                let kind = Kind::Span {
+                    number,
+                    scope,
+                    flags,
+                };
+                self.acknowledged = unacknowledged.is_some();
+                if self.wants(number, unacknowledged) {
+                    self.take_part(kind, &part, memory)
+                } else {
+                    What::Nothing
+                }
+            }
+            Body::Counts {
+                ended,
+                queue_full,
+                too_large,
+            } => What::Counts(DeviceCounts {
+                ended,
+                queue_full,
+                too_large,
+            }),
+            Body::Ack { .. } | Body::Announce => What::Nothing,
+        };
+        Some(Found {
+            boot: message.boot,
+            now: Instant::from_nanos(message.now),
+            is_new_boot,
+            lost_frames,
+            what,
+        })
+    }
+
+    /// Forgets what the former boot was about; the frames lost before this one.
+    fn begin_boot(&mut self, boot: u32, sequence: u32) -> u64 {
+        let is_reboot = self.boot.is_some();
+        self.boot = Some(boot);
+        self.transfer = None;
+        self.acknowledged = false;
+        self.stats.boots += 1;
+        // Whoever comes late does not know whether others listened before.
+        self.next_number = is_reboot.then_some(0);
+        if is_reboot { u64::from(sequence) } else { 0 }
+    }
+
+    /// Whether a span is the expected one, or one after a gap that nobody will fill.
+    fn wants(&mut self, number: u64, unacknowledged: Option<u8>) -> bool {
+        let expected = *self.next_number.get_or_insert_with(|| {
+            number.saturating_sub(u64::from(unacknowledged.unwrap_or(0)))
+        });
+        if number < expected {
+            self.stats.repeated_spans += 1;
+            return false;
+        }
+        if number > expected {
+            if unacknowledged.is_some_and(|before| number - expected <= u64::from(before)) {
+                // What is missing will be sent again, and this one with it.
+                return false;
+            }
+            self.stats.lost_spans = self.stats.lost_spans.saturating_add(number - expected);
+            self.next_number = Some(number);
+        }
+        true
+    }
+
+    fn take_part(&mut self, kind: Kind, part: &Part<'_>, memory: &mut [u8]) -> What {
+        match Transfer::take(&mut self.transfer, kind, part, memory) {
+            Progress::Pending => What::Nothing,
+            Progress::Complete(len) => match kind {
+                Kind::Entry(_) => What::Complete(kind, len),
+                Kind::Span { number, .. } => {
+                    self.next_number = Some(number.saturating_add(1));
+                    let body = memory.get(..len).unwrap_or_default();
+                    if frame::Frame::new(body).is_none() {
+                        return self.refuse();
+                    }
+                    self.stats.spans += 1;
+                    What::Complete(kind, len)
+                }
+            },
+            Progress::TooLarge => {
+                if let Kind::Span { number, .. } = kind {
+                    self.next_number = Some(number.saturating_add(1));
+                }
+                self.refuse()
+            }
+        }
+    }
+
+    /// A span that arrived and cannot be kept.
+    fn refuse(&mut self) -> What {
+        self.stats.malformed += 1;
+        self.stats.lost_spans = self.stats.lost_spans.saturating_add(1);
+        What::Nothing
+    }
+}

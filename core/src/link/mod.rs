@@ -1,0 +1,87 @@
+//! The device link: spans over a serial line, or over any other stream of bytes.
+//!
+//! A device without a network hands its spans to a host as frames, and the host delivers them. The
+//! line may lose, damage and cut bytes, the host may come late, the device may reboot, and nobody
+//! has told the device the date. So each frame stands alone: it carries the boot that it belongs
+//! to, a number, the device's monotonic time and a sum. What is missing is counted from the gaps
+//! in the numbers, and the host dates the spans.
+//!
+//! ```text
+//!   device                                       host
+//!   Tracer ─▶ LinkExporter ─ next_frame ─▶ ▒▒▒ ─▶ Decoder ─▶ Event: resource, scope, span, counts
+//!                 ▲                                  │             date: Anchor
+//!                 └── handle_command ◀── ▒▒▒ ◀───────┘ acknowledgement (if there is a way back)
+//!
+//!   00  COBS( version boot number now | body | crc32 )  00
+//!
+//!   lease of LinkExporter      all sent, no answer: again, with an announcement
+//!              refill        ┌──────────────────────┐
+//!     (none) ─────────▶ sending ─ last frame ─▶ unanswered
+//!        ▲                 │ acknowledged           │ acknowledged
+//!        └─────────────────┴────────────────────────┘
+//! ```
+//!
+//! - The resource and the scopes are announced before the first span, then at intervals, when the
+//!   host asks, and with every repetition. Without a way back a host that came late waits for the
+//!   next announcement.
+//! - Drop counters travel as totals, so a lost frame of counts is healed by the next one.
+//! - What is larger than a frame goes in pieces; frames may be as small as [`MIN_FRAME_BYTES`].
+//! - Without acknowledgements a span is settled when it was handed out; with them
+//!   ([`LinkConfig::acknowledged`]) it stays until the host has it, and arrives exactly once as
+//!   long as the host lives.
+//!
+//! Sizes: a span takes its record of 54 bytes and up, and about 26 bytes of frame around it.
+//!
+//! ```
+//! use spandrel_core::link::{Content, Decoder, LinkConfig, LinkExporter};
+//! use spandrel_core::prelude::*;
+//! # use spandrel_core::test_support::TestRng;
+//!
+//! // The device.
+//! let resource = Resource { attributes: &[KeyValue::new("service.name", "pump")], schema_url: "" };
+//! let registry = Registry::new([0_u8; 128], &resource)?;
+//! let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, Buffer::new([0_u8; 1024]), registry);
+//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let span = tracer.start::<128>(SpanBuilder::new("stroke"), Instant::from_millis(5));
+//! span.end(Instant::from_millis(9), &mut link)?;
+//!
+//! // The line.
+//! let mut line = Vec::new();
+//! let mut frame = [0_u8; 96];
+//! while let Some(len) = link.next_frame(Instant::from_millis(10), &mut frame) {
+//!     line.extend_from_slice(&frame[..len]);
+//! }
+//! assert!(link.ledger().is_closed());
+//!
+//! // The host.
+//! let mut decoder = Decoder::new([0_u8; 256], [0_u8; 1024]);
+//! let mut input = line.as_slice();
+//! let mut spans = 0;
+//! while let Some(event) = decoder.next(&mut input) {
+//!     match event.content {
+//!         Content::Resource(resource) => assert_eq!(resource.text("service.name"), Some("pump")),
+//!         Content::Span(span) => spans += 1,
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(spans, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod anchor;
+mod command;
+mod crc;
+mod decoder;
+mod deframe;
+mod exporter;
+mod message;
+mod state;
+mod transfer;
+
+pub use anchor::Anchor;
+pub use command::{Command, CommandReader};
+pub use decoder::{Content, Decoder, DecoderStats, DeviceCounts, Event, ReceivedSpan};
+pub use exporter::{LinkConfig, LinkExporter};
+pub use message::MIN_FRAME_BYTES;
+
+pub use crate::resource::EncodedEntry;
