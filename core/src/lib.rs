@@ -21,6 +21,8 @@ pub mod resource;
 // L2
 pub mod batch;
 pub mod frame;
+#[cfg(feature = "gzip")]
+pub mod gzip;
 pub mod json;
 pub mod response;
 pub mod sampler;
