@@ -3,11 +3,12 @@
 mod bits;
 mod crc;
 mod deflate;
+mod matcher;
 
 use core::fmt;
 
 use crc::Crc;
-use deflate::{Check, Deflate, Need};
+use deflate::{Deflate, Stop, Trailer};
 
 /// Why nothing was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +52,12 @@ pub fn compress(source: &[u8], table: &mut [u16], out: &mut [u8]) -> Result<usiz
     check_table(table)?;
     let mut crc = Crc::new();
     crc.update(source);
-    let check = Check {
+    let trailer = Trailer {
         crc: crc.value(),
         len: source.len() as u32,
     };
     let mut deflate = Deflate::new(table);
-    let (written, _) = deflate.encode(source, Some(check), table, out);
+    let (written, _) = deflate.encode(source, Some(trailer), table, out);
     if deflate.is_done() {
         Ok(written)
     } else {
@@ -110,7 +111,7 @@ impl<'a> Encoder<'a> {
             let room = out.get_mut(given..).unwrap_or_default();
             let (written, need) = self.encode(room);
             given += written;
-            if need == Need::Output {
+            if need == Stop::Output {
                 return given;
             }
             self.slide();
@@ -126,13 +127,13 @@ impl<'a> Encoder<'a> {
         self.ended = count == 0;
     }
 
-    fn encode(&mut self, out: &mut [u8]) -> (usize, Need) {
+    fn encode(&mut self, out: &mut [u8]) -> (usize, Stop) {
         let data = self.window.get(..self.filled).unwrap_or_default();
-        let check = Check {
+        let trailer = Trailer {
             crc: self.crc.value(),
             len: self.len,
         };
-        let end = self.ended.then_some(check);
+        let end = self.ended.then_some(trailer);
         self.deflate.encode(data, end, self.table, out)
     }
 
