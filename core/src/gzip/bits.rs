@@ -8,7 +8,7 @@ const SPILL_BYTES: usize = 16;
 ///
 /// The encoder starts a step only while the caller's slice has room, and writes the step whole.
 /// So no step needs to be resumable in its middle, whatever the size of that slice.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
     /// The lowest `count` bits are the oldest.
     bits: u32,
@@ -18,6 +18,15 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    pub(super) const fn new() -> Self {
+        Self {
+            bits: 0,
+            count: 0,
+            spill: [0; SPILL_BYTES],
+            spilled: 0,
+        }
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.spilled == 0
     }
@@ -27,28 +36,19 @@ impl Pending {
 pub(super) struct BitWriter<'a> {
     out: &'a mut [u8],
     at: usize,
-    bits: u32,
-    count: u32,
     pending: &'a mut Pending,
 }
 
 impl<'a> BitWriter<'a> {
     /// Goes on where the last writer stopped.
     pub(super) fn resume(out: &'a mut [u8], pending: &'a mut Pending) -> Self {
-        let Pending {
-            bits,
-            count,
-            spill,
-            spilled,
-        } = *pending;
+        let spill = pending.spill;
+        let spilled = core::mem::take(&mut pending.spilled);
         let mut writer = Self {
             out,
             at: 0,
-            bits,
-            count,
             pending,
         };
-        writer.pending.spilled = 0;
         for &byte in spill.iter().take(spilled) {
             writer.put_byte(byte);
         }
@@ -56,9 +56,7 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Bytes written into the slice.
-    pub(super) fn suspend(self) -> usize {
-        self.pending.bits = self.bits;
-        self.pending.count = self.count;
+    pub(super) const fn written(&self) -> usize {
         self.at
     }
 
@@ -69,23 +67,27 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Appends the lowest `count` bits of `bits`, at most 25; the others are 0.
-    #[inline]
+    // Once in flash: inlined, it is most of the code of the encoder.
+    #[inline(never)]
     pub(super) fn put(&mut self, bits: u32, count: u32) {
-        self.bits |= bits << self.count;
-        self.count += count;
-        while self.count >= 8 {
-            self.put_byte(self.bits as u8);
-            self.bits >>= 8;
-            self.count -= 8;
+        let mut bits = self.pending.bits | bits << self.pending.count;
+        let mut count = self.pending.count + count;
+        while count >= 8 {
+            self.put_byte(bits as u8);
+            bits >>= 8;
+            count -= 8;
         }
+        self.pending.bits = bits;
+        self.pending.count = count;
     }
 
     /// Appends zero bits up to the next whole byte.
     pub(super) fn align(&mut self) {
-        self.put(0, self.count.wrapping_neg() & 7);
+        self.put(0, self.pending.count.wrapping_neg() & 7);
     }
 
-    /// Appends 32 bits, lowest byte first. Aligned only.
+    /// Appends 32 bits, lowest byte first.
+    #[inline(never)]
     pub(super) fn put_u32(&mut self, value: u32) {
         self.put(value & 0xffff, 16);
         self.put(value >> 16, 16);
@@ -102,7 +104,6 @@ impl<'a> BitWriter<'a> {
         len
     }
 
-    #[inline]
     fn put_byte(&mut self, byte: u8) {
         match self.out.get_mut(self.at) {
             Some(target) => {
@@ -114,7 +115,6 @@ impl<'a> BitWriter<'a> {
     }
 
     #[cold]
-    #[inline(never)]
     fn spill(&mut self, byte: u8) {
         if let Some(target) = self.pending.spill.get_mut(self.pending.spilled) {
             *target = byte;

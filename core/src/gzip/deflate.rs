@@ -12,7 +12,7 @@
 //!                     └─────────┘    └──────┘
 //! ```
 
-use super::bits::{BitWriter, Pending};
+use super::bits::BitWriter;
 use super::matcher::{MAX_MATCH, Match, Matcher};
 
 /// The first literal that the fixed code makes longer, by one bit.
@@ -63,7 +63,7 @@ pub(super) struct Trailer {
 }
 
 /// Where the encoder is. The data, the table and the output are the caller's at each call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Deflate {
     stage: Stage,
     /// Index of the next byte to encode.
@@ -74,7 +74,6 @@ pub(super) struct Deflate {
     distance: u16,
     /// Bits that may be wasted before a stored block is the better choice.
     credit: usize,
-    pending: Pending,
 }
 
 impl Deflate {
@@ -87,21 +86,18 @@ impl Deflate {
             base: 0,
             distance: 0,
             credit: FIRST_CREDIT,
-            pending: Pending::default(),
         }
     }
 
-    /// Encodes until `out` is full or `data` used up; the bytes written. Once no more data comes
-    /// there is a `trailer`.
+    /// Encodes until the output is full or `data` used up. Once no more data comes there is a
+    /// `trailer`.
     pub(super) fn encode(
         &mut self,
         data: &[u8],
         trailer: Option<Trailer>,
         table: &mut [u16],
-        out: &mut [u8],
-    ) -> (usize, Stop) {
-        let mut pending = self.pending.clone();
-        let mut writer = BitWriter::resume(out, &mut pending);
+        writer: &mut BitWriter<'_>,
+    ) -> Stop {
         let mut stop = Stop::Output;
         while writer.has_room() && stop == Stop::Output {
             match self.stage {
@@ -110,10 +106,10 @@ impl Deflate {
                     writer.put_u32(u32::from_le_bytes([0x1f, 0x8b, 8, 0]));
                     writer.put_u32(0);
                     writer.put(0xff04, 16);
-                    self.open_fixed(&mut writer);
+                    self.open_fixed(writer);
                 }
-                Stage::Fixed => stop = self.fixed(data, trailer.is_some(), table, &mut writer),
-                Stage::Stored(left) => self.stored(data, left, &mut writer),
+                Stage::Fixed => stop = self.fixed(data, trailer.is_some(), table, writer),
+                Stage::Stored(left) => self.stored(data, left, writer),
                 Stage::Trailer => {
                     if let Some(trailer) = trailer {
                         writer.put_u32(trailer.crc);
@@ -124,9 +120,7 @@ impl Deflate {
                 Stage::Done => break,
             }
         }
-        let written = writer.suspend();
-        self.pending = pending;
-        (written, stop)
+        stop
     }
 
     /// Says that `count` bytes have been taken from the front of the data.
@@ -140,9 +134,9 @@ impl Deflate {
         self.position
     }
 
-    /// Whether everything has been given out.
+    /// Whether everything has been encoded.
     pub(super) fn is_done(&self) -> bool {
-        self.stage == Stage::Done && self.pending.is_empty()
+        self.stage == Stage::Done
     }
 
     fn open_fixed(&mut self, writer: &mut BitWriter<'_>) {
@@ -182,18 +176,19 @@ impl Deflate {
                 self.position += len;
                 continue;
             }
-            if literal < FIRST_LONG_LITERAL {
-                put_code(writer, 0x30 + u32::from(literal), 8);
+            let (code, count) = if literal < FIRST_LONG_LITERAL {
+                (0x30 + u32::from(literal), 8)
             } else if let Some(credit) = self.credit.checked_sub(1) {
                 self.credit = credit;
-                put_code(writer, 0x100 + u32::from(literal), 9);
+                (0x100 + u32::from(literal), 9)
             } else if last || ahead.len() >= MIN_STORED {
                 self.open_stored(ahead.len(), writer);
                 break;
             } else {
                 stop = Stop::Input;
                 break;
-            }
+            };
+            put_code(writer, code, count);
             self.position += 1;
         }
         self.distance = matcher.distance();
@@ -242,11 +237,12 @@ fn put_length(writer: &mut BitWriter<'_>, len: usize) {
     // Four codes for each doubling.
     let extra = 29_u32.saturating_sub((len | 4).leading_zeros());
     let symbol = 1 + 4 * extra + (len >> extra);
-    if symbol < 24 {
-        put_code(writer, symbol, 7);
+    let (code, count) = if symbol < 24 {
+        (symbol, 7)
     } else {
-        put_code(writer, 0xc0 - 24 + symbol, 8);
-    }
+        (0xc0 - 24 + symbol, 8)
+    };
+    put_code(writer, code, count);
     writer.put(len & ((1 << extra) - 1), extra);
 }
 

@@ -95,7 +95,7 @@ impl<'a> Matcher<'a> {
         Some(place.wrapping_sub(before))
     }
 
-    /// How many bytes at `at` are the same as those `distance` before them; 0 for fewer than four.
+    /// How many bytes at `at` are the same as those `distance` before them.
     #[inline]
     fn length(&self, at: usize, distance: u16) -> usize {
         // A distance of 0 becomes the largest.
@@ -108,22 +108,12 @@ impl<'a> Matcher<'a> {
         let (Some(before), Some(ahead)) = (before, self.data.get(at..)) else {
             return 0;
         };
-        let starts = (
-            before.split_first_chunk::<MIN_MATCH>(),
-            ahead.split_first_chunk::<MIN_MATCH>(),
-        );
-        let (Some((four, before)), Some((same, ahead))) = starts else {
-            return 0;
-        };
-        if four != same {
-            return 0;
-        }
-        let more = before
+        before
             .iter()
             .zip(ahead)
-            .take(MAX_MATCH - MIN_MATCH)
-            .take_while(|(a, b)| a == b);
-        MIN_MATCH + more.count()
+            .take(MAX_MATCH)
+            .take_while(|(a, b)| a == b)
+            .count()
     }
 }
 

@@ -7,6 +7,7 @@ mod matcher;
 
 use core::fmt;
 
+use bits::{BitWriter, Pending};
 use crc::Crc;
 use deflate::{Deflate, Stop, Trailer};
 
@@ -57,8 +58,11 @@ pub fn compress(source: &[u8], table: &mut [u16], out: &mut [u8]) -> Result<usiz
         len: source.len() as u32,
     };
     let mut deflate = Deflate::new(table);
-    let (written, _) = deflate.encode(source, Some(trailer), table, out);
-    if deflate.is_done() {
+    let mut pending = Pending::new();
+    let mut writer = BitWriter::resume(out, &mut pending);
+    deflate.encode(source, Some(trailer), table, &mut writer);
+    let written = writer.written();
+    if deflate.is_done() && pending.is_empty() {
         Ok(written)
     } else {
         Err(GzipError::OutputFull)
@@ -75,6 +79,7 @@ pub struct Encoder<'a> {
     crc: Crc,
     len: u32,
     deflate: Deflate,
+    pending: Pending,
 }
 
 impl<'a> Encoder<'a> {
@@ -90,6 +95,7 @@ impl<'a> Encoder<'a> {
         }
         Ok(Self {
             deflate: Deflate::new(table),
+            pending: Pending::new(),
             window,
             table,
             filled: 0,
@@ -134,14 +140,17 @@ impl<'a> Encoder<'a> {
             len: self.len,
         };
         let end = self.ended.then_some(trailer);
-        self.deflate.encode(data, end, self.table, out)
+        let mut writer = BitWriter::resume(out, &mut self.pending);
+        let stop = self.deflate.encode(data, end, self.table, &mut writer);
+        (writer.written(), stop)
     }
 
     fn slide(&mut self) {
         let keep = self.window.len() / 2;
         let count = self.deflate.position().saturating_sub(keep);
-        if count <= self.filled {
-            self.window.copy_within(count..self.filled, 0);
+        let filled = self.window.get_mut(..self.filled).unwrap_or_default();
+        if count <= filled.len() {
+            filled.copy_within(count.., 0);
             self.filled -= count;
             self.deflate.forget(count);
         }
