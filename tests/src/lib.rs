@@ -8,6 +8,7 @@
 //! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
 //! | [`rotel`] | a real collector as a child process |
 //! | [`models`] | naive models of the machines |
+//! | [`fuzz`] | the bodies of the fuzz targets |
 //! | [`alloc`] | allocations made by one thread in one closure |
 //!
 //! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
@@ -20,6 +21,7 @@
 
 pub mod alloc;
 pub mod fault_server;
+pub mod fuzz;
 pub mod loopback;
 pub mod models;
 pub mod proxy;

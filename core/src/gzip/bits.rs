@@ -67,8 +67,6 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Appends the lowest `count` bits of `bits`, at most 25; the others are 0.
-    // Once in flash: inlined, it is most of the code of the encoder.
-    #[inline(never)]
     pub(super) fn put(&mut self, bits: u32, count: u32) {
         let mut bits = self.pending.bits | bits << self.pending.count;
         let mut count = self.pending.count + count;
@@ -87,7 +85,6 @@ impl<'a> BitWriter<'a> {
     }
 
     /// Appends 32 bits, lowest byte first.
-    #[inline(never)]
     pub(super) fn put_u32(&mut self, value: u32) {
         self.put(value & 0xffff, 16);
         self.put(value >> 16, 16);

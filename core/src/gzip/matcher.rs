@@ -54,16 +54,16 @@ impl<'a> Matcher<'a> {
     pub(super) fn find(&mut self, at: usize) -> Option<Match> {
         let hashed = self.enter(at)?;
         let mut best = Match {
-            len: self.length(at, self.distance),
-            distance: self.distance,
+            len: 0,
+            distance: 0,
         };
-        if best.len < GOOD_MATCH && hashed != self.distance {
-            let len = self.length(at, hashed);
+        for distance in [self.distance, hashed] {
+            let len = self.length(at, distance);
             if len > best.len {
-                best = Match {
-                    len,
-                    distance: hashed,
-                };
+                best = Match { len, distance };
+            }
+            if len >= GOOD_MATCH {
+                break;
             }
         }
         if best.len < MIN_MATCH {
