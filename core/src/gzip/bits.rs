@@ -68,7 +68,7 @@ impl<'a> BitWriter<'a> {
 
     /// Appends the lowest `count` bits of `bits`, at most 25; the others are 0.
     pub(super) fn put(&mut self, bits: u32, count: u32) {
-        let mut bits = self.pending.bits | bits << self.pending.count;
+        let mut bits = self.pending.bits | (bits << self.pending.count);
         let mut count = self.pending.count + count;
         while count >= 8 {
             self.put_byte(bits as u8);

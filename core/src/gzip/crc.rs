@@ -8,7 +8,7 @@ const TABLE: [u32; 16] = {
         let mut remainder = i as u32;
         let mut bit = 0;
         while bit < 4 {
-            remainder = remainder >> 1 ^ 0xedb8_8320 * (remainder & 1);
+            remainder = (remainder >> 1) ^ (0xedb8_8320 * (remainder & 1));
             bit += 1;
         }
         table[i] = remainder;
@@ -30,8 +30,8 @@ impl Crc {
         let mut crc = self.0;
         for &byte in bytes {
             crc ^= u32::from(byte);
-            crc = crc >> 4 ^ TABLE[(crc & 15) as usize];
-            crc = crc >> 4 ^ TABLE[(crc & 15) as usize];
+            crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+            crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
         }
         self.0 = crc;
     }

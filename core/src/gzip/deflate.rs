@@ -200,7 +200,7 @@ impl Deflate {
         let len = ahead.min(MAX_STORED);
         writer.put(0, END_OF_BLOCK_BITS + BLOCK_HEADER_BITS);
         writer.align();
-        writer.put_u32(len as u32 | (!len as u32) << 16);
+        writer.put_u32(len as u32 | ((!len as u32) << 16));
         self.credit = (len / 8).saturating_sub(STORED_BITS);
         self.stage = Stage::Stored(len);
     }
