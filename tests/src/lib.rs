@@ -8,6 +8,7 @@
 //! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
 //! | [`rotel`] | a real collector as a child process |
 //! | [`models`] | naive models of the machines |
+//! | [`sim`] | an exporter on a virtual clock, with a scripted collector and books of its own |
 //! | [`wire_model`] | scripts of spans, and what they must look like in official OTLP types |
 //! | [`fuzz`] | the bodies of the fuzz targets, which an ordinary test replays too |
 //! | [`alloc`] | allocations made by one thread in one closure |
@@ -28,5 +29,6 @@ pub mod loopback;
 pub mod models;
 pub mod proxy;
 pub mod rotel;
+pub mod sim;
 pub mod tls;
 pub mod wire_model;

@@ -71,6 +71,7 @@ where
 
     /// Ends the flight and does to its batch what the outcome says.
     pub(super) fn settle(&mut self, now: Instant, outcome: &Outcome<'_>) {
+        // Without a flight, the batch in hand is one that waits, and none of this is about it.
         let Some(flight) = self.machine.flight.take() else {
             return;
         };
@@ -88,7 +89,12 @@ where
         };
         let draw = self.machine.draw();
         let transition = self.machine.breaker.record(now, draw, permit, verdict);
-        if let Some(open) = transition.and_then(|change| self.on_transition(change, now)) {
+        // Effects are told after their cause: that the circuit opened, after the failure that did it.
+        let (opened, closed) = match transition {
+            Some(change) if change.to == State::Closed => (None, Some(change)),
+            other => (other, None),
+        };
+        if let Some(open) = closed.and_then(|change| self.on_transition(change, now)) {
             batch.backoff.exclude(open);
         }
         if verdict == Verdict::Failure {
@@ -115,6 +121,9 @@ where
             Classification {
                 loss: Some(reason), ..
             } => self.refused(now, batch, &layout, reason, outcome),
+        }
+        if let Some(change) = opened {
+            self.on_transition(change, now);
         }
     }
 
@@ -161,7 +170,7 @@ where
             if !suspect.proven {
                 suspect.proven = true;
                 suspect.backoff.start(now);
-                suspect.next_at = now;
+                suspect.next_at = suspect.next_at.max(now);
             }
         }
         self.keep_rest(now, batch, layout.window);
@@ -183,6 +192,9 @@ where
         batch.backoff.start(now);
         batch.next_at = now;
         batch.repeated = false;
+        // What was suspected is gone; the rest has not failed yet.
+        batch.suspect = false;
+        batch.proven = false;
         self.current = Some(batch);
     }
 
@@ -223,6 +235,11 @@ where
             Some(until) => Ok(until),
             None if healthy || batch.proven => batch.backoff.next_attempt(now, draw),
             None => match self.machine.config.when_open {
+                // An answer that says nothing of the destination leaves the circuit half-open,
+                // and then nothing else would keep the next attempt back.
+                WhenOpen::Hold if self.machine.breaker.state() == State::HalfOpen => {
+                    Ok(now.saturating_add(batch.backoff.delay(draw)))
+                }
                 WhenOpen::Hold => Ok(now),
                 WhenOpen::Drop => batch.backoff.next_attempt(now, draw),
             },
