@@ -66,8 +66,8 @@ impl Process {
             if let Some((_, text)) = ours {
                 return Some(text.trim_end_matches('\n').to_owned());
             }
-            if line.starts_with('{') {
-                return Some(line);
+            if let Some(start) = line.find("{\"") {
+                return Some(line.split_off(start));
             }
         }
     }

@@ -200,7 +200,7 @@ impl Rig {
         let missing = oracle.missing().len() as u64;
         let lost = ledger.dropped_total();
         assert!(missing <= lost, "{missing} are missing: {ledger}");
-        let twice = oracle.copies_stored() - oracle.stored().len() as u64;
+        let twice = oracle.duplicated().len() as u64;
         assert!(
             twice <= stats.possible_duplicates,
             "{twice} arrived twice: {stats:?}"

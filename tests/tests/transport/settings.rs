@@ -86,7 +86,12 @@ fn g2_credentials_stay_off_plain_text_to_other_hosts() {
     };
     let text = refused(with_header("http://collector.example:4318"));
     assert!(text.contains("authorization"), "{text}");
-    refused(config("http://user:s3cr3t@collector.example:4318"));
+    // Credentials in a URL are not sent at all.
+    let in_url = config("http://user:s3cr3t@collector.example:4318")
+        .resolve()
+        .unwrap();
+    assert_eq!(in_url.diagnostics.len(), 1);
+    assert!(!in_url.diagnostics[0].contains(SECRET));
     for config in [
         with_header("https://collector.example:4318"),
         with_header("http://localhost:4318"),

@@ -258,8 +258,8 @@ fn a_cancel_token_ends_a_flush_a_shutdown_and_the_request_at_once() {
 #[test]
 fn spans_that_end_after_the_shutdown_are_counted_and_go_nowhere() {
     let rig = Rig::new(Script::new());
-    rig.record(1);
     let open = rig.tracer().start("open");
+    rig.record(1);
     assert_eq!(rig.telemetry.counts().live, 1);
     assert!(rig.telemetry.shutdown(PATIENCE).is_success());
     rig.end(open);
@@ -268,6 +268,19 @@ fn spans_that_end_after_the_shutdown_are_counted_and_go_nowhere() {
     let end = rig.close();
     end.is(1, &[(DropReason::Shutdown, 3)]).attempts(1);
     assert_eq!(end.server.requests().len(), 1);
+}
+
+/// Spans that are never ended must show, or a leak looks like an idle service.
+#[test]
+fn spans_that_are_never_ended_show_in_the_counts() {
+    let rig = Rig::new(Script::new());
+    let leaked: Vec<_> = (0..1000).map(|_| rig.tracer().start("leaked")).collect();
+    let live = rig.telemetry.counts().live;
+    assert!((700..=1000).contains(&live), "{live}");
+    drop(leaked);
+    assert_eq!(rig.telemetry.counts().live, 0);
+    let report = rig.telemetry.shutdown(PATIENCE);
+    assert_eq!(report.exported, 1000);
 }
 
 #[test]
