@@ -87,7 +87,8 @@ pub(super) fn count_started(shared: &Arc<Shared>, started: &Started) {
         pending.recorded += started.recorded;
         pending.record_only += started.record_only;
         pending.not_sampled += started.not_sampled;
-        if pending.not_sampled >= PUBLISH_EVERY {
+        let count = pending.recorded + pending.record_only + pending.not_sampled;
+        if count >= PUBLISH_EVERY {
             entry.shard.lock().add_started(pending);
         }
     });
