@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) buffer: Buffer<Box<[u8]>>,
     /// When the oldest span came in since the last drain.
     pub(crate) oldest: Option<Instant>,
+    /// The oldest spans that a flush waits for.
+    pub(crate) awaited: usize,
     /// Spans that wake the drainer.
     pub(crate) wake_at: usize,
     /// Whether it has been woken since the last drain.
@@ -60,6 +62,7 @@ impl Shard {
             inner: Mutex::new(Inner {
                 buffer: Buffer::new(vec![0; bytes].into_boxed_slice()),
                 oldest: None,
+                awaited: 0,
                 wake_at,
                 woken: false,
                 closed,

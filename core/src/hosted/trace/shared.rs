@@ -46,7 +46,12 @@ impl Shared {
         let mut registry = Registry::new(bytes, resource)?;
         // Scope 0: what is left for a tracer when the registry is full.
         registry.scope(&InstrumentationScope::default())?;
-        let wake_at = settings.exporter.batch.max_export_batch_size as usize;
+        let batch = &settings.exporter.batch;
+        // Without a delay every span wants to be fetched at once; nobody comes by to look.
+        let wake_at = match batch.scheduled_delay.is_zero() {
+            true => 1,
+            false => batch.max_export_batch_size as usize,
+        };
         alive().push(id);
         Ok(Arc::new(Self {
             id,
@@ -112,6 +117,12 @@ impl Shared {
     /// Brings a copy up to date.
     pub(crate) fn sync_registry(&self, copy: &mut Registry<Box<[u8]>>) {
         copy.copy_from(&self.registry());
+    }
+
+    /// Notes what all shards hold: what a flush that begins now has to cover.
+    pub(crate) fn mark_shards(&self) {
+        self.shards
+            .for_each(|shard| shard.awaited = shard.buffer.queued());
     }
 
     pub(crate) fn drain_shards(&self, drain: &mut dyn FnMut(&mut Inner)) {
