@@ -8,10 +8,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
 use std::time::{Duration, Instant};
 
+use spandrel_core::breaker::OpenInterval;
 use spandrel_core::hosted::diagnostics::set_handler;
+use spandrel_tests::fault_server::{Reply, Script};
 use spandrel_transport_std::{Config, Telemetry, init, start};
 
-use crate::harness::{PATIENCE, config, ms};
+use crate::harness::{PATIENCE, Rig, config, ms};
 
 const CASE: &str = "SPANDREL_TEST_CASE";
 const URL: &str = "SPANDREL_TEST_URL";
@@ -113,6 +115,8 @@ fn settings() -> Config {
     Config {
         headers: vec![("authorization".into(), format!("Bearer {SECRET}"))],
         certificate: certificate.map(Into::into),
+        // Only a hanging server makes it last so long.
+        timeout: Some(PATIENCE),
         ..config(&variable(URL))
     }
 }
@@ -231,6 +235,7 @@ fn case() {
         }
         "work" => work_until_killed(),
         "files" => files(),
+        "idle" => idle(),
         other => unreachable!("no such case: {other}"),
     }
 }
@@ -334,4 +339,46 @@ fn files() {
     }
     let after = (open(), threads());
     say(&format!("{}", after.0 <= before.0 && after.1 <= before.1));
+}
+
+/// Processor time that this process has used, in ticks of 10 ms.
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// Each state in which there is nothing to do must cost nothing.
+fn idle() {
+    // The one wait here that is no condition: it measures a time in which nothing happens.
+    let watch = |state: &str| {
+        let before = ticks();
+        std::thread::sleep(ms(200));
+        say(&format!("{state} {}", ticks() - before <= 5));
+    };
+    let rig = Rig::with(Script::new(), |config| {
+        config.scheduled_delay = Some(Duration::ZERO);
+    });
+    rig.deliver(1);
+    watch("without a delay");
+    drop(rig);
+    let long = Duration::from_secs(3600);
+    for (state, reply) in [
+        ("open", Reply::status(503)),
+        ("throttled", Reply::retry_after(503, &["300"])),
+        ("hanging", Reply::Hang),
+    ] {
+        let rig = Rig::with(reply, |config| {
+            config.breaker.as_mut().unwrap().open = OpenInterval::Fixed(long);
+            config.timeout = Some(long);
+            config.max_queue_size = Some(4);
+            config.max_export_batch_size = Some(4);
+            config.scheduled_delay = Some(Duration::ZERO);
+            config.shutdown_timeout = ms(1);
+        });
+        rig.record(20);
+        let _ = rig.telemetry.force_flush(ms(100));
+        watch(state);
+    }
 }

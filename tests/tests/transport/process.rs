@@ -108,3 +108,10 @@ fn the_console_shows_each_span_as_soon_as_it_has_ended() {
     assert_eq!(lines.len(), 4, "{lines:?}");
     assert!(lines[..3].iter().all(|line| exported(line) == 1));
 }
+
+#[test]
+fn c1_waiting_costs_no_processor_time_in_any_state() {
+    let lines = Process::start("idle", "", 0, None).lines();
+    let states = ["without a delay", "open", "throttled", "hanging"];
+    assert_eq!(lines, states.map(|state| format!("{state} true")));
+}
