@@ -8,8 +8,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
 use std::time::{Duration, Instant};
 
+use spandrel_core::backoff::BackoffConfig;
 use spandrel_core::breaker::OpenInterval;
-use spandrel_core::hosted::diagnostics::set_handler;
+use spandrel_core::hosted::diagnostics::{Kind, set_handler};
 use spandrel_tests::fault_server::{Reply, Script};
 use spandrel_transport_std::{Config, Telemetry, init, start};
 
@@ -203,6 +204,7 @@ fn case() {
         }
         "handler-records" => handler_records(),
         "handler-drops" => handler_drops(),
+        "handler-parks" => handler_parks(),
         "stdout" => {
             let telemetry = init(Config {
                 endpoint: String::new(),
@@ -280,6 +282,46 @@ fn handler_drops() {
         "in time {}",
         started.elapsed() < Duration::from_secs(2)
     ));
+}
+
+/// Channels and other libraries park threads too, and so may a handler on the sender's thread: the
+/// token of a wake that came meanwhile is then gone.
+fn handler_parks() {
+    // What it is called for happens while nothing is sent: a batch gets too old.
+    let hour = Duration::from_secs(3600);
+    let telemetry = init(Config {
+        scheduled_delay: Some(Duration::ZERO),
+        max_batch_age: Some(ms(50)),
+        backoff: Some(BackoffConfig {
+            initial: hour,
+            cap: hour,
+            max_elapsed: Duration::MAX,
+            ..BackoffConfig::DEFAULT
+        }),
+        ..settings()
+    })
+    .unwrap();
+    let (called, is_called) = std::sync::mpsc::sync_channel(1);
+    let (record, recorded) = std::sync::mpsc::sync_channel(1);
+    let recorded = std::sync::Mutex::new(recorded);
+    set_handler(Box::new(move |report| {
+        if report.kind != Kind::ExportFailed {
+            return;
+        }
+        let _ = called.send(());
+        let _ = recorded.lock().unwrap().recv_timeout(PATIENCE);
+        std::thread::park_timeout(ms(50));
+    }));
+    let tracer = telemetry.tracer("parked");
+    tracer.start("expired").end();
+    is_called.recv_timeout(PATIENCE).unwrap();
+    tracer.start("meanwhile").end();
+    record.send(()).unwrap();
+    let limit = Instant::now() + PATIENCE;
+    while telemetry.ledger().exported == 0 && Instant::now() < limit {
+        std::thread::sleep(ms(1));
+    }
+    say(&telemetry.ledger().to_string());
 }
 
 /// `OTEL_TRACES_EXPORTER=console`: each span as soon as it has ended.

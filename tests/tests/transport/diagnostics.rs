@@ -317,6 +317,14 @@ fn l4_a_handler_that_is_traced_causes_no_exports_of_its_own() {
 }
 
 #[test]
+fn d4_a_handler_that_parks_the_senders_thread_strands_no_span() {
+    let server = FaultServer::start([Reply::status(503)]);
+    let lines = Process::start("handler-parks", &server.url(), 0, None).lines();
+    let ledger = "ended 2 = exported 1 + dropped 1 (expired 1) + buffered 0 + in flight 0";
+    assert_eq!(lines, [ledger]);
+}
+
+#[test]
 fn d7_a_handle_dropped_by_the_handler_on_the_senders_thread_returns() {
     let server = FaultServer::start(Reply::status(503));
     let lines = Process::start("handler-drops", &server.url(), 0, None).lines();

@@ -15,7 +15,7 @@ const SECRET: &str = "s3cr3t";
 #[track_caller]
 fn refused(config: Config) -> String {
     assert!(!format!("{config:?}").contains(SECRET));
-    let error = init(config).err().expect("settings that cannot work");
+    let error = init(config).expect_err("settings that cannot work");
     let text = error.to_string();
     assert!(
         text.starts_with("failed to create OTLP exporter: "),
