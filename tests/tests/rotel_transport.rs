@@ -2,7 +2,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "tests fail at once, with the reason"
+    clippy::print_stdout,
+    reason = "tests fail or are skipped at once, with the reason"
 )]
 
 use std::collections::BTreeMap;

@@ -183,12 +183,14 @@ impl Worker {
         }
     }
 
-    /// Sends the next request, if there is one.
+    /// Sends the next request, if there is one; whether it is worth while to look again.
     fn send_next(&mut self) -> bool {
         let found = self.take_next();
+        // A handler may park this thread and so swallow a wake that came meanwhile.
+        let may_have_parked = !self.told.is_empty();
         self.speak();
         let Some(timeout) = found else {
-            return false;
+            return may_have_parked;
         };
         let Self {
             shared,

@@ -6,15 +6,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use spandrel_core::backoff::BackoffConfig;
-use spandrel_core::breaker::OpenInterval;
-use spandrel_core::hosted::diagnostics::{Kind, set_handler};
-use spandrel_tests::fault_server::{Reply, Script};
-use spandrel_transport_std::{Config, Telemetry, init, start};
+use spandrel_core::hosted::diagnostics::set_handler;
+use spandrel_transport_std::{Config, Telemetry, init};
 
-use crate::harness::{PATIENCE, Rig, config, ms};
+use crate::cases;
+use crate::harness::{PATIENCE, config, ms};
 
 const CASE: &str = "SPANDREL_TEST_CASE";
 const URL: &str = "SPANDREL_TEST_URL";
@@ -101,7 +99,7 @@ impl Drop for Process {
 }
 
 /// A line that [`Process::line`] finds, even behind words of the test harness.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "=> {text}");
     let _ = out.flush();
@@ -111,7 +109,7 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
-fn settings() -> Config {
+pub(crate) fn settings() -> Config {
     let certificate = Some(variable(CERTIFICATE)).filter(|path| !path.is_empty());
     Config {
         headers: vec![("authorization".into(), format!("Bearer {SECRET}"))],
@@ -131,7 +129,7 @@ fn tell_everything() {
     }));
 }
 
-fn record(telemetry: &Telemetry, spans: usize) {
+pub(crate) fn record(telemetry: &Telemetry, spans: usize) {
     let tracer = telemetry.tracer("child");
     for _ in 0..spans {
         tracer.start("work").end();
@@ -139,14 +137,14 @@ fn record(telemetry: &Telemetry, spans: usize) {
 }
 
 /// Two spans in each batch.
-fn deliver(telemetry: &Telemetry) {
+pub(crate) fn deliver(telemetry: &Telemetry) {
     for _ in 0..variable(BATCHES).parse().unwrap_or(0) {
         record(telemetry, 2);
         let _ = telemetry.force_flush(ms(2000));
     }
 }
 
-fn end(telemetry: &Telemetry) {
+pub(crate) fn end(telemetry: &Telemetry) {
     let _ = telemetry.shutdown(PATIENCE);
     say(&telemetry.ledger().to_string());
 }
@@ -202,9 +200,9 @@ fn case() {
             deliver(&telemetry);
             end(&telemetry);
         }
-        "handler-records" => handler_records(),
-        "handler-drops" => handler_drops(),
-        "handler-parks" => handler_parks(),
+        "handler-records" => cases::handler_records(),
+        "handler-drops" => cases::handler_drops(),
+        "handler-parks" => cases::handler_parks(),
         "stdout" => {
             let telemetry = init(Config {
                 endpoint: String::new(),
@@ -214,7 +212,7 @@ fn case() {
             deliver(&telemetry);
             end(&telemetry);
         }
-        "console" => console(),
+        "console" => cases::console(),
         "exit" => {
             let telemetry = init(settings()).unwrap();
             deliver(&telemetry);
@@ -235,192 +233,9 @@ fn case() {
             drop(telemetry);
             say("leaving");
         }
-        "work" => work_until_killed(),
-        "files" => files(),
-        "idle" => idle(),
+        "work" => cases::work_until_killed(),
+        "files" => cases::files(),
+        "idle" => cases::idle(),
         other => unreachable!("no such case: {other}"),
-    }
-}
-
-/// A logger that is itself traced: what it records on the sender's thread must not be exported, or
-/// each export would cause the next.
-fn handler_records() {
-    let telemetry = init(settings()).unwrap();
-    let tracer = telemetry.tracer("logger");
-    set_handler(Box::new(move |_| tracer.start("log").end()));
-    deliver(&telemetry);
-    end(&telemetry);
-}
-
-/// The last handle goes away on the sender's own thread, which cannot wait for itself.
-fn handler_drops() {
-    let telemetry = init(Config {
-        max_export_batch_size: Some(2),
-        ..settings()
-    })
-    .unwrap();
-    let tracer = telemetry.tracer("dropped");
-    let (done, finished) = std::sync::mpsc::channel();
-    let held = std::sync::Mutex::new(Some(telemetry));
-    set_handler(Box::new(move |_| {
-        let held = held.lock().unwrap().take();
-        if let Some(telemetry) = held {
-            let flushed = telemetry.force_flush(PATIENCE);
-            let shut = telemetry.shutdown(PATIENCE);
-            say(&format!("{} {}", flushed.is_success(), shut.is_success()));
-            say(&telemetry.ledger().to_string());
-            drop(telemetry);
-            let _ = done.send(());
-        }
-    }));
-    let started = Instant::now();
-    for _ in 0..2 {
-        tracer.start("work").end();
-    }
-    finished.recv_timeout(PATIENCE).unwrap();
-    say(&format!(
-        "in time {}",
-        started.elapsed() < Duration::from_secs(2)
-    ));
-}
-
-/// Channels and other libraries park threads too, and so may a handler on the sender's thread: the
-/// token of a wake that came meanwhile is then gone.
-fn handler_parks() {
-    // What it is called for happens while nothing is sent: a batch gets too old.
-    let hour = Duration::from_secs(3600);
-    let telemetry = init(Config {
-        scheduled_delay: Some(Duration::ZERO),
-        max_batch_age: Some(ms(50)),
-        backoff: Some(BackoffConfig {
-            initial: hour,
-            cap: hour,
-            max_elapsed: Duration::MAX,
-            ..BackoffConfig::DEFAULT
-        }),
-        ..settings()
-    })
-    .unwrap();
-    let (called, is_called) = std::sync::mpsc::sync_channel(1);
-    let (record, recorded) = std::sync::mpsc::sync_channel(1);
-    let recorded = std::sync::Mutex::new(recorded);
-    set_handler(Box::new(move |report| {
-        if report.kind != Kind::ExportFailed {
-            return;
-        }
-        let _ = called.send(());
-        let _ = recorded.lock().unwrap().recv_timeout(PATIENCE);
-        std::thread::park_timeout(ms(50));
-    }));
-    let tracer = telemetry.tracer("parked");
-    tracer.start("expired").end();
-    is_called.recv_timeout(PATIENCE).unwrap();
-    tracer.start("meanwhile").end();
-    record.send(()).unwrap();
-    let limit = Instant::now() + PATIENCE;
-    while telemetry.ledger().exported == 0 && Instant::now() < limit {
-        std::thread::sleep(ms(1));
-    }
-    say(&telemetry.ledger().to_string());
-}
-
-/// `OTEL_TRACES_EXPORTER=console`: each span as soon as it has ended.
-fn console() {
-    let config = Config {
-        endpoint: String::new(),
-        read_environment: true,
-        scheduled_delay: None,
-        ..settings()
-    };
-    let settings = config
-        .resolve_with(|name| (name == "OTEL_TRACES_EXPORTER").then(|| "console".into()))
-        .unwrap();
-    let telemetry = start(&settings).unwrap();
-    let tracer = telemetry.tracer("console");
-    for _ in 0..3 {
-        tracer.start("work").end();
-        let exported = telemetry.ledger().exported;
-        let started = Instant::now();
-        while telemetry.ledger().exported == exported && started.elapsed() < PATIENCE {
-            std::thread::sleep(ms(1));
-        }
-    }
-    say(&format!("{}", telemetry.ledger()));
-}
-
-/// Says what is acknowledged, and only then goes on.
-fn work_until_killed() {
-    let telemetry = init(settings()).unwrap();
-    let tracer = telemetry.tracer("worker");
-    loop {
-        let span = tracer.start("work");
-        let id = span.context().span_id();
-        span.end();
-        if telemetry.force_flush(PATIENCE).is_success() {
-            say(&id.to_string());
-        }
-    }
-}
-
-fn files() {
-    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    let cycle = || {
-        let telemetry = init(settings()).unwrap();
-        deliver(&telemetry);
-        drop(telemetry);
-    };
-    cycle();
-    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    let before = (open(), threads());
-    for _ in 0..20 {
-        cycle();
-    }
-    let limit = Instant::now() + PATIENCE;
-    while (open(), threads()) > before && Instant::now() < limit {
-        std::thread::sleep(ms(1));
-    }
-    let after = (open(), threads());
-    say(&format!("{}", after.0 <= before.0 && after.1 <= before.1));
-}
-
-/// Processor time that this process has used, in ticks of 10 ms.
-fn ticks() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let fields = after_name.split_whitespace().skip(11).take(2);
-    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
-}
-
-/// Each state in which there is nothing to do must cost nothing.
-fn idle() {
-    // The one wait here that is no condition: it measures a time in which nothing happens.
-    let watch = |state: &str| {
-        let before = ticks();
-        std::thread::sleep(ms(200));
-        say(&format!("{state} {}", ticks() - before <= 5));
-    };
-    let rig = Rig::with(Script::new(), |config| {
-        config.scheduled_delay = Some(Duration::ZERO);
-    });
-    rig.deliver(1);
-    watch("without a delay");
-    drop(rig);
-    let long = Duration::from_secs(3600);
-    for (state, reply) in [
-        ("open", Reply::status(503)),
-        ("throttled", Reply::retry_after(503, &["300"])),
-        ("hanging", Reply::Hang),
-    ] {
-        let rig = Rig::with(reply, |config| {
-            config.breaker.as_mut().unwrap().open = OpenInterval::Fixed(long);
-            config.timeout = Some(long);
-            config.max_queue_size = Some(4);
-            config.max_export_batch_size = Some(4);
-            config.scheduled_delay = Some(Duration::ZERO);
-            config.shutdown_timeout = ms(1);
-        });
-        rig.record(20);
-        let _ = rig.telemetry.force_flush(ms(100));
-        watch(state);
     }
 }

@@ -11,6 +11,7 @@
 )]
 
 mod answers;
+mod cases;
 mod child;
 mod concurrency;
 mod context;
