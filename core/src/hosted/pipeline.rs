@@ -311,30 +311,17 @@ impl Pipeline {
             return;
         }
         shared.sync_registry(exporter.registry_mut());
-        let mut oldest = None;
-        *left_in_shards = false;
-        *awaited = 0;
-        shared.drain_shards(&mut |shard| {
-            let mut emptied = true;
-            if let Some(since) = shard.oldest.take() {
-                oldest = Some(oldest.map_or(since, |oldest: Instant| oldest.min(since)));
+        let drained = shared.drain_shards(&mut |record| {
+            let has_room = exporter.has_room_for(record);
+            if has_room {
+                // A refusal for good has been counted by the exporter.
+                let _ = exporter.push_record(record);
             }
-            while let Some(record) = shard.buffer.front() {
-                if !exporter.has_room_for(&record) {
-                    emptied = false;
-                    break;
-                }
-                // A refusal has been counted by the exporter.
-                let _ = exporter.push_record(&record);
-                shard.buffer.pop_front();
-                shard.awaited = shard.awaited.saturating_sub(1);
-            }
-            // What has no room now is fetched when some is released; to wake for it is of no use.
-            shard.woken = !emptied;
-            *left_in_shards |= !emptied;
-            *awaited += shard.awaited;
+            has_room
         });
-        if let Some(oldest) = oldest {
+        *left_in_shards = !drained.is_complete;
+        *awaited = drained.awaited;
+        if let Some(oldest) = drained.oldest {
             exporter.observe_oldest(oldest);
         }
         self.collected = now;

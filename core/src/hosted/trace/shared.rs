@@ -3,12 +3,13 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Inner, Shard, Shards};
+use super::shard::{Drained, Shard, Shards};
+use crate::buffer::Record;
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::settings::{HostedSampler, Settings};
@@ -21,8 +22,8 @@ const REGISTRY_BYTES: usize = 64 * 1024;
 
 /// Numbers providers; 0 is none.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// The providers that exist.
-static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// The providers that exist, for spans, which know theirs by number.
+static ALIVE: Mutex<Vec<(u32, Weak<Shared>)>> = Mutex::new(Vec::new());
 
 pub(crate) struct Shared {
     id: u32,
@@ -52,8 +53,7 @@ impl Shared {
             true => 1,
             false => batch.max_export_batch_size as usize,
         };
-        alive().push(id);
-        Ok(Arc::new(Self {
+        let shared = Arc::new(Self {
             id,
             clock: Clock::new(),
             sampler: settings.sampler.clone(),
@@ -63,7 +63,9 @@ impl Shared {
             shards: Shards::new(settings.shard_bytes, wake_at),
             registry: Mutex::new(registry),
             waker: OnceLock::new(),
-        }))
+        });
+        alive().push((id, Arc::downgrade(&shared)));
+        Ok(shared)
     }
 
     #[inline]
@@ -71,8 +73,12 @@ impl Shared {
         self.id
     }
 
-    pub(super) fn is_alive(id: u32) -> bool {
-        alive().contains(&id)
+    /// The provider of this number, if it still exists.
+    #[cold]
+    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
+        let alive = alive();
+        let (_, shared) = alive.iter().find(|(known, _)| *known == id)?;
+        shared.upgrade()
     }
 
     pub(super) fn claim_shard(&self) -> Arc<Shard> {
@@ -119,14 +125,27 @@ impl Shared {
         copy.copy_from(&self.registry());
     }
 
-    /// Notes what all shards hold: what a flush that begins now has to cover.
+    /// Has the next drains count down to what all shards hold now: what a flush has to cover.
     pub(crate) fn mark_shards(&self) {
-        self.shards
-            .for_each(|shard| shard.awaited = shard.buffer.queued());
+        self.shards.for_each(Shard::mark);
     }
 
-    pub(crate) fn drain_shards(&self, drain: &mut dyn FnMut(&mut Inner)) {
-        self.shards.for_each(drain);
+    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`].
+    pub(crate) fn drain_shards(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
+        let mut sum = Drained {
+            is_complete: true,
+            ..Drained::default()
+        };
+        self.shards.for_each(|shard| {
+            let drained = shard.drain(take);
+            sum.is_complete &= drained.is_complete;
+            sum.awaited += drained.awaited;
+            sum.oldest = match (sum.oldest, drained.oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        });
+        sum
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {
@@ -138,9 +157,7 @@ impl Shared {
     }
 
     pub(crate) fn abandon_shards(&self) {
-        self.shards.for_each(|shard| {
-            shard.abandon();
-        });
+        self.shards.for_each(Shard::abandon);
     }
 
     #[cold]
@@ -153,7 +170,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        alive().retain(|id| *id != self.id);
+        alive().retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -166,6 +183,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn alive() -> MutexGuard<'static, Vec<u32>> {
+fn alive() -> MutexGuard<'static, Vec<(u32, Weak<Shared>)>> {
     ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
