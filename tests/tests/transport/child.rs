@@ -33,13 +33,7 @@ impl Process {
     pub(crate) fn start(case: &str, url: &str, batches: usize, certificate: Option<&str>) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("our own path"));
         command
-            .args([
-                "child::case",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-                "--test-threads=1",
-            ])
+            .args(["child::case", "--exact", "--nocapture", "--test-threads=1"])
             .env_clear()
             .env(CASE, case)
             .env(URL, url)
@@ -149,9 +143,13 @@ pub(crate) fn end(telemetry: &Telemetry) {
     say(&telemetry.ledger().to_string());
 }
 
+/// Not a check of its own: the entry of the processes that other tests start, which name a case.
+/// The harness gives a test binary no other way in.
 #[test]
-#[ignore = "other tests start it as a process of its own"]
 fn case() {
+    if std::env::var_os(CASE).is_none() {
+        return;
+    }
     match variable(CASE).as_str() {
         "diagnose" => {
             tell_everything();
