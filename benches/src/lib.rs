@@ -1,0 +1,12 @@
+//! Spandrel and its rivals, measured side by side; see `README.md`.
+
+pub mod alloc;
+pub mod harness;
+pub mod ours;
+pub mod table;
+pub mod workload;
+
+#[cfg(feature = "rivals")]
+pub mod micro;
+#[cfg(feature = "rivals")]
+pub mod rivals;

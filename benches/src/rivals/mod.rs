@@ -1,0 +1,3 @@
+//! The rivals, each behind what the benches need of it.
+
+pub mod otel;
