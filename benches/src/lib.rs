@@ -10,3 +10,5 @@ pub mod workload;
 pub mod micro;
 #[cfg(feature = "rivals")]
 pub mod rivals;
+#[cfg(feature = "rivals")]
+pub mod sink;

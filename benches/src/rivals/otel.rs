@@ -7,7 +7,7 @@ use std::time::Duration;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanData,
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, ShouldSample, SpanData,
     SpanExporter,
 };
 
@@ -40,7 +40,7 @@ pub struct Discarding {
 impl Discarding {
     /// With the default batch settings.
     #[must_use]
-    pub fn new(sampler: Sampler) -> Self {
+    pub fn new(sampler: impl ShouldSample + 'static) -> Self {
         let exported = Discard::default();
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exported.clone())
