@@ -4,8 +4,11 @@ pub mod alloc;
 pub mod harness;
 pub mod ours;
 pub mod table;
+pub mod usage;
 pub mod workload;
 
+#[cfg(feature = "rivals")]
+pub mod e2e;
 #[cfg(feature = "rivals")]
 pub mod micro;
 #[cfg(feature = "rivals")]
