@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::local;
+use super::local::{self, Entry};
 use super::shared::Shared;
 use super::span::Span;
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanContext, SpanKind};
-use crate::hosted::current;
 use crate::hosted::rng::ThreadRng;
+use crate::hosted::settings::HostedSampler;
+use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::ScopeId;
+use crate::sampler::BuiltinSampler;
 use crate::time::Instant;
 use crate::tracer::{SpanBuilder, Started, start_span};
 
@@ -46,9 +48,8 @@ impl Tracer {
     }
 
     /// Starts a span of kind internal, a child of the thread's current span.
-    #[inline]
     pub fn start(&self, name: &str) -> Span {
-        self.span(name).start()
+        self.begin(SpanBuilder::new(name).scope(self.scope), false, None)
     }
 
     /// Describes a span with a kind, a parent, attributes or links, to be started with
@@ -72,6 +73,7 @@ impl Tracer {
         }
     }
 
+    #[inline(always)]
     fn begin(&self, mut builder: SpanBuilder<'_>, parent_given: bool, at: Option<Instant>) -> Span {
         let Some(shared) = &self.shared else {
             return Self::begin_disabled(&builder, parent_given);
@@ -104,22 +106,65 @@ impl Tracer {
     }
 }
 
+#[inline(always)]
 fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    // No foreign code runs while the thread's entry is open.
+    if let HostedSampler::Builtin(sampler) = &shared.sampler
+        && let Some(span) = local::with_thread(shared, |entry| {
+            begin_with(entry, shared, sampler, builder, at)
+        })
+    {
+        return span;
+    }
+    begin_slowly(shared, builder, at)
+}
+
+#[inline(always)]
+fn begin_with(
+    entry: &mut Entry,
+    shared: &Shared,
+    sampler: &BuiltinSampler,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+) -> Span {
+    let Entry {
+        ids, pool, started, ..
+    } = entry.ready();
+    let now = || at.unwrap_or_else(clock::now);
+    let span = start_span(sampler, ids, &shared.limits, started, builder, now, || {
+        pool.take()
+    });
+    entry.after_start();
+    Span::of(span, shared)
+}
+
+/// With a sampler of the application's, which may start spans itself; and while the thread ends.
+#[inline(never)]
+fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut started = Started::default();
     let mut ids = RandomIdGenerator::new(ThreadRng);
-    // The clock is read last on the way in, so that a span measures its work and not its start.
-    let now = at.unwrap_or_else(|| shared.clock.now());
     let span = start_span(
         &shared.sampler,
         &mut ids,
         &shared.limits,
         &mut started,
         builder,
-        now,
-        || local::take_scratch(shared),
+        || at.unwrap_or_else(clock::now),
+        || {
+            local::with_thread(shared, |entry| entry.pool.take())
+                .unwrap_or_else(|| local::passing(shared).pool.take())
+        },
     );
-    local::count_started(shared, &started);
-    Span::new(span, Arc::clone(shared))
+    let count = |entry: &mut Entry| {
+        entry.started.recorded += started.recorded;
+        entry.started.record_only += started.record_only;
+        entry.started.not_sampled += started.not_sampled;
+        entry.after_start();
+    };
+    if local::with_thread(shared, count).is_none() {
+        count(&mut local::passing(shared));
+    }
+    Span::of(span, shared)
 }
 
 /// A span about to be started.
@@ -171,7 +216,6 @@ impl<'a> SpanStart<'a> {
     }
 
     /// Starts the span. It does not become current (checklist D-034).
-    #[inline]
     pub fn start(self) -> Span {
         self.tracer
             .begin(self.builder, self.parent_given, self.start_time)
