@@ -1,6 +1,7 @@
 //! Spandrel and its rivals, measured side by side; see `README.md`.
 
 pub mod alloc;
+pub mod counts;
 pub mod harness;
 pub mod ours;
 pub mod table;

@@ -68,29 +68,12 @@ fn spandrel(endpoint: &str, gzip_level: Option<u32>) -> Running {
     .expect("spandrel");
     let tracer = telemetry.tracer("bench");
     Running {
-        trace: Arc::new(move |n| {
-            let mut root = tracer.start("http.request");
-            set_ours(&mut root, n, 0);
-            root.in_scope(|| {
-                for child in 1..SPANS_PER_TRACE {
-                    let mut span = tracer.start("db.query");
-                    set_ours(&mut span, n, child);
-                }
-            });
-        }),
+        trace: Arc::new(move |n| crate::ours::trace(&tracer, n)),
         finish: Box::new(move || {
             let _ = telemetry.shutdown(PATIENCE);
             telemetry.ledger().to_string()
         }),
     }
-}
-
-fn set_ours(span: &mut spandrel_transport_std::Span, trace: u64, child: u64) {
-    let (route, rows, load, hit) = values(trace, child);
-    span.set_attribute("http.route", route);
-    span.set_attribute("db.rows", rows);
-    span.set_attribute("server.load", load);
-    span.set_attribute("cache.hit", hit);
 }
 
 fn exporter(endpoint: &str) -> SpanExporter {
