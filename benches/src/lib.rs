@@ -3,7 +3,9 @@
 pub mod alloc;
 pub mod counts;
 pub mod harness;
+pub mod machines;
 pub mod ours;
+pub mod svg;
 pub mod table;
 pub mod usage;
 pub mod workload;

@@ -67,3 +67,13 @@ fn round(value: f64) -> String {
             .into()
     }
 }
+
+/// The cells of a line of a table, the other way round.
+#[must_use]
+pub fn cells(line: &str) -> Vec<&str> {
+    let inner = line
+        .trim()
+        .strip_prefix('|')
+        .and_then(|rest| rest.strip_suffix('|'));
+    inner.map_or_else(Vec::new, |inner| inner.split('|').map(str::trim).collect())
+}
