@@ -1,4 +1,6 @@
-//! Runs every comparison and writes `RESULTS.md` and `results.svg`. `all [--quick]`
+//! Runs every comparison and writes `RESULTS.md` and `results.svg`: `all [--quick]`.
+//!
+//! Started by `run.sh`, which builds the programs that this one starts.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,22 +25,28 @@ const CHARTED: [(&str, &str); 5] = [
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let (micro, e2e) = if quick { ("50", "1") } else { ("500", "5") };
+    let (rounds, runs, outage) = if quick {
+        ("60", "1", "5")
+    } else {
+        ("500", "5", "60")
+    };
     let started = std::time::SystemTime::now();
     let load_before = load();
-    let micro = run("micro", &["--rounds", micro]);
-    let machines = run("machines", &["--rounds", micro_rounds(quick)]);
-    let e2e = run("e2e", &["--rounds", e2e]);
+    let micro = run("micro", &["--rounds", rounds]);
+    let machines = run("machines", &["--rounds", rounds]);
+    let e2e = run("e2e", &["--rounds", runs, "--outage", outage]);
     let counts = run("counts", &[]);
+    let trees = trees();
     let text = format!(
         "# Results\n\n\
-         Written by `cargo run --release` in `benches/`; what is measured and how is in \
+         Written by `benches/run.sh`; what is measured and how is in \
          [README.md](README.md).\n\n{}\n\
          ![Spandrel and its rivals](results.svg)\n\n\
          ## One operation on the recording thread\n\n{micro}\n\
          ## Whole processes over HTTP\n{e2e}\n\
          ## The parts of Spandrel\n\n{machines}\n\
-         ## Instructions\n\n{counts}",
+         ## Instructions\n\n{counts}\n\
+         ## Crates in the tree\n\n{trees}",
         machine(started, &load_before)
     );
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -48,10 +56,6 @@ fn main() {
         &groups(&micro, &e2e),
     );
     std::fs::write(here.join("results.svg"), svg).expect("results.svg can be written");
-}
-
-fn micro_rounds(quick: bool) -> &'static str {
-    if quick { "100" } else { "500" }
 }
 
 /// What a program beside this one prints; its progress and its complaints go to the terminal.
@@ -71,6 +75,59 @@ fn run(name: &str, arguments: &[&str]) -> String {
             )
         });
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What an application takes in with each of them, in this workspace's resolution of features.
+const TREES: [(&str, &[&str]); 6] = [
+    ("spandrel-core", &["spandrel-core"]),
+    ("spandrel-transport-std", &["spandrel-transport-std"]),
+    (
+        "opentelemetry_sdk + opentelemetry-otlp",
+        &["opentelemetry_sdk", "opentelemetry-otlp"],
+    ),
+    (
+        "tracing-opentelemetry + the two",
+        &[
+            "tracing-opentelemetry",
+            "tracing-subscriber",
+            "opentelemetry_sdk",
+            "opentelemetry-otlp",
+        ],
+    ),
+    (
+        "fastrace-opentelemetry + opentelemetry-otlp",
+        &["fastrace", "fastrace-opentelemetry", "opentelemetry-otlp"],
+    ),
+    ("emit + emit_otlp", &["emit", "emit_otlp"]),
+];
+
+fn trees() -> String {
+    let mut text = String::from("| what | crates |\n|---|---:|\n");
+    for (name, packages) in TREES {
+        let mut tree = Command::new("cargo");
+        tree.current_dir(env!("CARGO_MANIFEST_DIR"));
+        tree.args([
+            "tree",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ]);
+        for package in packages {
+            tree.args(["--package", package]);
+        }
+        let output = tree.output().expect("cargo");
+        let lines = String::from_utf8_lossy(&output.stdout);
+        let crates: std::collections::BTreeSet<_> = lines
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| line.trim_end_matches(" (*)"))
+            .collect();
+        text.push_str(&format!("| {name} | {} |\n", crates.len()));
+    }
+    text
 }
 
 fn groups(micro: &str, e2e: &str) -> Vec<Group> {

@@ -20,6 +20,8 @@ pub struct Job {
     pub spans: u64,
     /// Spans in a second, all threads together; 0 = as fast as possible.
     pub rate: u64,
+    /// Milliseconds for what is left at the end.
+    pub patience: u64,
 }
 
 /// What it did.
@@ -54,7 +56,7 @@ pub fn work(job: &Job) -> Outcome {
         thread.join().expect("a producer panicked");
     }
     let producing = start.elapsed();
-    let account = finish();
+    let account = finish(Duration::from_millis(job.patience));
     Outcome {
         created: traces * SPANS_PER_TRACE * job.threads,
         wall: start.elapsed(),
@@ -90,6 +92,7 @@ impl Job {
             self.threads.to_string(),
             self.spans.to_string(),
             self.rate.to_string(),
+            self.patience.to_string(),
         ]
     }
 
@@ -102,6 +105,7 @@ impl Job {
             threads: arguments.next()?.parse().ok()?,
             spans: arguments.next()?.parse().ok()?,
             rate: arguments.next()?.parse().ok()?,
+            patience: arguments.next()?.parse().ok()?,
         })
     }
 }

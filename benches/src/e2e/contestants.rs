@@ -16,15 +16,13 @@ use spandrel_transport_std::{Config, init};
 use crate::rivals;
 use crate::workload::{SPANS_PER_TRACE, values};
 
-/// Long enough for everything that still waits.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A contestant that has been set up.
 pub struct Running {
     /// Makes one trace: a root and nine children under it.
     pub trace: Arc<dyn Fn(u64) + Send + Sync>,
-    /// Delivers what is left; tells what it knows of losses.
-    pub finish: Box<dyn FnOnce() -> String>,
+    /// Delivers what is left, within a time where that can be chosen; tells what it knows of
+    /// losses.
+    pub finish: Box<dyn FnOnce(Duration) -> String>,
 }
 
 /// All of them, ours first. The last one makes no spans: what the work itself costs.
@@ -69,8 +67,8 @@ fn spandrel(endpoint: &str, gzip_level: Option<u32>) -> Running {
     let tracer = telemetry.tracer("bench");
     Running {
         trace: Arc::new(move |n| crate::ours::trace(&tracer, n)),
-        finish: Box::new(move || {
-            let _ = telemetry.shutdown(PATIENCE);
+        finish: Box::new(move |patience| {
+            let _ = telemetry.shutdown(patience);
             telemetry.ledger().to_string()
         }),
     }
@@ -98,8 +96,8 @@ fn provider(endpoint: &str) -> SdkTracerProvider {
 }
 
 /// It counts what it dropped and logs that once, at its shutdown; there is no way to ask.
-fn shut_down(provider: &SdkTracerProvider) -> String {
-    match provider.shutdown_with_timeout(PATIENCE) {
+fn shut_down(provider: &SdkTracerProvider, patience: Duration) -> String {
+    match provider.shutdown_with_timeout(patience) {
         Ok(()) => "shutdown: Ok".into(),
         Err(error) => format!("shutdown: {error}"),
     }
@@ -123,7 +121,7 @@ fn opentelemetry(endpoint: &str) -> Running {
                 }
             });
         }),
-        finish: Box::new(move || shut_down(&provider)),
+        finish: Box::new(move |patience| shut_down(&provider, patience)),
     }
 }
 
@@ -168,7 +166,7 @@ fn tracing_opentelemetry(endpoint: &str) -> Running {
                 }
             });
         }),
-        finish: Box::new(move || shut_down(&provider)),
+        finish: Box::new(move |patience| shut_down(&provider, patience)),
     }
 }
 
@@ -196,7 +194,7 @@ fn fastrace(endpoint: &str) -> Running {
                 );
             }
         }),
-        finish: Box::new(|| {
+        finish: Box::new(|_| {
             ::fastrace::flush();
             "flush tells nothing".into()
         }),
@@ -221,7 +219,7 @@ fn emit(endpoint: &str) -> Running {
             let (route, rows, load, hit) = values(n, 0);
             emit_root(n, route, rows, load, hit);
         }),
-        finish: Box::new(move || format!("flushed: {}", runtime.blocking_flush(PATIENCE))),
+        finish: Box::new(move |patience| format!("flushed: {}", runtime.blocking_flush(patience))),
     }
 }
 
@@ -257,6 +255,6 @@ fn nothing() -> Running {
                 std::hint::black_box(values(n, span));
             }
         }),
-        finish: Box::new(String::new),
+        finish: Box::new(|_| String::new()),
     }
 }

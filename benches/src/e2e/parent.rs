@@ -22,36 +22,50 @@ pub struct Plan {
     pub spans: u64,
     /// Spans in a second; 0 = as fast as possible.
     pub rate: u64,
+    /// Whether the spans go to a closed port.
+    pub outage: bool,
 }
 
+/// Where nobody listens: the port of a protocol that nobody serves any more.
+const CLOSED: &str = "http://127.0.0.1:9";
+
 impl Plan {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self {
-            title: "100,000 spans/s, 1 thread",
-            threads: 1,
-            spans: 300_000,
-            rate: 100_000,
-        },
-        Self {
-            title: "100,000 spans/s, 2 threads",
-            threads: 2,
-            spans: 300_000,
-            rate: 100_000,
-        },
-        Self {
-            title: "full speed, 1 thread",
-            threads: 1,
-            spans: 500_000,
-            rate: 0,
-        },
-        Self {
-            title: "full speed, 2 threads",
-            threads: 2,
-            spans: 500_000,
-            rate: 0,
-        },
+    /// Delivery, all of them.
+    pub const DELIVERY: [Self; 4] = [
+        Self::paced("100,000 spans/s, 1 thread", 1),
+        Self::paced("100,000 spans/s, 2 threads", 2),
+        Self::full_speed("full speed, 1 thread", 1),
+        Self::full_speed("full speed, 2 threads", 2),
     ];
+
+    /// Nobody answers for a minute.
+    pub const OUTAGE: Self = Self {
+        title: "an outage: 10,000 spans/s, nobody listens",
+        threads: 1,
+        spans: 600_000,
+        rate: 10_000,
+        outage: true,
+    };
+
+    const fn paced(title: &'static str, threads: u64) -> Self {
+        Self {
+            title,
+            threads,
+            spans: 300_000,
+            rate: 100_000,
+            outage: false,
+        }
+    }
+
+    const fn full_speed(title: &'static str, threads: u64) -> Self {
+        Self {
+            title,
+            threads,
+            spans: 500_000,
+            rate: 0,
+            outage: false,
+        }
+    }
 }
 
 /// The process that receives.
@@ -125,7 +139,7 @@ impl Run {
     }
 }
 
-/// Runs one plan in `rounds` turns; a table, and lines for the chart (`title|who|value`).
+/// Runs one plan in `rounds` turns; the table.
 ///
 /// # Panics
 ///
@@ -144,10 +158,15 @@ pub fn run(plan: &Plan, rounds: usize, wanted: &[String]) -> String {
             let at = (round + turn) % names.len();
             let job = Job {
                 contestant: names[at].into(),
-                endpoint: sink.endpoint.clone(),
+                endpoint: if plan.outage {
+                    CLOSED.into()
+                } else {
+                    sink.endpoint.clone()
+                },
                 threads: plan.threads,
                 spans: plan.spans,
                 rate: plan.rate,
+                patience: if plan.outage { 1_000 } else { 60_000 },
             };
             let _ = sink.take_totals();
             let output = Command::new(&program)
@@ -172,7 +191,7 @@ pub fn run(plan: &Plan, rounds: usize, wanted: &[String]) -> String {
 fn table(plan: &Plan, names: &[&str], runs: &[Vec<Run>]) -> String {
     let mut text = format!(
         "\n### {}, {} spans\n\n\
-         | who | CPU ns / delivered span, least | median | x ours | delivered | spans/s delivered | wire B / span | B / span, plain | requests | producing s | wall s | peak MiB | its own account (last run) |\n\
+         | who | CPU ns / span, least | median | x ours | delivered | spans/s delivered | wire B / span | B / span, plain | requests | producing s | wall s | peak MiB | its own account (last run) |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
         plan.title,
         thousands(plan.spans)

@@ -24,6 +24,7 @@ pub fn cases() -> Vec<fn() -> Case> {
         threads::one,
         threads::two,
         threads::four,
+        threads::eight,
         context::attach,
         context::extract,
         context::inject,

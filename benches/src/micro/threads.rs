@@ -126,3 +126,7 @@ pub(super) fn two() -> Case {
 pub(super) fn four() -> Case {
     case("4 threads, wall time / span", 4)
 }
+
+pub(super) fn eight() -> Case {
+    case("8 threads, wall time / span", 8)
+}
