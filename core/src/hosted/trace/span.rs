@@ -33,6 +33,12 @@ impl Span {
         }
     }
 
+    /// A span that stands for the current one (checklist D-045).
+    #[inline]
+    pub(super) fn of_current() -> Self {
+        Self::non_recording(current::current_span_context().unwrap_or(SpanContext::INVALID))
+    }
+
     #[inline(always)]
     pub(super) fn of(span: CoreSpan<Scratch>, shared: &Shared) -> Self {
         // One without scratch has nothing to end.
@@ -103,6 +109,22 @@ impl Span {
         if self.span.is_recording() {
             self.record_error(error);
             self.set_error(&std::format!("{error}"));
+        }
+    }
+
+    /// Sets the status by what the span's work came to: ok, or as [`Span::fail`] does.
+    ///
+    /// ```
+    /// # use spandrel_core::hosted::trace::TracerProvider;
+    /// # let tracer = TracerProvider::disabled().tracer("shop");
+    /// let mut span = tracer.start("quantity.parse");
+    /// let quantity = "three".parse::<u32>();
+    /// span.set_outcome(&quantity); // an error with its text, and an event `exception`
+    /// ```
+    pub fn set_outcome<T, E: Error>(&mut self, outcome: &Result<T, E>) {
+        match outcome {
+            Ok(_) => self.set_status(Status::Ok),
+            Err(error) => self.fail(error),
         }
     }
 

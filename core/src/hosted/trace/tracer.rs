@@ -6,7 +6,7 @@ use super::local::{self, Entry};
 use super::shared::Shared;
 use super::span::Span;
 use crate::attribute::KeyValue;
-use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::settings::HostedSampler;
 use crate::hosted::{clock, current};
@@ -49,6 +49,9 @@ impl Tracer {
 
     /// Starts a span of kind internal, a child of the thread's current span.
     pub fn start(&self, name: &str) -> Span {
+        if self.shared.is_none() {
+            return Span::of_current();
+        }
         self.begin(SpanBuilder::new(name).scope(self.scope), false, None)
     }
 
@@ -98,23 +101,24 @@ impl Tracer {
     /// A span that is not recorded stands for its parent (checklist D-045).
     #[inline]
     fn begin_disabled(builder: &SpanBuilder<'_>, parent_given: bool) -> Span {
-        Span::non_recording(if parent_given {
-            builder.parent_context().span_context
+        if parent_given {
+            Span::non_recording(builder.parent_context().span_context)
         } else {
-            current::current_span_context().unwrap_or(SpanContext::INVALID)
-        })
+            Span::of_current()
+        }
     }
 }
 
 #[inline(always)]
 fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     // No foreign code runs while the thread's entry is open.
-    if let HostedSampler::Builtin(sampler) = &shared.sampler
-        && let Some(span) = local::with_thread(shared, |entry| {
+    if let HostedSampler::Builtin(sampler) = &shared.sampler {
+        let span = local::with_thread(shared, |entry| {
             begin_with(entry, shared, sampler, builder, at)
-        })
-    {
-        return span;
+        });
+        if let Some(span) = span {
+            return span;
+        }
     }
     begin_slowly(shared, builder, at)
 }
@@ -178,7 +182,7 @@ pub struct SpanStart<'a> {
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`SpanContext`], or the context extracted from a request. An invalid one
+    /// Sets the parent: a [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An invalid one
     /// makes a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.builder = self.builder.parent(parent);
