@@ -138,7 +138,6 @@ fn set(span: &mut Span, trace: u64, child: u64) {
 }
 
 /// A pipeline with one request of `spans` spans of the end-to-end workload, ready to be read.
-#[must_use]
 pub fn loaded(spans: u32) -> (Pipeline, Transmit) {
     let (mut pipeline, provider) = pipeline(long_queue(spans));
     let tracer = provider.tracer("bench");
