@@ -13,6 +13,18 @@ pub struct Usage {
     pub peak_kib: u64,
 }
 
+impl Usage {
+    /// The processor time since `before`; the peak stays what it is.
+    #[must_use]
+    pub fn since(self, before: &Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            system: self.system.saturating_sub(before.system),
+            peak_kib: self.peak_kib,
+        }
+    }
+}
+
 /// Asks the system.
 #[must_use]
 pub fn usage() -> Usage {

@@ -33,7 +33,8 @@ pub struct Outcome {
     pub wall: Duration,
     /// Until the last span was made.
     pub producing: Duration,
-    /// Of the whole process.
+    /// Of the whole process from `main` on: fastrace's clock is calibrated before it, in every
+    /// program that it is linked into, which would be laid on all contestants.
     pub usage: Usage,
     /// What the contestant says about its losses.
     pub account: String,
@@ -42,6 +43,7 @@ pub struct Outcome {
 /// Does it, in this process.
 #[must_use]
 pub fn work(job: &Job) -> Outcome {
+    let before = usage();
     let Running { trace, finish } = contestants::start(&job.contestant, &job.endpoint);
     let traces = job.spans / SPANS_PER_TRACE / job.threads;
     let start = Instant::now();
@@ -61,7 +63,7 @@ pub fn work(job: &Job) -> Outcome {
         created: traces * SPANS_PER_TRACE * job.threads,
         wall: start.elapsed(),
         producing,
-        usage: usage(),
+        usage: usage().since(&before),
         account,
     }
 }
