@@ -63,6 +63,7 @@
 //! | `std` | the hosted runtime |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
+//! | `gzip` | gzip without a heap, for bodies that devices send |
 //!
 //! Features only add. The minimum supported Rust version is 1.87.
 #![no_std]
@@ -87,6 +88,8 @@ pub mod resource;
 // L2
 pub mod batch;
 pub mod frame;
+#[cfg(feature = "gzip")]
+pub mod gzip;
 pub mod json;
 pub mod response;
 pub mod sampler;

@@ -43,6 +43,8 @@
 
 mod config;
 mod error;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod gzip;
 mod headers;
 mod link;

@@ -4,23 +4,46 @@ use spandrel_core::breaker::{State, Transition};
 use spandrel_core::exporter::{Cause, Event};
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::response::{DropReason, TransportError};
+use spandrel_core::response::{DropReason, Outcome, TransportError};
 
-/// What is known of the last failed request, beyond the class that the machines need.
+use crate::RawResponse;
+
+/// What is known of the last failed request, beyond the class that the machines need. Its texts are
+/// redacted and short.
 #[derive(Debug, Default)]
 pub(crate) struct LastError {
+    /// What happened.
     text: String,
+    /// What the collector's status does not say by itself.
+    detail: String,
+    hint: &'static str,
 }
 
 impl LastError {
-    /// Keeps `text`, which is redacted and short.
-    pub(crate) fn set(&mut self, text: impl Into<String>) {
+    /// There was no answer.
+    pub(crate) fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
         self.text = text.into();
+        self.detail.clone_from(&self.text);
+        self.hint = match outcome {
+            Outcome::Failed(error) => hint(Some(Cause::Transport(*error))),
+            _ => "",
+        };
     }
 
+    pub(crate) fn note_answer(&mut self, answer: &RawResponse<'_>) {
+        self.detail.clear();
+        if let Some(location) = answer.location() {
+            self.detail = format!("redirected to {location}");
+        }
+        let cause = Cause::Status(answer.status());
+        self.text = cause.to_string();
+        self.hint = hint(Some(cause));
+    }
+
+    /// What is to be said behind `cause`.
     fn after(&self, cause: Option<Cause>) -> &str {
         match cause {
-            Some(Cause::Transport(_)) => &self.text,
+            Some(Cause::Transport(_) | Cause::Status(300..=399)) => &self.detail,
             _ => "",
         }
     }
@@ -159,9 +182,9 @@ fn tell_circuit(transition: &Transition, target: &str, last: &LastError) {
             Kind::BreakerOpened,
             Severity::Warn,
             format_args!(
-                "circuit breaker open: too many export failures ({transition}; {failures} in a row \
-                 at {target}{}); spans are held, not lost",
-                detail(&last.text)
+                "circuit breaker open: too many export failures ({failures} in a row at {target}, \
+                 the last one: {}); spans are held, not lost{}",
+                last.text, last.hint
             ),
         ),
         State::HalfOpen => report(

@@ -12,6 +12,7 @@ use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
 use spandrel_core::hosted::settings::{Config, Settings, SettingsError, Target};
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global, set_global};
 use spandrel_core::stats::{DeliveryStats, Ledger};
+use spandrel_core::time::Instant;
 
 use crate::output::Output;
 use crate::worker::{Shared, Worker};
@@ -114,6 +115,34 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     }
     let output = Output::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
+    let (running, target) = run(settings, output, pipeline)?;
+    if settings.set_global && !set_global(&provider) {
+        report(
+            Kind::Misuse,
+            Severity::Warn,
+            format_args!(
+                "tracing was initialised twice: the first provider stays the process-wide one; \
+                 use the tracers of this handle, or shut the first one down before"
+            ),
+        );
+    }
+    report(
+        Kind::Lifecycle,
+        Severity::Info,
+        format_args!("tracing started: spans go to {target}"),
+    );
+    Ok(Telemetry {
+        provider,
+        running: Some(running),
+    })
+}
+
+/// Starts the thread that sends what `pipeline` holds; also the name of where it goes.
+fn run(
+    settings: &Settings,
+    output: Output,
+    pipeline: Pipeline,
+) -> Result<(Running, String), InitError> {
     let canceller = output.canceller();
     let shared = Shared::new(pipeline);
     let target = match &settings.target {
@@ -133,29 +162,12 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
         .map_err(InitError::Thread)?;
     shared.set_thread(thread.thread().clone());
     shared.wake();
-    if settings.set_global && !set_global(&provider) {
-        report(
-            Kind::Misuse,
-            Severity::Warn,
-            format_args!(
-                "tracing was initialised twice: the first provider stays the process-wide one; \
-                 use the tracers of this handle, or shut the first one down before"
-            ),
-        );
-    }
-    report(
-        Kind::Lifecycle,
-        Severity::Info,
-        format_args!("tracing started: spans go to {target}"),
-    );
-    Ok(Telemetry {
-        provider,
-        running: Some(Running {
-            shared,
-            canceller,
-            shutdown_timeout: settings.shutdown_timeout,
-        }),
-    })
+    let running = Running {
+        shared,
+        canceller,
+        shutdown_timeout: settings.shutdown_timeout,
+    };
+    Ok((running, target))
 }
 
 /// A running pipeline. Dropping it flushes, within
@@ -185,6 +197,16 @@ const NOTHING: FlushReport = FlushReport {
     left: 0,
 };
 
+/// What one did whose time was over before anything happened.
+const LATE: FlushReport = FlushReport {
+    outcome: FlushOutcome::TimedOut,
+    ..NOTHING
+};
+
+/// How long a shutdown waits, once it is over, for the sender's thread to say its last words: a
+/// process that ends next would cut them off.
+const FAREWELL: Duration = Duration::from_millis(50);
+
 impl Telemetry {
     /// A handle that does nothing.
     pub const fn disabled() -> Self {
@@ -192,6 +214,29 @@ impl Telemetry {
             provider: TracerProvider::disabled(),
             running: None,
         }
+    }
+
+    /// A pipeline for the records of a device: see [`Pipeline::relay`]. Nothing is recorded here.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn relay(
+        settings: &Settings,
+        resource: &spandrel_core::link::EncodedEntry<'_>,
+        more: &[spandrel_core::attribute::KeyValue<'_>],
+    ) -> Result<Self, InitError> {
+        let output = Output::new(settings).map_err(InitError::Exporter)?;
+        let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
+        let (running, _) = run(settings, output, pipeline)?;
+        Ok(Self {
+            provider: TracerProvider::disabled(),
+            running: Some(running),
+        })
+    }
+
+    /// The pipeline, locked, unless there is none.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn with_pipeline<T>(&self, act: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
+        let running = self.running.as_ref()?;
+        Some(act(&mut running.shared.lock().pipeline))
     }
 
     /// A tracer for the scope `name`.
@@ -287,57 +332,56 @@ impl Drop for Telemetry {
 
 impl Running {
     fn force_flush(&self, timeout: Duration) -> FlushReport {
+        let timeout = self.patience(timeout);
         let (sender, receiver) = sync_channel(1);
-        {
+        let id = {
             let mut state = self.shared.lock();
             let deadline = state.pipeline.now().saturating_add(timeout);
             let id = state.pipeline.force_flush(deadline);
             state.waiting.push((id, sender));
-        }
-        self.shared.wake();
-        // On the sender's own thread (in a log handler) nobody would ever answer.
-        let timeout = if self.shared.is_worker() {
-            Duration::ZERO
-        } else {
-            timeout
+            // There may be nothing to wait for, and after a shutdown nobody else who answers.
+            state.answer_flushes();
+            id
         };
+        self.shared.wake();
         receiver.recv_timeout(timeout).unwrap_or_else(|_| {
-            let ledger = self.shared.lock().pipeline.ledger();
-            FlushReport {
-                outcome: FlushOutcome::TimedOut,
-                left: ledger.buffered + ledger.in_flight,
-                ..NOTHING
-            }
+            let ended = self.shared.lock().end_flush(id);
+            // It was answered at this very moment, if it was not ended here.
+            ended.or_else(|| receiver.try_recv().ok()).unwrap_or(LATE)
         })
     }
 
     fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let timeout = if self.shared.is_worker() {
-            Duration::ZERO
-        } else {
-            timeout
-        };
+        let timeout = self.patience(timeout);
         let mut state = self.shared.lock();
         let deadline = state.pipeline.now().saturating_add(timeout);
         state.pipeline.shutdown(deadline);
         self.shared.wake();
-        state = self.shared.wait_stopped(state, timeout);
+        state = self.shared.wait_shut_down(state, timeout);
         if state.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
             // the request is ended.
-            let now = state.pipeline.now();
-            state.pipeline.shutdown(now);
+            state.pipeline.shutdown(Instant::ZERO);
+            self.shared.tell_shut_down();
         }
-        let report = state.pipeline.poll_shutdown().unwrap_or(FlushReport {
-            outcome: FlushOutcome::TimedOut,
-            ..NOTHING
-        });
+        state.answer_flushes();
+        let report = state.pipeline.poll_shutdown().unwrap_or(LATE);
         drop(state);
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
         }
         self.shared.wake();
+        self.shared.wait_ended(self.patience(FAREWELL));
         report
+    }
+
+    /// On the sender's own thread (in a log handler) nobody would ever answer.
+    fn patience(&self, timeout: Duration) -> Duration {
+        if self.shared.is_worker() {
+            Duration::ZERO
+        } else {
+            timeout
+        }
     }
 }
 

@@ -62,8 +62,11 @@ pub struct Event<'a> {
     pub boot: u32,
     /// The device's time when it made the frame.
     pub now: Instant,
-    /// Whether this is the first frame of its boot: nothing that was announced before holds.
+    /// Whether this decoder sees the boot for the first time: nothing that was announced before
+    /// holds.
     pub is_new_boot: bool,
+    /// Whether this is the very first frame of its boot, so that nobody has heard of it before.
+    pub is_first: bool,
     /// Frames lost just before this one.
     pub lost_frames: u64,
     /// What the frame completed.
@@ -93,6 +96,8 @@ pub struct ReceivedSpan<'a> {
     pub number: u64,
     /// The device's number for the scope.
     pub scope: ScopeId,
+    /// Whether the device keeps the span until it is acknowledged.
+    pub is_kept: bool,
     flags: RecordFlags,
     body: &'a mut [u8],
 }
@@ -148,6 +153,7 @@ struct Found {
     boot: u32,
     now: Instant,
     is_new_boot: bool,
+    is_first: bool,
     lost_frames: u64,
     what: What,
 }
@@ -234,6 +240,7 @@ where
             boot: found.boot,
             now: found.now,
             is_new_boot: found.is_new_boot,
+            is_first: found.is_first,
             lost_frames: found.lost_frames,
             content,
         })
@@ -264,6 +271,7 @@ where
             } => Content::Span(ReceivedSpan {
                 number,
                 scope: ScopeId(scope),
+                is_kept: self.state.acknowledged,
                 flags: RecordFlags::from_bits(flags),
                 body: whole,
             }),
@@ -338,6 +346,7 @@ impl State {
             boot: message.boot,
             now: Instant::from_nanos(message.now),
             is_new_boot,
+            is_first: message.sequence == 0,
             lost_frames,
             what,
         })
