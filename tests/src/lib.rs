@@ -7,6 +7,7 @@
 //! | [`proxy`] | a TCP relay that delays, throttles, cuts and resets at an exact byte |
 //! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
 //! | [`rotel`] | a real collector as a child process |
+//! | [`device`] | a device that makes numbered spans and sends them as frames |
 //! | [`models`] | naive models of the machines |
 //! | [`sim`] | an exporter on a virtual clock, with a scripted collector and books of its own |
 //! | [`wire_model`] | scripts of spans, and what they must look like in official OTLP types |
@@ -23,6 +24,7 @@
 )]
 
 pub mod alloc;
+pub mod device;
 pub mod fault_server;
 pub mod fuzz;
 pub mod loopback;

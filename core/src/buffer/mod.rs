@@ -93,12 +93,23 @@ pub trait RecordSink {
     ///
     /// Why the record was refused; the sink has counted it.
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError>;
+
+    /// Whether a push of `record` would succeed now, or be refused for good: for whoever can keep
+    /// it until there is room.
+    fn has_room_for(&self, record: &Record<'_>) -> bool {
+        let _ = record;
+        true
+    }
 }
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> RecordSink for Buffer<S> {
     #[inline]
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         self.push(record)
+    }
+
+    fn has_room_for(&self, record: &Record<'_>) -> bool {
+        self.state.could_take(self.storage.as_ref().len(), record)
     }
 }
 

@@ -286,6 +286,11 @@ where
     B: AsRef<[u8]> + AsMut<[u8]>,
     R: AsRef<[u8]> + AsMut<[u8]>,
 {
+    fn has_room_for(&self, record: &Record<'_>) -> bool {
+        // The method of the type itself.
+        Self::has_room_for(self, record)
+    }
+
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         self.machine.ledger.ended = self.machine.ledger.ended.saturating_add(1);
         let evicted = self.buffer.evicted();

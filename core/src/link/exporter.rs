@@ -346,6 +346,10 @@ where
         self.state.count(result, evicted);
         result
     }
+
+    fn has_room_for(&self, record: &Record<'_>) -> bool {
+        self.buffer.has_room_for(record)
+    }
 }
 
 /// The piece of `whole` at `offset` that a frame of `frame` bytes has room for.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod exporter_ops;
 pub mod gzip;
 pub mod json;
+pub mod link;
 pub mod request;
 pub mod response;
 pub mod traceparent;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("exporter_ops", exporter_ops::run),
     ("gzip", gzip::run),
     ("json", json::run),
+    ("link", link::run),
     ("request", request::run),
     ("response", response::run),
     ("traceparent", traceparent::run),

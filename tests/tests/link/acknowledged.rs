@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use spandrel_core::link::{Command, CommandReader, LinkConfig};
 use spandrel_core::time::Instant;
+use spandrel_tests::device::Device;
 
-use super::support::{Device, Host};
+use super::support::Host;
 
 const RELIABLE: LinkConfig = LinkConfig::DEFAULT.with_acknowledgements(Duration::from_millis(200));
 

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use spandrel_core::buffer::RECORD_HEADER_BYTES;
 use spandrel_core::link::{LinkConfig, MIN_FRAME_BYTES};
 use spandrel_core::time::Instant;
+use spandrel_tests::device::Device;
 
-use super::support::{Device, Host};
+use super::support::Host;
 
 /// What the line does to one frame.
 #[derive(Clone, Copy, Debug)]

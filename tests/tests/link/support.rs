@@ -1,64 +1,9 @@
-//! A device that makes numbered spans, and a host that notes what it gets.
+//! A host that notes what it gets.
 
 use std::collections::BTreeMap;
 
 use spandrel_core::frame::Frame;
-use spandrel_core::link::{Content, Decoder, DecoderStats, DeviceCounts, LinkConfig, LinkExporter};
-use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
-
-/// A device with a buffer of `buffer` bytes.
-pub(crate) struct Device {
-    pub(crate) link: LinkExporter<Vec<u8>, Vec<u8>>,
-    tracer: Tracer<AlwaysOn, RandomIdGenerator<TestRng>>,
-    pub(crate) scope: spandrel_core::resource::ScopeId,
-    pub(crate) made: u64,
-}
-
-impl Device {
-    pub(crate) fn new(config: LinkConfig, boot: u32, buffer: usize) -> Self {
-        let resource = Resource {
-            attributes: &[KeyValue::new("service.name", "pump")],
-            schema_url: "https://example.com/schema",
-        };
-        let registry = Registry::new(vec![0; 512], &resource).unwrap();
-        let mut link = LinkExporter::new(config, boot, Buffer::new(vec![0; buffer]), registry);
-        let scope = link.scope(&InstrumentationScope::new("valves")).unwrap();
-        Self {
-            link,
-            tracer: Tracer::new(
-                AlwaysOn,
-                RandomIdGenerator::new(TestRng::new(u64::from(boot) + 1)),
-            ),
-            scope,
-            made: 0,
-        }
-    }
-
-    /// Ends one span that started at its number in milliseconds, with `extra` bytes of text.
-    /// Whether there was room, and its record.
-    pub(crate) fn span(&mut self, extra: usize) -> bool {
-        let start = Instant::from_millis(self.made);
-        let builder = SpanBuilder::new("turn").scope(self.scope);
-        let mut span = self.tracer.start::<2048>(builder, start);
-        let text = "x".repeat(extra);
-        span.set_attribute("text", text.as_str());
-        span.add_event("half", &[], start);
-        self.made += 1;
-        span.end(Instant::from_millis(self.made), &mut self.link)
-            .is_ok()
-    }
-
-    /// All frames there are now, of at most `size` bytes each.
-    pub(crate) fn frames(&mut self, now: Instant, size: usize) -> Vec<Vec<u8>> {
-        let mut frame = vec![0; size];
-        std::iter::from_fn(|| {
-            let len = self.link.next_frame(now, &mut frame)?;
-            Some(frame[..len].to_vec())
-        })
-        .collect()
-    }
-}
+use spandrel_core::link::{Content, Decoder, DecoderStats, DeviceCounts};
 
 /// A host and its notes.
 pub(crate) struct Host {
