@@ -106,8 +106,8 @@ pub mod stats;
 pub mod hosted;
 #[cfg(feature = "link")]
 pub mod link;
+pub mod prelude;
 #[cfg(feature = "critical-section")]
 pub mod shared;
-pub mod prelude;
 #[doc(hidden)]
 pub mod test_support;

@@ -290,7 +290,10 @@ mod tests {
                 .filter(|(id, _)| id / EACH == thread)
                 .collect();
             assert!(own.is_sorted_by(|a, b| a.0 < b.0), "each once, in order");
-            assert!(own.iter().all(|(id, len)| *len == usize::from(id % EACH % 50)));
+            assert!(
+                own.iter()
+                    .all(|(id, len)| *len == usize::from(id % EACH % 50))
+            );
         }
     }
 

@@ -309,9 +309,7 @@ impl State {
         self.stats.frames += 1;
         self.stats.lost_frames = self.stats.lost_frames.saturating_add(lost_frames);
         let what = match message.body {
-            Body::Entry { index, part } => {
-                self.take_part(Kind::Entry(index), &part, memory)
-            }
+            Body::Entry { index, part } => self.take_part(Kind::Entry(index), &part, memory),
             Body::Span {
                 number,
                 unacknowledged,
@@ -366,9 +364,9 @@ impl State {
 
     /// Whether a span is the expected one, or one after a gap that nobody will fill.
     fn wants(&mut self, number: u64, unacknowledged: Option<u8>) -> bool {
-        let expected = *self.next_number.get_or_insert_with(|| {
-            number.saturating_sub(u64::from(unacknowledged.unwrap_or(0)))
-        });
+        let expected = *self
+            .next_number
+            .get_or_insert_with(|| number.saturating_sub(u64::from(unacknowledged.unwrap_or(0))));
         if number < expected {
             self.stats.repeated_spans += 1;
             return false;

@@ -18,10 +18,7 @@ const RELIABLE: LinkConfig = LinkConfig::DEFAULT.with_acknowledgements(Duration:
 fn a_stream_without_a_way_back_is_delivered_whole_and_dated() {
     let server = FaultServer::start([]);
     let mut settings = GatewayConfig::default();
-    settings.attributes = vec![
-        ("site".into(), "north".into()),
-        ("line".into(), "3".into()),
-    ];
+    settings.attributes = vec![("site".into(), "north".into()), ("line".into(), "3".into())];
     let gateway = gateway(&server, settings);
     let mut device = Device::new(LinkConfig::DEFAULT, 7, 10_000);
     for extra in [0, 10, 900] {
@@ -60,14 +57,23 @@ fn a_stream_without_a_way_back_is_delivered_whole_and_dated() {
     );
     assert_eq!(resource_spans.schema_url, "https://example.com/schema");
     let scope = resource_spans.scope_spans[0].scope.as_ref().unwrap();
-    assert_eq!((scope.name.as_str(), scope.version.as_str()), ("valves", "2"));
+    assert_eq!(
+        (scope.name.as_str(), scope.version.as_str()),
+        ("valves", "2")
+    );
 
-    let spans: Vec<_> = requests.iter().flat_map(|request| request.spans()).collect();
+    let spans: Vec<_> = requests
+        .iter()
+        .flat_map(|request| request.spans())
+        .collect();
     for (number, span) in spans.iter().enumerate() {
         let offset = Duration::from_secs(10) - Duration::from_millis(number as u64);
         let start = Duration::from_nanos(span.start_time_unix_nano);
         assert!(before - offset <= start && start <= after - offset);
-        assert_eq!(span.end_time_unix_nano - span.start_time_unix_nano, 1_000_000);
+        assert_eq!(
+            span.end_time_unix_nano - span.start_time_unix_nano,
+            1_000_000
+        );
         assert_eq!(span.events[0].time_unix_nano, span.start_time_unix_nano);
         assert_eq!(span.name, "turn");
     }

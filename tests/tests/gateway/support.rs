@@ -39,10 +39,9 @@ pub(crate) fn listen(gateway: &Gateway) -> SocketAddr {
 /// Notes the device's spans as expected.
 pub(crate) fn issue(server: &FaultServer, device: &Device) {
     for context in &device.contexts {
-        server.oracle().issue(
-            context.trace_id().to_bytes(),
-            context.span_id().to_bytes(),
-        );
+        server
+            .oracle()
+            .issue(context.trace_id().to_bytes(), context.span_id().to_bytes());
     }
 }
 

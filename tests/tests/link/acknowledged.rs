@@ -97,7 +97,11 @@ fn an_acknowledgement_of_what_was_never_sent_or_of_another_boot_frees_nothing() 
     device.link.handle_command(now, all(4));
     assert_eq!(device.link.ledger().buffered, 2);
     device.link.handle_command(now, all(3));
-    assert_eq!(device.link.ledger().buffered, 1, "the second one is not out");
+    assert_eq!(
+        device.link.ledger().buffered,
+        1,
+        "the second one is not out"
+    );
 }
 
 #[test]

@@ -112,12 +112,14 @@ pub(super) fn parse(
 }
 
 fn pair(parser: &mut lexopt::Parser) -> Result<(String, String), lexopt::Error> {
-    parser.value()?.parse_with(|text| match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => {
-            Ok((key.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("it must look like KEY=VALUE"),
-    })
+    parser
+        .value()?
+        .parse_with(|text| match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err("it must look like KEY=VALUE"),
+        })
 }
 
 fn at_least_one(parser: &mut lexopt::Parser) -> Result<usize, lexopt::Error> {

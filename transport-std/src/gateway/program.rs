@@ -6,9 +6,9 @@ use std::io::{self, IsTerminal, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spandrel_core::hosted::diagnostics::{self, Severity};
@@ -36,9 +36,11 @@ enum Wake {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parse(arguments) {
         Ok(Request::Help) => say_out(HELP),
-        Ok(Request::Version) => {
-            say_out(concat!("spandrel-gateway ", env!("CARGO_PKG_VERSION"), "\n"))
-        }
+        Ok(Request::Version) => say_out(concat!(
+            "spandrel-gateway ",
+            env!("CARGO_PKG_VERSION"),
+            "\n"
+        )),
         Ok(Request::Run(options)) => match start(*options) {
             Ok(code) => code,
             Err(error) => {

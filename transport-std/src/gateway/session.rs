@@ -137,10 +137,7 @@ impl<'a> Session<'a> {
         ];
         let mut frame = [0; Command::MAX_BYTES];
         for command in commands.into_iter().flatten() {
-            if let Some(bytes) = command
-                .encode(&mut frame)
-                .and_then(|len| frame.get(..len))
-            {
+            if let Some(bytes) = command.encode(&mut frame).and_then(|len| frame.get(..len)) {
                 output.write_all(bytes)?;
             }
         }
