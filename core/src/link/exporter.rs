@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::command::Command;
-use super::message::{Body, MIN_FRAME_BYTES, Part, room_for_part};
+use super::message::{Body, MIN_FRAME_BYTES, Part};
 use super::state::State;
 use crate::buffer::{Buffer, Lease, PushError, Record, RecordSink};
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
@@ -258,16 +258,16 @@ where
         let state = &mut self.state;
         let entry = self.registry.view().encoded(state.entry);
         let entry = entry.unwrap_or(EMPTY_ENTRY);
-        let part = cut(entry, state.entry_offset, target.len())?;
+        let part = rest_of(entry, state.entry_offset)?;
         let body = Body::Entry {
             index: u16::try_from(state.entry).ok()?,
             part,
         };
-        let len = state.frame(now, body, target)?;
+        let (len, taken) = state.frame(now, body, target)?;
         if state.entry == 0 {
             state.announced_at = Some(now);
         }
-        state.entry_offset += part.bytes.len();
+        state.entry_offset += taken;
         if state.entry_offset >= entry.len() {
             (state.entry, state.entry_offset) = (state.entry + 1, 0);
         }
@@ -278,7 +278,7 @@ where
         let state = &mut self.state;
         let lease = self.lease.as_ref()?;
         let record = self.buffer.records(lease).nth(state.place)?;
-        let part = cut(record.body, state.offset, target.len())?;
+        let part = rest_of(record.body, state.offset)?;
         let body = Body::Span {
             number: state.first.saturating_add(state.place as u64),
             unacknowledged: match state.config.acknowledged {
@@ -289,8 +289,8 @@ where
             flags: record.flags.bits(),
             part,
         };
-        let len = state.frame(now, body, target)?;
-        state.offset += part.bytes.len();
+        let (len, taken) = state.frame(now, body, target)?;
+        state.offset += taken;
         if state.offset >= record.body.len() {
             state.offset = 0;
             state.place += 1;
@@ -352,13 +352,11 @@ where
     }
 }
 
-/// The piece of `whole` at `offset` that a frame of `frame` bytes has room for.
-fn cut(whole: &[u8], offset: usize, frame: usize) -> Option<Part<'_>> {
-    let rest = whole.get(offset..)?;
-    let len = rest.len().min(room_for_part(frame));
+/// What is left of `whole` from `offset` on.
+fn rest_of(whole: &[u8], offset: usize) -> Option<Part<'_>> {
     Some(Part {
         total: u32::try_from(whole.len()).ok()?,
         offset: u32::try_from(offset).ok()?,
-        bytes: rest.get(..len)?,
+        bytes: whole.get(offset..)?,
     })
 }

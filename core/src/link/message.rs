@@ -11,23 +11,10 @@ use postcard::ser_flavors::{Cobs, Slice};
 use serde::{Deserialize, Serialize};
 
 use super::crc::{CRC_BYTES, WithCrc};
+use crate::wire::varint_len;
 
 /// The version of this protocol; a receiver ignores frames of another one and counts them.
 pub(super) const VERSION: u8 = 1;
-
-/// The most bytes of a message beside the fragment that it carries.
-const MAX_HEADER: usize = 1 // version
-    + 5 // boot
-    + 5 // sequence
-    + 10 // now
-    + 1 // which body
-    + 10 // number
-    + 2 // unacknowledged
-    + 3 // scope
-    + 1 // flags
-    + 5 // total
-    + 5 // offset
-    + 3; // length of the fragment
 
 /// The smallest memory for a frame: [`LinkExporter::next_frame`](super::LinkExporter::next_frame) needs it
 /// to make progress.
@@ -91,12 +78,53 @@ pub(super) struct Part<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+impl Part<'_> {
+    fn len_of_numbers(&self) -> usize {
+        let len = varint_len(self.bytes.len() as u64);
+        varint_len(self.total.into()) + varint_len(self.offset.into()) + len
+    }
+}
+
 /// Without this each byte would go through the serializer on its own.
 fn as_bytes<S: serde::Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
+    /// This message with the first bytes of its fragment, as many as a frame of `frame` bytes has
+    /// room for.
+    pub(super) fn cut(mut self, frame: usize) -> Self {
+        // A zero at each end, and one byte of COBS per 254 begun.
+        let around = 2 + frame / 254 + 1 + CRC_BYTES + self.len_without_part();
+        let room = frame.saturating_sub(around);
+        if let Body::Entry { part, .. } | Body::Span { part, .. } = &mut self.body {
+            part.bytes = part.bytes.get(..room).unwrap_or(part.bytes);
+        }
+        self
+    }
+
+    /// Bytes of the message beside those of its fragment, as postcard writes them.
+    fn len_without_part(&self) -> usize {
+        let body = match &self.body {
+            Body::Entry { index, part } => varint_len((*index).into()) + part.len_of_numbers(),
+            Body::Span {
+                number,
+                unacknowledged,
+                scope,
+                flags: _,
+                part,
+            } => {
+                let unacknowledged = 1 + usize::from(unacknowledged.is_some());
+                let scope = varint_len((*scope).into());
+                varint_len(*number) + unacknowledged + scope + 1 + part.len_of_numbers()
+            }
+            // Nothing to cut.
+            Body::Counts { .. } | Body::Ack { .. } | Body::Announce => 0,
+        };
+        let sequence = varint_len(self.sequence.into());
+        1 + varint_len(self.boot.into()) + sequence + varint_len(self.now) + 1 + body
+    }
+
     /// Writes the frame to the start of `target`; its length, or `None` when it does not fit.
     pub(super) fn encode(&self, target: &mut [u8]) -> Option<usize> {
         let (first, rest) = target.split_first_mut()?;
@@ -105,13 +133,6 @@ impl Message<'_> {
         let written = postcard::serialize_with_flavor(self, flavor).ok()?;
         Some(1 + written.len())
     }
-}
-
-/// How many bytes of a fragment a frame of `frame` bytes surely has room for.
-pub(super) const fn room_for_part(frame: usize) -> usize {
-    // A zero at each end, and one byte of COBS per 254 begun.
-    let around = 2 + frame / 254 + 1 + CRC_BYTES + MAX_HEADER;
-    frame.saturating_sub(around)
 }
 
 #[cfg(test)]
@@ -139,18 +160,48 @@ mod tests {
         }
     }
 
+    fn smallest(bytes: &[u8]) -> Message<'_> {
+        Message {
+            version: VERSION,
+            boot: 0,
+            sequence: 0,
+            now: 0,
+            body: Body::Entry {
+                index: 0,
+                part: Part {
+                    total: 0,
+                    offset: 0,
+                    bytes,
+                },
+            },
+        }
+    }
+
+    fn part_len(message: &Message<'_>) -> usize {
+        match message.body {
+            Body::Entry { part, .. } | Body::Span { part, .. } => part.bytes.len(),
+            _ => 0,
+        }
+    }
+
     #[test]
-    fn a_fragment_of_the_promised_size_always_fits() {
-        for frame in MIN_FRAME_BYTES..2_000 {
+    fn what_was_cut_fits_and_wastes_little() {
+        for frame in MIN_FRAME_BYTES..1_000 {
             for fill in [0, 1, 0xff] {
-                let bytes = vec![fill; room_for_part(frame)];
-                let mut target = vec![0; frame];
-                let len = largest(&bytes).encode(&mut target).unwrap();
-                assert!(target[1..len - 1].iter().all(|&byte| byte != 0));
-                assert_eq!((target[0], target[len - 1]), (0, 0));
+                let bytes = vec![fill; 1_000];
+                for message in [largest(&bytes), smallest(&bytes)] {
+                    let cut = message.cut(frame);
+                    assert!(part_len(&cut) >= 8);
+                    let mut target = vec![0; frame];
+                    let len = cut.encode(&mut target).unwrap();
+                    assert!(target[1..len - 1].iter().all(|&byte| byte != 0));
+                    assert_eq!((target[0], target[len - 1]), (0, 0));
+                    assert!(len + 8 > frame, "{len} of {frame}");
+                }
             }
         }
-        assert!(room_for_part(MIN_FRAME_BYTES) >= 8);
+        let short = largest(b"short").cut(MIN_FRAME_BYTES);
+        assert_eq!(part_len(&short), 5);
     }
 
     #[test]

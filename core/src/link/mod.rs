@@ -30,7 +30,7 @@
 //!   ([`LinkConfig::acknowledged`]) it stays until the host has it, and arrives exactly once as
 //!   long as the host lives.
 //!
-//! Sizes: a span takes its record of 54 bytes and up, and about 26 bytes of frame around it.
+//! Sizes: a span takes its record of 54 bytes and up, and about 22 bytes of frame around it.
 //!
 //! ```
 //! use spandrel_core::link::{Content, Decoder, LinkConfig, LinkExporter};

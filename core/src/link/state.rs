@@ -3,7 +3,7 @@
 use super::exporter::LinkConfig;
 use super::message::{Body, Message, VERSION};
 use crate::buffer::PushError;
-use crate::time::Instant;
+use crate::time::{Instant, duration_nanos};
 
 /// Spans that are sent between two frames of counts while spans are being lost.
 const SPANS_PER_COUNTS: u8 = 8;
@@ -131,36 +131,44 @@ impl State {
             queue_full: counts.queue_full,
             too_large: counts.too_large,
         };
-        let len = self.frame(now, body, target)?;
+        let (len, _) = self.frame(now, body, target)?;
         self.told = counts;
         self.until_counts = SPANS_PER_COUNTS;
         Some(len)
     }
 
-    /// Writes a frame; when it does not fit, nothing has happened.
+    /// Writes a frame, with as much of its fragment as there is room for: its length, and that of
+    /// the fragment. When it does not fit, nothing has happened.
     pub(super) fn frame(
         &mut self,
         now: Instant,
         body: Body<'_>,
         target: &mut [u8],
-    ) -> Option<usize> {
+    ) -> Option<(usize, usize)> {
         let message = Message {
             version: VERSION,
             boot: self.boot,
             sequence: self.sequence,
             now: now.as_nanos(),
             body,
-        };
+        }
+        .cut(target.len());
         let len = message.encode(target)?;
+        let taken = match message.body {
+            Body::Entry { part, .. } | Body::Span { part, .. } => part.bytes.len(),
+            _ => 0,
+        };
         // 0 is kept for the first frame of a boot.
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
-        Some(len)
+        Some((len, taken))
     }
 
     /// When to repeat what was sent at `now`.
     pub(super) fn resend_time(&self, now: Instant) -> Option<Instant> {
-        let retry = self.config.acknowledged?;
+        // In nanoseconds: arithmetic on `Duration` would bring in a division of 64 bits.
+        let retry = duration_nanos(self.config.acknowledged?);
         let doubled = retry.saturating_mul(1 << self.attempts.min(MOST_DOUBLINGS));
-        Some(now.saturating_add(doubled))
+        let at = now.as_nanos().saturating_add(doubled);
+        Some(Instant::from_nanos(at))
     }
 }
