@@ -4,11 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};
 use spandrel_core::json;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
-use crate::report::LastError;
 use crate::{
     BuildError, Canceller, ContentType, ErrorClass, Gzip, GzipError, HttpSender, Payload, Proxy,
     SendError, SenderConfig, TlsFiles,

@@ -1,20 +1,28 @@
-//! What happened, in words: the exporter's events as diagnostics.
+//! What happened, in words: the exporter's events as diagnostics, the same for every transport.
+//!
+//! A transport calls [`fetch`] while it has the pipeline, and [`tell`] when it has let go of it, so
+//! that no lock is held while a program's own log handler runs.
 
-use spandrel_core::breaker::{State, Transition};
-use spandrel_core::exporter::{Cause, Event};
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::response::{DropReason, TransportError};
+use std::borrow::ToOwned;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use super::diagnostics::{Kind, Severity, report};
+use super::pipeline::Pipeline;
+use crate::breaker::{State, Transition};
+use crate::exporter::{Cause, Event};
+use crate::response::{DropReason, TransportError};
 
 /// What is known of the last failed request, beyond the class that the machines need.
-#[derive(Debug, Default)]
-pub(crate) struct LastError {
+#[derive(Clone, Debug, Default)]
+pub struct LastError {
     text: String,
 }
 
 impl LastError {
     /// Keeps `text`, which is redacted and short.
-    pub(crate) fn set(&mut self, text: impl Into<String>) {
+    pub fn set(&mut self, text: impl Into<String>) {
         self.text = text.into();
     }
 
@@ -27,14 +35,15 @@ impl LastError {
 }
 
 /// An event with what has to be read under the lock.
-pub(crate) struct Told {
+#[derive(Debug)]
+pub struct Told {
     event: Event,
     /// What the collector said, for the events that it concerns.
     message: String,
 }
 
 /// Takes all events out of the pipeline, to be reported when its lock is released.
-pub(crate) fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
+pub fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
     while let Some(event) = pipeline.poll_event() {
         let message = match event {
             Event::PartialSuccess { .. }
@@ -49,7 +58,7 @@ pub(crate) fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
 }
 
 /// Reports events to the `log` facade or the program's own handler. No lock is held here.
-pub(crate) fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
+pub fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
     for Told { event, message } in told.drain(..) {
         tell_one(&event, &message, target, last);
     }
@@ -111,7 +120,6 @@ fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Info,
             format_args!("spans fit into the buffer again; {dropped} were dropped"),
         ),
-        _ => {}
     }
 }
 
