@@ -82,7 +82,10 @@ fn fmt_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $len:literal, $digits:literal) => {
         $(#[$doc])*
+        // Aligned, so that an id is moved in whole words: built byte by byte and then read across
+        // words, it would stall the processor's store buffer for longer than a span takes to start.
         #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(align(8))]
         pub struct $name([u8; $len]);
 
         impl $name {

@@ -158,7 +158,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
             limits,
             started,
         } = self;
-        start_span(sampler, ids, limits, started, builder, now, scratch)
+        start_span(sampler, ids, limits, started, builder, || now, scratch)
     }
 
     /// What has been started so far.
@@ -175,7 +175,8 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
 }
 
 /// The steps of starting a span, over parts that may live in different places: on a host the
-/// sampler and the limits are shared by all threads and the ids belong to each.
+/// sampler and the limits are shared by all threads and the ids belong to each. The clock is read
+/// only for a span that is kept, and late, so that a span measures its work and not its start.
 #[inline]
 pub(crate) fn start_span<S, G, B>(
     sampler: &S,
@@ -183,7 +184,7 @@ pub(crate) fn start_span<S, G, B>(
     limits: &SpanLimits,
     started: &mut Started,
     builder: SpanBuilder<'_>,
-    now: Instant,
+    now: impl FnOnce() -> Instant,
     scratch: impl FnOnce() -> B,
 ) -> Span<B>
 where
@@ -227,7 +228,7 @@ where
         &parent,
         builder.name,
         builder.kind,
-        now,
+        now(),
     );
     let Some(mut log) = log else {
         started.not_sampled = started.not_sampled.wrapping_add(1);

@@ -202,6 +202,10 @@ impl Bookkeeping {
                 slot.bytes -= header.stored_len();
                 self.leased -= 1;
                 self.leased_bytes -= header.stored_len();
+                if slot.count == 0 {
+                    // What follows is not this lease's; there may be a lot of it.
+                    break;
+                }
             }
             at = self.ring.next(at, &header);
         }

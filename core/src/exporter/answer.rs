@@ -117,10 +117,8 @@ where
     }
 
     fn note_duplicate(&mut self, batch: &mut Batch, layout: &Layout, outcome: &Outcome<'_>) {
-        if let Outcome::Failed(error) = outcome
-            && error.possible_duplicate()
-            && !batch.counted_as_duplicate
-        {
+        let possible = matches!(outcome, Outcome::Failed(error) if error.possible_duplicate());
+        if possible && !batch.counted_as_duplicate {
             batch.counted_as_duplicate = true;
             let count = &mut self.machine.stats.possible_duplicates;
             *count = count.saturating_add(layout.window as u64);

@@ -63,7 +63,10 @@ impl Machine {
     pub(super) fn new(config: ExporterConfig) -> Result<Self, ConfigError> {
         let mut config = config.validate()?;
         // A probe must not count as lost while its request may still be answered.
-        let longest = config.request_timeout.saturating_add(config.timeout_slack);
+        let longest = match config.request_timeout {
+            Duration::ZERO => Duration::MAX,
+            limit => limit.saturating_add(config.timeout_slack),
+        };
         config.breaker.probe_lease = config.breaker.probe_lease.max(longest);
         Ok(Self {
             config,

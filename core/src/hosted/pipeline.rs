@@ -312,23 +312,15 @@ impl Pipeline {
             return;
         }
         shared.sync_registry(exporter.registry_mut());
-        let mut oldest = None;
-        *left_in_shards = false;
-        shared.drain_shards(&mut |shard| {
-            shard.woken = false;
-            if let Some(since) = shard.oldest.take() {
-                oldest = Some(oldest.map_or(since, |oldest: Instant| oldest.min(since)));
+        let (is_complete, oldest) = shared.drain_shards(&mut |record| {
+            let has_room = exporter.has_room_for(record);
+            if has_room {
+                // A refusal for good has been counted by the exporter.
+                let _ = exporter.push_record(record);
             }
-            while let Some(record) = shard.buffer.front() {
-                if !exporter.has_room_for(&record) {
-                    *left_in_shards = true;
-                    break;
-                }
-                // A refusal has been counted by the exporter.
-                let _ = exporter.push_record(&record);
-                shard.buffer.pop_front();
-            }
+            has_room
         });
+        *left_in_shards = !is_complete;
         if let Some(oldest) = oldest {
             exporter.observe_oldest(oldest);
         }

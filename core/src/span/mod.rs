@@ -126,6 +126,12 @@ impl<B> Span<B> {
         self.recording
     }
 
+    /// Whether the span holds scratch, to record or to carry a tracestate.
+    #[cfg(feature = "std")]
+    pub(crate) const fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// What was left out so far, for limits or for lack of scratch: attributes, events, links.
     #[must_use]
     pub const fn dropped(&self) -> [u32; 3] {

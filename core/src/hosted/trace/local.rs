@@ -1,8 +1,8 @@
-//! What each thread keeps: its shard, its boxes, its counts.
+//! What each thread keeps: its shard, its boxes, its generator of ids, its counts.
 //!
-//! One entry per provider that the thread has recorded for; nearly always there is one. An entry
-//! holds no reference to the provider's own state, so recording touches no counter that threads
-//! share.
+//! One entry per provider that the thread has recorded for; nearly always there is one. A span
+//! knows its provider by number and comes back here when it ends, so that recording touches no
+//! counter that threads share. Starting and ending a span is one look into this module each.
 
 use core::cell::RefCell;
 use std::sync::Arc;
@@ -11,24 +11,69 @@ use std::vec::Vec;
 use super::scratch::{Pool, Scratch};
 use super::shard::{Pushed, Shard};
 use super::shared::Shared;
-use crate::buffer::{PushError, Record};
+use crate::hosted::rng::{self, ThreadRng};
+use crate::id::RandomIdGenerator;
+use crate::span::Span as CoreSpan;
 use crate::time::Instant;
 use crate::tracer::Started;
 
 /// Unpublished starts after which the shard is told, for threads that never end a span.
 const PUBLISH_EVERY: u64 = 256;
 
+/// A thread's generator of ids.
+pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoshiro256PlusPlus>;
+
 /// One provider's part of a thread.
-struct Entry {
+pub(super) struct Entry {
     provider: u32,
     shard: Arc<Shard>,
-    pool: Pool,
-    started: Started,
+    pub(super) pool: Pool,
+    pub(super) ids: Ids,
+    fork: u32,
+    pub(super) started: Started,
+}
+
+impl Entry {
+    fn new(shared: &Shared) -> Self {
+        Self {
+            provider: shared.id(),
+            shard: shared.claim_shard(),
+            pool: shared.pool(),
+            ids: RandomIdGenerator::new(ThreadRng::owned()),
+            fork: rng::fork_generation(),
+            started: Started::default(),
+        }
+    }
+
+    /// Publishes the counts now and then.
+    #[inline]
+    pub(super) fn after_start(&mut self) {
+        if self.started.not_sampled >= PUBLISH_EVERY {
+            self.publish();
+        }
+    }
+
+    /// The entry for a start. A forked child must not draw the ids of its parent (fault catalogue
+    /// D6).
+    #[inline]
+    pub(super) fn ready(&mut self) -> &mut Self {
+        let fork = rng::fork_generation();
+        if self.fork != fork {
+            self.fork = fork;
+            self.ids = RandomIdGenerator::new(ThreadRng::owned());
+        }
+        self
+    }
+
+    #[cold]
+    fn publish(&mut self) {
+        self.shard.lock().add_started(&mut self.started);
+    }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.shard.lock().add_started(&mut self.started);
+        self.publish();
         self.shard.disown();
     }
 }
@@ -37,91 +82,121 @@ std::thread_local! {
     static ENTRIES: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `f` with the entry of this thread for `shared`. `None` while the thread ends.
+/// Runs `f` with this thread's entry of the provider `id`; `shared` brings the provider when
+/// there is no entry yet. `None` while the thread ends, and when the provider is gone.
 #[inline]
-fn with_entry<T>(shared: &Arc<Shared>, f: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+fn with_entry<T>(
+    id: u32,
+    shared: impl FnOnce() -> Option<Arc<Shared>>,
+    f: impl FnOnce(&mut Entry) -> T,
+) -> Option<T> {
     ENTRIES
         .try_with(|entries| {
             let mut entries = entries.try_borrow_mut().ok()?;
-            let id = shared.id();
-            if entries.first().is_none_or(|entry| entry.provider != id) {
-                find(&mut entries, shared);
+            match entries.first_mut() {
+                Some(entry) if entry.provider == id => Some(f(entry)),
+                _ => {
+                    bring_to_front(&mut entries, id, shared)?;
+                    entries.first_mut().map(f)
+                }
             }
-            entries.first_mut().map(f)
         })
         .ok()
         .flatten()
 }
 
-/// Brings the entry of `shared` to the front, made new when there is none; entries of providers
-/// that are gone are forgotten on the way.
+/// Makes the entry of `id` the first, a new one when there is none; entries of providers that are
+/// gone are forgotten on the way.
 #[cold]
-fn find(entries: &mut Vec<Entry>, shared: &Arc<Shared>) {
-    let id = shared.id();
-    if let Some(at) = entries.iter().position(|entry| entry.provider == id) {
-        entries.swap(0, at);
-        return;
-    }
-    entries.retain(|entry| Shared::is_alive(entry.provider));
-    entries.push(Entry {
-        provider: id,
-        shard: shared.claim_shard(),
-        pool: shared.pool(),
-        started: Started::default(),
-    });
-    let last = entries.len() - 1;
-    entries.swap(0, last);
-}
-
-/// A box to record a span in.
-#[inline]
-pub(super) fn take_scratch(shared: &Arc<Shared>) -> Scratch {
-    with_entry(shared, |entry| entry.pool.take()).unwrap_or_else(|| shared.pool().take())
-}
-
-/// Counts what was started on this thread.
-#[inline]
-pub(super) fn count_started(shared: &Arc<Shared>, started: &Started) {
-    with_entry(shared, |entry| {
-        let pending = &mut entry.started;
-        pending.recorded += started.recorded;
-        pending.record_only += started.record_only;
-        pending.not_sampled += started.not_sampled;
-        if pending.not_sampled >= PUBLISH_EVERY {
-            entry.shard.lock().add_started(pending);
+fn bring_to_front(
+    entries: &mut Vec<Entry>,
+    id: u32,
+    shared: impl FnOnce() -> Option<Arc<Shared>>,
+) -> Option<()> {
+    let at = match entries.iter().position(|entry| entry.provider == id) {
+        Some(at) => at,
+        None => {
+            let shared = shared()?;
+            entries.retain(|entry| Shared::find(entry.provider).is_some());
+            entries.push(Entry::new(&shared));
+            entries.len() - 1
         }
-    });
+    };
+    entries.swap(0, at);
+    Some(())
 }
 
-/// Leaves a finished span in this thread's shard.
+/// Runs `f` with this thread's entry for `shared`; with a passing one while the thread ends.
 #[inline]
-pub(super) fn push(
-    shared: &Arc<Shared>,
-    record: &Record<'_>,
+pub(super) fn with_thread<T>(shared: &Arc<Shared>, f: impl Fn(&mut Entry) -> T) -> T {
+    let entry = with_entry(shared.id(), || Some(Arc::clone(shared)), &f);
+    entry.unwrap_or_else(|| f(&mut Entry::new(shared)))
+}
+
+/// Ends `span` and leaves it in this thread's shard; its box goes back to the pool.
+#[inline]
+pub(super) fn finish(provider: u32, span: CoreSpan<Scratch>, now: Instant) {
+    let mut span = Some(span);
+    let wake = with_entry(
+        provider,
+        || Shared::find(provider),
+        |entry| span.take().is_some_and(|span| entry.finish(span, now)),
+    );
+    let wake = match (wake, span) {
+        (Some(wake), _) => wake,
+        // The thread's locals are gone, but the provider may live on.
+        (None, Some(span)) => match Shared::find(provider) {
+            Some(shared) => Entry::new(&shared).finish(span, now),
+            None => false,
+        },
+        (None, None) => false,
+    };
+    if wake && let Some(shared) = Shared::find(provider) {
+        shared.wake();
+    }
+}
+
+impl Entry {
+    /// Whether it is time to wake the drainer.
+    #[inline]
+    fn finish(&mut self, span: CoreSpan<Scratch>, now: Instant) -> bool {
+        let mut sink = Sink {
+            shard: &self.shard,
+            started: &mut self.started,
+            now,
+            wake: false,
+        };
+        // A loss has been counted where it happened.
+        let (_, scratch) = span.finish(now, &mut sink);
+        let wake = sink.wake;
+        if let Some(scratch) = scratch {
+            self.pool.put(scratch);
+        }
+        wake
+    }
+}
+
+/// The shard of a thread as the place where a span goes.
+struct Sink<'a> {
+    shard: &'a Shard,
+    started: &'a mut Started,
     now: Instant,
-) -> Result<(), PushError> {
-    let pushed = with_entry(shared, |entry| {
-        entry.shard.lock().push(record, now, &mut entry.started)
-    });
-    let pushed = pushed.unwrap_or_else(|| {
-        // The thread's locals are gone: any shard will do.
-        let shard = shared.claim_shard();
-        let pushed = shard.lock().push(record, now, &mut Started::default());
-        shard.disown();
-        pushed
-    });
-    match pushed {
-        Pushed::Kept => Ok(()),
-        Pushed::Wake => {
-            shared.wake();
-            Ok(())
-        }
-        Pushed::Lost(error) => Err(error),
-    }
+    wake: bool,
 }
 
-/// Gives a box back.
-#[inline]
-pub(super) fn put_scratch(shared: &Arc<Shared>, scratch: Scratch) {
-    with_entry(shared, |entry| entry.pool.put(scratch));
+impl crate::buffer::RecordSink for Sink<'_> {
+    #[inline]
+    fn push_record(
+        &mut self,
+        record: &crate::buffer::Record<'_>,
+    ) -> Result<(), crate::buffer::PushError> {
+        match self.shard.lock().push(record, self.now, self.started) {
+            Pushed::Kept => Ok(()),
+            Pushed::Wake => {
+                self.wake = true;
+                Ok(())
+            }
+            Pushed::Lost(error) => Err(error),
+        }
+    }
 }

@@ -69,6 +69,7 @@ impl TracerProvider {
         let mut counts = SpanCounts::default();
         if let Some(shared) = &self.shared {
             shared.shards.for_each(|shard| {
+                let shard = shard.lock();
                 let started = shard.started();
                 counts.started.recorded += started.recorded;
                 counts.started.record_only += started.record_only;

@@ -20,24 +20,29 @@ use crate::tracer::Started;
 /// The most shards of a provider.
 pub(super) const MAX_SHARDS: usize = 64;
 
-/// One shard.
+type Memory = Buffer<Box<[u8]>>;
+
+/// One shard: two buffers of the same size. Threads fill one while the drainer empties the other;
+/// they are swapped under the lock, so that no thread waits for a copy.
 #[derive(Debug)]
 pub(super) struct Shard {
     /// Threads that record into it.
     owners: AtomicU32,
     inner: Mutex<Inner>,
+    /// The drainer's buffer; nobody else takes this lock but to count.
+    drained: Mutex<Memory>,
 }
 
 /// What the lock protects.
 #[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) buffer: Buffer<Box<[u8]>>,
+pub(super) struct Inner {
+    buffer: Memory,
     /// When the oldest span came in since the last drain.
-    pub(crate) oldest: Option<Instant>,
+    oldest: Option<Instant>,
     /// Spans that wake the drainer.
-    pub(crate) wake_at: usize,
+    wake_at: usize,
     /// Whether it has been woken since the last drain.
-    pub(crate) woken: bool,
+    woken: bool,
     closed: bool,
     /// Losses, and nothing else: what is held and moved on is counted where it is.
     lost: Ledger,
@@ -55,10 +60,12 @@ pub(super) enum Pushed {
 
 impl Shard {
     fn new(bytes: usize, wake_at: usize, closed: bool) -> Self {
+        let memory = || Buffer::new(vec![0; bytes].into_boxed_slice());
         Self {
             owners: AtomicU32::new(1),
+            drained: Mutex::new(memory()),
             inner: Mutex::new(Inner {
-                buffer: Buffer::new(vec![0; bytes].into_boxed_slice()),
+                buffer: memory(),
                 oldest: None,
                 wake_at,
                 woken: false,
@@ -74,6 +81,58 @@ impl Shard {
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic under this lock is a bug of ours; the counters are whole either way.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_drained(&self) -> MutexGuard<'_, Memory> {
+        self.drained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands finished spans to `take`, the oldest first, until it refuses one or none is left. What
+    /// it refused comes first the next time.
+    pub(super) fn drain(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
+        let mut drained = self.lock_drained();
+        let mut result = Drained::default();
+        loop {
+            if drained.is_empty() {
+                let mut inner = self.lock();
+                inner.woken = false;
+                result.oldest = result.oldest.or(inner.oldest.take());
+                core::mem::swap(&mut *drained, &mut inner.buffer);
+                result.is_complete = true;
+            }
+            while let Some(record) = drained.front() {
+                if !take(&record) {
+                    result.is_complete = false;
+                    return result;
+                }
+                drained.pop_front();
+            }
+            if result.is_complete {
+                return result;
+            }
+        }
+    }
+
+    /// Gives up what is left, at the end of a shutdown.
+    pub(super) fn abandon(&self) {
+        let mut drained = self.lock_drained();
+        let mut inner = self.lock();
+        let mut left = 0;
+        for buffer in [&mut *drained, &mut inner.buffer] {
+            left += buffer.queued() as u64;
+            while buffer.pop_front() {}
+        }
+        inner.lost.drop_spans(DropReason::Shutdown, left);
+    }
+
+    /// The part of the loss equation that is here: what was lost, and what waits.
+    pub(super) fn ledger(&self) -> Ledger {
+        let drained = self.lock_drained();
+        let inner = self.lock();
+        let mut ledger = inner.lost;
+        ledger.buffered = (inner.buffer.len() + drained.len()) as u64;
+        ledger.ended = ledger.dropped_total().saturating_add(ledger.buffered);
+        ledger
     }
 
     pub(super) fn disown(&self) {
@@ -149,22 +208,15 @@ impl Inner {
     pub(super) const fn close(&mut self) {
         self.closed = true;
     }
+}
 
-    /// Gives up what is left, at the end of a shutdown.
-    pub(super) fn abandon(&mut self) -> u64 {
-        let left = self.buffer.queued() as u64;
-        while self.buffer.pop_front() {}
-        self.lost.drop_spans(DropReason::Shutdown, left);
-        left
-    }
-
-    /// The part of the loss equation that is here: what was lost, and what waits.
-    pub(super) fn ledger(&self) -> Ledger {
-        let mut ledger = self.lost;
-        ledger.buffered = self.buffer.len() as u64;
-        ledger.ended = ledger.dropped_total().saturating_add(ledger.buffered);
-        ledger
-    }
+/// What a drain of one shard came to.
+#[derive(Debug, Default)]
+pub(super) struct Drained {
+    /// Whether everything that had ended before the drain has been taken.
+    pub(super) is_complete: bool,
+    /// Since when the oldest of the spans had been waiting.
+    pub(super) oldest: Option<Instant>,
 }
 
 /// All shards of a provider.
@@ -213,11 +265,10 @@ impl Shards {
         shard
     }
 
-    /// Visits every shard under its lock. Shards added meanwhile are not missed by the next visit.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&mut Inner)) {
-        let list = self.list();
-        for shard in &list.shards {
-            visit(&mut shard.lock());
+    /// Visits every shard. One that is added meanwhile is seen by the next visit.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&Shard)) {
+        for shard in &self.list().shards {
+            visit(shard);
         }
     }
 
@@ -227,6 +278,6 @@ impl Shards {
 
     pub(super) fn close(&self) {
         self.list().closed = true;
-        self.for_each(Inner::close);
+        self.for_each(|shard| shard.lock().close());
     }
 }

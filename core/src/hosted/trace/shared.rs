@@ -3,26 +3,28 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Inner, Shard, Shards};
+use super::shard::{Shard, Shards};
+use crate::buffer::Record;
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::settings::{HostedSampler, Settings};
 use crate::limits::SpanLimits;
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
 use crate::stats::Ledger;
+use crate::time::Instant;
 
 /// Bytes for the resource and the scopes of one provider.
 const REGISTRY_BYTES: usize = 64 * 1024;
 
 /// Numbers providers; 0 is none.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// The providers that exist.
-static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// The providers that exist, for spans, which know theirs by number.
+static ALIVE: Mutex<Vec<(u32, Weak<Shared>)>> = Mutex::new(Vec::new());
 
 pub(crate) struct Shared {
     id: u32,
@@ -47,8 +49,7 @@ impl Shared {
         // Scope 0: what is left for a tracer when the registry is full.
         registry.scope(&InstrumentationScope::default())?;
         let wake_at = settings.exporter.batch.max_export_batch_size as usize;
-        alive().push(id);
-        Ok(Arc::new(Self {
+        let shared = Arc::new(Self {
             id,
             clock: Clock::new(),
             sampler: settings.sampler.clone(),
@@ -58,7 +59,9 @@ impl Shared {
             shards: Shards::new(settings.shard_bytes, wake_at),
             registry: Mutex::new(registry),
             waker: OnceLock::new(),
-        }))
+        });
+        alive().push((id, Arc::downgrade(&shared)));
+        Ok(shared)
     }
 
     #[inline]
@@ -66,8 +69,12 @@ impl Shared {
         self.id
     }
 
-    pub(super) fn is_alive(id: u32) -> bool {
-        alive().contains(&id)
+    /// The provider of this number, if it still exists.
+    #[cold]
+    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
+        let alive = alive();
+        let (_, shared) = alive.iter().find(|(known, _)| *known == id)?;
+        shared.upgrade()
     }
 
     pub(super) fn claim_shard(&self) -> Arc<Shard> {
@@ -114,8 +121,23 @@ impl Shared {
         copy.copy_from(&self.registry());
     }
 
-    pub(crate) fn drain_shards(&self, drain: &mut dyn FnMut(&mut Inner)) {
-        self.shards.for_each(drain);
+    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`]. Whether nothing
+    /// was left, and since when the oldest span had been waiting.
+    pub(crate) fn drain_shards(
+        &self,
+        take: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> (bool, Option<Instant>) {
+        let mut is_complete = true;
+        let mut oldest: Option<Instant> = None;
+        self.shards.for_each(|shard| {
+            let drained = shard.drain(take);
+            is_complete &= drained.is_complete;
+            oldest = match (oldest, drained.oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        });
+        (is_complete, oldest)
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {
@@ -127,9 +149,7 @@ impl Shared {
     }
 
     pub(crate) fn abandon_shards(&self) {
-        self.shards.for_each(|shard| {
-            shard.abandon();
-        });
+        self.shards.for_each(Shard::abandon);
     }
 
     #[cold]
@@ -142,7 +162,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        alive().retain(|id| *id != self.id);
+        alive().retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -155,6 +175,6 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn alive() -> MutexGuard<'static, Vec<u32>> {
+fn alive() -> MutexGuard<'static, Vec<(u32, Weak<Shared>)>> {
     ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }

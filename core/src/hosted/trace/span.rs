@@ -2,14 +2,13 @@
 
 use core::error::Error;
 use core::fmt;
-use std::sync::Arc;
 
 use super::local;
 use super::scratch::Scratch;
 use super::shared::Shared;
 use crate::attribute::{KeyValue, Value};
-use crate::buffer::{PushError, Record, RecordSink};
 use crate::context::{Link, SpanContext};
+use crate::hosted::clock;
 use crate::hosted::current::{self, Context, Guard};
 use crate::span::{Span as CoreSpan, Status};
 use crate::time::Instant;
@@ -20,8 +19,8 @@ use crate::time::Instant;
 #[must_use = "a span ends when it is dropped; bind it to a name"]
 pub struct Span {
     span: CoreSpan<Scratch>,
-    /// `None`: not recorded, or ended.
-    shared: Option<Arc<Shared>>,
+    /// The number of the provider; 0 when there is nothing to end.
+    provider: u32,
 }
 
 impl Span {
@@ -30,16 +29,15 @@ impl Span {
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
             span: CoreSpan::non_recording(context),
-            shared: None,
+            provider: 0,
         }
     }
 
     #[inline]
-    pub(super) const fn new(span: CoreSpan<Scratch>, shared: Arc<Shared>) -> Self {
-        Self {
-            span,
-            shared: Some(shared),
-        }
+    pub(super) fn of(span: CoreSpan<Scratch>, shared: &Shared) -> Self {
+        // One without scratch has nothing to end.
+        let provider = if span.is_live() { shared.id() } else { 0 };
+        Self { span, provider }
     }
 
     /// Sets an attribute; the last value of a key wins.
@@ -114,7 +112,9 @@ impl Span {
 
     /// Ends the span at `at`.
     pub fn end_at(mut self, at: Instant) {
-        self.finish(Some(at));
+        if self.provider != 0 {
+            self.finish(Some(at));
+        }
     }
 
     /// Makes the span current on this thread until the guard is dropped.
@@ -153,41 +153,26 @@ impl Span {
     }
 
     fn recording_now(&self) -> Option<Instant> {
-        let shared = self.shared.as_ref()?;
-        self.span.is_recording().then(|| shared.clock.now())
+        self.span.is_recording().then(clock::now)
     }
 
     #[inline]
     fn finish(&mut self, at: Option<Instant>) {
-        let Some(shared) = self.shared.take() else {
-            return;
-        };
-        let now = match at {
-            Some(at) => at,
-            None if self.span.is_recording() => shared.clock.now(),
-            None => Instant::ZERO,
-        };
-        if std::thread::panicking() {
-            self.span.set_status(Status::error("panicked"));
-        }
+        let provider = core::mem::take(&mut self.provider);
         let ended = CoreSpan::non_recording(*self.span.context());
-        let span = core::mem::replace(&mut self.span, ended);
-        let mut sink = Sink {
-            shared: &shared,
-            now,
-        };
-        // A loss has been counted where it happened.
-        let (_, scratch) = span.finish(now, &mut sink);
-        if let Some(scratch) = scratch {
-            local::put_scratch(&shared, scratch);
+        let mut span = core::mem::replace(&mut self.span, ended);
+        let now = at.unwrap_or_else(clock::now);
+        if std::thread::panicking() {
+            span.set_status(Status::error("panicked"));
         }
+        local::finish(provider, span, now);
     }
 }
 
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if self.shared.is_some() {
+        if self.provider != 0 {
             self.finish(None);
         }
     }
@@ -199,18 +184,5 @@ impl fmt::Debug for Span {
             .field("context", self.context())
             .field("is_recording", &self.is_recording())
             .finish_non_exhaustive()
-    }
-}
-
-/// This thread's shard.
-struct Sink<'a> {
-    shared: &'a Arc<Shared>,
-    now: Instant,
-}
-
-impl RecordSink for Sink<'_> {
-    #[inline]
-    fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
-        local::push(self.shared, record, self.now)
     }
 }

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::local;
+use super::local::{self, Entry};
 use super::shared::Shared;
 use super::span::Span;
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanContext, SpanKind};
-use crate::hosted::current;
 use crate::hosted::rng::ThreadRng;
+use crate::hosted::settings::HostedSampler;
+use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::ScopeId;
+use crate::sampler::Sampler;
 use crate::time::Instant;
 use crate::tracer::{SpanBuilder, Started, start_span};
 
@@ -104,22 +106,51 @@ impl Tracer {
     }
 }
 
+#[inline]
 fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    match &shared.sampler {
+        // No foreign code runs while the thread's entry is open.
+        HostedSampler::Builtin(sampler) => local::with_thread(shared, |entry| {
+            let Entry {
+                ids, pool, started, ..
+            } = entry.ready();
+            let now = || at.unwrap_or_else(clock::now);
+            let take = || pool.take();
+            let span = start_span(sampler, ids, &shared.limits, started, builder, now, take);
+            entry.after_start();
+            Span::of(span, shared)
+        }),
+        HostedSampler::Custom(sampler) => begin_custom(shared, &**sampler, builder, at),
+    }
+}
+
+/// With a sampler of the application's, which may start spans itself.
+fn begin_custom(
+    shared: &Arc<Shared>,
+    sampler: &dyn Sampler,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+) -> Span {
     let mut started = Started::default();
     let mut ids = RandomIdGenerator::new(ThreadRng);
-    // The clock is read last on the way in, so that a span measures its work and not its start.
-    let now = at.unwrap_or_else(|| shared.clock.now());
+    let now = || at.unwrap_or_else(clock::now);
+    let take = || local::with_thread(shared, |entry| entry.pool.take());
     let span = start_span(
-        &shared.sampler,
+        sampler,
         &mut ids,
         &shared.limits,
         &mut started,
         builder,
         now,
-        || local::take_scratch(shared),
+        take,
     );
-    local::count_started(shared, &started);
-    Span::new(span, Arc::clone(shared))
+    local::with_thread(shared, |entry| {
+        entry.started.recorded += started.recorded;
+        entry.started.record_only += started.record_only;
+        entry.started.not_sampled += started.not_sampled;
+        entry.after_start();
+    });
+    Span::of(span, shared)
 }
 
 /// A span about to be started.

@@ -1,0 +1,13 @@
+//! What must hold for the source text of the core: its layers, and what keeps it free of `std`,
+//! heap, clock and globals. The compiler proves the rest: `forbid(unsafe_code)` here, and in
+//! `.ci/bare-metal.sh` an image that links without an allocator.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helpers of tests may fail like the tests themselves"
+)]
+
+mod crate_source;
+mod layers;
+mod no_std;
+mod scanner;
