@@ -4,7 +4,12 @@ use spandrel_transport_std::{Config, init};
 use std::time::Duration;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let collector = Collector::start()?;
-    let telemetry = init(Config { enabled: true, service_name: "checkout".into(), endpoint: collector.endpoint().into(), ..Config::default() })?;
+    let telemetry = init(Config {
+        enabled: true,
+        service_name: "checkout".into(),
+        endpoint: collector.endpoint().into(),
+        ..Config::default()
+    })?;
     let tracer = telemetry.tracer("shop");
     let root = tracer.start("order.place");
     root.in_scope(|| {

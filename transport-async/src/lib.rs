@@ -18,3 +18,8 @@ pub mod driver;
 
 pub use driver::{Body, Driver, Outbox, Post, Sleep};
 pub use spandrel_core;
+
+#[cfg(feature = "reqwest")]
+pub mod hosted;
+#[cfg(feature = "reqwest")]
+pub use hosted::*;
