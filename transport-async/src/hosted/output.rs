@@ -1,5 +1,6 @@
 //! Where requests go: a collector over HTTP, or the standard output.
 
+use std::boxed::Box;
 use std::string::ToString;
 
 use spandrel_core::config::{Compression, Protocol};
@@ -46,8 +47,8 @@ impl Plan {
         let encoder = Encoder::new(self.protocol, self.gzip);
         let mut last_error = LastError::default();
         let destination = match self.http.as_ref().map(Blueprint::build) {
-            None => Destination::Stdout(tokio::io::stdout(), encoder),
-            Some(Ok(connected)) => Destination::Http(HttpSender::new(connected, encoder)),
+            None => Destination::Stdout(tokio::io::stdout(), Box::new(encoder)),
+            Some(Ok(connected)) => Destination::Http(Box::new(HttpSender::new(connected, encoder))),
             // The same settings worked at the start; the machine will try again.
             Some(Err(error)) => {
                 last_error.set(error.to_string());
@@ -67,8 +68,8 @@ pub(super) struct Output {
 }
 
 enum Destination {
-    Http(HttpSender),
-    Stdout(tokio::io::Stdout, Encoder),
+    Http(Box<HttpSender>),
+    Stdout(tokio::io::Stdout, Box<Encoder>),
     Nowhere,
 }
 
