@@ -23,3 +23,6 @@ pub use spandrel_core;
 pub mod hosted;
 #[cfg(feature = "reqwest")]
 pub use hosted::*;
+
+#[cfg(feature = "embassy")]
+pub mod embassy;
