@@ -7,6 +7,8 @@
 )]
 
 mod cancel;
+mod embassy;
 mod faults;
 mod runtimes;
+mod stack;
 mod support;

@@ -1,11 +1,5 @@
 //! Fault catalogue D9 and D7: every kind of runtime, none, one that is gone, one that stands still.
 
-use core::future::{Future, IntoFuture};
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
-use std::sync::Arc;
-use std::task::Wake;
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use spandrel_core::response::DropReason;
@@ -14,7 +8,7 @@ use spandrel_tests::loopback::refuse;
 use spandrel_transport_async::{FlushOutcome, InitError, Telemetry, init};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::support::{PATIENCE, assert_delivered, config, record};
+use crate::support::{PATIENCE, assert_delivered, block_on, config, record};
 
 /// Long enough for a request to leave.
 const SHORT: Duration = Duration::from_millis(500);
@@ -29,25 +23,6 @@ fn multi_thread() -> Runtime {
         .enable_all()
         .build()
         .unwrap()
-}
-
-/// An executor that knows nothing of tokio.
-fn block_on<F: IntoFuture>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future.into_future());
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
 
 /// A pipeline whose task lives on `runtime`, with spans in it.

@@ -1,5 +1,11 @@
 //! A pipeline with short waits, and the spans that it is fed.
 
+use core::future::{Future, IntoFuture};
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::Wake;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
@@ -52,4 +58,23 @@ pub(crate) fn assert_delivered(telemetry: &Telemetry, server: &FaultServer, span
     let oracle = server.oracle();
     assert!(oracle.missing().is_empty() && oracle.unknown().is_empty());
     assert_eq!(oracle.copies_stored(), spans);
+}
+
+/// An executor that knows nothing of tokio.
+pub(crate) fn block_on<F: IntoFuture>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future.into_future());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
 }

@@ -32,10 +32,12 @@
 //! A device without flash to spare for TLS sends to a gateway on its own network, or over a link
 //! that is trusted; see the project's documentation.
 
+mod collector;
 mod http;
 mod post;
 mod reader;
 mod time;
 
-pub use post::{Collector, CollectorError, Encoding, HttpPost, MIN_MEMORY_BYTES};
+pub use collector::{Collector, CollectorError, Encoding};
+pub use post::{HttpPost, MIN_MEMORY_BYTES};
 pub use time::{Doorbell, EmbassySleep};

@@ -11,16 +11,15 @@
 //! request that is dropped half-way can never leave a half-read answer to the next one.
 
 use core::fmt;
-use core::net::SocketAddr;
 use core::ops::Range;
 
 use embassy_time::{Duration, Instant, with_timeout};
 use embedded_io_async::{Read, Write};
 use embedded_nal_async::TcpConnect;
-use spandrel_core::config::{HeaderProblemKind, check_key, check_value};
 use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportError};
 
-use super::http::{Framing, Head, Malformed, Text};
+use super::collector::{Collector, CollectorError, Encoding};
+use super::http::{Framing, Head, Malformed};
 use super::reader::BodyReader;
 use crate::{Body, Post};
 
@@ -28,11 +27,6 @@ use crate::{Body, Post};
 /// answer. 1 KiB is comfortable.
 pub const MIN_MEMORY_BYTES: usize = 512;
 
-/// Our own product in `User-Agent` (checklist A-026).
-const USER_AGENT: &str = concat!(
-    "Spandrel-OTLP-Exporter-Rust-Async/",
-    env!("CARGO_PKG_VERSION")
-);
 /// The most time for a connection (fault catalogue N2).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an idle connection may be reused: shorter than the patience of servers.
@@ -46,119 +40,6 @@ const MAX_INTERIM: u32 = 8;
 const UNREADABLE: &[u8] = &[0xff];
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
-
-/// How the body of a request is coded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Encoding {
-    /// As it is.
-    #[default]
-    Identity,
-}
-
-/// Where requests go. No name is resolved and nothing is encrypted here: a device knows its
-/// gateway.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Collector<'a> {
-    /// Where to connect to.
-    pub address: SocketAddr,
-    /// The `Host` header: the name or address, and the port unless it is 80.
-    pub host: &'a str,
-    /// The target of requests.
-    pub path: &'a str,
-    /// Further headers of every request. They travel in clear text.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// How bodies are coded.
-    pub encoding: Encoding,
-}
-
-impl<'a> Collector<'a> {
-    /// The collector at `address`, which calls itself `host`, at the usual path.
-    #[must_use]
-    pub const fn new(address: SocketAddr, host: &'a str) -> Self {
-        Self {
-            address,
-            host,
-            path: "/v1/traces",
-            headers: &[],
-            encoding: Encoding::Identity,
-        }
-    }
-
-    /// Whatever could end a line of the head is refused here (fault catalogue G1).
-    fn validate(&self) -> Result<(), CollectorError> {
-        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        if !is_word(self.host) {
-            return Err(CollectorError::Host);
-        }
-        if !is_word(self.path) || !self.path.starts_with('/') {
-            return Err(CollectorError::Path);
-        }
-        for (at, (name, value)) in self.headers.iter().enumerate() {
-            check_key(name)
-                .and_then(|()| check_value(value.bytes()))
-                .map_err(|problem| CollectorError::Header { at, problem })?;
-        }
-        Ok(())
-    }
-
-    /// Writes the head of a request into `target`: its length, if it fits.
-    fn write_head(&self, content_length: usize, target: &mut [u8]) -> Option<usize> {
-        let mut head = Text::new(target);
-        head.push("POST ").push(self.path);
-        head.push(" HTTP/1.1\r\nHost: ").push(self.host);
-        head.push("\r\nUser-Agent: ").push(USER_AGENT);
-        head.push("\r\nContent-Type: application/x-protobuf\r\nContent-Length: ");
-        head.push_decimal(content_length);
-        for (name, value) in self.headers {
-            head.push("\r\n").push(name).push(": ").push(value);
-        }
-        head.push("\r\n\r\n").len()
-    }
-}
-
-/// Shows no header's value.
-impl fmt::Debug for Collector<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Collector")
-            .field("address", &self.address)
-            .field("host", &self.host)
-            .field("headers", &self.headers.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Why requests cannot be made to a [`Collector`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CollectorError {
-    /// The host is empty or has a character that it cannot have.
-    Host,
-    /// The path is not one.
-    Path,
-    /// A header cannot be sent.
-    Header {
-        /// Which one, from 0.
-        at: usize,
-        /// What is wrong with it.
-        problem: HeaderProblemKind,
-    },
-    /// The memory is below [`MIN_MEMORY_BYTES`], or the head of a request does not fit into it.
-    Memory,
-}
-
-impl fmt::Display for CollectorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host => f.write_str("invalid host"),
-            Self::Path => f.write_str("invalid path"),
-            Self::Header { at, problem } => write!(f, "header {at} {problem}"),
-            Self::Memory => f.write_str("too little memory for the head of a request"),
-        }
-    }
-}
-
-impl core::error::Error for CollectorError {}
 
 /// Posts to one collector, one request at a time, over a connection that is kept open.
 ///
