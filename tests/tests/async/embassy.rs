@@ -20,9 +20,11 @@ use spandrel_transport_async::{Driver, Post};
 use crate::stack::StdStack;
 use crate::support::{PATIENCE, block_on};
 
+type Traces = Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>;
+
 /// A device: its spans, and the bell that its tasks ring.
 struct Device {
-    traces: Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>,
+    traces: Traces,
     bell: Doorbell,
     tracer: RefCell<Tracer<AlwaysOn, RandomIdGenerator<TestRng>>>,
 }
@@ -81,10 +83,7 @@ impl Device {
     }
 
     /// Runs `driver` until everything recorded so far is settled.
-    fn flush<P: Post>(
-        &self,
-        driver: &mut Driver<&Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>, P, EmbassySleep<'_>>,
-    ) -> FlushReport {
+    fn flush<P: Post>(&self, driver: &mut Driver<&Traces, P, EmbassySleep<'_>>) -> FlushReport {
         let flush = self.begin_flush();
         block_on(async {
             loop {

@@ -33,7 +33,7 @@ impl TcpConnect for StdStack {
     type Error = StdError;
     type Connection<'a> = StdConnection;
 
-    async fn connect<'a>(&'a self, remote: SocketAddr) -> Result<StdConnection, StdError> {
+    async fn connect(&self, remote: SocketAddr) -> Result<StdConnection, StdError> {
         let stream = TcpStream::connect(remote).map_err(StdError)?;
         stream.set_nonblocking(true).map_err(StdError)?;
         Ok(StdConnection(stream))

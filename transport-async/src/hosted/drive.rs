@@ -40,22 +40,24 @@ pub(super) async fn background(shared: Arc<Shared>) {
 /// hope. Whoever waits polls this beside his waiting.
 pub(super) async fn stand_in(shared: &Arc<Shared>, deadline: Instant) {
     loop {
+        let heard = shared.changed.heard();
         let (has_background, left) = {
             let state = shared.lock();
             let now = state.pipeline.now();
             (state.has_background, deadline.saturating_since(now))
         };
-        let has_runtime = Handle::try_current().is_ok();
-        if !has_runtime && !has_background {
-            return;
+        if Handle::try_current().is_err() {
+            // Nothing can be sent from here.
+            if !has_background {
+                return;
+            }
+            shared.changed.wait(heard).await;
+            continue;
         }
         let polls = shared.polls();
         if has_background {
             shared.bell.ring();
             pause(GRACE.min(left / 4).max(Duration::from_millis(1))).await;
-        }
-        if !has_runtime {
-            continue;
         }
         if let Some(claim) = shared.take_over(polls) {
             drive(&claim).await;
@@ -142,18 +144,18 @@ pub(super) async fn wait_for<T>(
     deadline: Instant,
     mut done: impl FnMut() -> Option<T>,
 ) -> Option<T> {
+    let left = deadline.saturating_since(shared.lock().pipeline.now());
+    let mut limit = pin!(pause(left));
     let waiting = async {
         loop {
             let heard = shared.changed.heard();
             if let Some(result) = done() {
                 return Some(result);
             }
-            let now = shared.lock().pipeline.now();
-            if now >= deadline {
-                return None;
+            let change = first_of(shared.changed.wait(heard), limit.as_mut()).await;
+            if change.is_none() {
+                return done();
             }
-            let left = deadline.saturating_since(now);
-            first_of(shared.changed.wait(heard), pause(left)).await;
         }
     };
     first_of(waiting, stand_in(shared, deadline))
