@@ -1,4 +1,69 @@
 //! The state machines of the Spandrel tracing pipeline: `no_std`, no heap, no unsafe, no clock.
+//!
+//! A span is recorded as the protobuf bytes that OTLP wants, kept in a ring over memory of the
+//! caller's, and delivered by an exporter that decides everything (batches, retries, circuit
+//! breaker, limits) and does nothing: time and randomness are arguments, and the network is
+//! whoever drives it. So the same code runs on a Cortex-M0 and on a server, and a year of outages
+//! is simulated in milliseconds.
+//!
+//! ```text
+//!  Tracer ─ start ─▶ Span ─ end ─▶ Exporter ─ poll_transmit ─▶ your POST
+//!                                  (Buffer)  ◀─ handle_response ─┘
+//! ```
+//!
+//! ```
+//! use spandrel_core::prelude::*;
+//! # use spandrel_core::test_support::TestRng;
+//!
+//! // Memory is chosen once.
+//! let attributes = [KeyValue::new("service.name", "thermostat")];
+//! let resource = Resource { attributes: &attributes, schema_url: "" };
+//! let registry = Registry::new([0_u8; 256], &resource)?;
+//! let buffer = Buffer::new([0_u8; 4096]);
+//! let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry)?;
+//!
+//! // A span is started, described and ended; the times are yours.
+//! let ids = RandomIdGenerator::new(TestRng::new(7));
+//! let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), ids);
+//! let mut span = tracer.start::<256>(SpanBuilder::new("heat"), Instant::from_millis(10));
+//! span.set_attribute("target.celsius", 21.5);
+//! span.end(Instant::from_millis(12), &mut exporter)?;
+//!
+//! // After five seconds, or 512 spans, there is a request to send.
+//! assert_eq!(exporter.poll_timeout(), Some(Instant::ZERO)); // something is new: look at it
+//! assert!(exporter.poll_transmit(Instant::from_millis(12)).is_none());
+//! let due = exporter.poll_timeout().expect("a span waits");
+//! let mut request = exporter.poll_transmit(due).expect("it is due");
+//! let mut body = [0_u8; 512];
+//! let len = exporter.read_body(&mut request, &mut body);
+//! assert_eq!(len, request.content_length());
+//!
+//! // The answer settles it, and every span is accounted for.
+//! exporter.handle_response(due, request, &Outcome::Response(Response::new(200)));
+//! assert_eq!(exporter.ledger().exported, 1);
+//! assert!(exporter.ledger().is_closed());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | start here | for |
+//! |---|---|
+//! | [`exporter`] | the driver's loop, in five lines, and the rules of delivery |
+//! | [`tracer`], [`span`] | recording |
+//! | [`buffer`], [`backoff`], [`breaker`], [`batch`] | the machines, each usable alone |
+//! | [`sampler`], [`propagation`] | which traces are kept, and how they cross processes |
+//! | [`config`] | `OTEL_*` variables as a pure function |
+//! | [`json`] | OTLP/JSON lines from the same bytes |
+//! | `hosted` (feature `std`) | threads, clocks and environment: what the transports build on |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | (none) | everything above but `hosted`: no `std`, no heap |
+//! | `std` | the hosted runtime |
+//! | `gzip` | gzip without a heap, for bodies that devices send |
+//!
+//! Features only add. The minimum supported Rust version is 1.87.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,6 +86,8 @@ pub mod resource;
 // L2
 pub mod batch;
 pub mod frame;
+#[cfg(feature = "gzip")]
+pub mod gzip;
 pub mod json;
 pub mod response;
 pub mod sampler;

@@ -105,7 +105,7 @@ impl UnixNanos {
 
 /// The distance between the monotonic and the wall clock.
 ///
-/// Applied to each record once, when its batch is first leased for export.
+/// Applied to each record once: at the first attempt to send it for which the clock is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallClock {
     offset: i128,

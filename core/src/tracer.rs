@@ -177,7 +177,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
 /// The steps of starting a span, over parts that may live in different places: on a host the
 /// sampler and the limits are shared by all threads and the ids belong to each. The clock is read
 /// only for a span that is kept, and late, so that a span measures its work and not its start.
-#[inline]
+#[inline(always)]
 pub(crate) fn start_span<S, G, B>(
     sampler: &S,
     ids: &mut G,

@@ -3,12 +3,17 @@
 //! - [`collector`]: an OTLP/HTTP collector in this process, which remembers what it got and can
 //!   be told to fail;
 //! - [`mod@waterfall`]: traces as text, a bar for each span on a common time axis;
-//! - [`ledger`]: the loss equation as a table.
+//! - [`demo`]: the few lines around an example.
 
 pub mod collector;
-pub mod ledger;
+pub mod demo;
 pub mod waterfall;
 
 pub use collector::{Collector, ReceivedRequest, ReceivedSpan};
-pub use ledger::Ledger;
+pub use demo::Demo;
 pub use waterfall::waterfall;
+
+/// The README's snippets, compiled and run by `cargo test`.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

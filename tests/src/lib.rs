@@ -8,6 +8,9 @@
 //! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
 //! | [`rotel`] | a real collector as a child process |
 //! | [`models`] | naive models of the machines |
+//! | [`sim`] | an exporter on a virtual clock, with a scripted collector and books of its own |
+//! | [`wire_model`] | scripts of spans, and what they must look like in official OTLP types |
+//! | [`fuzz`] | the bodies of the fuzz targets, which an ordinary test replays too |
 //! | [`alloc`] | allocations made by one thread in one closure |
 //!
 //! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
@@ -15,13 +18,17 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
-    reason = "a harness that cannot start must fail its test at once, with the reason"
+    reason = "a harness that cannot start must fail its test at once, with the reason; models and \
+              fuzz bodies are parts of tests"
 )]
 
 pub mod alloc;
 pub mod fault_server;
+pub mod fuzz;
 pub mod loopback;
 pub mod models;
 pub mod proxy;
 pub mod rotel;
+pub mod sim;
 pub mod tls;
+pub mod wire_model;

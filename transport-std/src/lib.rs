@@ -17,7 +17,7 @@
 //! span.end();
 //!
 //! let report = telemetry.shutdown(Duration::from_secs(5));
-//! assert!(report.is_success(), "{report:?}: {}", telemetry.ledger());
+//! assert!(report.is_success(), "{report}; {}", telemetry.ledger());
 //! # Ok::<(), spandrel_transport_std::InitError>(())
 //! ```
 //!

@@ -100,12 +100,9 @@ impl Bookkeeping {
     #[cold]
     fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
         self.compact_if_useful(bytes, need);
-        if self.overflow == Overflow::DropOldest {
-            // Room for two such records beside the leases is certain to be in one piece for one,
-            // so that nothing is evicted in vain.
-            let room = bytes.len().saturating_sub(self.leased_bytes);
-            let reachable = self.leased == 0 || room / 2 >= need;
-            while reachable && !self.has_room(bytes.len(), need) {
+        // Nothing is evicted in vain: either all of this ends with room, or nothing happens.
+        if self.overflow == Overflow::DropOldest && self.fits_beside_leases(bytes, need) {
+            while !self.has_room(bytes.len(), need) {
                 if self.settle_oldest(bytes).is_none() {
                     break;
                 }
@@ -120,10 +117,24 @@ impl Bookkeeping {
         }
     }
 
+    /// Whether there would be room if everything that is not leased were gone.
+    fn fits_beside_leases(&self, bytes: &[u8], need: usize) -> bool {
+        let taken = self.leased_bytes.saturating_add(need);
+        // Below half of the memory, whatever lies where, one of the gaps is large enough.
+        self.leased < self.max_records
+            && (taken <= bytes.len() / 2 || self.ring.only_leased(bytes).fits(bytes.len(), need))
+    }
+
+    /// Compacts when that is likely to make room, or when nothing else could.
     fn compact_if_useful(&mut self, bytes: &mut [u8], need: usize) {
-        if self.ring.done_bytes < need || self.ring.fits(bytes.len(), need) {
-            return;
+        let done = self.ring.done_bytes;
+        let worth_it = done >= need || (done > 0 && self.queued == 0);
+        if worth_it && !self.ring.fits(bytes.len(), need) {
+            self.compact(bytes);
         }
+    }
+
+    fn compact(&mut self, bytes: &mut [u8]) {
         let slots = &mut self.slots;
         self.ring.compact(bytes, &mut |from, to| {
             for slot in slots.iter_mut() {

@@ -61,7 +61,7 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// Why a span was not taken in. The buffer is unchanged, but for evictions that were counted.
+/// Why a span was not taken in. The buffer is unchanged: nothing is evicted in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PushError {

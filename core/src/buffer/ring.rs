@@ -164,6 +164,26 @@ impl Ring {
         }
     }
 
+    /// The ring as it would be if only the leased records were left, close together.
+    pub(super) fn only_leased(&self, bytes: &[u8]) -> Self {
+        let mut packed = Self::new();
+        let mut at = self.head;
+        for _ in 0..self.records {
+            let Some(header) = Self::header(bytes, at) else {
+                break;
+            };
+            if matches!(header.state, State::Leased(_)) {
+                if packed.records == 0 {
+                    packed.head = at;
+                    packed.tail = at;
+                }
+                packed.append(bytes.len(), header.stored_len());
+            }
+            at = self.next(at, &header);
+        }
+        packed
+    }
+
     /// Like [`Ring::reserve`], but keeps the head where it is: while compacting, a record goes
     /// no further than where it came from, so it always fits.
     fn append(&mut self, capacity: usize, need: usize) -> usize {

@@ -71,8 +71,11 @@ where
 
     /// Ends the flight and does to its batch what the outcome says.
     pub(super) fn settle(&mut self, now: Instant, outcome: &Outcome<'_>) {
-        let (Some(flight), Some(mut batch)) = (self.machine.flight.take(), self.current.take())
-        else {
+        // Without a flight, the batch in hand is one that waits, and none of this is about it.
+        let Some(flight) = self.machine.flight.take() else {
+            return;
+        };
+        let Some(mut batch) = self.current.take() else {
             return;
         };
         self.machine.generation = self.machine.generation.wrapping_add(1);
@@ -86,7 +89,12 @@ where
         };
         let draw = self.machine.draw();
         let transition = self.machine.breaker.record(now, draw, permit, verdict);
-        if let Some(open) = transition.and_then(|change| self.on_transition(change, now)) {
+        // Effects are told after their cause: that the circuit opened, after the failure that did it.
+        let (opened, closed) = match transition {
+            Some(change) if change.to == State::Closed => (None, Some(change)),
+            other => (other, None),
+        };
+        if let Some(open) = closed.and_then(|change| self.on_transition(change, now)) {
             batch.backoff.exclude(open);
         }
         if verdict == Verdict::Failure {
@@ -113,6 +121,9 @@ where
             Classification {
                 loss: Some(reason), ..
             } => self.refused(now, batch, &layout, reason, outcome),
+        }
+        if let Some(change) = opened {
+            self.on_transition(change, now);
         }
     }
 
@@ -159,7 +170,7 @@ where
             if !suspect.proven {
                 suspect.proven = true;
                 suspect.backoff.start(now);
-                suspect.next_at = now;
+                suspect.next_at = suspect.next_at.max(now);
             }
         }
         self.keep_rest(now, batch, layout.window);
@@ -181,6 +192,9 @@ where
         batch.backoff.start(now);
         batch.next_at = now;
         batch.repeated = false;
+        // What was suspected is gone; the rest has not failed yet.
+        batch.suspect = false;
+        batch.proven = false;
         self.current = Some(batch);
     }
 
@@ -221,6 +235,11 @@ where
             Some(until) => Ok(until),
             None if healthy || batch.proven => batch.backoff.next_attempt(now, draw),
             None => match self.machine.config.when_open {
+                // An answer that says nothing of the destination leaves the circuit half-open,
+                // and then nothing else would keep the next attempt back.
+                WhenOpen::Hold if self.machine.breaker.state() == State::HalfOpen => {
+                    Ok(now.saturating_add(batch.backoff.delay(draw)))
+                }
                 WhenOpen::Hold => Ok(now),
                 WhenOpen::Drop => batch.backoff.next_attempt(now, draw),
             },
@@ -267,5 +286,33 @@ where
             pause: until.saturating_since(now),
         });
         Some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+    use crate::test_support::TestRng;
+
+    /// A driver may be dropped between two requests, when there is nothing to cancel.
+    #[test]
+    fn cancelling_without_a_request_in_flight_keeps_the_batch() {
+        let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
+        let buffer = Buffer::new([0_u8; 512]);
+        let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
+        let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let span = tracer.start::<128>(SpanBuilder::new("kept"), Instant::ZERO);
+        span.end(Instant::ZERO, &mut exporter).unwrap();
+
+        let now = Instant::from_secs(10);
+        exporter.force_flush(now, Instant::MAX);
+        let first = exporter.poll_transmit(now).unwrap();
+        exporter.cancel(now, first);
+        exporter.cancel_in_flight(now);
+
+        let again = exporter.poll_transmit(now).expect("the same batch");
+        exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 1);
+        assert!(exporter.ledger().is_closed());
     }
 }

@@ -55,7 +55,8 @@ where
             return None;
         }
         let mut batch = self.current.take()?;
-        if batch.next_at > now {
+        // A wait that does not fit into time has no end: at the end of time nothing may spin.
+        if batch.next_at > now || batch.next_at == Instant::MAX {
             self.current = Some(batch);
             return None;
         }
@@ -82,7 +83,6 @@ where
         batch.attempts = batch.attempts.saturating_add(1);
         if batch.first_attempt.is_none() {
             batch.first_attempt = Some(now);
-            batch.backoff.start(now);
         }
         let layout = Body {
             buffer: &self.buffer,
@@ -190,10 +190,17 @@ where
 
     /// Makes sure that `current` is the batch to send next; false when there is none.
     fn select(&mut self, now: Instant) -> bool {
+        let healthy = self.machine.breaker.state() == State::Closed;
+        // A suspect that nothing could stand in for when it failed makes way for spans that have
+        // come in since.
+        if !healthy && self.buffer.queued() > 0 {
+            if let Some(suspect) = self.current.take_if(|batch| batch.suspect) {
+                self.park(suspect);
+            }
+        }
         if self.current.is_some() {
             return true;
         }
-        let healthy = self.machine.breaker.state() == State::Closed;
         let suspect_due = self
             .parked
             .iter()
@@ -304,14 +311,13 @@ where
         if let Some(batch) = self.current.take_if(|batch| is_old(batch)) {
             self.drop_batch(batch, DropReason::Expired, None);
         }
-        while self
+        while let Some(batch) = self
             .parked
-            .first()
-            .is_some_and(|p| p.as_ref().is_some_and(is_old))
+            .iter()
+            .position(|parked| parked.as_ref().is_some_and(is_old))
+            .and_then(|place| self.take_parked_at(place))
         {
-            if let Some(batch) = self.take_parked() {
-                self.drop_batch(batch, DropReason::Expired, None);
-            }
+            self.drop_batch(batch, DropReason::Expired, None);
         }
     }
 
@@ -341,9 +347,14 @@ where
 
     /// The suspect set aside first; the others move up.
     fn take_parked(&mut self) -> Option<Batch> {
-        let first = self.parked.first_mut()?.take();
-        self.parked.rotate_left(1);
-        first
+        self.take_parked_at(0)
+    }
+
+    fn take_parked_at(&mut self, place: usize) -> Option<Batch> {
+        let behind = self.parked.get_mut(place..)?;
+        let batch = behind.first_mut()?.take();
+        behind.rotate_left(1);
+        batch
     }
 
     /// Reports a change of the circuit. When it has closed: how long it was not, which does not

@@ -97,6 +97,59 @@ pub enum Event {
     },
 }
 
+/// One line for a log, without a destination: `exported 12 spans in 1 attempt`.
+impl core::fmt::Display for Event {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Exported { spans, attempts } => write!(
+                f,
+                "exported {} in {}",
+                Count(*spans, "span"),
+                Count((*attempts).into(), "attempt")
+            ),
+            Self::AttemptFailed { attempt, cause, .. } => {
+                write!(f, "attempt {attempt} failed: {cause}")
+            }
+            Self::Paused { pause } => write!(f, "the collector asked for a pause of {pause:.1?}"),
+            Self::Dropped {
+                spans,
+                reason,
+                attempts,
+                ..
+            } => write!(
+                f,
+                "dropped {} as {reason} after {}",
+                Count(*spans, "span"),
+                Count((*attempts).into(), "attempt")
+            ),
+            Self::Circuit(transition) => transition.fmt(f),
+            Self::PartialSuccess { rejected: 0 } => f.write_str("accepted with a warning"),
+            Self::PartialSuccess { rejected } => {
+                write!(f, "the collector rejected {}", Count(*rejected, "span"))
+            }
+            Self::ResponseInvalid => f.write_str("accepted with an answer that is not OTLP"),
+            Self::LossStarted => f.write_str("the buffer is full: spans are being lost"),
+            Self::LossEnded { dropped } => {
+                write!(
+                    f,
+                    "spans fit again; {} lost meanwhile",
+                    Count(*dropped, "span")
+                )
+            }
+        }
+    }
+}
+
+/// A number of things, in the singular where that is due.
+struct Count(u64, &'static str);
+
+impl core::fmt::Display for Count {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
+
 /// The newest events; the oldest go first when nobody fetches them.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
@@ -123,5 +176,43 @@ impl Events {
 
     pub(super) fn pop(&mut self) -> Option<Event> {
         self.queue.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn events_read_as_sentences() {
+        let cause = Cause::Status(503);
+        let dropped = Event::Dropped {
+            spans: 1,
+            reason: DropReason::Expired,
+            attempts: 6,
+            cause: Some(cause),
+        };
+        let failed = Event::AttemptFailed {
+            attempt: 2,
+            cause,
+            retry_at: Instant::ZERO,
+        };
+        for (event, line) in [
+            (
+                Event::Exported {
+                    spans: 12,
+                    attempts: 1,
+                },
+                "exported 12 spans in 1 attempt",
+            ),
+            (dropped, "dropped 1 span as expired after 6 attempts"),
+            (
+                failed,
+                "attempt 2 failed: the collector answered with status 503",
+            ),
+        ] {
+            assert_eq!(event.to_string(), line);
+        }
     }
 }

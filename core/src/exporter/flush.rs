@@ -1,5 +1,7 @@
 //! Flush and shutdown: with deadlines, and telling what happened (`reliability.md` 4.10).
 
+use core::fmt;
+
 use super::Exporter;
 use crate::breaker::State;
 use crate::response::DropReason;
@@ -72,6 +74,23 @@ impl FlushReport {
     }
 }
 
+/// `12 exported, 0 dropped, 0 left`, and why no longer was waited if there is a reason.
+impl fmt::Display for FlushReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} exported, {} dropped, {} left",
+            self.exported, self.dropped, self.left
+        )?;
+        f.write_str(match self.outcome {
+            FlushOutcome::Complete => "",
+            FlushOutcome::CircuitOpen { .. } => " (circuit breaker open)",
+            FlushOutcome::Throttled { .. } => " (the collector asked for a pause)",
+            FlushOutcome::TimedOut => " (timed out)",
+        })
+    }
+}
+
 /// A shutdown under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shutdown {
@@ -131,7 +150,7 @@ where
     /// because there is no later. What cannot be delivered is dropped as `shutdown`. A second
     /// call can only bring the deadline nearer.
     pub fn shutdown(&mut self, now: Instant, deadline: Instant) {
-        let now = self.tick(now);
+        self.tick(now);
         match &mut self.machine.shutdown {
             Some(shutdown) => shutdown.deadline = shutdown.deadline.min(deadline),
             None => {
@@ -143,7 +162,7 @@ where
                 });
                 self.machine.flush_target = self.machine.pushed;
                 for batch in self.batches_mut() {
-                    batch.next_at = now;
+                    batch.next_at = Instant::ZERO;
                 }
             }
         }
@@ -199,7 +218,7 @@ where
         }
         let no_way = shutdown.forced
             && self.machine.flight.is_none()
-            && self.machine.breaker.state() != State::Closed;
+            && self.machine.breaker.state() == State::Open;
         if now >= shutdown.deadline || no_way || !self.holds_any() {
             self.abandon_all(now);
         }

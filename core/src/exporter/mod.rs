@@ -48,6 +48,8 @@
 //!
 //! - Each attempt counts in the breaker, which sits inside the retry loop. Being refused by it is
 //!   not an attempt: it costs no retry and drops nothing (`reliability.md` 4.4).
+//! - Time spent retrying (`max_elapsed`) counts from the first failure: the time limit of a request
+//!   is as long by default, and one that hung would otherwise never be repeated.
 //! - A batch that failed as often as the breaker's threshold, or as the probe twice, is a
 //!   *suspect*: the next probe uses the next batch, so that one poisonous batch cannot silence
 //!   everything. Once another batch got through, a suspect has its retries once more, without
@@ -55,6 +57,7 @@
 //!   a third one takes the place of one that is proven guilty, or else stays the batch in hand:
 //!   while *nothing* gets through, the destination is at fault and no batch is dropped for it.
 //! - Time never goes back: a reading before the latest one counts as the latest one.
+//!   [`Instant::MAX`] stands for never.
 
 mod answer;
 mod config;
@@ -134,9 +137,13 @@ where
         self.registry.scope(scope)
     }
 
-    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Records
-    /// that have not been leased yet are dated with it. Without one, the instants of the driver
-    /// are taken for Unix time as they are.
+    /// Tells the exporter what the wall clock shows, now or whenever it becomes known. Every
+    /// record is dated once, at the next attempt to send it, and then keeps its date: setting the
+    /// clock again changes only what has never been sent with one. Until it is known, the
+    /// instants of the driver are taken for Unix time as they are.
+    ///
+    /// So the bytes of a retry are those of the attempt before, but for a batch that was sent
+    /// without a date first.
     pub const fn set_wall_clock(&mut self, clock: Option<WallClock>) {
         self.machine.wall_clock = clock;
     }
@@ -178,7 +185,7 @@ where
             next,
             machine.breaker.poll_timeout().filter(|_| self.holds_any()),
         );
-        earliest(next, deadline)
+        earliest(next, deadline).filter(|&at| at < Instant::MAX)
     }
 
     /// Where every span is. Costs a copy of counters.

@@ -92,6 +92,8 @@ impl From<ParentContext<'_>> for Context {
 
 std::thread_local! {
     static STACK: RefCell<Stack<Context>> = const { RefCell::new(Stack::new()) };
+    /// How many slots the stack has: what tells most callers that nothing is current, in one load.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
     // No destructor, so it works even while the thread's other locals are dropped.
     static SUPPRESSED: Cell<u32> = const { Cell::new(0) };
 }
@@ -134,7 +136,12 @@ impl<C: Clone> Stack<C> {
 /// Makes `context` current on this thread until the guard is dropped.
 pub fn attach(context: Context) -> Guard {
     let slot = STACK
-        .try_with(|stack| stack.try_borrow_mut().ok()?.push(context).ok())
+        .try_with(|stack| {
+            let mut stack = stack.try_borrow_mut().ok()?;
+            let slot = stack.push(context).ok();
+            DEPTH.set(stack.slots.len());
+            slot
+        })
         .ok()
         .flatten();
     Guard {
@@ -151,6 +158,7 @@ pub fn current() -> Option<Context> {
 
 /// The span that is current on this thread, without its tracestate: a plain copy.
 #[must_use]
+#[inline]
 pub fn current_span_context() -> Option<SpanContext> {
     with_top(|context| context.span_context)
 }
@@ -166,7 +174,11 @@ pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Conte
 }
 
 /// `read` must not call back into this module; it is private for that reason.
+#[inline]
 fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
+    if DEPTH.get() == 0 {
+        return None;
+    }
     STACK
         .try_with(|stack| stack.try_borrow().ok()?.top().map(read))
         .ok()
@@ -185,7 +197,12 @@ pub struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
-        let value = STACK.try_with(|stack| stack.try_borrow_mut().ok()?.remove(slot));
+        let value = STACK.try_with(|stack| {
+            let mut stack = stack.try_borrow_mut().ok()?;
+            let value = stack.remove(slot);
+            DEPTH.set(stack.slots.len());
+            value
+        });
         drop(value);
     }
 }

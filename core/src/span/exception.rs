@@ -4,9 +4,10 @@ use core::error::Error;
 use core::fmt::{self, Write as _};
 
 use super::Span;
+use super::log::AttributeList;
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::time::Instant;
-use crate::wire::{Writer, field_len, key_value_len, nonempty_len, put_key_value};
+use crate::wire::{Writer, field_len, key_value_len, nonempty_len, nonzero_len, put_key_value};
 
 const TYPE: &str = "exception.type";
 const MESSAGE: &str = "exception.message";
@@ -35,46 +36,50 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         let Some((bytes, log)) = self.recorder() else {
             return;
         };
-        let limits = log.limits().value;
-        let kept = usize::from(log.limits().attribute_per_event_count);
-        let is_given = |key: &str| attributes.iter().any(|attribute| attribute.key == key);
-        let extra = || {
-            attributes
-                .iter()
-                .enumerate()
-                .filter(|(i, attribute)| {
-                    let rest = attributes.get(i + 1..).unwrap_or_default();
-                    !attribute.key.is_empty()
-                        && !rest.iter().any(|later| later.key == attribute.key)
-                })
-                .map(|(_, attribute)| attribute)
-                .take(kept.saturating_sub(2))
+        let limits = *log.limits();
+        // The generated attributes come first and count in the limit like all others.
+        let mut limit = limits.attribute_per_event_count;
+        let mut left_out = 0_u32;
+        let mut generates = |key: &str| {
+            if attributes.iter().any(|attribute| attribute.key == key) {
+                return false;
+            }
+            let fits = limit > 0;
+            limit = limit.saturating_sub(1);
+            left_out += u32::from(!fits);
+            fits
         };
-        let type_name = (!is_given(TYPE)).then(core::any::type_name::<E>);
-        let type_name = type_name.map(|name| KeyValue::new(TYPE, name));
-        let message = (!is_given(MESSAGE)).then(|| text_len(error, limits));
+        let type_name = generates(TYPE).then(|| KeyValue::new(TYPE, core::any::type_name::<E>()));
+        let message = generates(MESSAGE).then(|| text_len(error, limits.value));
+        let extra = AttributeList {
+            field: 3,
+            items: attributes,
+            limit,
+            limits,
+        };
+        let dropped = extra.dropped().saturating_add(left_out);
 
-        let mut len = 0;
-        for attribute in type_name.iter().chain(extra()) {
-            len += field_len(key_value_len(attribute.key, &attribute.value, limits));
-        }
-        if let Some(message) = message {
-            len += field_len(message_len(message));
-        }
+        let type_len = type_name.map_or(0, |kv| {
+            field_len(key_value_len(kv.key, &kv.value, limits.value))
+        });
+        let text_len = message.map_or(0, |text| field_len(message_len(text)));
+        let len = type_len + text_len + extra.len() + nonzero_len(dropped.into());
         log.add_exception(bytes, now, len, &mut |writer| {
-            for attribute in type_name.iter().chain(extra()) {
-                writer.put_header(3, key_value_len(attribute.key, &attribute.value, limits));
-                put_key_value(writer, attribute.key, &attribute.value, limits);
+            if let Some(kv) = &type_name {
+                writer.put_header(3, key_value_len(kv.key, &kv.value, limits.value));
+                put_key_value(writer, kv.key, &kv.value, limits.value);
             }
             if let Some(message) = message {
                 writer.put_header(3, message_len(message));
                 writer.put_bytes_field(1, MESSAGE.as_bytes());
                 writer.put_header(2, field_len(message));
                 writer.put_header(1, message);
-                let mut text = Text::new(limits, Some(writer));
+                let mut text = Text::new(limits.value, Some(writer));
                 // An error that fails to format leaves a length that does not match.
                 let _ = write!(text, "{error}");
             }
+            extra.put(writer);
+            writer.put_nonzero(4, dropped.into());
         });
     }
 }

@@ -140,11 +140,11 @@ impl Log {
             self.find(bytes, ATTRIBUTE, key.as_bytes())
         };
         let done = match old {
-            Some((at, old_len)) => self.splice(bytes, at, old_len, len, COUNTS_AND_STATUS),
+            Some((at, old_len)) => self.splice(bytes, at, old_len, len, self.reserve()),
             None if self.attributes >= self.limits.attribute_count => None,
             None => {
                 let at = self.len;
-                self.splice(bytes, at, 0, len, COUNTS_AND_STATUS)
+                self.splice(bytes, at, 0, len, self.reserve())
             }
         };
         let Some(target) = done else {
@@ -166,7 +166,7 @@ impl Log {
         };
         let name = fitting(name, self.room(bytes) + old_len).as_bytes();
         let len = field_len(name.len());
-        if let Some(target) = self.splice(bytes, at, old_len, len, COUNTS_AND_STATUS) {
+        if let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) {
             Writer::new(target).put_bytes_field(NAME, name);
         }
     }
@@ -344,14 +344,24 @@ impl Log {
             .unwrap_or_default()
     }
 
+    /// Bytes held back for the dropped counts and, while there is none, for a status code. The
+    /// text of a status may use all but this, and nothing in place loses room by it.
+    const fn reserve(&self) -> usize {
+        if self.status == UNSET {
+            COUNTS_RESERVE + STATUS_RESERVE
+        } else {
+            COUNTS_RESERVE
+        }
+    }
+
     /// Bytes left for one more field.
     fn room(&self, bytes: &[u8]) -> usize {
-        bytes.len().saturating_sub(self.len + COUNTS_AND_STATUS)
+        bytes.len().saturating_sub(self.len + self.reserve())
     }
 
     fn append(&mut self, bytes: &mut [u8], len: usize, put: impl FnOnce(&mut Writer<'_>)) {
         let at = self.len;
-        if let Some(target) = self.splice(bytes, at, 0, len, COUNTS_AND_STATUS) {
+        if let Some(target) = self.splice(bytes, at, 0, len, self.reserve()) {
             put(&mut Writer::new(target));
         }
     }
@@ -368,7 +378,7 @@ impl Log {
             return None;
         }
         let at = self.len;
-        let target = self.splice(bytes, at, 0, field_len(content), COUNTS_AND_STATUS)?;
+        let target = self.splice(bytes, at, 0, field_len(content), self.reserve())?;
         let mut writer = Writer::new(target);
         writer.put_header(field, content);
         Some(writer)
@@ -413,8 +423,6 @@ impl Log {
     }
 }
 
-const COUNTS_AND_STATUS: usize = COUNTS_RESERVE + STATUS_RESERVE;
-
 /// Whether the content of a `KeyValue` has this key.
 #[inline]
 fn has_key(content: &[u8], key: &[u8]) -> bool {
@@ -446,11 +454,11 @@ fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
 }
 
 /// The attributes of an event or a link: unique keys, the last value winning, cut at a count.
-struct AttributeList<'a> {
-    field: u8,
-    items: &'a [KeyValue<'a>],
-    limit: u16,
-    limits: SpanLimits,
+pub(super) struct AttributeList<'a> {
+    pub(super) field: u8,
+    pub(super) items: &'a [KeyValue<'a>],
+    pub(super) limit: u16,
+    pub(super) limits: SpanLimits,
 }
 
 impl<'a> AttributeList<'a> {
@@ -467,20 +475,20 @@ impl<'a> AttributeList<'a> {
         self.unique().take(usize::from(self.limit))
     }
 
-    fn dropped(&self) -> u32 {
+    pub(super) fn dropped(&self) -> u32 {
         if self.items.len() <= usize::from(self.limit) {
             return 0;
         }
         u32::try_from(self.unique().skip(usize::from(self.limit)).count()).unwrap_or(u32::MAX)
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.kept()
             .map(|item| field_len(key_value_len(item.key, &item.value, self.limits.value)))
             .sum()
     }
 
-    fn put(&self, writer: &mut Writer<'_>) {
+    pub(super) fn put(&self, writer: &mut Writer<'_>) {
         for item in self.kept() {
             let content = key_value_len(item.key, &item.value, self.limits.value);
             writer.put_header(self.field, content);

@@ -89,6 +89,7 @@ struct Live<B> {
 impl<B> Span<B> {
     /// A span that only carries `context`: nothing is recorded, ending it does nothing
     /// (checklist D-044).
+    #[inline]
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
             context,
@@ -98,6 +99,7 @@ impl<B> Span<B> {
         }
     }
 
+    #[inline]
     pub(crate) const fn new(
         context: SpanContext,
         scope: ScopeId,
@@ -207,11 +209,22 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
     /// Like [`Span::end`], and gives the scratch back for the next span.
     #[inline]
     pub fn finish(
-        self,
+        mut self,
         now: Instant,
         sink: &mut impl RecordSink,
     ) -> (Result<(), PushError>, Option<B>) {
-        let Some(mut live) = self.live else {
+        self.finish_in_place(now, sink)
+    }
+
+    /// Ends the span where it is; what is left of it only carries its context.
+    #[inline]
+    pub(crate) fn finish_in_place(
+        &mut self,
+        now: Instant,
+        sink: &mut impl RecordSink,
+    ) -> (Result<(), PushError>, Option<B>) {
+        self.recording = false;
+        let Some(mut live) = self.live.take() else {
             return (Ok(()), None);
         };
         if !self.context.is_sampled() {

@@ -216,14 +216,11 @@ impl<'a> Trace<'a> {
             let sign = if since < 0 { "" } else { "+" };
             format!("◆ {} {sign}{}", clean(&event.name), duration(since))
         });
-        let details = [
-            attributes(&span.attributes, room),
-            match message {
-                "" => String::new(),
-                message => fit(&format!("{mark} {}", clean(message)), room),
-            },
-            text::joined(events, room),
-        ];
+        let mut details = attributes(&span.attributes, room);
+        if !message.is_empty() {
+            details.push(fit(&format!("{mark} {}", clean(message)), room));
+        }
+        details.push(text::joined(events, room));
         for detail in details.iter().filter(|detail| !detail.is_empty()) {
             out.line(&palette.faint(&format!("{indent}{detail}")));
         }

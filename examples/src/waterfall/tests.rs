@@ -119,7 +119,8 @@ const SHOP: &str = "\
 trace 77777777777777777777777777777777 · 7 spans · 1.20 s · 2 errors
                                                                0        300 ms   600 ms   900 ms
 shop            ✗ POST /orders (server)                1.20 s  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
-                │    http.request.method=POST  http.route=/orders  +2
+                │    http.request.method=POST  http.route=/orders  http.response.status_code=502
+                │    cart.items=[]
                 ├─✓ reserve stock                      300 ms  ┊╺━━━━━━━━╸       ┊        ┊
                 │ └─• SELECT stock (client)            200 ms  ┊  ━━━━━━┊        ┊        ┊
                 │        db.system.name=postgresql

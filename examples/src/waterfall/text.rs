@@ -8,6 +8,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The most columns of one attribute's value.
 const MAX_VALUE: usize = 32;
+/// The most lines of one span's attributes.
+const MAX_LINES: usize = 3;
 
 /// The columns that `text` takes in a terminal.
 pub(super) fn width_of(text: &str) -> usize {
@@ -102,15 +104,33 @@ pub(super) fn duration(nanos: i128) -> String {
     }
 }
 
-/// `key=value` pairs, as many as fit into `columns`, and how many there are more.
-pub(super) fn attributes(attributes: &[KeyValue], columns: usize) -> String {
+/// `key=value` pairs on at most [`MAX_LINES`] lines, and how many there are more.
+pub(super) fn attributes(attributes: &[KeyValue], columns: usize) -> Vec<String> {
     let pairs = attributes.iter().map(|attribute| {
         let mut value = String::new();
         write_value(attribute.value.as_ref(), &mut value);
-        let value = fit(&clean(&value), MAX_VALUE);
+        let value = match fit(&clean(&value), MAX_VALUE) {
+            empty if empty.is_empty() => "\"\"".to_owned(),
+            value => value,
+        };
         format!("{}={value}", clean(&attribute.key))
     });
-    joined(pairs, columns)
+    let mut left: Vec<String> = pairs.collect();
+    let mut lines = Vec::new();
+    while lines.len() + 1 < MAX_LINES && !left.is_empty() {
+        let mut used = 0;
+        let fits = |pair: &&String| -> bool {
+            used += width_of(pair) + 2;
+            used <= columns + 2
+        };
+        let count = left.iter().take_while(fits).count().max(1);
+        let line = left.drain(..count);
+        lines.push(joined(line, columns));
+    }
+    if !left.is_empty() {
+        lines.push(joined(left.into_iter(), columns));
+    }
+    lines
 }
 
 /// `parts` on one line, as many as fit into `columns`, and how many there are more.

@@ -6,6 +6,10 @@
 
 pub mod backoff;
 pub mod breaker;
+pub mod buffer;
+pub mod coverage;
+pub mod exporter;
+mod fate;
 
 use spandrel_core::time::Instant;
 

@@ -33,7 +33,13 @@ impl Span {
         }
     }
 
+    /// A span that stands for the current one (checklist D-045).
     #[inline]
+    pub(super) fn of_current() -> Self {
+        Self::non_recording(current::current_span_context().unwrap_or(SpanContext::INVALID))
+    }
+
+    #[inline(always)]
     pub(super) fn of(span: CoreSpan<Scratch>, shared: &Shared) -> Self {
         // One without scratch has nothing to end.
         let provider = if span.is_live() { shared.id() } else { 0 };
@@ -106,6 +112,22 @@ impl Span {
         }
     }
 
+    /// Sets the status by what the span's work came to: ok, or as [`Span::fail`] does.
+    ///
+    /// ```
+    /// # use spandrel_core::hosted::trace::TracerProvider;
+    /// # let tracer = TracerProvider::disabled().tracer("shop");
+    /// let mut span = tracer.start("quantity.parse");
+    /// let quantity = "three".parse::<u32>();
+    /// span.set_outcome(&quantity); // an error with its text, and an event `exception`
+    /// ```
+    pub fn set_outcome<T, E: Error>(&mut self, outcome: &Result<T, E>) {
+        match outcome {
+            Ok(_) => self.set_status(Status::Ok),
+            Err(error) => self.fail(error),
+        }
+    }
+
     /// Ends the span now.
     #[inline]
     pub fn end(self) {}
@@ -159,13 +181,11 @@ impl Span {
     #[inline]
     fn finish(&mut self, at: Option<Instant>) {
         let provider = core::mem::take(&mut self.provider);
-        let ended = CoreSpan::non_recording(*self.span.context());
-        let mut span = core::mem::replace(&mut self.span, ended);
         let now = at.unwrap_or_else(clock::now);
         if std::thread::panicking() {
-            span.set_status(Status::error("panicked"));
+            self.span.set_status(Status::error("panicked"));
         }
-        local::finish(provider, span, now);
+        local::finish(provider, &mut self.span, now);
     }
 }
 

@@ -6,13 +6,13 @@ use super::local::{self, Entry};
 use super::shared::Shared;
 use super::span::Span;
 use crate::attribute::KeyValue;
-use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::settings::HostedSampler;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::ScopeId;
-use crate::sampler::Sampler;
+use crate::sampler::BuiltinSampler;
 use crate::time::Instant;
 use crate::tracer::{SpanBuilder, Started, start_span};
 
@@ -48,9 +48,11 @@ impl Tracer {
     }
 
     /// Starts a span of kind internal, a child of the thread's current span.
-    #[inline]
     pub fn start(&self, name: &str) -> Span {
-        self.span(name).start()
+        if self.shared.is_none() {
+            return Span::of_current();
+        }
+        self.begin(SpanBuilder::new(name).scope(self.scope), false, None)
     }
 
     /// Describes a span with a kind, a parent, attributes or links, to be started with
@@ -74,6 +76,7 @@ impl Tracer {
         }
     }
 
+    #[inline(always)]
     fn begin(&self, mut builder: SpanBuilder<'_>, parent_given: bool, at: Option<Instant>) -> Span {
         let Some(shared) = &self.shared else {
             return Self::begin_disabled(&builder, parent_given);
@@ -98,58 +101,73 @@ impl Tracer {
     /// A span that is not recorded stands for its parent (checklist D-045).
     #[inline]
     fn begin_disabled(builder: &SpanBuilder<'_>, parent_given: bool) -> Span {
-        Span::non_recording(if parent_given {
-            builder.parent_context().span_context
+        if parent_given {
+            Span::non_recording(builder.parent_context().span_context)
         } else {
-            current::current_span_context().unwrap_or(SpanContext::INVALID)
-        })
+            Span::of_current()
+        }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
-    match &shared.sampler {
-        // No foreign code runs while the thread's entry is open.
-        HostedSampler::Builtin(sampler) => local::with_thread(shared, |entry| {
-            let Entry {
-                ids, pool, started, ..
-            } = entry.ready();
-            let now = || at.unwrap_or_else(clock::now);
-            let take = || pool.take();
-            let span = start_span(sampler, ids, &shared.limits, started, builder, now, take);
-            entry.after_start();
-            Span::of(span, shared)
-        }),
-        HostedSampler::Custom(sampler) => begin_custom(shared, &**sampler, builder, at),
+    // No foreign code runs while the thread's entry is open.
+    if let HostedSampler::Builtin(sampler) = &shared.sampler {
+        let span = local::with_thread(shared, |entry| {
+            begin_with(entry, shared, sampler, builder, at)
+        });
+        if let Some(span) = span {
+            return span;
+        }
     }
+    begin_slowly(shared, builder, at)
 }
 
-/// With a sampler of the application's, which may start spans itself.
-fn begin_custom(
-    shared: &Arc<Shared>,
-    sampler: &dyn Sampler,
+#[inline(always)]
+fn begin_with(
+    entry: &mut Entry,
+    shared: &Shared,
+    sampler: &BuiltinSampler,
     builder: SpanBuilder<'_>,
     at: Option<Instant>,
 ) -> Span {
+    let Entry {
+        ids, pool, started, ..
+    } = entry.ready();
+    let now = || at.unwrap_or_else(clock::now);
+    let span = start_span(sampler, ids, &shared.limits, started, builder, now, || {
+        pool.take()
+    });
+    entry.after_start();
+    Span::of(span, shared)
+}
+
+/// With a sampler of the application's, which may start spans itself; and while the thread ends.
+#[inline(never)]
+fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut started = Started::default();
     let mut ids = RandomIdGenerator::new(ThreadRng);
-    let now = || at.unwrap_or_else(clock::now);
-    let take = || local::with_thread(shared, |entry| entry.pool.take());
     let span = start_span(
-        sampler,
+        &shared.sampler,
         &mut ids,
         &shared.limits,
         &mut started,
         builder,
-        now,
-        take,
+        || at.unwrap_or_else(clock::now),
+        || {
+            local::with_thread(shared, |entry| entry.pool.take())
+                .unwrap_or_else(|| local::passing(shared).pool.take())
+        },
     );
-    local::with_thread(shared, |entry| {
+    let count = |entry: &mut Entry| {
         entry.started.recorded += started.recorded;
         entry.started.record_only += started.record_only;
         entry.started.not_sampled += started.not_sampled;
         entry.after_start();
-    });
+    };
+    if local::with_thread(shared, count).is_none() {
+        count(&mut local::passing(shared));
+    }
     Span::of(span, shared)
 }
 
@@ -164,7 +182,7 @@ pub struct SpanStart<'a> {
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`SpanContext`], or the context extracted from a request. An invalid one
+    /// Sets the parent: a [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An invalid one
     /// makes a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.builder = self.builder.parent(parent);
@@ -202,7 +220,6 @@ impl<'a> SpanStart<'a> {
     }
 
     /// Starts the span. It does not become current (checklist D-034).
-    #[inline]
     pub fn start(self) -> Span {
         self.tracer
             .begin(self.builder, self.parent_given, self.start_time)

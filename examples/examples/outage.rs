@@ -1,0 +1,189 @@
+//! A collector that goes down and comes back, and what becomes of the spans meanwhile.
+//!
+//! ```text
+//! cargo run --example outage
+//! ```
+//!
+//! The requests are real HTTP to a collector in this process; the time is not. The machines of
+//! `spandrel-core` take the time as an argument, so a minute and a half passes in an instant. All
+//! settings are the defaults (a batch every 5 s, five failures open the circuit for 30 s), but for
+//! the jitter of the retries, which is off, so that every run prints the same table.
+#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+
+use std::error::Error;
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+use spandrel_core::backoff::{BackoffConfig, Jitter};
+use spandrel_core::hosted::rng::ThreadRng;
+use spandrel_core::prelude::*;
+use spandrel_examples::Collector;
+use spandrel_transport_std::{ContentType, Gzip, HttpSender, Payload, SenderConfig};
+
+/// A span ends this often.
+const PACE: Duration = Duration::from_millis(250);
+const DOWN: Instant = Instant::from_secs(12);
+const UP: Instant = Instant::from_secs(70);
+const END: Instant = Instant::from_secs(90);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let collector = Collector::start()?;
+    let mut pipeline = Pipeline::new(&collector)?;
+    println!(
+        "a span every {} ms, for {} s\n",
+        PACE.as_millis(),
+        END.as_nanos() / 1_000_000_000
+    );
+    println!("    time  circuit    held  exported  dropped  what happened");
+
+    let mut next_span = Instant::ZERO;
+    let mut changes = [(DOWN, false), (UP, true)].into_iter().peekable();
+    let mut now = Instant::ZERO;
+    while now < END {
+        if let Some((_, available)) = changes.next_if(|&(at, _)| at <= now) {
+            collector.set_available(available);
+            let what = if available {
+                "is back"
+            } else {
+                "goes down: it answers 503"
+            };
+            pipeline.row(now, format_args!("-- the collector {what}"));
+        }
+        if next_span <= now {
+            pipeline.record(now);
+            next_span = now.saturating_add(PACE);
+        }
+        pipeline.deliver(now);
+        // On to whatever comes first: this is all that a virtual clock is.
+        now = [
+            pipeline.exporter.poll_timeout(),
+            changes.peek().map(|&(at, _)| at),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(next_span, Instant::min)
+        .max(now);
+    }
+    pipeline
+        .exporter
+        .shutdown(now, now.saturating_add(Duration::from_secs(5)));
+    pipeline.row(now, "-- the program ends, and sends what is left");
+    pipeline.deliver(now);
+
+    let ledger = pipeline.exporter.ledger();
+    let stats = pipeline.exporter.stats();
+    let arrived = collector.spans().len() as u64;
+    println!("\n{ledger}");
+    println!(
+        "{} attempts, {} accepted; the collector has {arrived} spans: {}",
+        stats.attempts,
+        stats.accepted,
+        if arrived == ledger.ended {
+            "all of them, once"
+        } else {
+            "NOT ALL"
+        },
+    );
+    if ledger.is_closed() && arrived == ledger.ended {
+        Ok(())
+    } else {
+        Err("spans were lost".into())
+    }
+}
+
+/// A pipeline from its parts: what a transport is made of.
+struct Pipeline {
+    exporter: Exporter<Box<[u8]>, [u8; 256]>,
+    tracer: Tracer<AlwaysOn, RandomIdGenerator<ThreadRng>>,
+    gzip: Gzip,
+    sender: HttpSender,
+}
+
+impl Pipeline {
+    fn new(collector: &Collector) -> Result<Self, Box<dyn Error>> {
+        let config = ExporterConfig {
+            backoff: BackoffConfig {
+                jitter: Jitter::None,
+                ..BackoffConfig::DEFAULT
+            },
+            ..ExporterConfig::DEFAULT
+        };
+        let resource = Resource {
+            attributes: &[KeyValue::new("service.name", "shop")],
+            schema_url: "",
+        };
+        let buffer = Buffer::new(vec![0; 64 << 10].into_boxed_slice());
+        let mut exporter = Exporter::new(config, buffer, Registry::new([0; 256], &resource)?)?;
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let started = UnixNanos::from_secs(unix.as_secs());
+        exporter.set_wall_clock(Some(WallClock::from_pair(Instant::ZERO, started)));
+        let url = format!("{}/v1/traces", collector.endpoint());
+        Ok(Self {
+            exporter,
+            tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
+            gzip: Gzip::new(Gzip::DEFAULT_LEVEL),
+            sender: HttpSender::new(SenderConfig::new(url))?,
+        })
+    }
+
+    fn record(&mut self, now: Instant) {
+        let span = self
+            .tracer
+            .start::<256>(SpanBuilder::new("order.place"), now);
+        // The ledger counts what does not fit.
+        let _ = span.end(now, &mut self.exporter);
+    }
+
+    /// Sends whatever is due, and shows what came of it.
+    fn deliver(&mut self, now: Instant) {
+        while let Some(mut transmit) = self.exporter.poll_transmit(now) {
+            self.tell(now);
+            let status = self.post(&mut transmit);
+            let outcome = match status {
+                Some(status) => Outcome::Response(Response::new(status)),
+                None => Outcome::Failed(TransportError::Other),
+            };
+            self.exporter.handle_response(now, transmit, &outcome);
+            self.tell(now);
+        }
+        self.tell(now);
+    }
+
+    /// One POST: the status of the answer, if there is one.
+    fn post(&mut self, transmit: &mut Transmit) -> Option<u16> {
+        let Self {
+            exporter,
+            gzip,
+            sender,
+            ..
+        } = self;
+        let body = gzip
+            .compress(|chunk| exporter.read_body(transmit, chunk))
+            .ok()?;
+        let payload = Payload {
+            body,
+            content_type: ContentType::Protobuf,
+            gzip: true,
+        };
+        let answer = sender.send(payload, Duration::from_secs(10)).ok()?;
+        Some(answer.status())
+    }
+
+    fn tell(&mut self, now: Instant) {
+        while let Some(event) = self.exporter.poll_event() {
+            self.row(now, event);
+        }
+    }
+
+    fn row(&self, now: Instant, what: impl Display) {
+        let ledger = self.exporter.ledger();
+        println!(
+            "{:6.2} s  {:9}  {:5}  {:8}  {:7}  {what}",
+            now.as_nanos() as f64 / 1e9,
+            self.exporter.circuit(),
+            ledger.buffered + ledger.in_flight,
+            ledger.exported,
+            ledger.dropped_total(),
+        );
+    }
+}

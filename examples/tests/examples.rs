@@ -1,0 +1,227 @@
+//! Runs every example as a newcomer does, and reads what it prints.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use spandrel_examples::Collector;
+
+/// The program of an example, which cargo builds next to the tests.
+///
+/// `cargo test --test examples` does not build it; `cargo test -p spandrel-examples` does.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let path = profile
+        .join("examples")
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "first run `cargo build -p spandrel-examples --examples`"
+    );
+    path
+}
+
+/// Without any setting of the person who runs the tests.
+fn command(name: &str) -> Command {
+    let mut command = Command::new(program(name));
+    let settings = std::env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with("OTEL_")));
+    for (name, _) in settings {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn text(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    assert_eq!(
+        stderr, "",
+        "an example that works says nothing about itself"
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What an example prints; every span must have been delivered.
+fn run(name: &str, spans: usize) -> String {
+    let text = text(&command(name).output().unwrap());
+    let ledger = format!("ended {spans} = exported {spans} + dropped 0 + buffered 0 + in flight 0");
+    assert!(text.contains(&ledger), "{text}");
+    text
+}
+
+fn assert_all(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn the_quickstart_delivers_over_http_with_gzip_and_draws_what_arrived() {
+    let text = run("quickstart", 10);
+    assert_all(
+        &text,
+        &[
+            "/v1/traces -> 200: 10 spans in ",
+            "bytes of gzip",
+            "10 spans · ",
+            "✓ POST /orders (server)",
+            "│ └─✓ POST /charges (client)",
+            "✗ the payment provider is busy",
+        ],
+    );
+}
+
+#[test]
+fn the_quickstart_delivers_to_the_collector_of_the_environment() {
+    let collector = Collector::start().unwrap();
+    for variable in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ] {
+        // The variable of the signal is a whole URL, the other one a base.
+        let path = if variable.contains("TRACES") {
+            "/v1/traces"
+        } else {
+            ""
+        };
+        let endpoint = format!("{}{path}", collector.endpoint());
+        let output = command("quickstart").env(variable, &endpoint).output();
+        let text = text(&output.unwrap());
+        assert!(text.contains(&format!(" is at {endpoint}")), "{text}");
+        assert!(!text.contains(" · "), "nothing can be drawn:\n{text}");
+        assert!(collector.wait_for(10, Duration::from_secs(5)));
+        assert_eq!(collector.take().len(), 10);
+    }
+}
+
+#[test]
+fn the_quickstart_without_its_collector_fails_and_says_why() {
+    let output = command("quickstart")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("10 dropped"), "{stderr}");
+}
+
+#[test]
+fn commands_carry_their_outcome() {
+    let text = run("command_execution", 2);
+    assert_all(
+        &text,
+        &[
+            "command.execute",
+            "command=no-such-program --help  user=ada",
+            "◆ exception",
+            " · 1 error",
+        ],
+    );
+}
+
+#[test]
+fn provider_calls_carry_what_they_cost() {
+    let text = run("provider_call", 2);
+    assert_all(
+        &text,
+        &[
+            "✓ provider.generate (client)",
+            "provider=example  model=large-1  prompt_length=18  prompt_tokens=5",
+            "completion_tokens=12  duration_ms=",
+            "cost=0.00034",
+            "✗ the provider answered 400: the prompt is empty",
+        ],
+    );
+}
+
+#[test]
+fn an_error_ends_the_step_and_the_workflow() {
+    let text = run("nested_workflow", 6);
+    assert_all(
+        &text,
+        &[
+            "✗ auto.workflow",
+            "goal=add a login page",
+            "├─• auto.spec_generation",
+            "├─• auto.plan_generation",
+            "feature_count=1  task_count=3",
+            "├─✓ auto.step_execution",
+            "step_index=0  step_type=create",
+            "└─✗ auto.step_execution",
+            " · 2 errors",
+        ],
+    );
+}
+
+#[test]
+fn a_batch_sums_up_the_errors_of_its_threads() {
+    let text = run("concurrent_batch", 6);
+    assert_all(
+        &text,
+        &[
+            "item 2 has an unknown id\nitem 4 has no id\n",
+            "✗ batch.process",
+            "batch_size=5",
+            "✗ 2 items failed",
+            "✗ batch.process_item",
+            "item_index=4  item_id=\"\"",
+        ],
+    );
+}
+
+/// The guide's numbers: attempts after 100, 150, 225 and 338 ms, open at the fifth failure,
+/// probes 30 s apart.
+#[test]
+fn the_outage_loses_nothing_and_keeps_the_guides_times() {
+    let text = run("outage", 360);
+    assert_all(
+        &text,
+        &[
+            " 15.50 s  closed ",
+            " 15.60 s  closed ",
+            " 15.75 s  closed ",
+            " 15.97 s  closed ",
+            " 16.31 s  open ",
+            " 46.31 s  half-open ",
+            " 46.31 s  open ",
+            " 76.31 s  half-open ",
+            " 76.31 s  closed ",
+            "the collector has 360 spans: all of them, once",
+        ],
+    );
+    // The README shows an excerpt.
+    let readme = include_str!("../../README.md");
+    let rows = readme.lines().filter(|line| line.get(6..9) == Some(" s "));
+    assert!(rows.clone().count() > 8);
+    for row in rows {
+        assert!(text.contains(row), "{row:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_driver_of_ones_own_delivers() {
+    let text = run("own_driver", 6);
+    assert_all(
+        &text,
+        &[
+            "exported 6 spans in 1 attempt",
+            "└─• sensor.read",
+            "temperature.celsius=20.5",
+        ],
+    );
+}
+
+#[test]
+fn without_an_endpoint_spans_go_to_the_standard_output() {
+    let text = text(&command("stdout").output().unwrap());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    let batch: serde_json::Value = serde_json::from_str(lines[0]).unwrap();
+    let spans = &batch["resourceSpans"][0]["scopeSpans"][0]["spans"];
+    assert_eq!(spans.as_array().unwrap().len(), 2);
+    assert_eq!(spans[0]["name"], "order.validate");
+    assert_eq!(spans[0]["parentSpanId"], spans[1]["spanId"]);
+}

@@ -1,0 +1,33 @@
+//! The bodies of the fuzz targets.
+//!
+//! Each is a plain function over bytes that panics when something is wrong. The shims of the
+//! `fuzz` workspace hand them to libFuzzer; the test `fuzz_seeds` runs them over the committed
+//! seeds with the ordinary test command. A crash becomes a seed.
+
+pub mod attributes;
+pub mod buffer_ops;
+pub mod config;
+pub mod exporter_ops;
+pub mod gzip;
+pub mod json;
+pub mod request;
+pub mod response;
+pub mod traceparent;
+pub mod tracestate;
+
+/// A fuzz target: its name, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All fuzz targets, by name.
+pub const TARGETS: &[Target] = &[
+    ("attributes", attributes::run),
+    ("buffer_ops", buffer_ops::run),
+    ("config", config::run),
+    ("exporter_ops", exporter_ops::run),
+    ("gzip", gzip::run),
+    ("json", json::run),
+    ("request", request::run),
+    ("response", response::run),
+    ("traceparent", traceparent::run),
+    ("tracestate", tracestate::run),
+];

@@ -1,0 +1,21 @@
+//! A green run in which nothing interesting happened is a failed run.
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use spandrel_tests::models::coverage::Coverage;
+use spandrel_tests::sim::schedule::schedules;
+
+#[test]
+fn sometimes_everything_that_can_happen_to_an_exporter_happens() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = Coverage::default();
+    for _ in 0..1_000 {
+        let schedule = schedules().new_tree(&mut runner).expect("a life").current();
+        let (sim, _) = schedule.run();
+        seen.add(sim.seen());
+    }
+    assert_eq!(seen.missing(), [""; 0], "{seen:?}");
+    // The sender's own reason, and three that the ledger names `retry_exhausted` instead.
+    let unused = ["throttled", "unavailable", "unreachable", "out_of_memory"];
+    assert_eq!(seen.missing_reasons(), unused, "{seen:?}");
+}
