@@ -42,7 +42,7 @@ impl Post for Script<'_> {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
         pause().await;
         let mut all = Vec::new();
-        let mut piece = [0; 64];
+        let mut piece = [0; 16];
         loop {
             match body.read(&mut piece) {
                 0 => break,
@@ -112,7 +112,7 @@ fn polls_of_one_export(outbox: &Outbox, status: u16, now: &Cell<Instant>) -> usi
 fn dropped_at_any_poll_the_batch_is_delivered_by_the_next_call() {
     let now = Cell::new(Instant::from_secs(10));
     let total = polls_of_one_export(&outbox(3), 200, &now);
-    assert!(total > 5, "{total} polls are too few to mean anything");
+    assert!(total > 15, "{total} polls are too few to mean anything");
     for at in 0..total {
         let outbox = outbox(3);
         let log = Log::default();
@@ -247,7 +247,6 @@ fn a_request_is_dropped_at_its_deadline_and_counts_as_timed_out() {
         let mut send = pin!(driver.send_next());
         let mut context = Context::from_waker(Waker::noop());
         assert!(send.as_mut().poll(&mut context).is_pending());
-        // The retries of the default end ten seconds after the first attempt, as the request does.
         now.set(
             now.get()
                 .saturating_add(ExporterConfig::DEFAULT.request_timeout),
@@ -261,8 +260,8 @@ fn a_request_is_dropped_at_its_deadline_and_counts_as_timed_out() {
         "the body had been read"
     );
     let ledger = exporter.ledger();
-    assert_eq!(ledger.dropped(DropReason::RetryExhausted), 3, "{ledger}");
-    assert!(ledger.is_closed());
+    assert_eq!((ledger.buffered, ledger.in_flight), (3, 0), "{ledger}");
+    assert!(ledger.is_balanced());
 }
 
 #[test]

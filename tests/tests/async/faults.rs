@@ -91,6 +91,11 @@ async fn n8_a_connection_closed_while_idle_costs_no_attempt() {
     assert_eq!((requests[1].connection, requests[1].on_connection), (1, 2));
     assert_eq!(requests[2].connection, 2);
     assert_delivered(&telemetry, &server, 20);
+    let stats = telemetry.stats();
+    assert_eq!(
+        stats.possible_duplicates, 10,
+        "it had been sent whole: {stats:?}"
+    );
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ pub trait Post {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_>;
 
     /// Whether the whole request of the last [`post`](Post::post), which was dropped at its
-    /// deadline, had left: the collector may then have the spans already. `is_read` says whether
+    /// deadline or met a stale connection, had left: the collector may then have the spans already. `is_read` says whether
     /// the body had been pulled to its end.
     fn body_sent(&self, is_read: bool) -> bool {
         is_read
@@ -175,6 +175,12 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
         let mut request = Request::new(&*outbox, &*sleep, transmit);
         let ended = until(&*outbox, &*sleep, deadline, post.post(&mut request)).await;
         match ended {
+            Ended::Answered(Outcome::Failed(stale @ TransportError::Stale)) => {
+                if post.body_sent(request.is_read()) {
+                    request.note_resent();
+                }
+                request.answer(&Outcome::Failed(stale));
+            }
             Ended::Answered(outcome) => request.answer(&outcome),
             Ended::Late => {
                 let body_sent = post.body_sent(request.is_read());

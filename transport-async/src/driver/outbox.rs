@@ -19,6 +19,8 @@ pub trait Outbox {
     fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize;
     /// See [`Exporter::handle_response`].
     fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>);
+    /// See [`Exporter::note_resent`].
+    fn note_resent(&self, transmit: &Transmit);
     /// See [`Exporter::poll_timeout`].
     fn poll_timeout(&self) -> Option<Instant>;
     /// Whether it has been shut down and holds nothing any more.
@@ -36,6 +38,10 @@ impl<O: Outbox + ?Sized> Outbox for &O {
 
     fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
         (**self).handle_response(now, transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        (**self).note_resent(transmit);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -63,6 +69,10 @@ where
 
     fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
         self.borrow_mut().handle_response(now, transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        self.borrow_mut().note_resent(transmit);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -94,6 +104,10 @@ where
         critical_section::with(|cs| self.borrow(cs).handle_response(now, transmit, outcome));
     }
 
+    fn note_resent(&self, transmit: &Transmit) {
+        critical_section::with(|cs| self.borrow(cs).note_resent(transmit));
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         critical_section::with(|cs| self.borrow(cs).poll_timeout())
     }
@@ -116,6 +130,10 @@ impl Outbox for std::sync::Mutex<spandrel_core::hosted::pipeline::Pipeline> {
 
     fn handle_response(&self, _: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
         locked(self).handle_response(transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        locked(self).note_resent(transmit);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -44,6 +44,14 @@ impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
         self.settle(outcome);
     }
 
+    /// Notes that the collector may have the spans although nothing came back, and that they will
+    /// be sent again.
+    pub(super) fn note_resent(&self) {
+        if let Some(transmit) = &self.transmit {
+            self.outbox.note_resent(transmit);
+        }
+    }
+
     fn settle(&mut self, outcome: &Outcome<'_>) {
         if let Some(transmit) = self.transmit.take() {
             self.outbox

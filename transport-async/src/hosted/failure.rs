@@ -61,9 +61,8 @@ fn known(
     }
     let error = cause.downcast_ref::<io::Error>()?;
     // The source of such an error is the source of what it wraps: that itself is skipped.
-    if let Some(inner) = error.get_ref()
-        && let Some(found) = known(inner, link, body_sent)
-    {
+    let inner = error.get_ref();
+    if let Some(found) = inner.and_then(|inner| known(inner, link, body_sent)) {
         return Some(found);
     }
     use io::ErrorKind as K;

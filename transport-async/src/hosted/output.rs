@@ -51,7 +51,8 @@ impl Plan {
             Some(Ok(connected)) => Destination::Http(Box::new(HttpSender::new(connected, encoder))),
             // The same settings worked at the start; the machine will try again.
             Some(Err(error)) => {
-                last_error.set(error.to_string());
+                let failed = Outcome::Failed(TransportError::Other);
+                last_error.set(error.to_string(), &failed);
                 Destination::Nowhere
             }
         };
@@ -102,10 +103,11 @@ impl Post for Output {
             },
             Destination::Nowhere => None,
         };
+        let outcome = Outcome::Failed(TransportError::Other);
         if let Some(text) = failed {
-            self.last_error.set(text);
+            self.last_error.set(text, &outcome);
         }
-        Outcome::Failed(TransportError::Other)
+        outcome
     }
 
     fn body_sent(&self, is_read: bool) -> bool {

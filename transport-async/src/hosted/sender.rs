@@ -95,12 +95,14 @@ impl HttpSender {
 impl Post for HttpSender {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
         // True if this future is dropped at its deadline, and replaced otherwise.
-        self.last_error.set("timeout: the whole exchange");
+        let late = Outcome::Failed(TransportError::Timeout { body_sent: false });
+        self.last_error.set("timeout: the whole exchange", &late);
         let bytes = match self.encoder.encode(body) {
             Ok(bytes) => bytes,
             Err(text) => {
-                self.last_error.set(text);
-                return Outcome::Failed(TransportError::Other);
+                let failed = Outcome::Failed(TransportError::Other);
+                self.last_error.set(text, &failed);
+                return failed;
             }
         };
         self.connected.link.begin();
@@ -108,8 +110,9 @@ impl Post for HttpSender {
             Ok(answer) => answer,
             Err(error) => {
                 let (class, text) = failure::translate(&error, &self.connected.link);
-                self.last_error.set(text);
-                return Outcome::Failed(class);
+                let failed = Outcome::Failed(class);
+                self.last_error.set(text, &failed);
+                return failed;
             }
         };
         let status = answer.status().as_u16();
@@ -124,15 +127,14 @@ impl Post for HttpSender {
                 let text = format!(
                     "the answer (status {status}) is larger than {MAX_RESPONSE_BYTES} bytes"
                 );
-                self.last_error.set(text);
-                return Outcome::ResponseTooLarge { status };
+                let outcome = Outcome::ResponseTooLarge { status };
+                self.last_error.set(text, &outcome);
+                return outcome;
             }
             Err(_) => false,
         };
-        if let Some(location) = text(&self.head, &header::LOCATION) {
-            let location = RedactedUrl(location);
-            self.last_error.set(format!("redirected to {location}"));
-        }
+        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
+        self.last_error.note_answer(status, location);
         // No coding was asked for, so one that is there cannot be undone (checklist A-017).
         let is_plain = self
             .head

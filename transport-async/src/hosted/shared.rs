@@ -168,6 +168,10 @@ impl Outbox for Claim {
         pipeline.handle_response(transmit, outcome);
     }
 
+    fn note_resent(&self, transmit: &Transmit) {
+        self.shared.lock().pipeline.note_resent(transmit);
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         self.shared.lock().pipeline.poll_timeout()
     }

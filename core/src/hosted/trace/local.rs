@@ -50,7 +50,9 @@ impl Entry {
     /// Publishes the counts now and then.
     #[inline]
     pub(super) fn after_start(&mut self) {
-        if self.started.not_sampled >= PUBLISH_EVERY {
+        let started = &self.started;
+        // One of them has reached it exactly when their union has, for it is a power of two.
+        if started.recorded | started.record_only | started.not_sampled >= PUBLISH_EVERY {
             self.publish();
         }
     }
