@@ -146,7 +146,10 @@ fn spans_that_end_on_another_thread_allocate_nothing_per_span_on_either() {
         // of that grows with the number of spans.
         let most = 4 + 32 + IN_FLIGHT as u64;
         let count = starts.count + ends.count;
-        assert!(count <= most && most * 10 < SPANS as u64, "{starts:?} {ends:?}");
+        assert!(
+            count <= most && most * 10 < SPANS as u64,
+            "{starts:?} {ends:?}"
+        );
     });
     closes(&telemetry);
 }

@@ -60,6 +60,7 @@ impl Bookkeeping {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], record: &Record<'_>) -> Result<(), PushError> {
         let need = record.stored_len();
         let Ok(len) = u32::try_from(record.body.len()) else {
@@ -68,18 +69,19 @@ impl Bookkeeping {
         if need > bytes.len() {
             return Err(PushError::TooLarge);
         }
-        if !self.has_room(bytes.len(), need) {
-            self.make_room(bytes, need)?;
-        }
         let header = Header {
             len,
             scope: record.scope,
             flags: record.flags,
             state: State::Queued,
         };
-        self.ring
-            .push(bytes, header, record.body)
-            .ok_or(PushError::Full)?;
+        let counted = self.queued + self.leased < self.max_records;
+        if !counted || self.ring.push(bytes, header, record.body).is_none() {
+            self.make_room(bytes, need)?;
+            self.ring
+                .push(bytes, header, record.body)
+                .ok_or(PushError::Full)?;
+        }
         self.queued += 1;
         self.queued_bytes += need;
         Ok(())

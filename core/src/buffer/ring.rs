@@ -39,6 +39,7 @@ impl Ring {
     }
 
     /// Where a record of `need` bytes goes, without changing anything.
+    #[inline]
     fn place(&self, capacity: usize, need: usize) -> Option<(usize, bool)> {
         if self.records == 0 {
             return (need <= capacity).then_some((0, false));
@@ -56,7 +57,8 @@ impl Ring {
         self.place(capacity, need).is_some()
     }
 
-    /// Takes `need` bytes after the newest record.
+    /// Takes `need` bytes after the newest record, or changes nothing.
+    #[inline]
     fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
         let (at, wrapped) = self.place(capacity, need)?;
         if self.records == 0 {
@@ -71,11 +73,9 @@ impl Ring {
     }
 
     /// Writes a record, or leaves everything as it was and says `None`.
+    #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
-        if !self.fits(bytes.len(), need) {
-            return None;
-        }
         let at = self.reserve(bytes.len(), need)?;
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
