@@ -240,6 +240,27 @@ impl Bookkeeping {
         Some(())
     }
 
+    /// Hands the queued records to `take`, the oldest first, and frees each that it takes; up to
+    /// the first that it refuses.
+    #[inline]
+    pub(super) fn drain(&mut self, bytes: &mut [u8], take: &mut dyn FnMut(&Record<'_>) -> bool) {
+        while let Some((at, header)) = self.first_queued(bytes) {
+            if !record_at(bytes, at, &header).is_some_and(|record| take(&record)) {
+                return;
+            }
+            self.queued -= 1;
+            self.queued_bytes -= header.stored_len();
+            if at == self.ring.head {
+                self.ring.pop_head(&header);
+            } else {
+                self.ring.settle(bytes, at, &header);
+            }
+            if self.ring.done_bytes > 0 {
+                self.ring.reclaim(bytes);
+            }
+        }
+    }
+
     pub(super) fn update(
         &mut self,
         bytes: &mut [u8],

@@ -111,6 +111,21 @@ impl Ring {
         self.done_bytes += header.stored_len();
     }
 
+    /// Takes the record at the head out.
+    #[inline]
+    pub(super) fn pop_head(&mut self, header: &Header) {
+        let next = self.next(self.head, header);
+        // The walk went from the upper part to the lower one.
+        if next < self.head {
+            self.wrapped = false;
+        }
+        self.head = next;
+        self.records -= 1;
+        if self.records == 0 {
+            *self = Self::new();
+        }
+    }
+
     /// Frees the settled records at the head.
     pub(super) fn reclaim(&mut self, bytes: &[u8]) {
         while self.records > 0 {
@@ -120,16 +135,9 @@ impl Ring {
             if header.state != State::Done {
                 return;
             }
-            let next = self.next(self.head, &header);
-            // The walk went from the upper part to the lower one.
-            if next < self.head {
-                self.wrapped = false;
-            }
-            self.head = next;
-            self.records -= 1;
             self.done_bytes -= header.stored_len();
+            self.pop_head(&header);
         }
-        *self = Self::new();
     }
 
     /// Closes the gaps that settled records left between others, keeping the order. Every move
