@@ -49,7 +49,6 @@ mod gzip;
 mod headers;
 mod link;
 mod output;
-mod report;
 mod sender;
 mod telemetry;
 mod tls;

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};
 use spandrel_core::json;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
-use crate::report::LastError;
 use crate::{
     BuildError, Canceller, ContentType, ErrorClass, Gzip, GzipError, HttpSender, Payload, Proxy,
     SendError, SenderConfig, TlsFiles,
@@ -106,7 +106,8 @@ impl Output {
             Destination::Http(sender) => {
                 match sender.send(payload, timeout.unwrap_or(NO_LIMIT)) {
                     Ok(answer) => {
-                        self.last_error.note_answer(&answer);
+                        self.last_error
+                            .note_answer(answer.status(), answer.location());
                         let response = Response {
                             status: answer.status(),
                             retry_after: answer.retry_after(),

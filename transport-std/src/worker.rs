@@ -22,11 +22,11 @@ use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::report::{Told, fetch, tell};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
 use crate::output::Output;
-use crate::report::{Told, fetch, tell};
 
 /// What the worker shares with handles.
 #[derive(Debug)]

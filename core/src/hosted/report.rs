@@ -1,17 +1,24 @@
-//! What happened, in words: the exporter's events as diagnostics.
+//! What happened, in words: the exporter's events as diagnostics, the same for every transport.
+//!
+//! A transport calls [`fetch`] while it has the pipeline, and [`tell`] when it has let go of it, so
+//! that no lock is held while a program's own log handler runs.
 
-use spandrel_core::breaker::{State, Transition};
-use spandrel_core::exporter::{Cause, Event};
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::response::{DropReason, Outcome, TransportError};
+use core::fmt::Display;
+use std::borrow::ToOwned;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
 
-use crate::RawResponse;
+use super::diagnostics::{Kind, Severity, report};
+use super::pipeline::Pipeline;
+use crate::breaker::{State, Transition};
+use crate::exporter::{Cause, Event};
+use crate::response::{DropReason, Outcome, TransportError};
 
 /// What is known of the last failed request, beyond the class that the machines need. Its texts are
 /// redacted and short.
-#[derive(Debug, Default)]
-pub(crate) struct LastError {
+#[derive(Clone, Debug, Default)]
+pub struct LastError {
     /// What happened.
     text: String,
     /// What the collector's status does not say by itself.
@@ -20,8 +27,8 @@ pub(crate) struct LastError {
 }
 
 impl LastError {
-    /// There was no answer.
-    pub(crate) fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
+    /// There was no answer, for this reason.
+    pub fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
         self.text = text.into();
         self.detail.clone_from(&self.text);
         self.hint = match outcome {
@@ -30,12 +37,13 @@ impl LastError {
         };
     }
 
-    pub(crate) fn note_answer(&mut self, answer: &RawResponse<'_>) {
+    /// There was an answer; `location` is where a redirect leads, redacted.
+    pub fn note_answer(&mut self, status: u16, location: Option<impl Display>) {
         self.detail.clear();
-        if let Some(location) = answer.location() {
+        if let Some(location) = location {
             self.detail = format!("redirected to {location}");
         }
-        let cause = Cause::Status(answer.status());
+        let cause = Cause::Status(status);
         self.text = cause.to_string();
         self.hint = hint(Some(cause));
     }
@@ -50,14 +58,15 @@ impl LastError {
 }
 
 /// An event with what has to be read under the lock.
-pub(crate) struct Told {
+#[derive(Debug)]
+pub struct Told {
     event: Event,
     /// What the collector said, for the events that it concerns.
     message: String,
 }
 
 /// Takes all events out of the pipeline, to be reported when its lock is released.
-pub(crate) fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
+pub fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
     while let Some(event) = pipeline.poll_event() {
         let message = match event {
             Event::PartialSuccess { .. }
@@ -72,7 +81,7 @@ pub(crate) fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
 }
 
 /// Reports events to the `log` facade or the program's own handler. No lock is held here.
-pub(crate) fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
+pub fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
     for Told { event, message } in told.drain(..) {
         tell_one(&event, &message, target, last);
     }
@@ -134,7 +143,6 @@ fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Info,
             format_args!("spans fit into the buffer again; {dropped} were dropped"),
         ),
-        _ => {}
     }
 }
 
