@@ -1,5 +1,11 @@
 //! Links with the memory map of the chosen board and the script of the runtime crate.
 
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a build script stops the build so"
+)]
+
 use std::path::PathBuf;
 use std::{env, fs};
 

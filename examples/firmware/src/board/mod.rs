@@ -6,7 +6,6 @@
 //! | `uart_start()`, `uart_write(byte)` | the serial line to the host |
 //! | `ticks_start()`, `ticks_stop()` | a timer whose interrupt calls [`crate::on_tick`] |
 //! | `instructions()` | instructions since an arbitrary moment, with `-icount shift=0` |
-//! | `reset()` | starts the processor again; RAM keeps its content |
 //! | `stack_limits()` | the addresses between which the stack lives |
 
 pub mod semihosting;
@@ -14,7 +13,7 @@ pub mod semihosting;
 #[cfg(target_arch = "arm")]
 mod cortex_m;
 #[cfg(target_arch = "arm")]
-pub use cortex_m::{instructions, reset, stack_limits, ticks_start, ticks_stop};
+pub use cortex_m::{instructions, stack_limits, ticks_start, ticks_stop};
 
 #[cfg_attr(feature = "lm3s6965evb", path = "lm3s6965evb.rs")]
 #[cfg_attr(feature = "mps2-an386", path = "mps2_an386.rs")]
