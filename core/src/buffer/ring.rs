@@ -11,6 +11,7 @@
 //! copied, inspected and dated in place.
 
 use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
+use crate::wire::move_within;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
@@ -80,7 +81,7 @@ impl Ring {
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
         *head = header.to_bytes();
-        rest.copy_from_slice(body);
+        rest.get_mut(..body.len())?.copy_from_slice(body);
         Some(())
     }
 
@@ -151,7 +152,7 @@ impl Ring {
             if header.state != State::Done {
                 let len = header.stored_len();
                 let to = packed.append(capacity, len);
-                bytes.copy_within(at..at + len, to);
+                move_within(bytes, at, len, to);
                 if to != at {
                     moved(at, to);
                 }
