@@ -88,7 +88,8 @@ impl<'a> Writer<'a> {
         (!self.overflow).then_some(self.at)
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         match slot(self.buf, self.at, bytes.len()) {
             Some(target) => {
@@ -110,7 +111,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.put_byte(value as u8 | 0x80);
@@ -120,13 +122,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Tag and length of a length-prefixed field; the content follows.
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put_header(&mut self, field: u8, content: usize) {
         self.put_byte(tag(field, BYTES));
         self.put_varint(content as u64);
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put_bytes_field(&mut self, field: u8, content: &[u8]) {
         self.put_header(field, content.len());
         self.put(content);
