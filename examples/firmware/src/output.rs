@@ -21,9 +21,15 @@ pub fn body(exporter: &Spans, transmit: &mut Transmit) {
 }
 
 pub fn number(name: &str, value: u64) {
-    begin(b'N', 8 + name.len());
+    number_of(name, "", value);
+}
+
+/// A number whose name has two parts.
+pub fn number_of(name: &str, part: &str, value: u64) {
+    begin(b'N', 8 + name.len() + part.len());
     put(&value.to_le_bytes());
     put(name.as_bytes());
+    put(part.as_bytes());
 }
 
 fn begin(kind: u8, len: usize) {

@@ -6,7 +6,7 @@ use spandrel_core::prelude::*;
 
 use crate::board::instructions;
 use crate::device::{Device, with};
-use crate::output::number;
+use crate::output::number_of;
 
 /// Enough for the tick of the counter not to matter, few enough for every board's memory.
 const SPANS: u32 = 16;
@@ -53,12 +53,7 @@ fn measure(device: &mut Device, name: &str, describe: impl Fn(&mut Span<[u8; 256
         (".encode", encoded.wrapping_sub(decided)),
         (".answer", settled.wrapping_sub(encoded)),
     ] {
-        let mut label = [0; 32];
-        let (head, tail) = label.split_at_mut_checked(name.len())?;
-        head.copy_from_slice(name.as_bytes());
-        tail.get_mut(..step.len())?.copy_from_slice(step.as_bytes());
-        let label = core::str::from_utf8(label.get(..name.len() + step.len())?).ok()?;
-        number(label, (taken / SPANS).into());
+        number_of(name, step, (taken / SPANS).into());
     }
     Some(())
 }
