@@ -61,6 +61,7 @@
 //! |---|---|
 //! | (none) | everything above but `hosted`: no `std`, no heap |
 //! | `std` | the hosted runtime |
+//! | `gzip` | gzip without a heap, for bodies that devices send |
 //!
 //! Features only add. The minimum supported Rust version is 1.87.
 #![no_std]
@@ -85,6 +86,8 @@ pub mod resource;
 // L2
 pub mod batch;
 pub mod frame;
+#[cfg(feature = "gzip")]
+pub mod gzip;
 pub mod json;
 pub mod response;
 pub mod sampler;

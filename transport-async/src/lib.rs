@@ -1,1 +1,28 @@
-//! The async OTLP/HTTP transports of Spandrel.
+//! The async transports of Spandrel: one driver, on tokio, on embassy, or on your own executor.
+//!
+//! | feature | gives |
+//! |---|---|
+//! | none | [`Driver`] over the traits [`Sleep`] and [`Post`]; `no_std`, no heap |
+//! | `std` | the pipeline of a process as an [`Outbox`] |
+//! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
+//! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack |
+//!
+//! Features only add; all of them can be on at once.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod driver;
+
+pub use driver::{Body, Driver, Outbox, Post, Sleep};
+pub use spandrel_core;
+
+#[cfg(feature = "reqwest")]
+pub mod hosted;
+#[cfg(feature = "reqwest")]
+pub use hosted::*;
+
+#[cfg(feature = "embassy")]
+pub mod embassy;

@@ -1,9 +1,9 @@
 //! The settings of a sender.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
+use spandrel_core::hosted::credential::is_loopback_host;
 use spandrel_core::hosted::diagnostics::RedactedUrl;
 use ureq::http::Uri;
 
@@ -143,16 +143,10 @@ impl Endpoint {
         })
     }
 
-    /// Whether what is sent there does not leave this host. Names under `localhost` resolve to
-    /// loopback by RFC 6761.
+    /// Whether what is sent there does not leave this host. See
+    /// [`is_loopback_host`].
     pub(crate) fn is_loopback(&self) -> bool {
-        let host = self.uri.host().unwrap_or_default().to_ascii_lowercase();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        bare == "localhost"
-            || bare.ends_with(".localhost")
-            || bare
-                .parse()
-                .is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+        is_loopback_host(self.uri.host().unwrap_or_default())
     }
 }
 

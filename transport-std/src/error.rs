@@ -102,6 +102,7 @@ pub enum ErrorClass {
 pub struct SendError {
     class: ErrorClass,
     body_sent: bool,
+    resent: bool,
     text: String,
 }
 
@@ -110,8 +111,13 @@ impl SendError {
         Self {
             class,
             body_sent,
+            resent: false,
             text: text.into(),
         }
+    }
+
+    pub(crate) fn resent(self, resent: bool) -> Self {
+        Self { resent, ..self }
     }
 
     /// The kind of failure.
@@ -125,6 +131,13 @@ impl SendError {
     #[must_use]
     pub fn body_sent(&self) -> bool {
         self.body_sent
+    }
+
+    /// Whether the whole request had left once before on a kept connection that then died, so that
+    /// the collector may have accepted it however this attempt ended.
+    #[must_use]
+    pub fn was_resent(&self) -> bool {
+        self.resent
     }
 
     /// Translates the client's error.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use spandrel_core::hosted::credential::is_credential_name;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report, sanitise};
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -46,20 +47,6 @@ const RESERVED: [HeaderName; 12] = [
     header::UPGRADE,
 ];
 
-/// Parts of names by which credentials are known. Rather one too many: the refusal says what to
-/// do, while a token sent in the clear is lost.
-const CREDENTIAL_WORDS: [&str; 9] = [
-    "auth",
-    "cookie",
-    "credential",
-    "key",
-    "passw",
-    "secret",
-    "session",
-    "token",
-    "honeycomb-team",
-];
-
 /// Validates `pairs`. A reserved name is left out with a warning; of a repeated name the last
 /// value counts (checklist B-029).
 pub(crate) fn validated(pairs: &[(String, String)]) -> Result<HeaderMap, BuildError> {
@@ -98,7 +85,7 @@ pub(crate) fn credential(headers: &HeaderMap) -> Option<&str> {
     headers
         .keys()
         .map(HeaderName::as_str)
-        .find(|name| CREDENTIAL_WORDS.iter().any(|word| name.contains(word)))
+        .find(|name| is_credential_name(name))
 }
 
 #[cfg(test)]

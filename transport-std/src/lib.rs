@@ -47,7 +47,6 @@ mod gzip;
 mod headers;
 mod link;
 mod output;
-mod report;
 mod sender;
 mod telemetry;
 mod tls;

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};
 use spandrel_core::json;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
-use crate::report::LastError;
 use crate::{
     BuildError, Canceller, ContentType, ErrorClass, Gzip, GzipError, HttpSender, Payload, Proxy,
     SendError, SenderConfig, TlsFiles,
@@ -87,27 +87,28 @@ impl Output {
         let encoded = self.encoder.encode(len, &mut pull);
         if let Err(error) = encoded {
             self.encoder.ready = Ready::Nothing;
-            self.last_error.set(error);
+            self.last_error
+                .set(error, &Outcome::Failed(TransportError::Other));
         }
     }
 
-    /// Sends what was encoded, and hands the outcome to `done`.
+    /// Sends what was encoded, and hands the outcome to `done`, with whether it may have been sent
+    /// twice.
     pub(crate) fn send<T>(
         &mut self,
         timeout: Option<Duration>,
-        done: impl FnOnce(&Outcome<'_>) -> T,
+        done: impl FnOnce(&Outcome<'_>, bool) -> T,
     ) -> T {
         let Some(payload) = self.encoder.payload() else {
-            return done(&Outcome::Failed(TransportError::Other));
+            return done(&Outcome::Failed(TransportError::Other), false);
         };
         match &mut self.destination {
             Destination::Http(sender) => {
                 match sender.send(payload, timeout.unwrap_or(NO_LIMIT)) {
                     Ok(answer) => {
-                        if let Some(location) = answer.location() {
-                            self.last_error.set(format!("redirected to {location}"));
-                        }
-                        done(&Outcome::Response(Response {
+                        self.last_error
+                            .note_answer(answer.status(), answer.location());
+                        let response = Response {
                             status: answer.status(),
                             retry_after: answer.retry_after(),
                             date: answer.date(),
@@ -115,23 +116,27 @@ impl Output {
                             // An answer that could not be read to its end is one that makes no
                             // sense: a byte that no protobuf message begins with.
                             body: answer.body().unwrap_or(&[0xff]),
-                        }))
+                        };
+                        done(&Outcome::Response(response), answer.was_resent())
                     }
                     Err(error) => {
-                        self.last_error.set(error.to_string());
-                        done(&outcome_of(&error))
+                        let outcome = outcome_of(&error);
+                        self.last_error.set(error.to_string(), &outcome);
+                        done(&outcome, error.was_resent())
                     }
                 }
             }
             Destination::Writer(writer) => {
                 let written = writer.write_all(payload.body).and_then(|()| writer.flush());
-                done(&match written {
+                let outcome = match written {
                     Ok(()) => Outcome::Response(Response::new(200)),
                     Err(error) => {
-                        self.last_error.set(error.to_string());
-                        Outcome::Failed(TransportError::Other)
+                        let outcome = Outcome::Failed(TransportError::Other);
+                        self.last_error.set(error.to_string(), &outcome);
+                        outcome
                     }
-                })
+                };
+                done(&outcome, false)
             }
         }
     }

@@ -153,13 +153,15 @@ impl HttpSender {
         let started = Instant::now();
         let timeout = timeout.min(LONGEST_TIMEOUT);
         let mut outcome = self.attempt(payload, timeout);
+        let mut resent = false;
         if matches!(&outcome, Err(error) if self.is_stale(error)) {
             self.stale_retries += 1;
+            resent = self.link.body_sent();
             outcome = self.attempt(payload, timeout.saturating_sub(started.elapsed()));
         }
         match outcome {
-            Ok(head) => self.read_answer(head),
-            Err(error) => Err(self.failure(&error)),
+            Ok(head) => self.read_answer(head, resent),
+            Err(error) => Err(self.failure(&error).resent(resent)),
         }
     }
 
@@ -229,7 +231,7 @@ impl HttpSender {
 
     /// Reads to the end, so that the connection can be used again, or to one byte past the
     /// limit, so that it is closed.
-    fn read_answer(&mut self, answer: Answer) -> Result<RawResponse<'_>, SendError> {
+    fn read_answer(&mut self, answer: Answer, resent: bool) -> Result<RawResponse<'_>, SendError> {
         let (head, mut body) = answer.into_parts();
         let status = head.status.as_u16();
         self.answer.clear();
@@ -245,7 +247,7 @@ impl HttpSender {
             self.answer.clear();
             let text = format!("the answer (status {status}) is larger than {limit} bytes");
             let class = ErrorClass::ResponseTooLarge { status };
-            return Err(SendError::new(class, true, text));
+            return Err(SendError::new(class, true, text).resent(resent));
         }
         // No coding was asked for, so one that is there cannot be undone (checklist A-017).
         let is_plain = head
@@ -257,6 +259,7 @@ impl HttpSender {
             status,
             headers: head.headers,
             body: is_whole.then_some(self.answer.as_slice()),
+            resent,
         })
     }
 
@@ -315,6 +318,7 @@ pub struct RawResponse<'s> {
     status: u16,
     headers: HeaderMap,
     body: Option<&'s [u8]>,
+    resent: bool,
 }
 
 impl<'s> RawResponse<'s> {
@@ -329,6 +333,13 @@ impl<'s> RawResponse<'s> {
     #[must_use]
     pub fn body(&self) -> Option<&'s [u8]> {
         self.body
+    }
+
+    /// Whether the whole request went out twice, because its kept connection had died: the
+    /// collector may have accepted it both times (fault catalogue S18).
+    #[must_use]
+    pub fn was_resent(&self) -> bool {
+        self.resent
     }
 
     /// `Retry-After`, as it came.

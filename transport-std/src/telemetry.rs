@@ -12,6 +12,7 @@ use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
 use spandrel_core::hosted::settings::{Config, Settings, SettingsError, Target};
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global, set_global};
 use spandrel_core::stats::{DeliveryStats, Ledger};
+use spandrel_core::time::Instant;
 
 use crate::output::Output;
 use crate::worker::{Shared, Worker};
@@ -185,6 +186,16 @@ const NOTHING: FlushReport = FlushReport {
     left: 0,
 };
 
+/// What one did whose time was over before anything happened.
+const LATE: FlushReport = FlushReport {
+    outcome: FlushOutcome::TimedOut,
+    ..NOTHING
+};
+
+/// How long a shutdown waits, once it is over, for the sender's thread to say its last words: a
+/// process that ends next would cut them off.
+const FAREWELL: Duration = Duration::from_millis(50);
+
 impl Telemetry {
     /// A handle that does nothing.
     pub const fn disabled() -> Self {
@@ -287,57 +298,56 @@ impl Drop for Telemetry {
 
 impl Running {
     fn force_flush(&self, timeout: Duration) -> FlushReport {
+        let timeout = self.patience(timeout);
         let (sender, receiver) = sync_channel(1);
-        {
+        let id = {
             let mut state = self.shared.lock();
             let deadline = state.pipeline.now().saturating_add(timeout);
             let id = state.pipeline.force_flush(deadline);
             state.waiting.push((id, sender));
-        }
-        self.shared.wake();
-        // On the sender's own thread (in a log handler) nobody would ever answer.
-        let timeout = if self.shared.is_worker() {
-            Duration::ZERO
-        } else {
-            timeout
+            // There may be nothing to wait for, and after a shutdown nobody else who answers.
+            state.answer_flushes();
+            id
         };
+        self.shared.wake();
         receiver.recv_timeout(timeout).unwrap_or_else(|_| {
-            let ledger = self.shared.lock().pipeline.ledger();
-            FlushReport {
-                outcome: FlushOutcome::TimedOut,
-                left: ledger.buffered + ledger.in_flight,
-                ..NOTHING
-            }
+            let ended = self.shared.lock().end_flush(id);
+            // It was answered at this very moment, if it was not ended here.
+            ended.or_else(|| receiver.try_recv().ok()).unwrap_or(LATE)
         })
     }
 
     fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let timeout = if self.shared.is_worker() {
-            Duration::ZERO
-        } else {
-            timeout
-        };
+        let timeout = self.patience(timeout);
         let mut state = self.shared.lock();
         let deadline = state.pipeline.now().saturating_add(timeout);
         state.pipeline.shutdown(deadline);
         self.shared.wake();
-        state = self.shared.wait_stopped(state, timeout);
+        state = self.shared.wait_shut_down(state, timeout);
         if state.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
             // the request is ended.
-            let now = state.pipeline.now();
-            state.pipeline.shutdown(now);
+            state.pipeline.shutdown(Instant::ZERO);
+            self.shared.tell_shut_down();
         }
-        let report = state.pipeline.poll_shutdown().unwrap_or(FlushReport {
-            outcome: FlushOutcome::TimedOut,
-            ..NOTHING
-        });
+        state.answer_flushes();
+        let report = state.pipeline.poll_shutdown().unwrap_or(LATE);
         drop(state);
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
         }
         self.shared.wake();
+        self.shared.wait_ended(self.patience(FAREWELL));
         report
+    }
+
+    /// On the sender's own thread (in a log handler) nobody would ever answer.
+    fn patience(&self, timeout: Duration) -> Duration {
+        if self.shared.is_worker() {
+            Duration::ZERO
+        } else {
+            timeout
+        }
     }
 }
 

@@ -22,18 +22,18 @@ use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::report::{Told, fetch, tell};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
 use crate::output::Output;
-use crate::report::{Told, fetch, tell};
 
 /// What the worker shares with handles.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Signalled when the shutdown is over.
-    stopped: Condvar,
+    /// Signalled when the shutdown is over, and when the thread has ended.
+    changed: Condvar,
     thread: OnceLock<Thread>,
 }
 
@@ -42,11 +42,13 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) pipeline: Pipeline,
     pub(crate) waiting: Vec<(FlushId, SyncSender<FlushReport>)>,
+    /// Whether the worker has said its last word.
+    ended: bool,
 }
 
 impl State {
     /// Answers the flushes that have ended.
-    fn answer_flushes(&mut self) {
+    pub(crate) fn answer_flushes(&mut self) {
         while let Some((id, report)) = self.pipeline.poll_flush() {
             if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
                 let (_, sender) = self.waiting.swap_remove(at);
@@ -54,6 +56,12 @@ impl State {
                 let _ = sender.try_send(report);
             }
         }
+    }
+
+    /// Ends a flush that is waited for no longer; `None` if it has been answered.
+    pub(crate) fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
+        self.waiting.retain(|(waiting, _)| *waiting != id);
+        self.pipeline.end_flush(id)
     }
 }
 
@@ -63,8 +71,9 @@ impl Shared {
             state: Mutex::new(State {
                 pipeline,
                 waiting: Vec::new(),
+                ended: false,
             }),
-            stopped: Condvar::new(),
+            changed: Condvar::new(),
             thread: OnceLock::new(),
         })
     }
@@ -91,15 +100,28 @@ impl Shared {
     }
 
     /// Waits for the end of the shutdown, `timeout` at most.
-    pub(crate) fn wait_stopped<'a>(
+    pub(crate) fn wait_shut_down<'a>(
         &self,
         state: MutexGuard<'a, State>,
         timeout: Duration,
     ) -> MutexGuard<'a, State> {
-        let waited = self.stopped.wait_timeout_while(state, timeout, |state| {
+        let waited = self.changed.wait_timeout_while(state, timeout, |state| {
             state.pipeline.poll_shutdown().is_none()
         });
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Tells everybody who waits that the shutdown is over.
+    pub(crate) fn tell_shut_down(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end of the worker, `timeout` at most.
+    pub(crate) fn wait_ended(&self, timeout: Duration) {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), timeout, |state| !state.ended);
+        drop(waited);
     }
 }
 
@@ -134,7 +156,8 @@ impl Worker {
                 Err(_) => self.recover(),
             }
         }
-        self.shared.stopped.notify_all();
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
     }
 
     fn run_until_stopped(&mut self) {
@@ -160,12 +183,14 @@ impl Worker {
         }
     }
 
-    /// Sends the next request, if there is one.
+    /// Sends the next request, if there is one; whether it is worth while to look again.
     fn send_next(&mut self) -> bool {
         let found = self.take_next();
-        tell(&mut self.told, &self.target, &self.output.last_error);
+        // A handler may park this thread and so swallow a wake that came meanwhile.
+        let may_have_parked = !self.told.is_empty();
+        self.speak();
         let Some(timeout) = found else {
-            return false;
+            return may_have_parked;
         };
         let Self {
             shared,
@@ -174,16 +199,28 @@ impl Worker {
             transmit,
             ..
         } = self;
-        output.send(timeout, |outcome| {
+        output.send(timeout, |outcome, was_resent| {
             let mut state = shared.lock();
             if let Some(transmit) = transmit.take() {
+                if was_resent {
+                    state.pipeline.note_resent(&transmit);
+                }
                 state.pipeline.handle_response(transmit, outcome);
             }
             fetch(&mut state.pipeline, told);
-            state.answer_flushes();
         });
-        tell(&mut self.told, &self.target, &self.output.last_error);
+        self.speak();
         true
+    }
+
+    /// Reports what happened, and then answers those who wait: they may end the process next.
+    fn speak(&mut self) {
+        tell(&mut self.told, &self.target, &self.output.last_error);
+        let mut state = self.shared.lock();
+        state.answer_flushes();
+        if state.pipeline.poll_shutdown().is_some() {
+            self.shared.tell_shut_down();
+        }
     }
 
     /// Takes the next request out of the pipeline and encodes it: its time limit.
@@ -191,10 +228,6 @@ impl Worker {
         let mut state = self.shared.lock();
         let next = state.pipeline.poll_transmit();
         fetch(&mut state.pipeline, &mut self.told);
-        state.answer_flushes();
-        if state.pipeline.poll_shutdown().is_some() {
-            self.shared.stopped.notify_all();
-        }
         let mut transmit = next?;
         let pipeline = &state.pipeline;
         self.output.encode(transmit.content_length(), |chunk| {

@@ -21,6 +21,15 @@ use crate::time::Instant;
 const LEARNED_FOR: Duration = Duration::from_secs(600);
 
 impl Machine {
+    /// Counts the spans of a request that may arrive twice, each batch once (invariant I5).
+    fn count_duplicate(&mut self, batch: &mut Batch, layout: &Layout) {
+        if !batch.counted_as_duplicate {
+            batch.counted_as_duplicate = true;
+            let count = &mut self.stats.possible_duplicates;
+            *count = count.saturating_add(layout.window as u64);
+        }
+    }
+
     /// Counts spans as lost and says so.
     pub(super) fn give_up(
         &mut self,
@@ -59,6 +68,19 @@ where
     pub fn cancel(&mut self, now: Instant, transmit: Transmit) {
         let cancelled = Outcome::Failed(TransportError::Cancelled);
         self.handle_response(now, transmit, &cancelled);
+    }
+
+    /// Tells that the transport sent a request twice by itself, the first time with its whole body:
+    /// its kept connection had died without an answer (fault catalogue N8, S18). Call it before the
+    /// answer is handed in.
+    pub fn note_resent(&mut self, transmit: &Transmit) {
+        if transmit.generation != self.machine.generation {
+            return;
+        }
+        if let (Some(flight), Some(batch)) = (&self.machine.flight, &mut self.current) {
+            let layout = flight.layout;
+            self.machine.count_duplicate(batch, &layout);
+        }
     }
 
     /// Like [`Exporter::cancel`], for a driver that has lost its [`Transmit`], for instance
@@ -128,11 +150,8 @@ where
     }
 
     fn note_duplicate(&mut self, batch: &mut Batch, layout: &Layout, outcome: &Outcome<'_>) {
-        let possible = matches!(outcome, Outcome::Failed(error) if error.possible_duplicate());
-        if possible && !batch.counted_as_duplicate {
-            batch.counted_as_duplicate = true;
-            let count = &mut self.machine.stats.possible_duplicates;
-            *count = count.saturating_add(layout.window as u64);
+        if matches!(outcome, Outcome::Failed(error) if error.possible_duplicate()) {
+            self.machine.count_duplicate(batch, layout);
         }
     }
 

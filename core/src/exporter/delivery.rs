@@ -225,7 +225,8 @@ where
         let first = self.machine.pushed.saturating_sub(queued as u64);
         let probe_wanted = self.machine.breaker.state() != State::Closed
             && self.parked.iter().any(Option::is_some);
-        if queued > 0 && (first < self.machine.flush_target || probe_wanted) {
+        let at_once = probe_wanted || self.machine.shutdown.is_some();
+        if queued > 0 && (first < self.machine.flush_target || at_once) {
             return Some(Instant::ZERO);
         }
         self.machine

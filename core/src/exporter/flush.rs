@@ -219,7 +219,8 @@ where
         let no_way = shutdown.forced
             && self.machine.flight.is_none()
             && self.machine.breaker.state() == State::Open;
-        if now >= shutdown.deadline || no_way || !self.holds_any() {
+        let done = !self.holds_any() && !self.machine.more_to_come;
+        if now >= shutdown.deadline || no_way || done {
             self.abandon_all(now);
         }
     }

@@ -42,6 +42,8 @@ pub(super) struct Machine {
     pub(super) flush_target: u64,
     pub(super) shutdown: Option<Shutdown>,
     pub(super) stopped: bool,
+    /// Whether spans that ended before the shutdown are still on their way into the buffer.
+    pub(super) more_to_come: bool,
     pub(super) latest: Instant,
     seed: u64,
     pub(super) ledger: Ledger,
@@ -84,6 +86,7 @@ impl Machine {
             flush_target: 0,
             shutdown: None,
             stopped: false,
+            more_to_come: false,
             latest: Instant::ZERO,
             seed: config.seed,
             ledger: Ledger::default(),
@@ -92,6 +95,11 @@ impl Machine {
             server_message: String::new(),
             losing: 0,
         })
+    }
+
+    /// Whether spans are refused because the intake has ended.
+    pub(super) const fn intake_has_ended(&self) -> bool {
+        self.shutdown.is_some() && !self.more_to_come
     }
 
     /// The next random number of the jitter.

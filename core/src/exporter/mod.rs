@@ -227,9 +227,16 @@ where
     /// Whether a push of `record` would succeed now, or be refused for good.
     #[must_use]
     pub fn has_room_for(&self, record: &Record<'_>) -> bool {
-        self.machine.shutdown.is_some()
+        self.machine.intake_has_ended()
             || !self.can_be_sent(record)
             || self.buffer.has_room_for(record)
+    }
+
+    /// Tells whether a shutdown must wait for spans that the driver holds elsewhere, for lack of
+    /// room here: they ended before it and are still taken in.
+    #[cfg(feature = "std")]
+    pub(crate) const fn expect_more(&mut self, more: bool) {
+        self.machine.more_to_come = more;
     }
 
     /// The registry, for a driver that keeps a copy of another one up to date.
@@ -282,7 +289,7 @@ where
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         self.machine.ledger.ended = self.machine.ledger.ended.saturating_add(1);
         let evicted = self.buffer.evicted();
-        let result = if self.machine.shutdown.is_some() {
+        let result = if self.machine.intake_has_ended() {
             Err(PushError::Shutdown)
         } else if self.can_be_sent(record) {
             self.buffer.push(record)

@@ -10,13 +10,17 @@
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
+//! | [`mod@report`] | what the exporter did, as diagnostics |
+//! | [`credential`] | which headers must not cross a network in clear text |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
 
 pub mod clock;
+pub mod credential;
 pub mod current;
 pub mod diagnostics;
 pub mod pipeline;
+pub mod report;
 pub mod resource;
 pub mod rng;
 pub mod settings;

@@ -64,6 +64,8 @@ pub struct Pipeline {
     collected: Instant,
     /// Whether the last drain left spans in the shards.
     left_in_shards: bool,
+    /// Spans left there that a flush waits for.
+    awaited: usize,
     flushes: Vec<PendingFlush>,
     next_flush: u64,
     closing: Option<Closing>,
@@ -77,8 +79,10 @@ pub struct FlushId(u64);
 struct PendingFlush {
     id: FlushId,
     deadline: Instant,
-    /// Of the exporter's, once everything that it covers has left the shards.
-    flush: Option<Flush>,
+    /// Of the exporter's; made anew until it covers everything.
+    flush: Flush,
+    /// Whether all that it has to cover has left the shards.
+    is_whole: bool,
     before: Ledger,
 }
 
@@ -86,6 +90,8 @@ struct PendingFlush {
 struct Closing {
     deadline: Instant,
     before: Ledger,
+    /// What it did, once it is over.
+    report: Option<FlushReport>,
 }
 
 impl Pipeline {
@@ -115,6 +121,7 @@ impl Pipeline {
             clock,
             scheduled_delay: settings.exporter.batch.scheduled_delay,
             left_in_shards: false,
+            awaited: 0,
             flushes: Vec::new(),
             next_flush: 0,
             closing: None,
@@ -146,11 +153,17 @@ impl Pipeline {
         self.step();
     }
 
+    /// See [`Exporter::note_resent`].
+    pub fn note_resent(&mut self, transmit: &Transmit) {
+        self.exporter.note_resent(transmit);
+    }
+
     /// Takes back the request in flight, whose answer nobody will bring: a sender that panicked, a
     /// future that was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
         self.exporter.cancel_in_flight(now);
+        self.step();
     }
 
     /// The oldest event that has not been fetched.
@@ -159,15 +172,18 @@ impl Pipeline {
     }
 
     /// Asks for everything ended so far to be sent. The answer comes from
-    /// [`Pipeline::poll_flush`].
+    /// [`Pipeline::poll_flush`], at once if there is nothing to wait for.
     pub fn force_flush(&mut self, deadline: Instant) -> FlushId {
         let id = FlushId(self.next_flush);
         self.next_flush += 1;
         let before = self.ledger();
+        self.shared.mark_shards();
+        let flush = self.exporter.force_flush(self.clock.now(), deadline);
         self.flushes.push(PendingFlush {
             id,
             deadline,
-            flush: None,
+            flush,
+            is_whole: false,
             before,
         });
         self.step();
@@ -177,27 +193,18 @@ impl Pipeline {
     /// A flush that has ended, with what it did.
     pub fn poll_flush(&mut self) -> Option<(FlushId, FlushReport)> {
         let now = self.clock.now();
-        let ledger = self.ledger();
-        for at in 0..self.flushes.len() {
-            let pending = self.flushes.get(at)?;
-            let held = ledger.buffered.saturating_add(ledger.in_flight);
-            let report = match &pending.flush {
-                Some(flush) => {
-                    let report = self.exporter.poll_flush(flush, now);
-                    report.map(|report| (report.outcome, report.left))
-                }
-                None if self.exporter.is_stopped() => Some((FlushOutcome::Complete, 0)),
-                None => (now >= pending.deadline).then_some((FlushOutcome::TimedOut, held)),
-            };
-            if let Some((outcome, left)) = report {
-                let pending = self.flushes.remove(at);
-                return Some((
-                    pending.id,
-                    report_of(outcome, left, &pending.before, &ledger),
-                ));
-            }
-        }
-        None
+        let ended = |pending: &PendingFlush| self.outcome_of(pending, now).is_some();
+        let at = self.flushes.iter().position(ended)?;
+        let pending = self.flushes.remove(at);
+        Some((pending.id, self.report_of(&pending, now)))
+    }
+
+    /// Ends a flush whose caller waits no longer; what it has reached. `None` when it has ended
+    /// before.
+    pub fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
+        let at = self.flushes.iter().position(|pending| pending.id == id)?;
+        let pending = self.flushes.remove(at);
+        Some(self.report_of(&pending, self.clock.now()))
     }
 
     /// Ends the intake and asks for everything held to be sent by `deadline`; see
@@ -210,23 +217,17 @@ impl Pipeline {
                 self.closing = Some(Closing {
                     deadline,
                     before: self.ledger(),
+                    report: None,
                 });
             }
         }
         self.step();
     }
 
-    /// What the shutdown did; `None` before it is over.
+    /// What the shutdown did; `None` before it is over. What is lost later changes it no more.
     #[must_use]
     pub fn poll_shutdown(&self) -> Option<FlushReport> {
-        let closing = self.closing.as_ref()?;
-        let report = self.exporter.poll_shutdown()?;
-        Some(report_of(
-            report.outcome,
-            0,
-            &closing.before,
-            &self.ledger(),
-        ))
+        self.closing.as_ref()?.report
     }
 
     /// When to call [`Pipeline::poll_transmit`] next. Sooner does no harm.
@@ -235,9 +236,10 @@ impl Pipeline {
         if self.exporter.is_stopped() {
             return None;
         }
-        let mut next = self.collected.saturating_add(self.scheduled_delay);
-        if let Some(at) = self.exporter.poll_timeout() {
-            next = next.min(at);
+        let mut next = self.exporter.poll_timeout().unwrap_or(Instant::MAX);
+        // Without a delay every span wakes.
+        if !self.scheduled_delay.is_zero() {
+            next = next.min(self.collected.saturating_add(self.scheduled_delay));
         }
         for flush in &self.flushes {
             next = next.min(flush.deadline);
@@ -285,16 +287,12 @@ impl Pipeline {
         let now = self.clock.now();
         self.exporter.set_wall_clock(Some(self.clock.re_anchor()));
         self.collect(now);
-        if !self.left_in_shards {
-            for pending in &mut self.flushes {
-                if pending.flush.is_none() {
-                    let flush = self.exporter.force_flush(now, pending.deadline);
-                    pending.flush = Some(flush);
-                }
+        for pending in &mut self.flushes {
+            if !pending.is_whole {
+                // What is in the exporter's buffer must go before the rest can come.
+                pending.flush = self.exporter.force_flush(now, pending.deadline);
+                pending.is_whole = self.awaited == 0;
             }
-        } else if !self.flushes.is_empty() || self.closing.is_some() {
-            // What is in the exporter's buffer must go before the rest can come.
-            self.exporter.force_flush(now, now);
         }
         self.close(now);
         now
@@ -306,13 +304,14 @@ impl Pipeline {
             shared,
             exporter,
             left_in_shards,
+            awaited,
             ..
         } = self;
         if exporter.is_stopped() {
             return;
         }
         shared.sync_registry(exporter.registry_mut());
-        let (is_complete, oldest) = shared.drain_shards(&mut |record| {
+        let drained = shared.drain_shards(&mut |record| {
             let has_room = exporter.has_room_for(record);
             if has_room {
                 // A refusal for good has been counted by the exporter.
@@ -320,32 +319,68 @@ impl Pipeline {
             }
             has_room
         });
-        *left_in_shards = !is_complete;
-        if let Some(oldest) = oldest {
+        *left_in_shards = !drained.is_complete;
+        *awaited = drained.awaited;
+        if let Some(oldest) = drained.oldest {
             exporter.observe_oldest(oldest);
         }
         self.collected = now;
     }
 
-    /// Hands the shutdown on to the exporter once it has everything, or when it is of no use to
-    /// wait for room.
+    /// Hands the shutdown on to the exporter, which goes on taking in what had no room, and keeps
+    /// its report.
     fn close(&mut self, now: Instant) {
-        let Some(closing) = &self.closing else {
+        let Some(closing) = &mut self.closing else {
             return;
         };
-        let deadline = closing.deadline;
-        let healthy = self.exporter.circuit() == State::Closed;
-        if self.left_in_shards && healthy && now < deadline {
+        if closing.report.is_some() {
             return;
         }
-        self.exporter.shutdown(now, deadline);
-        if self.exporter.is_stopped() {
+        self.exporter.expect_more(self.left_in_shards);
+        self.exporter.shutdown(now, closing.deadline);
+        if let Some(report) = self.exporter.poll_shutdown() {
             self.shared.abandon_shards();
+            let before = closing.before;
+            let report = report_between(report.outcome, 0, &before, &self.ledger());
+            if let Some(closing) = &mut self.closing {
+                closing.report = Some(report);
+            }
         }
+    }
+
+    /// How a flush has ended, and what is left of it; `None` while it is under way.
+    fn outcome_of(&self, pending: &PendingFlush, now: Instant) -> Option<(FlushOutcome, u64)> {
+        let report = self.exporter.poll_flush(&pending.flush, now);
+        if pending.is_whole || self.exporter.is_stopped() {
+            return report.map(|report| (report.outcome, report.left));
+        }
+        let awaited = self.awaited as u64;
+        match report {
+            // Of what has left the shards: the rest is still to come.
+            Some(report) if report.outcome == FlushOutcome::Complete => {
+                (now >= pending.deadline).then_some((FlushOutcome::TimedOut, awaited))
+            }
+            Some(report) => Some((report.outcome, report.left.saturating_add(awaited))),
+            None => None,
+        }
+    }
+
+    fn report_of(&self, pending: &PendingFlush, now: Instant) -> FlushReport {
+        let ledger = self.ledger();
+        let held = ledger.buffered.saturating_add(ledger.in_flight);
+        let (outcome, left) = self
+            .outcome_of(pending, now)
+            .unwrap_or((FlushOutcome::TimedOut, held));
+        report_between(outcome, left, &pending.before, &ledger)
     }
 }
 
-fn report_of(outcome: FlushOutcome, left: u64, before: &Ledger, after: &Ledger) -> FlushReport {
+fn report_between(
+    outcome: FlushOutcome,
+    left: u64,
+    before: &Ledger,
+    after: &Ledger,
+) -> FlushReport {
     FlushReport {
         outcome,
         exported: after.exported.saturating_sub(before.exported),

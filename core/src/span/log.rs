@@ -13,7 +13,7 @@ use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
     BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, move_within, nonempty_len,
-    nonzero_len, put_key_value, slot, tag,
+    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -40,7 +40,7 @@ pub(crate) struct Log {
     len: usize,
     limits: SpanLimits,
     /// One bit for each attribute key set, by a hash: a clear bit proves that a key is new.
-    keys: u32,
+    keys: usize,
     attributes: u16,
     events: u16,
     links: u16,
@@ -55,14 +55,12 @@ const UNSET: u8 = 0;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
 
-fn key_bit(key: &[u8]) -> u32 {
-    let pick = |at: usize| key.get(at).copied().unwrap_or(0);
-    let middle = pick(key.len() / 2);
-    let last = pick(key.len().wrapping_sub(1));
-    let hash = (key.len() as u32)
-        .wrapping_add(u32::from(middle).wrapping_mul(7))
-        .wrapping_add(u32::from(last).wrapping_mul(13));
-    1 << (hash & 31)
+#[inline]
+fn key_bit(key: &[u8]) -> usize {
+    let middle = key.get(key.len() / 2).copied().unwrap_or(0);
+    let last = key.last().copied().unwrap_or(0);
+    let hash = key.len() + usize::from(middle) * 7 + usize::from(last) * 13;
+    1 << (hash % usize::BITS as usize)
 }
 
 impl Log {
@@ -130,10 +128,42 @@ impl Log {
         if key.is_empty() {
             return;
         }
+        let bit = key_bit(key.as_bytes());
+        if self.add_short(bytes, key, value, bit).is_none() {
+            self.set_any(bytes, key, value, bit);
+        }
+    }
+
+    /// The common case: a key that is certainly new, a value whose lengths take one byte each, and
+    /// room for it. `None`, and no change, in all others.
+    #[inline]
+    fn add_short(
+        &mut self,
+        bytes: &mut [u8],
+        key: &str,
+        value: &Value<'_>,
+        bit: usize,
+    ) -> Option<()> {
+        if self.keys & bit != 0 || self.attributes >= self.limits.attribute_count {
+            return None;
+        }
+        let len = short_attribute_len(key, value, self.limits.value)?;
+        let end = self.len + len;
+        if end + self.reserve() > bytes.len() {
+            return None;
+        }
+        put_short_attribute(bytes.get_mut(self.len..end)?, ATTRIBUTE, key, value);
+        self.len = end;
+        self.keys |= bit;
+        self.attributes += 1;
+        Some(())
+    }
+
+    #[inline(never)]
+    fn set_any(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>, bit: usize) {
         let limits = self.limits.value;
         let content = key_value_len(key, value, limits);
         let len = field_len(content);
-        let bit = key_bit(key.as_bytes());
         let old = if self.keys & bit == 0 {
             None
         } else {

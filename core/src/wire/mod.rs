@@ -19,7 +19,7 @@ mod reader;
 mod value;
 
 pub use reader::{FieldValue, Fields, WireError};
-pub(crate) use value::{key_value_len, put_key_value};
+pub(crate) use value::{key_value_len, put_key_value, put_short_attribute, short_attribute_len};
 
 /// Field numbers below 16 take a one-byte tag; this is it.
 pub(crate) const fn tag(field: u8, wire_type: u8) -> u8 {

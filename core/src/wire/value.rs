@@ -158,6 +158,73 @@ fn put_any_value(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
     }
 }
 
+/// The length of a whole attribute field, tag included, when every length in it takes one byte and
+/// nothing has to be cut: that is nearly every attribute there is. `None` for the others, which
+/// take the general way.
+#[inline]
+pub(crate) fn short_attribute_len(
+    key: &str,
+    value: &Value<'_>,
+    limits: ValueLimits,
+) -> Option<usize> {
+    let value = match value {
+        Value::String(text) if text.len() <= limits.length as usize => 2 + text.len(),
+        Value::Bool(_) => 2,
+        Value::I64(v) => 1 + varint_len(*v as u64),
+        Value::F64(_) => 9,
+        _ => return None,
+    };
+    let content = 2 + key.len() + 2 + value;
+    (content < 0x80).then_some(2 + content)
+}
+
+/// Writes an attribute for which [`short_attribute_len`] gave the length of `target`.
+#[inline]
+pub(crate) fn put_short_attribute(target: &mut [u8], field: u8, key: &str, value: &Value<'_>) {
+    // A length that does not match leaves the field unfinished; the pair of functions above and
+    // below each other is what the property tests hold together.
+    let _ = try_put_short(target, field, key.as_bytes(), value);
+}
+
+#[inline(always)]
+fn try_put_short(target: &mut [u8], field: u8, key: &[u8], value: &Value<'_>) -> Option<()> {
+    let content = (target.len() - 2) as u8;
+    let (start, rest) = target.split_first_chunk_mut::<4>()?;
+    *start = [tag(field, BYTES), content, tag(1, BYTES), key.len() as u8];
+    let (name, rest) = rest.split_at_mut_checked(key.len())?;
+    name.copy_from_slice(key);
+    let len = rest.len() as u8 - 2;
+    match value {
+        Value::String(text) => {
+            let (start, rest) = rest.split_first_chunk_mut::<4>()?;
+            *start = [tag(2, BYTES), len, tag(1, BYTES), text.len() as u8];
+            rest.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        }
+        Value::Bool(v) => {
+            *rest.first_chunk_mut::<4>()? = [tag(2, BYTES), len, tag(2, VARINT), u8::from(*v)];
+        }
+        Value::I64(v) => {
+            let (start, rest) = rest.split_first_chunk_mut::<3>()?;
+            *start = [tag(2, BYTES), len, tag(3, VARINT)];
+            let mut left = *v as u64;
+            for byte in rest {
+                *byte = left as u8 | 0x80;
+                left >>= 7;
+                if left == 0 {
+                    *byte &= 0x7f;
+                }
+            }
+        }
+        Value::F64(v) => {
+            let (start, rest) = rest.split_first_chunk_mut::<3>()?;
+            *start = [tag(2, BYTES), len, tag(4, FIXED64)];
+            *rest.first_chunk_mut::<8>()? = v.to_le_bytes();
+        }
+        _ => {}
+    }
+    Some(())
+}
+
 fn put_int(writer: &mut Writer<'_>, value: i64) {
     writer.put_byte(tag(3, VARINT));
     writer.put_varint(value as u64);
@@ -256,6 +323,46 @@ mod tests {
             hex("m", Value::Map(&map), l),
             "0a016d120b32090a070a016b12021800"
         );
+    }
+
+    #[test]
+    fn the_short_way_writes_what_the_general_way_writes() {
+        let long = "x".repeat(130);
+        let texts = [
+            "",
+            "a",
+            "GET",
+            &long[..100],
+            &long[..118],
+            &long[..121],
+            &long,
+        ];
+        let keys = ["k", "http.request.method", &long[..60], &long[..127]];
+        let ints = [0, 1, -1, 127, 128, i64::MAX, i64::MIN, 1 << 35];
+        let values = texts
+            .into_iter()
+            .map(Value::String)
+            .chain(ints.map(Value::I64))
+            .chain([false, true].map(Value::Bool))
+            .chain([0.0, -1.5, f64::NAN].map(Value::F64))
+            .chain([Value::Empty, Value::U64(1), Value::Bytes(b"ab")]);
+        let (l, mut short) = (ValueLimits::DEFAULT, 0);
+        for (value, key) in values.flat_map(|value| keys.map(|key| (value, key))) {
+            let content = key_value_len(key, &value, l);
+            let Some(len) = short_attribute_len(key, &value, l) else {
+                continue;
+            };
+            short += 1;
+            let (mut quick, mut general) = (vec![0xee; len], vec![0xdd; field_len(content)]);
+            put_short_attribute(&mut quick, 9, key, &value);
+            let mut writer = Writer::new(&mut general);
+            writer.put_header(9, content);
+            put_key_value(&mut writer, key, &value, l);
+            assert_eq!(quick, general, "{key} {value:?}");
+        }
+        assert!(short > 40, "{short}");
+        let cut = ValueLimits { length: 2, ..l };
+        assert_eq!(short_attribute_len("k", &Value::String("abc"), cut), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod attributes;
 pub mod buffer_ops;
 pub mod config;
 pub mod exporter_ops;
+pub mod gzip;
 pub mod json;
 pub mod request;
 pub mod response;
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("buffer_ops", buffer_ops::run),
     ("config", config::run),
     ("exporter_ops", exporter_ops::run),
+    ("gzip", gzip::run),
     ("json", json::run),
     ("request", request::run),
     ("response", response::run),

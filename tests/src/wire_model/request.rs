@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1;
 use opentelemetry_proto::tonic::resource::v1::Resource as WireResource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
 use spandrel_core::attribute::ValueLimits;
 use spandrel_core::backoff::BackoffConfig;
 use spandrel_core::batch::BatchConfig;
@@ -312,8 +313,14 @@ impl Runner {
         };
         let is_said = wire != v1::InstrumentationScope::default();
         let entry = (is_said.then_some(wire), script.schema_url.clone());
-        // Not-a-number differs from itself, so compare what is printed.
-        let same = |known: &_| format!("{known:?}") == format!("{entry:?}");
+        // Not-a-number differs from itself, so compare bytes.
+        let bytes = |(scope, schema_url): &(Option<v1::InstrumentationScope>, String)| {
+            (
+                scope.as_ref().map(Message::encode_to_vec),
+                schema_url.clone(),
+            )
+        };
+        let same = |known: &_| bytes(known) == bytes(&entry);
         let place = self.scopes.iter().position(same).unwrap_or_else(|| {
             self.scopes.push(entry.clone());
             self.scopes.len() - 1

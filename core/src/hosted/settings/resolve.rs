@@ -1,5 +1,6 @@
 //! From [`Config`] and the environment to [`Settings`].
 
+use core::time::Duration;
 use std::env::VarError;
 use std::format;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::vec::Vec;
 use super::destination::{client_identity, headers, target};
 use super::environment::Environment;
 use super::pipeline::{Areas, exporter, max_queue_size};
-use super::{Config, HostedSampler, Settings, SettingsError};
+use super::{Config, HostedSampler, Settings, SettingsError, Target};
 use crate::config::{Compression, EnvConfig, Propagators, SamplerChoice};
 use crate::hosted::resource::{HostedResource, ResourceBuilder};
 use crate::limits::SpanLimits;
@@ -25,7 +26,7 @@ pub(super) fn resolve(
     let env = environment.parse(&mut notes);
     let (client_certificate, client_key) = client_identity(config, &env)?;
     let areas = Areas::of(config)?;
-    Ok(Settings {
+    let mut settings = Settings {
         enabled: config.enabled && env.sdk_disabled != Some(true),
         target: target(config, &env, &environment, &mut notes)?,
         protocol: config.protocol.or(env.protocol).unwrap_or_default(),
@@ -60,7 +61,13 @@ pub(super) fn resolve(
         set_global: config.set_global,
         log_level: env.log_level,
         diagnostics: notes,
-    })
+    };
+    if settings.target == (Target::Stdout { immediate: true }) {
+        // Somebody watches.
+        let batch = &mut settings.exporter.batch;
+        (batch.max_export_batch_size, batch.scheduled_delay) = (1, Duration::ZERO);
+    }
+    Ok(settings)
 }
 
 fn limits(env: &EnvConfig<'_>) -> SpanLimits {

@@ -6,9 +6,9 @@
 //! span one function, through which the builder goes in registers; it halves the instructions.
 //! Starting and ending a span is one look into this module each.
 
-use core::cell::RefCell;
+use core::cell::Cell;
+use std::boxed::Box;
 use std::sync::Arc;
-use std::vec::Vec;
 
 use super::scratch::{Pool, Scratch};
 use super::shard::{Pushed, Shard};
@@ -27,6 +27,8 @@ pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoshiro256PlusPlus>;
 
 /// One provider's part of a thread.
 pub(super) struct Entry {
+    /// The entry of another provider, not used since.
+    next: Option<Box<Entry>>,
     provider: u32,
     shard: Arc<Shard>,
     pub(super) pool: Pool,
@@ -38,6 +40,7 @@ pub(super) struct Entry {
 impl Entry {
     fn new(shared: &Shared) -> Self {
         Self {
+            next: None,
             provider: shared.id(),
             shard: shared.claim_shard(),
             pool: shared.pool(),
@@ -50,7 +53,9 @@ impl Entry {
     /// Publishes the counts now and then.
     #[inline]
     pub(super) fn after_start(&mut self) {
-        if self.started.not_sampled >= PUBLISH_EVERY {
+        let started = &self.started;
+        // One of them has reached it exactly when their union has, for it is a power of two.
+        if started.recorded | started.record_only | started.not_sampled >= PUBLISH_EVERY {
             self.publish();
         }
     }
@@ -81,84 +86,95 @@ impl Drop for Entry {
 }
 
 std::thread_local! {
-    static ENTRIES: RefCell<Vec<Entry>> = const { RefCell::new(Vec::new()) };
+    /// The entry used last. Whoever works with it takes it out and puts it back: that leaves
+    /// straight code where a closure over a borrow would move its captures through memory.
+    static ENTRY: Cell<Option<Box<Entry>>> = const { Cell::new(None) };
 }
 
-/// Runs `f` with this thread's entry of the provider `id`; `shared` brings the provider when
-/// there is no entry yet. `None` while the thread ends, and when the provider is gone.
+/// Takes out this thread's entry of the provider `id`, to be [given back](give_back); `shared`
+/// brings the provider when there is no entry yet. `None` while the thread ends, and when the
+/// provider is gone.
 #[inline(always)]
-fn with_entry<T>(
-    id: u32,
-    shared: impl FnOnce() -> Option<Arc<Shared>>,
-    f: impl FnOnce(&mut Entry) -> T,
-) -> Option<T> {
-    ENTRIES
-        .try_with(|entries| {
-            let mut entries = entries.try_borrow_mut().ok()?;
-            if entries.first().is_none_or(|entry| entry.provider != id) {
-                bring_to_front(&mut entries, id, shared)?;
-            }
-            // One call of `f` only, so that it is inlined.
-            entries.first_mut().map(f)
-        })
-        .ok()
-        .flatten()
+fn take_entry(id: u32, shared: impl FnOnce() -> Option<Arc<Shared>>) -> Option<Box<Entry>> {
+    match ENTRY.try_with(Cell::take) {
+        Ok(Some(entry)) if entry.provider == id => Some(entry),
+        Ok(entry) => find_entry(entry, id, shared),
+        Err(_) => None,
+    }
 }
 
-/// Makes the entry of `id` the first, a new one when there is none; entries of providers that are
-/// gone are forgotten on the way.
+/// Puts an entry back as the one used last.
+#[inline(always)]
+pub(super) fn give_back(entry: Box<Entry>) {
+    // While the thread ends it is dropped instead, which publishes its counts.
+    let _ = ENTRY.try_with(|place| place.set(Some(entry)));
+}
+
+/// The entry of `id` out of the chain that begins with `first`, or a new one; the rest of the
+/// chain is behind it. Entries of providers that are gone are forgotten on the way.
 #[cold]
-fn bring_to_front(
-    entries: &mut Vec<Entry>,
+fn find_entry(
+    first: Option<Box<Entry>>,
     id: u32,
     shared: impl FnOnce() -> Option<Arc<Shared>>,
-) -> Option<()> {
-    let at = match entries.iter().position(|entry| entry.provider == id) {
-        Some(at) => at,
-        None => {
-            let shared = shared()?;
-            entries.retain(|entry| Shared::find(entry.provider).is_some());
-            entries.push(Entry::new(&shared));
-            entries.len() - 1
+) -> Option<Box<Entry>> {
+    let (mut found, mut others) = (None, None);
+    let mut rest = first;
+    while let Some(mut entry) = rest {
+        rest = entry.next.take();
+        if entry.provider == id {
+            found = Some(entry);
+        } else if Shared::find(entry.provider).is_some() {
+            entry.next = others;
+            others = Some(entry);
         }
-    };
-    entries.swap(0, at);
-    Some(())
+    }
+    let found = found.or_else(|| shared().map(|shared| Box::new(Entry::new(&shared))));
+    match found {
+        Some(mut entry) => {
+            entry.next = others;
+            Some(entry)
+        }
+        None => {
+            if let Some(entry) = others {
+                give_back(entry);
+            }
+            None
+        }
+    }
 }
 
-/// Runs `f` with this thread's entry for `shared`. `None`, and `f` is not run, while the thread
-/// ends; [`passing`] does then.
+/// This thread's entry for `shared`, or a passing one while the thread ends.
 #[inline(always)]
-pub(super) fn with_thread<T>(shared: &Arc<Shared>, f: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-    with_entry(shared.id(), || Some(Arc::clone(shared)), f)
+pub(super) fn entry_for(shared: &Arc<Shared>) -> Box<Entry> {
+    take_entry(shared.id(), || Some(Arc::clone(shared))).unwrap_or_else(|| passing(shared))
 }
 
-/// An entry for a single use, where the thread's own is out of reach.
 #[cold]
-pub(super) fn passing(shared: &Shared) -> Entry {
-    Entry::new(shared)
+fn passing(shared: &Shared) -> Box<Entry> {
+    Box::new(Entry::new(shared))
 }
 
 /// Ends `span` and leaves it in this thread's shard; its box goes back to the pool.
 #[inline]
 pub(super) fn finish(provider: u32, span: &mut CoreSpan<Scratch>, now: Instant) {
-    let wake = with_entry(
-        provider,
-        || Shared::find(provider),
-        |entry| entry.finish(span, now),
-    );
-    if wake != Some(false) {
-        finish_slowly(provider, span, now, wake);
+    let Some(mut entry) = take_entry(provider, || Shared::find(provider)) else {
+        // The thread's locals are gone, or the provider is; then nobody can miss the span.
+        if let Some(shared) = Shared::find(provider) {
+            passing(&shared).finish(span, now);
+        }
+        return;
+    };
+    let wake = entry.finish(span, now);
+    give_back(entry);
+    if wake {
+        wake_drainer(provider);
     }
 }
 
-/// The rare rest of [`finish`]: the drainer is to be woken, or the thread's locals are gone.
 #[cold]
-fn finish_slowly(provider: u32, span: &mut CoreSpan<Scratch>, now: Instant, wake: Option<bool>) {
-    let Some(shared) = Shared::find(provider) else {
-        return;
-    };
-    if wake.unwrap_or_else(|| Entry::new(&shared).finish(span, now)) {
+fn wake_drainer(provider: u32) {
+    if let Some(shared) = Shared::find(provider) {
         shared.wake();
     }
 }

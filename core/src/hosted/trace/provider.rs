@@ -19,8 +19,8 @@ pub struct TracerProvider {
 /// How many spans were started and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanCounts {
-    /// Started, by the sampler's decision. May lag behind by a few hundred unsampled spans of
-    /// each thread.
+    /// Started, by the sampler's decision. May lag behind by a few hundred of each thread, until
+    /// the thread ends a span.
     pub started: Started,
     /// Sampled spans that ended.
     pub ended: u64,

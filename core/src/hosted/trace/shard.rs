@@ -30,7 +30,15 @@ pub(super) struct Shard {
     owners: AtomicU32,
     inner: Mutex<Inner>,
     /// The drainer's buffer; nobody else takes this lock but to count.
-    drained: Mutex<Memory>,
+    drained: Mutex<Outgoing>,
+}
+
+/// What the drainer has taken over and not passed on yet.
+#[derive(Debug)]
+struct Outgoing {
+    buffer: Memory,
+    /// The next spans, here and beyond, that a flush waits for.
+    awaited: usize,
 }
 
 /// What the lock protects.
@@ -63,7 +71,10 @@ impl Shard {
         let memory = || Buffer::new(vec![0; bytes].into_boxed_slice());
         Self {
             owners: AtomicU32::new(1),
-            drained: Mutex::new(memory()),
+            drained: Mutex::new(Outgoing {
+                buffer: memory(),
+                awaited: 0,
+            }),
             inner: Mutex::new(Inner {
                 buffer: memory(),
                 oldest: None,
@@ -83,29 +94,38 @@ impl Shard {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_drained(&self) -> MutexGuard<'_, Memory> {
+    fn lock_drained(&self) -> MutexGuard<'_, Outgoing> {
         self.drained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the next drains count down to what is held now.
+    pub(super) fn mark(&self) {
+        let mut drained = self.lock_drained();
+        drained.awaited = drained.buffer.queued() + self.lock().buffer.queued();
     }
 
     /// Hands finished spans to `take`, the oldest first, until it refuses one or none is left. What
     /// it refused comes first the next time.
     pub(super) fn drain(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
         let mut drained = self.lock_drained();
+        let Outgoing { buffer, awaited } = &mut *drained;
         let mut result = Drained::default();
         loop {
-            if drained.is_empty() {
+            if buffer.is_empty() {
                 let mut inner = self.lock();
                 inner.woken = false;
                 result.oldest = result.oldest.or(inner.oldest.take());
-                core::mem::swap(&mut *drained, &mut inner.buffer);
+                core::mem::swap(buffer, &mut inner.buffer);
                 result.is_complete = true;
             }
-            while let Some(record) = drained.front() {
+            while let Some(record) = buffer.front() {
                 if !take(&record) {
                     result.is_complete = false;
+                    result.awaited = *awaited;
                     return result;
                 }
-                drained.pop_front();
+                buffer.pop_front();
+                *awaited = awaited.saturating_sub(1);
             }
             if result.is_complete {
                 return result;
@@ -118,7 +138,7 @@ impl Shard {
         let mut drained = self.lock_drained();
         let mut inner = self.lock();
         let mut left = 0;
-        for buffer in [&mut *drained, &mut inner.buffer] {
+        for buffer in [&mut drained.buffer, &mut inner.buffer] {
             left += buffer.queued() as u64;
             while buffer.pop_front() {}
         }
@@ -130,7 +150,7 @@ impl Shard {
         let drained = self.lock_drained();
         let inner = self.lock();
         let mut ledger = inner.lost;
-        ledger.buffered = (inner.buffer.len() + drained.len()) as u64;
+        ledger.buffered = (inner.buffer.len() + drained.buffer.len()) as u64;
         ledger.ended = ledger.dropped_total().saturating_add(ledger.buffered);
         ledger
     }
@@ -210,13 +230,15 @@ impl Inner {
     }
 }
 
-/// What a drain of one shard came to.
+/// What a drain came to.
 #[derive(Debug, Default)]
-pub(super) struct Drained {
+pub(crate) struct Drained {
     /// Whether everything that had ended before the drain has been taken.
-    pub(super) is_complete: bool,
+    pub(crate) is_complete: bool,
+    /// Spans left that a flush waits for.
+    pub(crate) awaited: usize,
     /// Since when the oldest of the spans had been waiting.
-    pub(super) oldest: Option<Instant>,
+    pub(crate) oldest: Option<Instant>,
 }
 
 /// All shards of a provider.

@@ -8,7 +8,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Shard, Shards};
+use super::shard::{Drained, Shard, Shards};
 use crate::buffer::Record;
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
@@ -16,7 +16,6 @@ use crate::hosted::settings::{HostedSampler, Settings};
 use crate::limits::SpanLimits;
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
 use crate::stats::Ledger;
-use crate::time::Instant;
 
 /// Bytes for the resource and the scopes of one provider.
 const REGISTRY_BYTES: usize = 64 * 1024;
@@ -48,7 +47,12 @@ impl Shared {
         let mut registry = Registry::new(bytes, resource)?;
         // Scope 0: what is left for a tracer when the registry is full.
         registry.scope(&InstrumentationScope::default())?;
-        let wake_at = settings.exporter.batch.max_export_batch_size as usize;
+        let batch = &settings.exporter.batch;
+        // Without a delay every span wants to be fetched at once; nobody comes by to look.
+        let wake_at = match batch.scheduled_delay.is_zero() {
+            true => 1,
+            false => batch.max_export_batch_size as usize,
+        };
         let shared = Arc::new(Self {
             id,
             clock: Clock::new(),
@@ -121,23 +125,27 @@ impl Shared {
         copy.copy_from(&self.registry());
     }
 
-    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`]. Whether nothing
-    /// was left, and since when the oldest span had been waiting.
-    pub(crate) fn drain_shards(
-        &self,
-        take: &mut dyn FnMut(&Record<'_>) -> bool,
-    ) -> (bool, Option<Instant>) {
-        let mut is_complete = true;
-        let mut oldest: Option<Instant> = None;
+    /// Has the next drains count down to what all shards hold now: what a flush has to cover.
+    pub(crate) fn mark_shards(&self) {
+        self.shards.for_each(Shard::mark);
+    }
+
+    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`].
+    pub(crate) fn drain_shards(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
+        let mut sum = Drained {
+            is_complete: true,
+            ..Drained::default()
+        };
         self.shards.for_each(|shard| {
             let drained = shard.drain(take);
-            is_complete &= drained.is_complete;
-            oldest = match (oldest, drained.oldest) {
+            sum.is_complete &= drained.is_complete;
+            sum.awaited += drained.awaited;
+            sum.oldest = match (sum.oldest, drained.oldest) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
         });
-        (is_complete, oldest)
+        sum
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {

@@ -12,7 +12,6 @@ use crate::hosted::settings::HostedSampler;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::ScopeId;
-use crate::sampler::BuiltinSampler;
 use crate::time::Instant;
 use crate::tracer::{SpanBuilder, Started, start_span};
 
@@ -111,26 +110,11 @@ impl Tracer {
 
 #[inline(always)]
 fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
-    // No foreign code runs while the thread's entry is open.
-    if let HostedSampler::Builtin(sampler) = &shared.sampler {
-        let span = local::with_thread(shared, |entry| {
-            begin_with(entry, shared, sampler, builder, at)
-        });
-        if let Some(span) = span {
-            return span;
-        }
-    }
-    begin_slowly(shared, builder, at)
-}
-
-#[inline(always)]
-fn begin_with(
-    entry: &mut Entry,
-    shared: &Shared,
-    sampler: &BuiltinSampler,
-    builder: SpanBuilder<'_>,
-    at: Option<Instant>,
-) -> Span {
+    let HostedSampler::Builtin(sampler) = &shared.sampler else {
+        return begin_slowly(shared, builder, at);
+    };
+    // No foreign code runs while the thread's entry is out.
+    let mut entry = local::entry_for(shared);
     let Entry {
         ids, pool, started, ..
     } = entry.ready();
@@ -139,10 +123,11 @@ fn begin_with(
         pool.take()
     });
     entry.after_start();
+    local::give_back(entry);
     Span::of(span, shared)
 }
 
-/// With a sampler of the application's, which may start spans itself; and while the thread ends.
+/// With a sampler of the application's, which may start spans itself.
 #[inline(never)]
 fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut started = Started::default();
@@ -155,19 +140,18 @@ fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Insta
         builder,
         || at.unwrap_or_else(clock::now),
         || {
-            local::with_thread(shared, |entry| entry.pool.take())
-                .unwrap_or_else(|| local::passing(shared).pool.take())
+            let mut entry = local::entry_for(shared);
+            let scratch = entry.pool.take();
+            local::give_back(entry);
+            scratch
         },
     );
-    let count = |entry: &mut Entry| {
-        entry.started.recorded += started.recorded;
-        entry.started.record_only += started.record_only;
-        entry.started.not_sampled += started.not_sampled;
-        entry.after_start();
-    };
-    if local::with_thread(shared, count).is_none() {
-        count(&mut local::passing(shared));
-    }
+    let mut entry = local::entry_for(shared);
+    entry.started.recorded += started.recorded;
+    entry.started.record_only += started.record_only;
+    entry.started.not_sampled += started.not_sampled;
+    entry.after_start();
+    local::give_back(entry);
     Span::of(span, shared)
 }
 

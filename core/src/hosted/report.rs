@@ -1,40 +1,72 @@
-//! What happened, in words: the exporter's events as diagnostics.
+//! What happened, in words: the exporter's events as diagnostics, the same for every transport.
+//!
+//! A transport calls [`fetch`] while it has the pipeline, and [`tell`] when it has let go of it, so
+//! that no lock is held while a program's own log handler runs.
 
-use spandrel_core::breaker::{State, Transition};
-use spandrel_core::exporter::{Cause, Event};
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::response::{DropReason, TransportError};
+use core::fmt::Display;
+use std::borrow::ToOwned;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
 
-/// What is known of the last failed request, beyond the class that the machines need.
-#[derive(Debug, Default)]
-pub(crate) struct LastError {
+use super::diagnostics::{Kind, Severity, report};
+use super::pipeline::Pipeline;
+use crate::breaker::{State, Transition};
+use crate::exporter::{Cause, Event};
+use crate::response::{DropReason, Outcome, TransportError};
+
+/// What is known of the last failed request, beyond the class that the machines need. Its texts are
+/// redacted and short.
+#[derive(Clone, Debug, Default)]
+pub struct LastError {
+    /// What happened.
     text: String,
+    /// What the collector's status does not say by itself.
+    detail: String,
+    hint: &'static str,
 }
 
 impl LastError {
-    /// Keeps `text`, which is redacted and short.
-    pub(crate) fn set(&mut self, text: impl Into<String>) {
+    /// There was no answer, for this reason.
+    pub fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
         self.text = text.into();
+        self.detail.clone_from(&self.text);
+        self.hint = match outcome {
+            Outcome::Failed(error) => hint(Some(Cause::Transport(*error))),
+            _ => "",
+        };
     }
 
+    /// There was an answer; `location` is where a redirect leads, redacted.
+    pub fn note_answer(&mut self, status: u16, location: Option<impl Display>) {
+        self.detail.clear();
+        if let Some(location) = location {
+            self.detail = format!("redirected to {location}");
+        }
+        let cause = Cause::Status(status);
+        self.text = cause.to_string();
+        self.hint = hint(Some(cause));
+    }
+
+    /// What is to be said behind `cause`.
     fn after(&self, cause: Option<Cause>) -> &str {
         match cause {
-            Some(Cause::Transport(_)) => &self.text,
+            Some(Cause::Transport(_) | Cause::Status(300..=399)) => &self.detail,
             _ => "",
         }
     }
 }
 
 /// An event with what has to be read under the lock.
-pub(crate) struct Told {
+#[derive(Debug)]
+pub struct Told {
     event: Event,
     /// What the collector said, for the events that it concerns.
     message: String,
 }
 
 /// Takes all events out of the pipeline, to be reported when its lock is released.
-pub(crate) fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
+pub fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
     while let Some(event) = pipeline.poll_event() {
         let message = match event {
             Event::PartialSuccess { .. }
@@ -49,7 +81,7 @@ pub(crate) fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
 }
 
 /// Reports events to the `log` facade or the program's own handler. No lock is held here.
-pub(crate) fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
+pub fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
     for Told { event, message } in told.drain(..) {
         tell_one(&event, &message, target, last);
     }
@@ -111,7 +143,6 @@ fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Info,
             format_args!("spans fit into the buffer again; {dropped} were dropped"),
         ),
-        _ => {}
     }
 }
 
@@ -159,9 +190,9 @@ fn tell_circuit(transition: &Transition, target: &str, last: &LastError) {
             Kind::BreakerOpened,
             Severity::Warn,
             format_args!(
-                "circuit breaker open: too many export failures ({transition}; {failures} in a row \
-                 at {target}{}); spans are held, not lost",
-                detail(&last.text)
+                "circuit breaker open: too many export failures ({failures} in a row at {target}, \
+                 the last one: {}); spans are held, not lost{}",
+                last.text, last.hint
             ),
         ),
         State::HalfOpen => report(

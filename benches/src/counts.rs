@@ -1,0 +1,373 @@
+//! Instructions per operation, as callgrind counts them.
+//!
+//! Counts do not depend on the machine's load, so a regression of a few per cent shows in them
+//! where a timing would only suggest it. They do depend on the compiler, and a little on the
+//! processor, by which the C library picks its copy routine.
+//!
+//! The parent starts this same program under callgrind, once for each case; only what happens
+//! inside [`spandrel_measured`] is counted.
+
+use std::hint::black_box;
+use std::process::Command;
+use std::time::Duration;
+
+use spandrel_core::attribute::KeyValue;
+use spandrel_core::context::{SpanContext, TraceFlags};
+use spandrel_core::hosted::current::{self, Context};
+use spandrel_core::hosted::settings::Config;
+use spandrel_core::hosted::trace::{Tracer, TracerProvider};
+use spandrel_core::json;
+use spandrel_core::propagation::{format_traceparent, parse_traceparent};
+use spandrel_transport_std::Gzip;
+
+use crate::ours::{accept_all, loaded, long_queue, pipeline};
+use crate::workload::{TEN_KEYS, TEN_VALUES};
+
+/// Operations before and inside the count.
+const OPS: u32 = 2000;
+/// Spans of a request.
+const BATCH: u32 = 512;
+const TRACEPARENT: &str = "00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01";
+
+/// A case: what it is called, and what is counted. The closure does its work `n` times or says
+/// how many spans it covers instead.
+pub struct Counted {
+    /// In the committed file.
+    pub name: &'static str,
+    prepare: fn() -> Prepared,
+}
+
+/// Ready to be counted.
+struct Prepared {
+    run: Box<dyn FnMut()>,
+    /// Operations of one run.
+    ops: u32,
+}
+
+/// Everything that is counted.
+pub const CASES: [Counted; 15] = [
+    Counted {
+        name: "disabled: start + end",
+        prepare: disabled,
+    },
+    Counted {
+        name: "unsampled: start + end",
+        prepare: unsampled,
+    },
+    Counted {
+        name: "start + end",
+        prepare: start_end,
+    },
+    Counted {
+        name: "start + 4 attributes + end",
+        prepare: four_attributes,
+    },
+    Counted {
+        name: "start + 10 attributes + end",
+        prepare: ten_attributes,
+    },
+    Counted {
+        name: "start + event + end",
+        prepare: event,
+    },
+    Counted {
+        name: "parent + child, both current",
+        prepare: nested,
+    },
+    Counted {
+        name: "attach + detach",
+        prepare: attach,
+    },
+    Counted {
+        name: "parse a traceparent",
+        prepare: parse,
+    },
+    Counted {
+        name: "format a traceparent",
+        prepare: format,
+    },
+    Counted {
+        name: "shard to exporter to acceptance / span",
+        prepare: drain,
+    },
+    Counted {
+        name: "encode protobuf / span",
+        prepare: encode,
+    },
+    Counted {
+        name: "encode JSON / span",
+        prepare: encode_json,
+    },
+    Counted {
+        name: "gzip level 1 / span",
+        prepare: gzip_1,
+    },
+    Counted {
+        name: "gzip level 2 / span",
+        prepare: gzip_2,
+    },
+];
+
+fn repeat(mut op: impl FnMut() + 'static) -> Prepared {
+    Prepared {
+        run: Box::new(move || {
+            for _ in 0..OPS {
+                op();
+            }
+        }),
+        ops: OPS,
+    }
+}
+
+/// Spans of a pipeline that nobody drains meanwhile; it holds the warm-up and the count.
+fn spans(sample_rate: f64, mut op: impl FnMut(&Tracer) + 'static) -> Prepared {
+    let config = Config {
+        sample_rate: Some(sample_rate),
+        ..long_queue(8 * OPS)
+    };
+    let (held, provider) = pipeline(config);
+    let tracer = provider.tracer("bench");
+    repeat(move || {
+        let _ = &held;
+        op(&tracer);
+    })
+}
+
+fn disabled() -> Prepared {
+    let tracer = TracerProvider::disabled().tracer("bench");
+    repeat(move || plain(&tracer))
+}
+
+fn plain(tracer: &Tracer) {
+    let span = tracer.start("operation");
+    black_box(&span);
+    span.end();
+}
+
+fn unsampled() -> Prepared {
+    spans(0.0, plain)
+}
+
+fn start_end() -> Prepared {
+    spans(1.0, plain)
+}
+
+fn four_attributes() -> Prepared {
+    spans(1.0, |tracer| {
+        let mut span = tracer.start("operation");
+        span.set_attribute("http.request.method", black_box("GET"));
+        span.set_attribute("http.response.status_code", black_box(200_i64));
+        span.set_attribute("server.load", black_box(0.75_f64));
+        span.set_attribute("cache.hit", black_box(true));
+        span.end();
+    })
+}
+
+fn ten_attributes() -> Prepared {
+    spans(1.0, |tracer| {
+        let mut span = tracer.start("operation");
+        for (key, value) in TEN_KEYS.iter().zip(TEN_VALUES) {
+            span.set_attribute(key, black_box(value));
+        }
+        span.end();
+    })
+}
+
+fn event() -> Prepared {
+    spans(1.0, |tracer| {
+        let mut span = tracer.start("operation");
+        span.add_event(
+            "cache.miss",
+            &[KeyValue::new("cache.key", black_box(17_i64))],
+        );
+        span.end();
+    })
+}
+
+fn nested() -> Prepared {
+    spans(1.0, |tracer| {
+        tracer.span("parent").in_scope(|_| {
+            tracer.span("child").in_scope(|span| {
+                black_box(span);
+            });
+        });
+    })
+}
+
+fn context() -> SpanContext {
+    SpanContext::new(
+        "5b8efff798038103d269b633813fc60c".parse().expect("an id"),
+        "eee19b7ec3c1b174".parse().expect("an id"),
+        TraceFlags::SAMPLED,
+    )
+}
+
+fn attach() -> Prepared {
+    let context = Context::from(context());
+    repeat(move || {
+        let guard = current::attach(black_box(&context).clone());
+        black_box(&guard);
+    })
+}
+
+fn parse() -> Prepared {
+    repeat(|| {
+        let _ = black_box(parse_traceparent(black_box(TRACEPARENT)));
+    })
+}
+
+fn format() -> Prepared {
+    let context = context();
+    repeat(move || {
+        black_box(format_traceparent(black_box(&context)));
+    })
+}
+
+/// What moves spans on, without reading bodies.
+fn drain() -> Prepared {
+    let (mut pipeline, provider) = pipeline(long_queue(2 * BATCH));
+    let tracer = provider.tracer("bench");
+    let fill = move || {
+        for n in 0..u64::from(BATCH) / 10 {
+            crate::ours::trace(&tracer, n);
+        }
+    };
+    fill();
+    let mut filled = true;
+    Prepared {
+        // The first run is the warm-up; it fills up again for the one that counts.
+        run: Box::new(move || {
+            let deadline = pipeline.now().saturating_add(Duration::from_secs(5));
+            pipeline.force_flush(deadline);
+            accept_all(&mut pipeline);
+            if std::mem::take(&mut filled) {
+                fill();
+            }
+        }),
+        ops: BATCH / 10 * 10,
+    }
+}
+
+fn encode() -> Prepared {
+    let (pipeline, mut transmit) = loaded(BATCH);
+    let ops = transmit.spans() as u32;
+    // The size in which the gzip encoder pulls.
+    let mut chunk = vec![0; 16 * 1024];
+    Prepared {
+        run: Box::new(move || {
+            transmit.rewind();
+            while pipeline.read_body(&mut transmit, &mut chunk) > 0 {
+                black_box(&chunk);
+            }
+        }),
+        ops,
+    }
+}
+
+/// The body of a request, and how many spans it has.
+fn body() -> (Vec<u8>, u32) {
+    let (pipeline, mut transmit) = loaded(BATCH);
+    let mut body = vec![0; transmit.content_length()];
+    let read = pipeline.read_body(&mut transmit, &mut body);
+    assert_eq!(read, body.len());
+    (body, transmit.spans() as u32)
+}
+
+fn encode_json() -> Prepared {
+    let (body, ops) = body();
+    let mut text = String::new();
+    Prepared {
+        run: Box::new(move || {
+            text.clear();
+            json::export_request(&body, &mut text).expect("a request of ours");
+        }),
+        ops,
+    }
+}
+
+fn gzip(level: u32) -> Prepared {
+    let (body, ops) = body();
+    let mut gzip = Gzip::new(level);
+    Prepared {
+        run: Box::new(move || {
+            let mut left = body.as_slice();
+            let compressed = gzip.compress(|chunk| {
+                let len = left.len().min(chunk.len());
+                let (now, later) = left.split_at(len);
+                chunk[..len].copy_from_slice(now);
+                left = later;
+                len
+            });
+            black_box(compressed.expect("it compresses"));
+        }),
+        ops,
+    }
+}
+
+fn gzip_1() -> Prepared {
+    gzip(1)
+}
+
+fn gzip_2() -> Prepared {
+    gzip(2)
+}
+
+/// The function whose inside is counted.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn spandrel_measured(run: &mut Box<dyn FnMut()>) {
+    run();
+    // So that the call above is not the last one, and this frame stays.
+    black_box(run);
+}
+
+/// Runs one case, under callgrind; prints how many operations were counted.
+///
+/// # Panics
+///
+/// When there is no case of that number.
+pub fn run_case(index: usize) {
+    let Prepared { mut run, ops } = (CASES[index].prepare)();
+    run();
+    spandrel_measured(&mut run);
+    println!("{ops}");
+}
+
+/// Whether callgrind can be run.
+#[must_use]
+pub fn is_available() -> bool {
+    let version = Command::new("valgrind").arg("--version").output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// Instructions per operation of one case.
+///
+/// # Errors
+///
+/// What callgrind or the case said.
+pub fn count(index: usize) -> Result<f64, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            "--collect-atstart=no",
+            "--toggle-collect=spandrel_measured",
+        ])
+        .arg(program)
+        .args(["run", &index.to_string()])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let collected = said
+        .lines()
+        .find_map(|line| line.split_once("Collected :"))
+        .and_then(|(_, number)| number.trim().parse::<f64>().ok());
+    let ops = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse::<f64>();
+    match (collected, ops) {
+        (Some(collected), Ok(ops)) if output.status.success() => Ok(collected / ops),
+        _ => Err(said.into_owned()),
+    }
+}

@@ -1,0 +1,79 @@
+//! Markdown, and the lines from which the chart is drawn.
+
+use std::fmt::Write as _;
+
+use crate::harness::Measured;
+
+/// A number with as many digits as are worth reading.
+#[must_use]
+pub fn digits(value: f64) -> String {
+    match value {
+        v if v >= 100.0 => thousands(v.round() as u64),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+/// A whole number with separators.
+#[must_use]
+pub fn thousands(value: u64) -> String {
+    let plain = value.to_string();
+    let mut text = String::new();
+    for (at, digit) in plain.chars().enumerate() {
+        if at > 0 && (plain.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The table head of [`row`].
+pub const HEAD: &str = "| operation | who | ns, fastest | ns, median | x ours | allocs | bytes | lost |\n\
+                        |---|---|---:|---:|---:|---:|---:|---:|\n";
+
+/// The lines of one case.
+#[must_use]
+pub fn rows(name: &str, measured: &[Measured]) -> String {
+    let mut text = String::new();
+    for (at, m) in measured.iter().enumerate() {
+        let name = if at == 0 { name } else { "" };
+        let lost = match m.lost {
+            Some((0, _)) => "0".into(),
+            Some((lost, made)) => format!("{:.1} %", lost as f64 * 100.0 / made as f64),
+            None => "-".into(),
+        };
+        let ratio = if at == 0 { "1".into() } else { digits(m.ratio) };
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} | {ratio} | {} | {} | {lost} |",
+            m.subject,
+            digits(m.min),
+            digits(m.median),
+            round(m.allocs),
+            round(m.bytes),
+        );
+    }
+    text
+}
+
+fn round(value: f64) -> String {
+    if value < 0.005 {
+        "0".into()
+    } else {
+        format!("{value:.2}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .into()
+    }
+}
+
+/// The cells of a line of a table, the other way round.
+#[must_use]
+pub fn cells(line: &str) -> Vec<&str> {
+    let inner = line
+        .trim()
+        .strip_prefix('|')
+        .and_then(|rest| rest.strip_suffix('|'));
+    inner.map_or_else(Vec::new, |inner| inner.split('|').map(str::trim).collect())
+}

@@ -1,0 +1,14 @@
+//! The async transport: cancellation, runtimes, and the fault catalogue over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic; the lint exempts only functions marked as tests"
+)]
+
+mod cancel;
+mod embassy;
+mod faults;
+mod runtimes;
+mod stack;
+mod support;

@@ -1,0 +1,195 @@
+//! The longer cases of [`child`](crate::child): what each does in a process of its own.
+
+use std::time::{Duration, Instant};
+
+use spandrel_core::backoff::BackoffConfig;
+use spandrel_core::breaker::OpenInterval;
+use spandrel_core::hosted::diagnostics::{Kind, set_handler};
+use spandrel_tests::fault_server::{Reply, Script};
+use spandrel_transport_std::{Config, init, start};
+
+use crate::child::{deliver, end, say, settings};
+use crate::harness::{PATIENCE, Rig, ms};
+
+/// A logger that is itself traced: what it records on the sender's thread must not be exported, or
+/// each export would cause the next.
+pub(crate) fn handler_records() {
+    let telemetry = init(settings()).unwrap();
+    let tracer = telemetry.tracer("logger");
+    set_handler(Box::new(move |_| tracer.start("log").end()));
+    deliver(&telemetry);
+    end(&telemetry);
+}
+
+/// The last handle goes away on the sender's own thread, which cannot wait for itself.
+pub(crate) fn handler_drops() {
+    let telemetry = init(Config {
+        max_export_batch_size: Some(2),
+        ..settings()
+    })
+    .unwrap();
+    let tracer = telemetry.tracer("dropped");
+    let (done, finished) = std::sync::mpsc::channel();
+    let held = std::sync::Mutex::new(Some(telemetry));
+    set_handler(Box::new(move |_| {
+        let held = held.lock().unwrap().take();
+        if let Some(telemetry) = held {
+            let flushed = telemetry.force_flush(PATIENCE);
+            let shut = telemetry.shutdown(PATIENCE);
+            say(&format!("{} {}", flushed.is_success(), shut.is_success()));
+            say(&telemetry.ledger().to_string());
+            drop(telemetry);
+            let _ = done.send(());
+        }
+    }));
+    let started = Instant::now();
+    for _ in 0..2 {
+        tracer.start("work").end();
+    }
+    finished.recv_timeout(PATIENCE).unwrap();
+    say(&format!(
+        "in time {}",
+        started.elapsed() < Duration::from_secs(2)
+    ));
+}
+
+/// Channels and other libraries park threads too, and so may a handler on the sender's thread: the
+/// token of a wake that came meanwhile is then gone.
+pub(crate) fn handler_parks() {
+    // What it is called for happens while nothing is sent: a batch gets too old.
+    let hour = Duration::from_secs(3600);
+    let telemetry = init(Config {
+        scheduled_delay: Some(Duration::ZERO),
+        max_batch_age: Some(ms(50)),
+        backoff: Some(BackoffConfig {
+            initial: hour,
+            cap: hour,
+            max_elapsed: Duration::MAX,
+            ..BackoffConfig::DEFAULT
+        }),
+        ..settings()
+    })
+    .unwrap();
+    let (called, is_called) = std::sync::mpsc::sync_channel(1);
+    let (record, recorded) = std::sync::mpsc::sync_channel(1);
+    let recorded = std::sync::Mutex::new(recorded);
+    set_handler(Box::new(move |report| {
+        if report.kind != Kind::ExportFailed {
+            return;
+        }
+        let _ = called.send(());
+        let _ = recorded.lock().unwrap().recv_timeout(PATIENCE);
+        std::thread::park_timeout(ms(50));
+    }));
+    let tracer = telemetry.tracer("parked");
+    tracer.start("expired").end();
+    is_called.recv_timeout(PATIENCE).unwrap();
+    tracer.start("meanwhile").end();
+    record.send(()).unwrap();
+    let limit = Instant::now() + PATIENCE;
+    while telemetry.ledger().exported == 0 && Instant::now() < limit {
+        std::thread::sleep(ms(1));
+    }
+    say(&telemetry.ledger().to_string());
+}
+
+/// `OTEL_TRACES_EXPORTER=console`: each span as soon as it has ended.
+pub(crate) fn console() {
+    let config = Config {
+        endpoint: String::new(),
+        read_environment: true,
+        scheduled_delay: None,
+        ..settings()
+    };
+    let settings = config
+        .resolve_with(|name| (name == "OTEL_TRACES_EXPORTER").then(|| "console".into()))
+        .unwrap();
+    let telemetry = start(&settings).unwrap();
+    let tracer = telemetry.tracer("console");
+    for _ in 0..3 {
+        let exported = telemetry.ledger().exported;
+        tracer.start("work").end();
+        let started = Instant::now();
+        while telemetry.ledger().exported == exported && started.elapsed() < PATIENCE {
+            std::thread::sleep(ms(1));
+        }
+    }
+    say(&format!("{}", telemetry.ledger()));
+}
+
+/// Says what is acknowledged, and only then goes on.
+pub(crate) fn work_until_killed() {
+    let telemetry = init(settings()).unwrap();
+    let tracer = telemetry.tracer("worker");
+    loop {
+        let span = tracer.start("work");
+        let id = span.context().span_id();
+        span.end();
+        if telemetry.force_flush(PATIENCE).is_success() {
+            say(&id.to_string());
+        }
+    }
+}
+
+pub(crate) fn files() {
+    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let cycle = || {
+        let telemetry = init(settings()).unwrap();
+        deliver(&telemetry);
+        drop(telemetry);
+    };
+    cycle();
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    let before = (open(), threads());
+    for _ in 0..20 {
+        cycle();
+    }
+    let limit = Instant::now() + PATIENCE;
+    while (open(), threads()) > before && Instant::now() < limit {
+        std::thread::sleep(ms(1));
+    }
+    let after = (open(), threads());
+    say(&format!("{}", after.0 <= before.0 && after.1 <= before.1));
+}
+
+/// Processor time that this process has used, in ticks of 10 ms.
+fn ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// Each state in which there is nothing to do must cost nothing.
+pub(crate) fn idle() {
+    // The one wait here that is no condition: it measures a time in which nothing happens.
+    let watch = |state: &str| {
+        let before = ticks();
+        std::thread::sleep(ms(200));
+        say(&format!("{state} {}", ticks() - before <= 5));
+    };
+    let rig = Rig::with(Script::new(), |config| {
+        config.scheduled_delay = Some(Duration::ZERO);
+    });
+    rig.deliver(1);
+    watch("without a delay");
+    drop(rig);
+    let long = Duration::from_secs(3600);
+    for (state, reply) in [
+        ("open", Reply::status(503)),
+        ("throttled", Reply::retry_after(503, &["300"])),
+        ("hanging", Reply::Hang),
+    ] {
+        let rig = Rig::with(reply, |config| {
+            config.breaker.as_mut().unwrap().open = OpenInterval::Fixed(long);
+            config.timeout = Some(long);
+            config.max_queue_size = Some(4);
+            config.max_export_batch_size = Some(4);
+            config.scheduled_delay = Some(Duration::ZERO);
+            config.shutdown_timeout = ms(1);
+        });
+        rig.record(20);
+        let _ = rig.telemetry.force_flush(ms(100));
+        watch(state);
+    }
+}

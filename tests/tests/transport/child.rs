@@ -1,0 +1,239 @@
+//! What runs in a process of its own: this test binary started again with one case.
+//!
+//! Diagnostics, the standard output and the end of a process belong to a whole process, so each
+//! test that speaks of them starts a child, which does what its case says and prints what it saw,
+//! line by line.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio, exit};
+use std::time::Instant;
+
+use spandrel_core::hosted::diagnostics::set_handler;
+use spandrel_transport_std::{Config, Telemetry, init};
+
+use crate::cases;
+use crate::harness::{PATIENCE, config, ms};
+
+const CASE: &str = "SPANDREL_TEST_CASE";
+const URL: &str = "SPANDREL_TEST_URL";
+const BATCHES: &str = "SPANDREL_TEST_BATCHES";
+const CERTIFICATE: &str = "SPANDREL_TEST_CERTIFICATE";
+
+/// In every header and URL of a child, and in none of its texts.
+pub(crate) const SECRET: &str = "s3cr3t";
+
+/// Started, and killed at the latest when dropped.
+pub(crate) struct Process {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Process {
+    /// Starts `case`, to send `batches` batches to `url`.
+    pub(crate) fn start(case: &str, url: &str, batches: usize, certificate: Option<&str>) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("our own path"));
+        command
+            .args(["child::case", "--exact", "--nocapture", "--test-threads=1"])
+            .env_clear()
+            .env(CASE, case)
+            .env(URL, url)
+            .env(BATCHES, batches.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        if let Some(path) = certificate {
+            command.env(CERTIFICATE, path);
+        }
+        let mut child = command.spawn().expect("a child");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, out }
+    }
+
+    /// The next line that our own code printed, without the test harness's words.
+    pub(crate) fn line(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.out.read_line(&mut line).unwrap_or(0) == 0 {
+                return None;
+            }
+            let ours = line
+                .split_once("> ")
+                .filter(|(before, _)| before.ends_with('='));
+            if let Some((_, text)) = ours {
+                return Some(text.trim_end_matches('\n').to_owned());
+            }
+            if let Some(start) = line.find("{\"") {
+                return Some(line.split_off(start));
+            }
+        }
+    }
+
+    /// All lines to the end; the process must end by itself.
+    pub(crate) fn lines(mut self) -> Vec<String> {
+        let lines: Vec<_> = std::iter::from_fn(|| self.line()).collect();
+        let limit = Instant::now() + PATIENCE;
+        while self.child.try_wait().expect("our child").is_none() {
+            assert!(Instant::now() < limit, "the child does not end: {lines:?}");
+            std::thread::sleep(ms(1));
+        }
+        lines
+    }
+
+    /// Ends it as an out-of-memory killer would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A line that [`Process::line`] finds, even behind words of the test harness.
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "=> {text}");
+    let _ = out.flush();
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+pub(crate) fn settings() -> Config {
+    let certificate = Some(variable(CERTIFICATE)).filter(|path| !path.is_empty());
+    Config {
+        headers: vec![("authorization".into(), format!("Bearer {SECRET}"))],
+        certificate: certificate.map(Into::into),
+        // Only a hanging server makes it last so long.
+        timeout: Some(PATIENCE),
+        ..config(&variable(URL))
+    }
+}
+
+fn tell_everything() {
+    set_handler(Box::new(|report| {
+        say(&format!(
+            "{:?} {:?}: {report}",
+            report.severity, report.kind
+        ));
+    }));
+}
+
+pub(crate) fn record(telemetry: &Telemetry, spans: usize) {
+    let tracer = telemetry.tracer("child");
+    for _ in 0..spans {
+        tracer.start("work").end();
+    }
+}
+
+/// Two spans in each batch.
+pub(crate) fn deliver(telemetry: &Telemetry) {
+    for _ in 0..variable(BATCHES).parse().unwrap_or(0) {
+        record(telemetry, 2);
+        let _ = telemetry.force_flush(ms(2000));
+    }
+}
+
+pub(crate) fn end(telemetry: &Telemetry) {
+    let _ = telemetry.shutdown(PATIENCE);
+    say(&telemetry.ledger().to_string());
+}
+
+/// Not a check of its own: the entry of the processes that other tests start, which name a case.
+/// The harness gives a test binary no other way in.
+#[test]
+fn case() {
+    if std::env::var_os(CASE).is_none() {
+        return;
+    }
+    match variable(CASE).as_str() {
+        "diagnose" => {
+            tell_everything();
+            if let Ok(telemetry) = init(settings()) {
+                deliver(&telemetry);
+                end(&telemetry);
+            }
+        }
+        "diagnose-shutdown" => {
+            tell_everything();
+            let telemetry = init(settings()).unwrap();
+            record(&telemetry, 2);
+            end(&telemetry);
+        }
+        "bad-header" => {
+            tell_everything();
+            let headers = vec![("x-bad".into(), format!("{SECRET}\r\n"))];
+            let failed = init(Config {
+                headers,
+                ..settings()
+            })
+            .is_err();
+            say(&format!("failed {failed}"));
+        }
+        "disabled" => {
+            tell_everything();
+            drop(init(Config {
+                enabled: false,
+                ..settings()
+            }));
+        }
+        "twice" => {
+            tell_everything();
+            let global = || {
+                init(Config {
+                    set_global: true,
+                    ..settings()
+                })
+            };
+            let handles = [global(), global()];
+            drop(handles);
+        }
+        "handler-panics" => {
+            set_handler(Box::new(|_| std::panic::resume_unwind(Box::new("handler"))));
+            let telemetry = init(settings()).unwrap();
+            deliver(&telemetry);
+            end(&telemetry);
+        }
+        "handler-records" => cases::handler_records(),
+        "handler-drops" => cases::handler_drops(),
+        "handler-parks" => cases::handler_parks(),
+        "stdout" => {
+            let telemetry = init(Config {
+                endpoint: String::new(),
+                ..settings()
+            })
+            .unwrap();
+            deliver(&telemetry);
+            end(&telemetry);
+        }
+        "console" => cases::console(),
+        "exit" => {
+            let telemetry = init(settings()).unwrap();
+            deliver(&telemetry);
+            record(&telemetry, 3);
+            say("leaving");
+            exit(0);
+        }
+        "forget" => {
+            let telemetry = init(settings()).unwrap();
+            record(&telemetry, 3);
+            let _ = telemetry.force_flush(ms(50));
+            std::mem::forget(telemetry);
+            say("leaving");
+        }
+        "drop" => {
+            let telemetry = init(settings()).unwrap();
+            record(&telemetry, 3);
+            drop(telemetry);
+            say("leaving");
+        }
+        "work" => cases::work_until_killed(),
+        "files" => cases::files(),
+        "idle" => cases::idle(),
+        other => unreachable!("no such case: {other}"),
+    }
+}

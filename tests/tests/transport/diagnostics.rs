@@ -1,0 +1,339 @@
+//! E: one clear line for each fault, and no secret in any. Each case is a process of its own, since
+//! diagnostics belong to the process and are limited there.
+
+use spandrel_tests::fault_server::{FaultServer, Front, Reply, Script};
+use spandrel_tests::tls::{Authority, Identity};
+
+use crate::child::{Process, SECRET};
+use crate::harness::five;
+use crate::tls::PemFile;
+
+/// What a child said about a case, but for the steps that went well.
+struct Said {
+    lines: Vec<String>,
+    url: String,
+}
+
+impl Said {
+    fn of(case: &str, server: &FaultServer, batches: usize, certificate: Option<&PemFile>) -> Self {
+        let url = server.url();
+        let path = certificate.map(|file| file.path().display().to_string());
+        let lines = Process::start(case, &url, batches, path.as_deref()).lines();
+        for line in &lines {
+            assert!(!line.contains(SECRET), "{line}");
+        }
+        let quiet = ["Debug ", "Info Lifecycle: "];
+        let mut lines = lines;
+        lines.retain(|line| !quiet.iter().any(|start| line.starts_with(start)));
+        Self { lines, url }
+    }
+
+    /// Exactly these lines; `@` stands for the collector.
+    #[track_caller]
+    fn are(&self, expected: &[&str]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|it| it.replace('@', &self.url))
+            .collect();
+        assert_eq!(self.lines, expected);
+    }
+}
+
+#[track_caller]
+fn answers(script: impl Into<Script>, batches: usize, expected: &[&str]) {
+    let server = FaultServer::start(script);
+    Said::of("diagnose", &server, batches, None).are(expected);
+}
+
+const ALL_LOST: &str = "ended 2 = exported 0 + dropped 2";
+const REST: &str = "+ buffered 0 + in flight 0";
+
+#[test]
+fn e_nothing_is_said_when_all_is_well() {
+    answers(
+        Script::new(),
+        3,
+        &["ended 6 = exported 6 + dropped 0 + buffered 0 + in flight 0"],
+    );
+}
+
+#[test]
+fn e_each_change_of_the_circuit_is_one_line() {
+    answers(
+        five(&Reply::status(503)),
+        1,
+        &[
+            "Warn BreakerOpened: circuit breaker open: too many export failures (5 in a row at @, \
+             the last one: the collector answered with status 503); spans are held, not lost",
+            "Info BreakerHalfOpen: circuit breaker half-open: one request will try @",
+            "Info BreakerClosed: circuit breaker closed: @ answers again",
+            "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0",
+        ],
+    );
+}
+
+#[test]
+fn n1_connection_refused_is_named() {
+    let server = FaultServer::start(Script::new());
+    server.available(false);
+    Said::of("diagnose-shutdown", &server, 0, None).are(&[
+        "Warn BreakerOpened: circuit breaker open: too many export failures (5 in a row at @, the \
+         last one: Connection refused (os error 111)); spans are held, not lost",
+        "Warn SpansDropped: 2 spans for @ dropped as shutdown after 6 attempts",
+        &format!("{ALL_LOST} (shutdown 2) {REST}"),
+    ]);
+}
+
+#[test]
+fn s1_retries_that_are_used_up_are_counted_in_the_line() {
+    answers(
+        Reply::status(429),
+        1,
+        &[
+            "Error ExportFailed: export failed after 6 attempts: 2 spans for @ dropped as \
+             retry_exhausted: the collector answered with status 429",
+            &format!("{ALL_LOST} (retry_exhausted 2) {REST}"),
+        ],
+    );
+}
+
+#[test]
+fn s6_a_refusal_is_an_error_with_its_status() {
+    answers(
+        [Reply::status(400)],
+        1,
+        &[
+            "Error ExportFailed: export failed after 1 attempts: 2 spans for @ dropped as \
+             rejected_4xx: the collector answered with status 400",
+            &format!("{ALL_LOST} (rejected_4xx 2) {REST}"),
+        ],
+    );
+}
+
+#[test]
+fn s7_a_refusal_of_everything_is_said_once() {
+    let server = FaultServer::start(Reply::status(400));
+    let said = Said::of("diagnose", &server, 20, None);
+    assert_eq!(said.lines.len(), 2, "{:?}", said.lines);
+}
+
+#[test]
+fn s8_wrong_credentials_and_wrong_paths_come_with_a_hint() {
+    for (status, reason, hint) in [
+        (401, "auth", "; check the credentials in `headers`"),
+        (403, "auth", "; check the credentials in `headers`"),
+        (
+            404,
+            "endpoint",
+            "; check the path of the endpoint: OTLP is at /v1/traces",
+        ),
+    ] {
+        let failed = format!(
+            "Error ExportFailed: export failed after 1 attempts: 2 spans for @ dropped as \
+             {reason}: the collector answered with status {status}{hint}"
+        );
+        let ledger = format!("{ALL_LOST} ({reason} 2) {REST}");
+        answers([Reply::status(status)], 1, &[&failed, &ledger]);
+    }
+}
+
+#[test]
+fn s10_what_is_no_otlp_receiver_comes_with_a_hint() {
+    answers(
+        [Reply::status(415)],
+        1,
+        &[
+            "Error ExportFailed: export failed after 1 attempts: 2 spans for @ dropped as \
+             rejected_4xx: the collector answered with status 415; is there an OTLP/HTTP receiver \
+             at this endpoint?",
+            &format!("{ALL_LOST} (rejected_4xx 2) {REST}"),
+        ],
+    );
+}
+
+#[test]
+fn s11_a_redirect_names_its_target_without_secrets() {
+    let location = format!("https://user:{SECRET}@elsewhere.example/v1/traces?key={SECRET}");
+    let server = FaultServer::start([Reply::Redirect {
+        code: 307,
+        location,
+    }]);
+    let said = Said::of("diagnose", &server, 1, None);
+    let failed = &said.lines[0];
+    assert!(failed.contains("status 307"), "{failed}");
+    assert!(failed.contains("elsewhere.example"), "{failed}");
+    assert!(failed.contains("redirects are never followed"), "{failed}");
+}
+
+#[test]
+fn s12_a_partial_success_is_said_with_the_servers_words_tamed() {
+    let message = "too old\u{1b}[31m\r\nforged line".to_owned();
+    let server = FaultServer::start([Reply::PartialSuccess {
+        rejected: 1,
+        message,
+    }]);
+    let said = Said::of("diagnose", &server, 1, None);
+    assert_eq!(said.lines.len(), 2, "{:?}", said.lines);
+    let warning = &said.lines[0];
+    assert!(warning.starts_with("Warn PartialSuccess: "), "{warning}");
+    assert!(warning.contains("rejected 1 spans (too old"), "{warning}");
+    assert!(!warning.contains('\u{1b}'), "{warning}");
+}
+
+#[test]
+fn s13_a_senseless_success_is_a_warning() {
+    let server = FaultServer::start([Reply::OkBody {
+        body: b"<html>login</html>".to_vec(),
+        content_type: "text/html".into(),
+    }]);
+    let said = Said::of("diagnose", &server, 1, None);
+    assert!(
+        said.lines[0].starts_with("Warn ResponseInvalid: "),
+        "{:?}",
+        said.lines
+    );
+    assert!(!said.lines[0].contains("login"), "{:?}", said.lines);
+}
+
+#[test]
+fn s14_an_answer_without_end_is_named() {
+    let server = FaultServer::start([Reply::BigBody {
+        len: 5 << 20,
+        chunked: false,
+    }]);
+    let said = Said::of("diagnose", &server, 1, None);
+    assert!(
+        said.lines[0].contains("over the size limit"),
+        "{:?}",
+        said.lines
+    );
+}
+
+#[test]
+fn s23_a_port_for_grpc_comes_with_a_hint() {
+    let server = FaultServer::start(Reply::Http2Only);
+    let said = Said::of("diagnose", &server, 1, None);
+    assert!(
+        said.lines
+            .iter()
+            .any(|line| line.contains("port 4317 is for gRPC")),
+        "{:?}",
+        said.lines
+    );
+}
+
+fn certificate(name: &str, authority: &Authority, identity: &Identity, named: &str) {
+    let trusted = PemFile::new(name, &authority.pem());
+    let front = Front::Tls(identity.server_config());
+    let server = FaultServer::start_with(Script::new(), front);
+    let said = Said::of("diagnose", &server, 1, Some(&trusted));
+    let failed = &said.lines[0];
+    assert!(
+        failed.starts_with("Error ExportFailed: export failed after 1 attempts"),
+        "{failed}"
+    );
+    assert!(failed.contains(named), "{failed}");
+}
+
+#[test]
+fn n17_each_bad_certificate_is_named() {
+    let authority = Authority::new();
+    certificate(
+        "e-expired",
+        &authority,
+        &authority.expired_server(),
+        "xpired",
+    );
+    let wrong_host = authority.server_for(&["example.org"]);
+    certificate("e-host", &authority, &wrong_host, "not valid for name");
+    certificate(
+        "e-unknown",
+        &authority,
+        &Authority::new().server(),
+        "UnknownIssuer",
+    );
+}
+
+#[test]
+fn g1_a_start_that_fails_says_so_without_the_value() {
+    let said = Said::of("bad-header", &FaultServer::start(Script::new()), 0, None);
+    assert_eq!(said.lines.len(), 2, "{:?}", said.lines);
+    let failed = &said.lines[0];
+    let start = "Error ExporterCreation: failed to create OTLP exporter: ";
+    assert!(failed.starts_with(start), "{failed}");
+    assert!(failed.contains("x-bad"), "{failed}");
+    assert_eq!(said.lines[1], "failed true");
+}
+
+#[test]
+fn g2_credentials_in_the_url_are_neither_sent_nor_shown() {
+    let server = FaultServer::start(Script::new());
+    let url = server.url().replace("://", &format!("://user:{SECRET}@"));
+    let lines = Process::start("diagnose", &url, 1, None).lines();
+    assert!(lines.iter().all(|line| !line.contains(SECRET)), "{lines:?}");
+    let warned = "Warn Config: endpoint: the user name or password in the URL is not sent";
+    assert!(
+        lines.iter().any(|line| line.starts_with(warned)),
+        "{lines:?}"
+    );
+    let sent = format!("Bearer {SECRET}");
+    assert_eq!(server.requests()[0].header_values("authorization"), [sent]);
+}
+
+#[test]
+fn a_second_init_is_said() {
+    let said = Said::of("twice", &FaultServer::start(Script::new()), 0, None);
+    assert_eq!(said.lines.len(), 1, "{:?}", said.lines);
+    assert!(said.lines[0].starts_with("Warn Misuse: tracing was initialised twice"));
+}
+
+#[test]
+fn disabled_tracing_is_said() {
+    let server = FaultServer::start(Script::new());
+    let lines = Process::start("disabled", &server.url(), 0, None).lines();
+    assert_eq!(
+        lines,
+        ["Info Lifecycle: tracing is disabled: no span is recorded"]
+    );
+}
+
+#[test]
+fn d4_a_handler_that_panics_harms_nothing() {
+    let server = FaultServer::start([Reply::status(503), Reply::status(400)]);
+    let lines = Process::start("handler-panics", &server.url(), 2, None).lines();
+    let ledger = "ended 4 = exported 2 + dropped 2 (rejected_4xx 2) + buffered 0 + in flight 0";
+    assert_eq!(lines, [ledger]);
+}
+
+#[test]
+fn l4_a_handler_that_is_traced_causes_no_exports_of_its_own() {
+    let server = FaultServer::start(Script::new());
+    let lines = Process::start("handler-records", &server.url(), 3, None).lines();
+    assert_eq!(
+        lines,
+        ["ended 6 = exported 6 + dropped 0 + buffered 0 + in flight 0"]
+    );
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn d4_a_handler_that_parks_the_senders_thread_strands_no_span() {
+    let server = FaultServer::start([Reply::status(503)]);
+    let lines = Process::start("handler-parks", &server.url(), 0, None).lines();
+    let ledger = "ended 2 = exported 1 + dropped 1 (expired 1) + buffered 0 + in flight 0";
+    assert_eq!(lines, [ledger]);
+}
+
+#[test]
+fn d7_a_handle_dropped_by_the_handler_on_the_senders_thread_returns() {
+    let server = FaultServer::start(Reply::status(503));
+    let lines = Process::start("handler-drops", &server.url(), 0, None).lines();
+    assert_eq!(
+        lines,
+        [
+            "false false",
+            "ended 2 = exported 0 + dropped 2 (shutdown 2) + buffered 0 + in flight 0",
+            "in time true"
+        ]
+    );
+}

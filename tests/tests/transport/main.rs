@@ -1,0 +1,29 @@
+//! The blocking transport against a collector that misbehaves by script, on real sockets.
+//!
+//! A test that is named after a row of the fault catalogue (`reliability.md` section 2) plays that
+//! row. Each one ends with [`harness::Rig::close`]: the ledger is closed, the collector's book
+//! agrees with it, no thread of the application has waited, and what may be there twice has been
+//! announced.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests fail at once, with the reason"
+)]
+
+mod answers;
+mod cases;
+mod child;
+mod concurrency;
+mod context;
+mod diagnostics;
+mod flush;
+mod harness;
+mod lifecycle;
+mod limits;
+mod network;
+mod process;
+mod settings;
+mod shutdown;
+mod statuses;
+mod tls;
+mod wire;

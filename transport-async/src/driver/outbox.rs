@@ -1,0 +1,154 @@
+//! What the driver empties.
+
+use core::cell::RefCell;
+
+use spandrel_core::exporter::{Exporter, Transmit};
+use spandrel_core::response::Outcome;
+use spandrel_core::time::Instant;
+
+/// A machine that has requests to send, reached through a shared reference: while one task drives
+/// it, others record spans, ask for a flush, read the statistics.
+///
+/// A bare [`Exporter`] is one inside a `RefCell`; with the feature `embassy`, inside a
+/// `critical_section::Mutex` of one too, so that interrupts can record; with the feature `std`,
+/// [`Mutex<Pipeline>`](std::sync::Mutex) is one. No borrow or lock is held across an await.
+pub trait Outbox {
+    /// See [`Exporter::poll_transmit`].
+    fn poll_transmit(&self, now: Instant) -> Option<Transmit>;
+    /// See [`Exporter::read_body`].
+    fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize;
+    /// See [`Exporter::handle_response`].
+    fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>);
+    /// See [`Exporter::note_resent`].
+    fn note_resent(&self, transmit: &Transmit);
+    /// See [`Exporter::poll_timeout`].
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// Whether it has been shut down and holds nothing any more.
+    fn is_stopped(&self) -> bool;
+}
+
+impl<O: Outbox + ?Sized> Outbox for &O {
+    fn poll_transmit(&self, now: Instant) -> Option<Transmit> {
+        (**self).poll_transmit(now)
+    }
+
+    fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        (**self).read_body(transmit, target)
+    }
+
+    fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
+        (**self).handle_response(now, transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        (**self).note_resent(transmit);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+
+    fn is_stopped(&self) -> bool {
+        (**self).is_stopped()
+    }
+}
+
+/// For one executor thread. Do not hold a borrow across an await.
+impl<B, R> Outbox for RefCell<Exporter<B, R>>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    R: AsRef<[u8]> + AsMut<[u8]>,
+{
+    fn poll_transmit(&self, now: Instant) -> Option<Transmit> {
+        self.borrow_mut().poll_transmit(now)
+    }
+
+    fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        self.borrow().read_body(transmit, target)
+    }
+
+    fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
+        self.borrow_mut().handle_response(now, transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        self.borrow_mut().note_resent(transmit);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.borrow().poll_timeout()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.borrow().is_stopped()
+    }
+}
+
+/// For tasks and interrupts. The critical sections are as long as one call into the machine; a body
+/// is copied in pieces of the sender's size, one section each.
+#[cfg(feature = "embassy")]
+impl<B, R> Outbox for critical_section::Mutex<RefCell<Exporter<B, R>>>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    R: AsRef<[u8]> + AsMut<[u8]>,
+{
+    fn poll_transmit(&self, now: Instant) -> Option<Transmit> {
+        critical_section::with(|cs| self.borrow(cs).poll_transmit(now))
+    }
+
+    fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        critical_section::with(|cs| self.borrow(cs).read_body(transmit, target))
+    }
+
+    fn handle_response(&self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
+        critical_section::with(|cs| self.borrow(cs).handle_response(now, transmit, outcome));
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        critical_section::with(|cs| self.borrow(cs).note_resent(transmit));
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        critical_section::with(|cs| self.borrow(cs).poll_timeout())
+    }
+
+    fn is_stopped(&self) -> bool {
+        critical_section::with(|cs| self.borrow(cs).is_stopped())
+    }
+}
+
+/// The pipeline of a process. It reads its own clock: the `now` of the caller is not looked at.
+#[cfg(feature = "std")]
+impl Outbox for std::sync::Mutex<spandrel_core::hosted::pipeline::Pipeline> {
+    fn poll_transmit(&self, _: Instant) -> Option<Transmit> {
+        locked(self).poll_transmit()
+    }
+
+    fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        locked(self).read_body(transmit, target)
+    }
+
+    fn handle_response(&self, _: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
+        locked(self).handle_response(transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        locked(self).note_resent(transmit);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        locked(self).poll_timeout()
+    }
+
+    fn is_stopped(&self) -> bool {
+        locked(self).poll_shutdown().is_some()
+    }
+}
+
+/// A panic of another thread (in a program's own sampler) leaves the machine in order.
+#[cfg(feature = "std")]
+fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

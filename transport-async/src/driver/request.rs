@@ -1,0 +1,96 @@
+//! The request under way: the token that must be answered exactly once, also when its future dies.
+
+use spandrel_core::exporter::Transmit;
+use spandrel_core::response::{Outcome, TransportError};
+use spandrel_core::time::Instant;
+
+use super::{Outbox, Sleep};
+
+/// A body that is pulled, so that it can be compressed or sent in pieces of any size (design rule
+/// R5).
+pub trait Body {
+    /// Bytes of the whole body.
+    fn content_length(&self) -> usize;
+    /// Copies the next bytes into `target`; how many were copied, 0 at the end.
+    fn read(&mut self, target: &mut [u8]) -> usize;
+    /// Whether the whole body has been read.
+    fn is_read(&self) -> bool;
+    /// Reads from the start again; the bytes are the same.
+    fn rewind(&mut self);
+    /// When the request must be over; [`Instant::MAX`] = no limit. The driver sees to it.
+    fn deadline(&self) -> Instant;
+}
+
+/// A [`Transmit`] that goes back into its outbox when it is dropped without an answer.
+pub(super) struct Request<'a, O: Outbox, S: Sleep> {
+    outbox: &'a O,
+    sleep: &'a S,
+    /// Taken when it is answered.
+    transmit: Option<Transmit>,
+}
+
+impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
+    pub(super) const fn new(outbox: &'a O, sleep: &'a S, transmit: Transmit) -> Self {
+        Self {
+            outbox,
+            sleep,
+            transmit: Some(transmit),
+        }
+    }
+
+    /// Hands over the outcome. One that comes late, after somebody else has taken over, changes
+    /// nothing: the transmit's generation is old.
+    pub(super) fn answer(mut self, outcome: &Outcome<'_>) {
+        self.settle(outcome);
+    }
+
+    /// Notes that the collector may have the spans although nothing came back, and that they will
+    /// be sent again.
+    pub(super) fn note_resent(&self) {
+        if let Some(transmit) = &self.transmit {
+            self.outbox.note_resent(transmit);
+        }
+    }
+
+    fn settle(&mut self, outcome: &Outcome<'_>) {
+        if let Some(transmit) = self.transmit.take() {
+            self.outbox
+                .handle_response(self.sleep.now(), transmit, outcome);
+        }
+    }
+}
+
+impl<O: Outbox, S: Sleep> Body for Request<'_, O, S> {
+    fn content_length(&self) -> usize {
+        self.transmit.as_ref().map_or(0, Transmit::content_length)
+    }
+
+    fn read(&mut self, target: &mut [u8]) -> usize {
+        match &mut self.transmit {
+            Some(transmit) => self.outbox.read_body(transmit, target),
+            None => 0,
+        }
+    }
+
+    fn is_read(&self) -> bool {
+        self.transmit.as_ref().is_none_or(Transmit::is_read)
+    }
+
+    fn rewind(&mut self) {
+        if let Some(transmit) = &mut self.transmit {
+            transmit.rewind();
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.transmit
+            .as_ref()
+            .map_or(Instant::MAX, Transmit::deadline)
+    }
+}
+
+impl<O: Outbox, S: Sleep> Drop for Request<'_, O, S> {
+    fn drop(&mut self) {
+        self.settle(&Outcome::Failed(TransportError::Cancelled));
+    }
+}

@@ -1,0 +1,43 @@
+//! Bare metal (feature `embassy`): timers of embassy-time, and a POST over any TCP stack of
+//! `embedded-nal-async`. No heap, no TLS, every buffer the caller's.
+//!
+//! ```text
+//!   tasks, interrupts ─▶ Mutex<RefCell<Exporter>> ◀── Driver ──▶ HttpPost ──▶ TCP stack
+//!            └── ring ─▶ Doorbell ─▶ EmbassySleep ──────┘
+//! ```
+//!
+//! ```no_run
+//! use core::cell::RefCell;
+//! use critical_section::Mutex;
+//! use embedded_nal_async::TcpConnect;
+//! use spandrel_core::prelude::*;
+//! use spandrel_transport_async::Driver;
+//! use spandrel_transport_async::embassy::{Collector, Doorbell, EmbassySleep, HttpPost};
+//!
+//! static BELL: Doorbell = Doorbell::new();
+//! type Traces = Mutex<RefCell<Exporter<[u8; 8192], [u8; 512]>>>;
+//!
+//! /// The body of an embassy task.
+//! async fn export(traces: &Traces, stack: &impl TcpConnect) {
+//!     let collector = Collector {
+//!         headers: &[("x-device", "42")],
+//!         ..Collector::new("192.168.1.5:4318".parse().expect("an address"), "192.168.1.5:4318")
+//!     };
+//!     let mut memory = [0; 1024];
+//!     let post = HttpPost::new(stack, collector, &mut memory).expect("good headers");
+//!     Driver::new(traces, post, EmbassySleep::with_bell(&BELL)).run().await;
+//! }
+//! ```
+//!
+//! A device without flash to spare for TLS sends to a gateway on its own network, or over a link
+//! that is trusted; see the project's documentation.
+
+mod collector;
+mod http;
+mod post;
+mod reader;
+mod time;
+
+pub use collector::{Collector, CollectorError, Encoding};
+pub use post::{HttpPost, MIN_MEMORY_BYTES};
+pub use time::{Doorbell, EmbassySleep};
