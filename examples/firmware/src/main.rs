@@ -6,10 +6,12 @@
 #![no_std]
 #![no_main]
 
+#[allow(dead_code, reason = "the other program uses the rest")]
 mod board;
 mod device;
 mod memory;
 mod output;
+mod pipeline;
 mod scenario;
 
 use core::panic::PanicInfo;

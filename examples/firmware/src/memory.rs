@@ -5,7 +5,10 @@ use core::mem::MaybeUninit;
 
 use critical_section::Mutex;
 
-use crate::device::{NAME_BYTES, SPAN_BYTES};
+/// Bytes for finished spans.
+pub const SPAN_BYTES: usize = 4096;
+/// Bytes for the resource and the scope.
+pub const NAME_BYTES: usize = 192;
 
 /// Lies where no start-up code writes, so that it survives a reset of the processor.
 #[unsafe(link_section = ".uninit.spans")]

@@ -20,6 +20,8 @@ pub(crate) struct Board {
     target: &'static str,
     emulator: &'static str,
     arguments: &'static [&'static str],
+    /// What to call the emulated network card, where the program with a network runs.
+    nic: Option<&'static str>,
 }
 
 const ARM: &str = "qemu-system-arm";
@@ -28,25 +30,29 @@ const BOARDS: [Board; 4] = [
         name: "lm3s6965evb",
         target: "thumbv7m-none-eabi",
         emulator: ARM,
-        arguments: &["-M", "lm3s6965evb", "-nic", "none"],
+        arguments: &["-M", "lm3s6965evb"],
+        nic: Some("stellaris"),
     },
     Board {
         name: "mps2-an386",
         target: "thumbv7em-none-eabihf",
         emulator: ARM,
-        arguments: &["-M", "mps2-an386", "-nic", "none"],
+        arguments: &["-M", "mps2-an386"],
+        nic: Some("lan9118"),
     },
     Board {
         name: "microbit",
         target: "thumbv6m-none-eabi",
         emulator: ARM,
         arguments: &["-M", "microbit"],
+        nic: None,
     },
     Board {
         name: "virt",
         target: "riscv32imac-unknown-none-elf",
         emulator: "qemu-system-riscv32",
-        arguments: &["-M", "virt", "-m", "16M", "-bios", "none", "-nic", "none"],
+        arguments: &["-M", "virt", "-m", "16M", "-bios", "none"],
+        nic: None,
     },
 ];
 
@@ -63,29 +69,39 @@ pub(crate) struct Run {
     numbers: Vec<(String, u64)>,
 }
 
-/// The images that can run here. Where one cannot, the reason is printed once.
+/// The images of the program without a network that can run here.
 pub(crate) fn images() -> &'static [Image] {
-    static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| {
-        let required = env::var_os("SPANDREL_FIRMWARE_REQUIRED").is_some();
-        let mut images = Vec::new();
-        for board in BOARDS {
-            match image_of(&board) {
-                Ok(path) => images.push(Image { board, path }),
-                Err(reason) if required => panic!("{}: {reason}", board.name),
-                Err(reason) => eprintln!("skipped: {}: {reason}", board.name),
-            }
-        }
-        images
-    });
+    static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| collect("program", |_| true));
     &IMAGES
 }
 
+/// The images of the program with a network that can run here.
+pub(crate) fn networked() -> &'static [Image] {
+    static IMAGES: LazyLock<Vec<Image>> =
+        LazyLock::new(|| collect("networked", |board| board.nic.is_some()));
+    &IMAGES
+}
+
+/// Where an image cannot be had, the reason is printed once.
+fn collect(program: &'static str, is_for: fn(&Board) -> bool) -> Vec<Image> {
+    let required = env::var_os("SPANDREL_FIRMWARE_REQUIRED").is_some();
+    let mut images = Vec::new();
+    for board in BOARDS.into_iter().filter(is_for) {
+        match image_of(&board, program) {
+            Ok(path) => images.push(Image { board, path }),
+            Err(reason) if required => panic!("{}: {reason}", board.name),
+            Err(reason) => eprintln!("skipped: {program} on {}: {reason}", board.name),
+        }
+    }
+    images
+}
+
 /// `.ci/firmware.sh` names a folder of images; without one they are built here.
-fn image_of(board: &Board) -> Result<PathBuf, String> {
+fn image_of(board: &Board, program: &str) -> Result<PathBuf, String> {
     let version = Command::new(board.emulator).arg("--version").output();
     version.map_err(|error| format!("{}: {error}", board.emulator))?;
     if let Some(folder) = env::var_os("SPANDREL_FIRMWARE_IMAGES") {
-        let path = Path::new(&folder).join(board.name);
+        let path = Path::new(&folder).join(format!("{}-{program}", board.name));
         return path
             .exists()
             .then_some(path)
@@ -101,16 +117,20 @@ fn image_of(board: &Board) -> Result<PathBuf, String> {
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/firmware");
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
+    let features = match board.nic {
+        Some(_) => format!("{},net", board.name),
+        None => board.name.to_owned(),
+    };
     let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--locked"])
         .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
+            "--target",
+            board.target,
+            "--features",
+            &features,
             "--bin",
-            "program",
+            program,
         ])
-        .args(["--target", board.target, "--features", board.name])
         .arg("--manifest-path")
         .arg(source.join("Cargo.toml"))
         .arg("--target-dir")
@@ -123,7 +143,7 @@ fn image_of(board: &Board) -> Result<PathBuf, String> {
         board.name,
         String::from_utf8_lossy(&built.stderr)
     );
-    Ok(target_dir.join(board.target).join("release/program"))
+    Ok(target_dir.join(board.target).join("release").join(program))
 }
 
 impl Image {
@@ -138,10 +158,15 @@ impl Image {
     }
 
     fn run_with(&self, scenario: &str, more: &[&str]) -> Run {
+        let nic = match self.board.nic {
+            Some(model) => format!("user,model={model}"),
+            None => "none".to_owned(),
+        };
         let semihosting = format!("enable=on,target=native,arg={scenario}");
         let mut child = Running(
             Command::new(self.board.emulator)
                 .args(self.board.arguments)
+                .args(["-nic", &nic])
                 .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
                 .args(["-semihosting-config", &semihosting])
                 .args(more)

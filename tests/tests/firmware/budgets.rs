@@ -13,7 +13,7 @@ use crate::board::{Image, images};
 
 const FILE: &str = "../examples/firmware/budgets.txt";
 /// Images beside the program that show what a part of the core costs.
-const PARTS: [&str; 2] = ["record", "export"];
+const PARTS: [&str; 3] = ["record", "export", "networked"];
 
 type Figures = BTreeMap<String, u64>;
 
@@ -93,24 +93,31 @@ fn measure(image: &Image, figures: &mut Figures) {
     }
 }
 
-/// What a 32-bit ELF file takes: the bytes it holds, and the bytes of RAM behind its statics.
+/// What a 32-bit ELF file takes: the bytes that it holds for the memory of a device, and the bytes
+/// of RAM for its statics; the room that a linker script leaves for stack and heap is neither.
 fn sizes(elf: &[u8]) -> (u64, u64) {
+    const ALLOCATED: u32 = 2;
+    const WRITABLE: u32 = 1;
+    const NO_BITS: u32 = 8;
     let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
-    let half = |at: usize| u16::from_le_bytes(elf[at..at + 2].try_into().unwrap());
+    let half = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
     assert_eq!(&elf[..5], b"\x7fELF\x01");
-    let (table, width, count) = (word(28) as usize, half(42), half(44));
+    let (table, width, count, names) = (word(32) as usize, half(46), half(48), half(50));
+    let section =
+        |i: usize| -> [u32; 6] { std::array::from_fn(|n| word(table + i * width + 4 * n)) };
+    let names = section(names)[4] as usize;
     let (mut flash, mut ram) = (0, 0);
-    for i in 0..usize::from(count) {
-        let header = table + i * usize::from(width);
-        let [kind, _, at, _, stored, taken, flags, _] =
-            std::array::from_fn(|n| word(header + 4 * n));
-        if kind != 1 {
+    for [name, kind, flags, _, _, size] in (0..count).map(section) {
+        let name = &elf[names + name as usize..];
+        let is_room = name.starts_with(b".stack") || name.starts_with(b".heap");
+        if flags & ALLOCATED == 0 || is_room {
             continue;
         }
-        flash += u64::from(stored);
-        // Writable, and not the room that a linker script leaves for the stack.
-        if flags & 2 != 0 && at >= 0x2000_0000 {
-            ram += u64::from(taken);
+        if kind != NO_BITS {
+            flash += u64::from(size);
+        }
+        if flags & WRITABLE != 0 {
+            ram += u64::from(size);
         }
     }
     (flash, ram)

@@ -11,4 +11,5 @@
 
 mod board;
 mod budgets;
+mod network;
 mod scenarios;

@@ -18,6 +18,30 @@ pub fn ticks_start() {
     start(CLOCK_HZ / 20_000, ENABLE | INTERRUPT | PROCESSOR_CLOCK);
 }
 
+/// Lets the interrupt come every millisecond.
+#[cfg(feature = "net")]
+pub fn millisecond_ticks_start() {
+    start(CLOCK_HZ / 1_000 - 1, ENABLE | INTERRUPT | PROCESSOR_CLOCK);
+}
+
+/// Whether the interrupt has come and waits, because interrupts are off; it does no longer.
+#[cfg(feature = "net")]
+pub fn take_pending_tick() -> bool {
+    let pending = cortex_m::peripheral::SCB::is_pendst_pending();
+    if pending {
+        cortex_m::peripheral::SCB::clear_pendst();
+    }
+    pending
+}
+
+/// Microseconds since the last millisecond.
+#[cfg(feature = "net")]
+pub fn micros_of_tick() -> u32 {
+    // SAFETY: a register of the processor.
+    let left = unsafe { read(SYST_CVR) };
+    (CLOCK_HZ / 1_000 - 1).saturating_sub(left) * 1_000 / (CLOCK_HZ / 1_000)
+}
+
 pub fn ticks_stop() {
     // SAFETY: a register of the processor; without its interrupt the timer has no effect.
     unsafe { write(SYST_CSR, 0) };

@@ -13,7 +13,7 @@ pub mod semihosting;
 #[cfg(target_arch = "arm")]
 mod cortex_m;
 #[cfg(target_arch = "arm")]
-pub use cortex_m::{instructions, stack_limits, ticks_start, ticks_stop};
+pub use cortex_m::*;
 
 #[cfg_attr(feature = "lm3s6965evb", path = "lm3s6965evb.rs")]
 #[cfg_attr(feature = "mps2-an386", path = "mps2_an386.rs")]
@@ -28,7 +28,7 @@ pub use chosen::*;
 ///
 /// `address` is a device register of this board, and writing `value` to it has no effect on
 /// memory that Rust knows of.
-unsafe fn write(address: usize, value: u32) {
+pub unsafe fn write(address: usize, value: u32) {
     // SAFETY: what the caller promises.
     unsafe { (address as *mut u32).write_volatile(value) }
 }
@@ -38,7 +38,7 @@ unsafe fn write(address: usize, value: u32) {
 /// # Safety
 ///
 /// `address` is a device register of this board.
-unsafe fn read(address: usize) -> u32 {
+pub unsafe fn read(address: usize) -> u32 {
     // SAFETY: what the caller promises.
     unsafe { (address as *const u32).read_volatile() }
 }
