@@ -223,3 +223,28 @@ fn an_outage_opens_the_circuit_and_loses_nothing() {
         run.assert_ledger(3, 3, 0);
     }
 }
+
+#[test]
+fn spans_in_retained_memory_are_delivered_after_a_reset() {
+    for image in images() {
+        let run = image.run("reset");
+        let recovered: Vec<_> = run
+            .numbers()
+            .iter()
+            .filter(|(name, _)| name == "recovered")
+            .map(|(_, count)| *count)
+            .collect();
+        assert_eq!(recovered, [0, 4], "{}: two starts", image.board.name);
+        assert_eq!(run.number("in_flight"), 4);
+        let at = |millis: u64| (1_700_000_000_000 + millis) * MILLI;
+        let expected: Vec<_> = (0..5)
+            .map(|i| {
+                // The last one was recorded a millisecond after the reset, which was at six seconds.
+                let at = at(if i == 4 { 6_001 } else { i.into() });
+                numbered(2 * i + 1, "work", "number", i, at, at)
+            })
+            .collect();
+        assert_eq!(run.spans(), expected, "{}", image.board.name);
+        run.assert_ledger(5, 5, 0);
+    }
+}

@@ -73,6 +73,11 @@ fn SysTick() {
     crate::on_tick();
 }
 
+/// Starts the processor again.
+pub fn reset() -> ! {
+    cortex_m::peripheral::SCB::sys_reset()
+}
+
 /// The end of the statics, and the start of the stack, which grows down to it.
 pub fn stack_limits() -> (usize, usize) {
     unsafe extern "C" {

@@ -13,6 +13,8 @@ const UART0_LINE_STATUS: usize = UART0 + 5;
 const TRANSMIT_EMPTY: u8 = 1 << 5;
 const TIME_COMPARE: usize = 0x0200_4000;
 const TIME: usize = 0x0200_bff8;
+const TEST_DEVICE: usize = 0x0010_0000;
+const TEST_DEVICE_RESET: u32 = 0x7777;
 /// The timer counts at 10 MHz: 50 microseconds.
 const TICK: u64 = 500;
 
@@ -61,6 +63,14 @@ fn arm_timer() {
 /// With `-icount` the cycle counter counts instructions.
 pub fn instructions() -> u32 {
     mcycle::read() as u32
+}
+
+/// Starts the machine again.
+pub fn reset() -> ! {
+    loop {
+        // SAFETY: the register of the emulator's test device that resets the machine.
+        unsafe { write(TEST_DEVICE, TEST_DEVICE_RESET) };
+    }
 }
 
 /// The end of the statics, and the start of the stack, which grows down to it.

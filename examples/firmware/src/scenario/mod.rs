@@ -4,13 +4,19 @@ pub mod interrupt;
 mod measure;
 mod outage;
 mod overflow;
+mod reset;
 mod tree;
 
-use crate::{device, memory};
+use crate::device;
+use crate::memory::{self, Memory};
 
 /// Runs a scenario to its end; `None` when there is none of that name, or when it went wrong.
 pub fn run(name: &str) -> Option<()> {
-    let (spans, names) = memory::take()?;
+    let memory = memory::take()?;
+    if name == "reset" {
+        return reset::run(memory);
+    }
+    let Memory { spans, names, .. } = memory;
     let (bytes, scenario): (usize, fn() -> Option<()>) = match name {
         "tree" => (spans.len(), tree::run),
         "overflow" => (1024, overflow::run),
