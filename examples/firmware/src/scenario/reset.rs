@@ -34,7 +34,10 @@ fn before(kept: &mut Kept) -> Option<()> {
     }
     // A request is on its way when the processor stops.
     let now = Instant::from_secs(6);
-    let transmit = with(|device| device.spans.poll_transmit(now))??;
+    let transmit = with(|device| {
+        let _ = device.spans.force_flush(now, Instant::MAX);
+        device.spans.poll_transmit(now)
+    })??;
     number("in_flight", transmit.spans() as u64);
     keep(kept, now)?;
     board::reset()
