@@ -30,6 +30,9 @@ pub(crate) struct Layout {
     pub(crate) total: usize,
     /// Bytes of the `ResourceSpans` content.
     resource_spans: usize,
+    /// The scope of all spans, and the bytes of its `ScopeSpans` content, when there is but one:
+    /// most batches have one, and then no walk is needed to find the next.
+    single: Option<(ScopeId, usize)>,
 }
 
 /// A place in a body. Starting again from [`BodyCursor::START`] gives identical bytes.
@@ -110,17 +113,19 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
     /// The exact lengths of a request for the first `window` records of the lease.
     pub(crate) fn layout(&self, window: usize) -> Layout {
         let resource = self.entries.resource();
-        let mut resource_spans = resource.head.len() + resource.tail.len();
-        let mut scope = self.next_scope(window, None);
-        while let Some(id) = scope {
-            resource_spans += field_len(self.scope_spans_len(window, id));
-            scope = self.next_scope(window, Some(id));
-        }
-        Layout {
+        let mut layout = Layout {
             window,
-            total: field_len(resource_spans),
-            resource_spans,
+            total: 0,
+            resource_spans: resource.head.len() + resource.tail.len(),
+            single: self.single_scope(window),
+        };
+        let mut scope = self.next_scope(&layout, None);
+        while let Some(id) = scope {
+            layout.resource_spans += field_len(self.scope_spans_len(&layout, id));
+            scope = self.next_scope(&layout, Some(id));
         }
+        layout.total = field_len(layout.resource_spans);
+        layout
     }
 
     /// Copies the next bytes of the body into `target`; how many. 0 at the end.
@@ -132,6 +137,9 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
     ) -> usize {
         let mut written = 0;
         while !cursor.is_at_end() {
+            if cursor.stage == Stage::SpanLen && cursor.given == 0 {
+                written += self.copy_records(layout, cursor, target.get_mut(written..));
+            }
             let mut small = [0; 11];
             let piece = self.piece(layout, cursor, &mut small);
             let rest = piece.get(cursor.given..).unwrap_or_default();
@@ -163,7 +171,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         match cursor.stage {
             Stage::Start => header(small, 1, layout.resource_spans),
             Stage::ResourceHead => self.entries.resource().head,
-            Stage::ScopeLen => header(small, 2, self.scope_spans_len(layout.window, cursor.scope)),
+            Stage::ScopeLen => header(small, 2, self.scope_spans_len(layout, cursor.scope)),
             Stage::ScopeHead => self.entries.scope(cursor.scope).head,
             Stage::SpanLen => {
                 let len = self.record(layout, cursor).map_or(0, |r| r.body.len());
@@ -196,7 +204,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         cursor: &mut BodyCursor,
         after: Option<ScopeId>,
     ) -> Stage {
-        match self.next_scope(layout.window, after) {
+        match self.next_scope(layout, after) {
             Some(scope) => {
                 cursor.scope = scope;
                 Stage::ScopeLen
@@ -258,23 +266,84 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         Some(record)
     }
 
+    /// Copies as many whole records as fit, in one walk: the cursor is before one and stays so, or
+    /// goes on to the end of the scope. The general way copies what is left, piece by piece.
+    fn copy_records(
+        &self,
+        layout: &Layout,
+        cursor: &mut BodyCursor,
+        target: Option<&mut [u8]>,
+    ) -> usize {
+        let mut free = target.unwrap_or_default();
+        let mut written = 0;
+        if cursor.layout != self.buffer.layout() {
+            return 0;
+        }
+        let left = layout.window.saturating_sub(cursor.index);
+        let records = self
+            .buffer
+            .positions_from(self.lease, cursor.at, left)
+            .enumerate()
+            .filter(|(_, (_, record))| record.scope == cursor.scope);
+        let first = cursor.index;
+        for (step, (at, record)) in records {
+            let mut small = [0; 11];
+            let start = header(&mut small, 2, record.body.len());
+            let len = start.len() + record.body.len();
+            let Some((piece, rest)) = core::mem::take(&mut free).split_at_mut_checked(len) else {
+                cursor.index = first + step;
+                cursor.at = at;
+                return written;
+            };
+            if let Some((piece_start, piece_body)) = piece.split_at_mut_checked(start.len()) {
+                piece_start.copy_from_slice(start);
+                piece_body.copy_from_slice(record.body);
+            }
+            free = rest;
+            written += len;
+        }
+        cursor.stage = Stage::ScopeTail;
+        written
+    }
+
     /// The lowest scope number in the window above `after`.
-    fn next_scope(&self, window: usize, after: Option<ScopeId>) -> Option<ScopeId> {
-        self.window(window)
+    fn next_scope(&self, layout: &Layout, after: Option<ScopeId>) -> Option<ScopeId> {
+        if let Some((single, _)) = layout.single {
+            return after.is_none().then_some(single);
+        }
+        self.window(layout.window)
             .map(|record| record.scope)
             .filter(|&scope| after.is_none_or(|after| scope > after))
             .min()
     }
 
     /// Bytes of the content of the `ScopeSpans` of `scope`.
-    fn scope_spans_len(&self, window: usize, scope: ScopeId) -> usize {
+    fn scope_spans_len(&self, layout: &Layout, scope: ScopeId) -> usize {
+        if let Some((_, len)) = layout.single {
+            return len;
+        }
         let entry = self.entries.scope(scope);
         let spans: usize = self
-            .window(window)
+            .window(layout.window)
             .filter(|record| record.scope == scope)
             .map(|record| field_len(record.body.len()))
             .sum();
         entry.head.len() + spans + entry.tail.len()
+    }
+
+    /// The scope of all records of the window, and the bytes of its `ScopeSpans` content.
+    fn single_scope(&self, window: usize) -> Option<(ScopeId, usize)> {
+        let mut records = self.window(window);
+        let first = records.next()?;
+        let mut spans = field_len(first.body.len());
+        for record in records {
+            if record.scope != first.scope {
+                return None;
+            }
+            spans += field_len(record.body.len());
+        }
+        let entry = self.entries.scope(first.scope);
+        Some((first.scope, entry.head.len() + spans + entry.tail.len()))
     }
 
     fn window(&self, window: usize) -> impl Iterator<Item = Record<'a>> {

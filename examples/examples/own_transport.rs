@@ -1,5 +1,9 @@
 //! A transport of your own in under fifty lines: an executor, a clock and a sender that know
-//! nothing of tokio or embassy. Run with `cargo run --example own_transport`.
+//! nothing of tokio or embassy.
+//!
+//! ```sh
+//! cargo run --example own_transport
+//! ```
 #![allow(clippy::print_stdout, reason = "an example shows what it did")]
 
 use std::cell::RefCell;

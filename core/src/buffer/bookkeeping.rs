@@ -60,6 +60,7 @@ impl Bookkeeping {
         }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], record: &Record<'_>) -> Result<(), PushError> {
         let need = record.stored_len();
         let Ok(len) = u32::try_from(record.body.len()) else {
@@ -68,18 +69,19 @@ impl Bookkeeping {
         if need > bytes.len() {
             return Err(PushError::TooLarge);
         }
-        if !self.has_room(bytes.len(), need) {
-            self.make_room(bytes, need)?;
-        }
         let header = Header {
             len,
             scope: record.scope,
             flags: record.flags,
             state: State::Queued,
         };
-        self.ring
-            .push(bytes, header, record.body)
-            .ok_or(PushError::Full)?;
+        let counted = self.queued + self.leased < self.max_records;
+        if !counted || self.ring.push(bytes, header, record.body).is_none() {
+            self.make_room(bytes, need)?;
+            self.ring
+                .push(bytes, header, record.body)
+                .ok_or(PushError::Full)?;
+        }
         self.queued += 1;
         self.queued_bytes += need;
         Ok(())
@@ -236,6 +238,27 @@ impl Bookkeeping {
         self.queued_bytes -= header.stored_len();
         self.ring.reclaim(bytes);
         Some(())
+    }
+
+    /// Hands the queued records to `take`, the oldest first, and frees each that it takes; up to
+    /// the first that it refuses.
+    #[inline]
+    pub(super) fn drain(&mut self, bytes: &mut [u8], take: &mut dyn FnMut(&Record<'_>) -> bool) {
+        while let Some((at, header)) = self.first_queued(bytes) {
+            if !record_at(bytes, at, &header).is_some_and(|record| take(&record)) {
+                return;
+            }
+            self.queued -= 1;
+            self.queued_bytes -= header.stored_len();
+            if at == self.ring.head {
+                self.ring.pop_head(&header);
+            } else {
+                self.ring.settle(bytes, at, &header);
+            }
+            if self.ring.done_bytes > 0 {
+                self.ring.reclaim(bytes);
+            }
+        }
     }
 
     pub(super) fn update(

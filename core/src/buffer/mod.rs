@@ -233,6 +233,12 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         self.state.release(self.storage.as_mut(), lease, count);
     }
 
+    /// Hands the queued records to `take`, the oldest first, and frees each that it takes, up to the
+    /// first that it refuses: for moving records elsewhere.
+    pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>) -> bool) {
+        self.state.drain(self.storage.as_mut(), &mut take);
+    }
+
     /// Removes the oldest queued record without a lease; for a caller that has copied it.
     pub fn pop_front(&mut self) -> bool {
         self.state.settle_oldest(self.storage.as_mut()).is_some()
@@ -442,6 +448,30 @@ mod tests {
         );
         buffer.release(lease);
         assert_eq!(buffer.queued(), 1);
+    }
+
+    #[test]
+    fn a_drain_takes_queued_records_in_order_past_a_lease_and_stops_at_a_refusal() {
+        let mut buffer = Buffer::new([0; 100]);
+        for id in 0..5 {
+            push(&mut buffer, id, 12).unwrap();
+        }
+        let lease = buffer.lease(&mut take(1)).unwrap();
+        let mut drained = Vec::new();
+        buffer.drain(|record| {
+            drained.push(record.scope.0);
+            drained.len() < 3
+        });
+        // The third was refused: it stays, and comes first the next time.
+        assert_eq!((drained, buffer.queued()), (vec![1, 2, 3], 2));
+        assert_eq!(ids(&buffer, &lease), [0]);
+        buffer.release(lease);
+        buffer.drain(|record| {
+            assert!(record.scope.0 >= 3);
+            true
+        });
+        assert_eq!((buffer.len(), buffer.queued_bytes()), (0, 0));
+        push(&mut buffer, 9, 92).unwrap();
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Ring {
     }
 
     /// Where a record of `need` bytes goes, without changing anything.
+    #[inline]
     fn place(&self, capacity: usize, need: usize) -> Option<(usize, bool)> {
         if self.records == 0 {
             return (need <= capacity).then_some((0, false));
@@ -57,7 +58,8 @@ impl Ring {
         self.place(capacity, need).is_some()
     }
 
-    /// Takes `need` bytes after the newest record.
+    /// Takes `need` bytes after the newest record, or changes nothing.
+    #[inline]
     fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
         let (at, wrapped) = self.place(capacity, need)?;
         if self.records == 0 {
@@ -72,11 +74,9 @@ impl Ring {
     }
 
     /// Writes a record, or leaves everything as it was and says `None`.
+    #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
-        if !self.fits(bytes.len(), need) {
-            return None;
-        }
         let at = self.reserve(bytes.len(), need)?;
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
@@ -154,6 +154,21 @@ impl Ring {
         self.done_bytes += header.stored_len();
     }
 
+    /// Takes the record at the head out.
+    #[inline]
+    pub(super) fn pop_head(&mut self, header: &Header) {
+        let next = self.next(self.head, header);
+        // The walk went from the upper part to the lower one.
+        if next < self.head {
+            self.wrapped = false;
+        }
+        self.head = next;
+        self.records -= 1;
+        if self.records == 0 {
+            *self = Self::new();
+        }
+    }
+
     /// Frees the settled records at the head.
     pub(super) fn reclaim(&mut self, bytes: &[u8]) {
         while self.records > 0 {
@@ -163,16 +178,9 @@ impl Ring {
             if header.state != State::Done {
                 return;
             }
-            let next = self.next(self.head, &header);
-            // The walk went from the upper part to the lower one.
-            if next < self.head {
-                self.wrapped = false;
-            }
-            self.head = next;
-            self.records -= 1;
             self.done_bytes -= header.stored_len();
+            self.pop_head(&header);
         }
-        *self = Self::new();
     }
 
     /// Closes the gaps that settled records left between others, keeping the order. Every move

@@ -78,20 +78,16 @@ impl Log {
         if bytes.len() < MIN_SCRATCH_BYTES {
             return None;
         }
-        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
-        *fixed = frame::TEMPLATE;
-        let mut put = |at: usize, value: &[u8]| {
-            if let Some(target) = slot(fixed, at, value.len()) {
-                target.copy_from_slice(value);
-            }
-        };
-        put(frame::TRACE_ID, context.trace_id().as_bytes());
-        put(frame::SPAN_ID, context.span_id().as_bytes());
-        put(frame::START, &start.as_nanos().to_le_bytes());
         let flags =
             u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
-        put(frame::FLAGS, &flags.to_le_bytes());
-        put(frame::KIND, &[kind as u8]);
+        // Constant places in an array: plain stores, without a check or a call.
+        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
+        *fixed = frame::TEMPLATE;
+        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
+        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
+        fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
+        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+        fixed[frame::KIND] = kind as u8;
         let mut log = Self {
             len: FIXED_LEN,
             limits: *limits,
@@ -105,22 +101,49 @@ impl Log {
             dropped_links: 0,
         };
         if parent.span_context.is_valid() {
-            let id = parent.span_context.span_id();
-            log.append(bytes, PARENT_LEN, |w| {
-                w.put_bytes_field(PARENT, id.as_bytes())
-            });
+            let field = bytes
+                .get_mut(FIXED_LEN..)?
+                .first_chunk_mut::<PARENT_LEN>()?;
+            field[0] = tag(PARENT, BYTES);
+            field[1] = 8;
+            field[2..].copy_from_slice(parent.span_context.span_id().as_bytes());
+            log.len += PARENT_LEN;
         }
-        let state = parent.trace_state.as_bytes();
-        if !state.is_empty() && log.room(bytes) >= field_len(state.len()) + field_len(10) {
-            log.append(bytes, field_len(state.len()), |w| {
+        if !parent.trace_state.is_empty() {
+            log.put_trace_state(bytes, parent.trace_state.as_bytes());
+        }
+        log.put_name(bytes, name);
+        Some(log)
+    }
+
+    /// Leaves a tracestate out that would leave no room for a name.
+    #[inline(never)]
+    fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
+        if self.room(bytes) >= field_len(state.len()) + field_len(10) {
+            self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
         }
-        let name = fitting(name, log.room(bytes)).as_bytes();
-        log.append(bytes, field_len(name.len()), |w| {
-            w.put_bytes_field(NAME, name)
+    }
+
+    #[inline]
+    fn put_name(&mut self, bytes: &mut [u8], name: &str) {
+        let len = name.len();
+        if len < 0x80 && 2 + len <= self.room(bytes) {
+            let target = bytes
+                .get_mut(self.len..self.len + 2 + len)
+                .unwrap_or_default();
+            if let Some((start, rest)) = target.split_first_chunk_mut::<2>() {
+                *start = [tag(NAME, BYTES), len as u8];
+                rest.copy_from_slice(name.as_bytes());
+                self.len += 2 + len;
+            }
+            return;
+        }
+        let name = fitting(name, self.room(bytes)).as_bytes();
+        self.append(bytes, field_len(name.len()), |w| {
+            w.put_bytes_field(NAME, name);
         });
-        Some(log)
     }
 
     #[inline]

@@ -118,14 +118,17 @@ impl Shard {
                 core::mem::swap(buffer, &mut inner.buffer);
                 result.is_complete = true;
             }
-            while let Some(record) = buffer.front() {
-                if !take(&record) {
-                    result.is_complete = false;
-                    result.awaited = *awaited;
-                    return result;
-                }
-                buffer.pop_front();
-                *awaited = awaited.saturating_sub(1);
+            let mut refused = false;
+            buffer.drain(|record| {
+                let taken = take(record);
+                refused |= !taken;
+                *awaited = awaited.saturating_sub(usize::from(taken));
+                taken
+            });
+            if refused {
+                result.is_complete = false;
+                result.awaited = *awaited;
+                return result;
             }
             if result.is_complete {
                 return result;
