@@ -3,6 +3,7 @@
 //! | kind | content |
 //! |---|---|
 //! | `B` | the body of one OTLP request |
+//! | `Z` | a piece of a compressed body |
 //! | `N` | a number of 8 bytes, little endian, and its name |
 
 use crate::board::uart_write;

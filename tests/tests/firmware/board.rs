@@ -66,6 +66,8 @@ pub(crate) struct Image {
 #[derive(Default)]
 pub(crate) struct Run {
     pub(crate) bodies: Vec<Vec<u8>>,
+    /// The pieces of a compressed body, put together.
+    pub(crate) compressed: Vec<u8>,
     numbers: Vec<(String, u64)>,
 }
 
@@ -228,6 +230,7 @@ impl Run {
             output = rest;
             match kind {
                 b'B' => run.bodies.push(content.to_vec()),
+                b'Z' => run.compressed.extend(content),
                 b'N' => {
                     let (value, name) = content.split_first_chunk().unwrap();
                     let name = String::from_utf8(name.to_vec()).unwrap();

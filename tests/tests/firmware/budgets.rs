@@ -91,6 +91,10 @@ fn measure(image: &Image, figures: &mut Figures) {
         };
         figures.insert(name, *value);
     }
+    let gzip = image.run_counted("gzip");
+    for name in ["gzip.raw", "gzip.packed", "gzip.per_100_bytes"] {
+        figures.insert(format!("{board} {name}"), gzip.number(name));
+    }
 }
 
 /// What a 32-bit ELF file takes: the bytes that it holds for the memory of a device, and the bytes

@@ -1,9 +1,15 @@
 //! What each scenario of the firmware must deliver.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+
+use prost::Message;
 
 use crate::board::images;
 
@@ -246,5 +252,43 @@ fn spans_in_retained_memory_are_delivered_after_a_reset() {
             .collect();
         assert_eq!(run.spans(), expected, "{}", image.board.name);
         run.assert_ledger(5, 5, 0);
+    }
+}
+
+#[test]
+fn a_device_compresses_its_request() {
+    for image in images() {
+        let name = image.board.name;
+        let run = image.run("gzip");
+        let mut body = Vec::new();
+        GzDecoder::new(&run.compressed[..])
+            .read_to_end(&mut body)
+            .unwrap();
+        assert_eq!(body.len() as u64, run.number("gzip.raw"), "{name}");
+        assert_eq!(
+            run.compressed.len() as u64,
+            run.number("gzip.packed"),
+            "{name}"
+        );
+        assert!(
+            run.compressed.len() < body.len() * 2 / 5,
+            "{name}: {}",
+            run.compressed.len()
+        );
+        let request = ExportTraceServiceRequest::decode(&body[..]).unwrap();
+        let expected: Vec<_> = (0..24)
+            .map(|i| {
+                let at = u64::from(i) * MILLI;
+                let mut span = numbered(2 * i + 1, "sensor.read", "number", i, at, at);
+                span.attributes
+                    .insert(0, attribute("sensor.kind", text("temperature")));
+                span
+            })
+            .collect();
+        assert_eq!(
+            request.resource_spans[0].scope_spans[0].spans, expected,
+            "{name}"
+        );
+        run.assert_ledger(24, 24, 0);
     }
 }

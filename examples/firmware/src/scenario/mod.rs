@@ -1,5 +1,6 @@
 //! What the program can be asked to do; the host tests hold the expectations.
 
+mod gzip;
 pub mod interrupt;
 mod measure;
 mod outage;
@@ -22,6 +23,7 @@ pub fn run(name: &str) -> Option<()> {
         "overflow" => (1024, overflow::run),
         "interrupt" => (spans.len(), interrupt::run),
         "outage" => (spans.len(), outage::run),
+        "gzip" => (spans.len(), gzip::run),
         "measure" => (spans.len(), measure::run),
         _ => return None,
     };
