@@ -23,7 +23,10 @@ pub fn run() -> Option<()> {
         let packed = compress(device, &mut transmit, |_| {})?;
         let taken = instructions().wrapping_sub(start);
         number("gzip.packed", packed.into());
-        number("gzip.per_100_bytes", taken.checked_div(length / 100)?.into());
+        number(
+            "gzip.per_100_bytes",
+            taken.checked_div(length / 100)?.into(),
+        );
         transmit.rewind();
         compress(device, &mut transmit, |piece| {
             begin(b'Z', piece.len());
