@@ -216,7 +216,7 @@ mod tests {
         let mut buffer = Buffer::new(vec![0; 200]).with_overflow(Overflow::DropOldest);
         for id in 0..=255 {
             push(&mut buffer, id, (rng.next_u32() % 40) as usize);
-            if rng.next_u32() % 3 == 0 {
+            if rng.next_u32().is_multiple_of(3) {
                 buffer.pop_front();
             }
             let mut recovered = reset(&buffer);
@@ -268,7 +268,7 @@ mod tests {
             let snapshot = Snapshot::pack(ring, capacity as u32);
             let mut bytes = vec![0; capacity];
             for byte in &mut bytes {
-                *byte = (rng.next_u32() % 24) as u8 * u8::from(rng.next_u32() % 4 == 0);
+                *byte = (rng.next_u32() % 24) as u8 * u8::from(rng.next_u32().is_multiple_of(4));
             }
             let Ok(mut buffer) = Buffer::recover(bytes, &snapshot, &mut |_| true) else {
                 continue;
