@@ -5,8 +5,10 @@
 //! emulator, or without a compiler's library for a board's target, that is said and skipped;
 //! `SPANDREL_FIRMWARE_REQUIRED` makes it a failure.
 #![allow(
+    clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a run without what it must say is broken"
+    reason = "a run without what it must say is broken, and a skipped one says why"
 )]
 
 mod board;
