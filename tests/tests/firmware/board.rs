@@ -84,6 +84,12 @@ pub(crate) fn networked() -> &'static [Image] {
     &IMAGES
 }
 
+/// The images of the program with nothing but a serial line that can run here.
+pub(crate) fn linked() -> &'static [Image] {
+    static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| collect("linked", |_| true));
+    &IMAGES
+}
+
 /// Where an image cannot be had, the reason is printed once.
 fn collect(program: &'static str, is_for: fn(&Board) -> bool) -> Vec<Image> {
     let required = env::var_os("SPANDREL_FIRMWARE_REQUIRED").is_some();
@@ -151,15 +157,20 @@ fn image_of(board: &Board, program: &str) -> Result<PathBuf, String> {
 impl Image {
     /// Runs a scenario; panics when the program does not end well.
     pub(crate) fn run(&self, scenario: &str) -> Run {
-        self.run_with(scenario, &[])
+        Run::parse(&self.run_with(scenario, &[]))
     }
 
     /// The same with one nanosecond of the board's time for each instruction.
     pub(crate) fn run_counted(&self, scenario: &str) -> Run {
-        self.run_with(scenario, &["-icount", "shift=0"])
+        Run::parse(&self.run_with(scenario, &["-icount", "shift=0"]))
     }
 
-    fn run_with(&self, scenario: &str, more: &[&str]) -> Run {
+    /// Runs a program that says nothing but the bytes of its line.
+    pub(crate) fn output(&self, scenario: &str) -> Vec<u8> {
+        self.run_with(scenario, &[])
+    }
+
+    fn run_with(&self, scenario: &str, more: &[&str]) -> Vec<u8> {
         let nic = match self.board.nic {
             Some(model) => format!("user,model={model}"),
             None => "none".to_owned(),
@@ -193,7 +204,7 @@ impl Image {
             "{name}: {scenario} failed with {status}: {}",
             String::from_utf8_lossy(&complaints.recv_timeout(PATIENCE).unwrap())
         );
-        Run::parse(&output)
+        output
     }
 }
 

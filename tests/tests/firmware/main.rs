@@ -13,5 +13,6 @@
 
 mod board;
 mod budgets;
+mod link;
 mod network;
 mod scenarios;

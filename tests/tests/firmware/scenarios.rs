@@ -26,13 +26,13 @@ fn trace_id(number: u32) -> Vec<u8> {
     id
 }
 
-fn span_id(number: u32) -> Vec<u8> {
+pub(crate) fn span_id(number: u32) -> Vec<u8> {
     let mut id = vec![0x53, 0, 0, 0];
     id.extend(number.to_be_bytes());
     id
 }
 
-fn attribute(key: &str, value: Value) -> KeyValue {
+pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue {
         key: key.into(),
         value: Some(AnyValue { value: Some(value) }),
@@ -40,11 +40,11 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-fn text(text: &str) -> Value {
+pub(crate) fn text(text: &str) -> Value {
     Value::StringValue(text.into())
 }
 
-fn root(trace: u32, name: &str, start: u64, end: u64) -> Span {
+pub(crate) fn root(trace: u32, name: &str, start: u64, end: u64) -> Span {
     Span {
         trace_id: trace_id(trace),
         span_id: span_id(trace + 1),
@@ -57,7 +57,14 @@ fn root(trace: u32, name: &str, start: u64, end: u64) -> Span {
     }
 }
 
-fn numbered(trace: u32, name: &str, key: &str, number: u32, start: u64, end: u64) -> Span {
+pub(crate) fn numbered(
+    trace: u32,
+    name: &str,
+    key: &str,
+    number: u32,
+    start: u64,
+    end: u64,
+) -> Span {
     Span {
         attributes: vec![attribute(key, Value::IntValue(number.into()))],
         ..root(trace, name, start, end)
