@@ -183,3 +183,21 @@ fn an_acknowledgement_in_the_middle_of_a_repetition_ends_it() {
     host.read(&device.frames(now, 200).concat());
     assert_eq!(host.starts(), [0, 1]);
 }
+
+#[test]
+fn a_line_slower_than_the_pause_gets_the_whole_window_before_anything_again() {
+    let mut device = Device::new(RELIABLE, 3, 4_000);
+    let mut host = Host::new();
+    for _ in 0..4 {
+        device.span(0);
+    }
+    let mut frame = [0; 200];
+    // The resource, the scope and four spans, one frame a second.
+    for second in 1..=6 {
+        let now = Instant::from_secs(second);
+        let len = device.link.next_frame(now, &mut frame).unwrap();
+        host.read(&frame[..len]);
+    }
+    assert_eq!(host.starts(), [0, 1, 2, 3]);
+    assert_eq!(host.stats().repeated_spans, 0);
+}
