@@ -155,7 +155,8 @@ pub struct Backoff {
     base: u64,
     retries: u32,
     started: Option<Instant>,
-    excluded: Duration,
+    /// Nanoseconds that do not count as time spent retrying.
+    excluded: u64,
     /// The latest time seen: a clock that goes back counts as no progress (fault C2).
     latest: Instant,
 }
@@ -191,7 +192,7 @@ impl Backoff {
             base: duration_nanos(config.initial),
             retries: 0,
             started: None,
-            excluded: Duration::ZERO,
+            excluded: 0,
             latest: Instant::ZERO,
         }
     }
@@ -214,7 +215,7 @@ impl Backoff {
     /// Time that does not count towards `max_elapsed`: while the circuit was open, or while a
     /// `Retry-After` was obeyed.
     pub fn exclude(&mut self, duration: Duration) {
-        self.excluded = self.excluded.saturating_add(duration);
+        self.excluded = self.excluded.saturating_add(duration_nanos(duration));
     }
 
     /// The instant of the next attempt, after one that failed at `now`; uses up one retry.
@@ -305,9 +306,8 @@ impl Backoff {
 
     fn elapsed(&self) -> Duration {
         let started = self.started.unwrap_or(self.latest);
-        self.latest
-            .saturating_since(started)
-            .saturating_sub(self.excluded)
+        let counted = Instant::from_nanos(self.latest.as_nanos().saturating_sub(self.excluded));
+        counted.saturating_since(started)
     }
 
     const fn exhausted(&self, elapsed: Duration) -> Exhausted {

@@ -189,7 +189,9 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         };
         let content =
             nonempty_len(scope.name.len()) + nonempty_len(scope.version.len()) + attributes.len();
-        let (kept, free) = self.storage.as_mut().split_at_mut(self.used);
+        // Never empty-handed: `used` bytes have been written.
+        let storage = self.storage.as_mut().split_at_mut_checked(self.used);
+        let (kept, free) = storage.unwrap_or_default();
         let len = encode_entry(free, content, scope.schema_url, &|w| {
             w.put_nonempty(1, scope.name.as_bytes());
             w.put_nonempty(2, scope.version.as_bytes());

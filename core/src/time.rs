@@ -61,12 +61,14 @@ impl Instant {
     }
 
     /// This instant plus `duration`, saturating at [`Instant::MAX`].
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration_nanos(duration)))
     }
 
     /// The time from `earlier` to `self`, or zero when `earlier` is later.
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -130,6 +132,7 @@ impl WallClock {
 
     /// The wall-clock time of `instant`, clamped to what 64 bits of nanoseconds can say
     /// (1970 to 2554; fault catalogue C5).
+    #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn to_unix(self, instant: Instant) -> UnixNanos {
         let nanos = instant.0 as i128 + self.offset;
@@ -157,6 +160,7 @@ impl WallClock {
 }
 
 /// The nanoseconds of `duration`, saturating at `u64::MAX` (584 years).
+#[cfg_attr(target_os = "none", inline(never))]
 #[must_use]
 pub(crate) const fn duration_nanos(duration: Duration) -> u64 {
     duration

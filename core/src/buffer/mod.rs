@@ -17,6 +17,9 @@
 //! the memory in pieces (after a lease was released out of order, or an eviction beside a lease)
 //! first copies the records behind the first gap together.
 //!
+//! With a [`Snapshot`] beside it, a buffer in memory that outlives a reset is recovered by
+//! [`Buffer::recover`].
+//!
 //! ```
 //! use spandrel_core::buffer::{Buffer, PushError, Record, RecordFlags};
 //! use spandrel_core::resource::ScopeId;
@@ -36,6 +39,7 @@
 
 mod bookkeeping;
 mod record;
+mod recover;
 mod ring;
 
 use core::fmt;
@@ -45,6 +49,7 @@ use record::State;
 use ring::Ring;
 
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
+pub use recover::Snapshot;
 
 /// How many leases can be out at once: the batch in hand and two parked suspects
 /// (`reliability.md` 4.6).

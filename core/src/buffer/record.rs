@@ -115,6 +115,13 @@ impl Header {
         RECORD_HEADER_BYTES + self.len as usize
     }
 
+    /// The same for a header that may be anything.
+    pub(super) fn stored_len_checked(&self) -> Option<usize> {
+        usize::try_from(self.len)
+            .ok()?
+            .checked_add(RECORD_HEADER_BYTES)
+    }
+
     pub(super) fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
         let [a, b, c, d] = self.len.to_le_bytes();
         let [e, f] = self.scope.0.to_le_bytes();

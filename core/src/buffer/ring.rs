@@ -11,6 +11,7 @@
 //! copied, inspected and dated in place.
 
 use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
+use crate::wire::move_within;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
@@ -80,8 +81,50 @@ impl Ring {
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
         *head = header.to_bytes();
-        rest.copy_from_slice(body);
+        rest.get_mut(..body.len())?.copy_from_slice(body);
         Some(())
+    }
+
+    /// Head, tail, end of the upper part, whether wrapped, and records. Only rings of less than
+    /// 4 GiB fit.
+    pub(super) const fn to_words(self) -> [u32; 5] {
+        [
+            self.head as u32,
+            self.tail as u32,
+            self.end as u32,
+            self.wrapped as u32,
+            self.records,
+        ]
+    }
+
+    /// The ring of these words, if it fits into `capacity` bytes; the records are still to be
+    /// checked, with [`Ring::checked_walk`].
+    pub(super) fn from_words(words: [u32; 5], capacity: usize) -> Option<Self> {
+        let [head, tail, end, wrapped, records] = words;
+        let ring = Self {
+            head: head as usize,
+            tail: tail as usize,
+            end: end as usize,
+            wrapped: wrapped == 1,
+            records,
+            done_bytes: 0,
+        };
+        let in_order = if ring.wrapped {
+            ring.tail <= ring.head && ring.head < ring.end && ring.end <= capacity
+        } else {
+            ring.head <= ring.tail && ring.tail <= capacity
+        };
+        (in_order && wrapped <= 1).then_some(ring)
+    }
+
+    pub(super) const fn checked_walk(&self) -> CheckedWalk {
+        CheckedWalk {
+            at: self.head,
+            tail: self.tail,
+            end: self.end,
+            in_upper: self.wrapped,
+            left: self.records,
+        }
     }
 
     pub(super) fn header(bytes: &[u8], at: usize) -> Option<Header> {
@@ -159,7 +202,7 @@ impl Ring {
             if header.state != State::Done {
                 let len = header.stored_len();
                 let to = packed.append(capacity, len);
-                bytes.copy_within(at..at + len, to);
+                move_within(bytes, at, len, to);
                 if to != at {
                     moved(at, to);
                 }
@@ -204,5 +247,39 @@ impl Ring {
         self.tail += need;
         self.records += 1;
         at
+    }
+}
+
+/// Goes over the records of a ring whose bytes may be anything.
+pub(super) struct CheckedWalk {
+    at: usize,
+    tail: usize,
+    end: usize,
+    /// Before the turn from the end of the memory to its start.
+    in_upper: bool,
+    left: u32,
+}
+
+impl CheckedWalk {
+    /// The next record; `Some(None)` behind the last one, if that is where the ring ends, and
+    /// `None` when the bytes cannot be those of this ring.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> Option<Option<(usize, Header)>> {
+        if self.left == 0 {
+            return (self.at == self.tail && !self.in_upper).then_some(None);
+        }
+        let at = self.at;
+        let header = Ring::header(bytes, at)?;
+        let limit = if self.in_upper { self.end } else { self.tail };
+        let next = at.checked_add(header.stored_len_checked()?)?;
+        if next > limit {
+            return None;
+        }
+        self.left -= 1;
+        self.at = next;
+        if self.in_upper && next == self.end {
+            self.in_upper = false;
+            self.at = 0;
+        }
+        Some(Some((at, header)))
     }
 }

@@ -165,6 +165,7 @@ impl Events {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn push(&mut self, event: Event) {
         if self.queue.is_full() {
             self.queue.pop_front();

@@ -108,7 +108,8 @@ where
     B: AsRef<[u8]> + AsMut<[u8]>,
     R: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// An exporter over an empty buffer.
+    /// An exporter over a buffer, empty or [recovered](Buffer::recover): the spans in it count as
+    /// ended now.
     ///
     /// # Errors
     ///
@@ -118,12 +119,15 @@ where
         buffer: Buffer<B>,
         registry: Registry<R>,
     ) -> Result<Self, ConfigError> {
+        let mut machine = Machine::new(config)?;
+        machine.pushed = buffer.len() as u64;
+        machine.ledger.ended = machine.pushed;
         Ok(Self {
             buffer,
             registry,
             current: None,
             parked: [const { None }; MAX_PARKED],
-            machine: Machine::new(config)?,
+            machine,
         })
     }
 

@@ -61,11 +61,11 @@ impl<'a> SuccessBody<'a> {
 
     fn read_json(&mut self, body: &'a [u8]) -> Option<()> {
         let mut scanner = Scanner::new(body);
-        scanner.object(|scanner, key| {
+        scanner.object(&mut |scanner, key| {
             if scanner.null() {
                 Some(())
             } else if key == "partialSuccess" {
-                scanner.object(|scanner, key| self.read_partial_json(scanner, key))
+                scanner.object(&mut |scanner, key| self.read_partial_json(scanner, key))
             } else {
                 scanner.skip()
             }
@@ -126,7 +126,7 @@ impl<'a> StatusBody<'a> {
 
     fn read_json(&mut self, body: &'a [u8]) -> Option<()> {
         let mut scanner = Scanner::new(body);
-        scanner.object(|scanner, key| {
+        scanner.object(&mut |scanner, key| {
             if scanner.null() {
                 return Some(());
             }
@@ -193,17 +193,24 @@ fn media(content_type: Option<&str>) -> Media {
     let Some(content_type) = content_type else {
         return Media::Protobuf;
     };
-    let essence = content_type
-        .split_once(';')
-        .map_or(content_type, |(essence, _)| essence)
-        .trim_matches([' ', '\t']);
-    if essence.eq_ignore_ascii_case("application/x-protobuf") {
+    let content_type = content_type.as_bytes();
+    let essence = content_type.split(|&byte| byte == b';').next();
+    let essence = trim_blank(essence.unwrap_or_default());
+    if essence.eq_ignore_ascii_case(b"application/x-protobuf") {
         Media::Protobuf
-    } else if essence.eq_ignore_ascii_case("application/json") {
+    } else if essence.eq_ignore_ascii_case(b"application/json") {
         Media::Json
     } else {
         Media::Other
     }
+}
+
+/// Without the blanks that HTTP allows around a header value.
+pub(super) fn trim_blank(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
 }
 
 #[cfg(test)]

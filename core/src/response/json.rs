@@ -20,7 +20,7 @@ impl<'a> Scanner<'a> {
     /// Reads an object and hands each key to `field`, which reads the value, all of it.
     pub(super) fn object(
         &mut self,
-        mut field: impl FnMut(&mut Self, MessageText<'a>) -> Option<()>,
+        field: &mut dyn FnMut(&mut Self, MessageText<'a>) -> Option<()>,
     ) -> Option<()> {
         self.expect(b'{')?;
         if self.eat(b'}') {

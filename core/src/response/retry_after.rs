@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 
+use super::decode::trim_blank;
 use crate::time::UnixNanos;
 
 /// The pause that a `Retry-After` header asks for, or `None` when it says nothing usable.
@@ -45,10 +46,10 @@ pub fn retry_after(
 }
 
 /// Decides the century of a two-digit year when no clock does.
-const DEFAULT_YEAR: i64 = 2020;
+const DEFAULT_YEAR: i32 = 2020;
 
 fn trim(text: &str) -> &[u8] {
-    text.trim_matches([' ', '\t']).as_bytes()
+    trim_blank(text.as_bytes())
 }
 
 /// All of `text` as digits.
@@ -62,8 +63,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// The Gregorian year of a Unix time, to within a day around New Year: enough to pick a century.
-fn year_of(unix: i64) -> i64 {
-    1970 + unix.clamp(0, MAX_UNIX) / 31_556_952
+fn year_of(unix: i64) -> i32 {
+    1970 + (unix.clamp(0, MAX_UNIX) / 31_556_952) as i32
 }
 
 /// The last second of the year 9999.
@@ -79,8 +80,11 @@ const WEEKDAYS: [(&[u8], &[u8]); 7] = [
     (b"Sun", b"day"),
 ];
 
+/// A month's name, its length, and the days before it in a common year.
+type Month = (&'static [u8], i32, i32);
+
 /// Each month's name, its length, and the days before it in a common year.
-const MONTHS: [(&[u8], i64, i64); 12] = [
+const MONTHS: [Month; 12] = [
     (b"Jan", 31, 0),
     (b"Feb", 29, 31),
     (b"Mar", 31, 59),
@@ -97,7 +101,7 @@ const MONTHS: [(&[u8], i64, i64); 12] = [
 
 /// The Unix time of an HTTP-date: IMF-fixdate, RFC 850 or asctime. A two-digit year is the one
 /// within 50 years of `near`. The day's name is checked to be one, not to fit the date.
-fn http_date(text: &[u8], near: i64) -> Option<i64> {
+fn http_date(text: &[u8], near: i32) -> Option<i64> {
     let mut cursor = Cursor(text);
     let rest_of_name = cursor.weekday()?;
     let date = if cursor.literal(b" ").is_some() {
@@ -141,25 +145,25 @@ fn http_date(text: &[u8], near: i64) -> Option<i64> {
 }
 
 /// The year ending in `short` that is at most 50 years after `near` and less than 50 before.
-fn in_century(short: i64, near: i64) -> i64 {
+fn in_century(short: i32, near: i32) -> i32 {
     let first = near - 49;
     first + (short - first).rem_euclid(100)
 }
 
 /// The Unix time of a date and a time of day, if the date exists.
-fn seconds(year: i64, month: &(&[u8], i64, i64), day: i64, time: i64) -> Option<i64> {
+fn seconds(year: i32, month: &Month, day: i32, time: i32) -> Option<i64> {
     let (_, length, before) = *month;
     let leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     // February's length is that of a leap year.
-    let length = length - i64::from(length == 29 && !leap_year);
+    let length = length - i32::from(length == 29 && !leap_year);
     if year < 1 || day < 1 || day > length {
         return None;
     }
     let past = year - 1;
-    let leap_days = past / 4 - past / 100 + past / 400 + i64::from(leap_year && before > 31);
+    let leap_days = past / 4 - past / 100 + past / 400 + i32::from(leap_year && before > 31);
     // 719,162 days lie between 0001-01-01 and 1970-01-01.
     let days = past * 365 + leap_days + before + day - 1 - 719_162;
-    Some(days * 86_400 + time)
+    Some(i64::from(days) * 86_400 + i64::from(time))
 }
 
 struct Cursor<'a>(&'a [u8]);
@@ -170,10 +174,10 @@ impl Cursor<'_> {
         Some(())
     }
 
-    fn number(&mut self, digits: usize) -> Option<i64> {
+    fn number(&mut self, digits: usize) -> Option<i32> {
         let (head, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
-        decimal(head).and_then(|value| i64::try_from(value).ok())
+        decimal(head).and_then(|value| i32::try_from(value).ok())
     }
 
     /// Takes a day's short name; what its long name adds.
@@ -183,14 +187,14 @@ impl Cursor<'_> {
         Some(rest)
     }
 
-    fn month(&mut self) -> Option<&'static (&'static [u8], i64, i64)> {
+    fn month(&mut self) -> Option<&'static Month> {
         let month = MONTHS.iter().find(|month| self.0.starts_with(month.0))?;
         self.literal(month.0)?;
         Some(month)
     }
 
     /// `08:49:37` in seconds; a leap second is allowed.
-    fn time(&mut self) -> Option<i64> {
+    fn time(&mut self) -> Option<i32> {
         let hours = self.number(2)?;
         self.literal(b":")?;
         let minutes = self.number(2)?;

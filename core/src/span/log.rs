@@ -12,8 +12,8 @@ use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, nonempty_len, nonzero_len,
-    put_key_value, put_short_attribute, short_attribute_len, tag,
+    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, move_within, nonempty_len,
+    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -347,7 +347,7 @@ impl Log {
             .and_then(<[u8]>::first_chunk::<8>)
             .map_or(0, |b| u64::from_le_bytes(*b));
         let end = end.as_nanos().max(start);
-        if let Some(target) = bytes.get_mut(frame::END..frame::END + 8) {
+        if let Some(target) = slot(bytes, frame::END, 8) {
             target.copy_from_slice(&end.to_le_bytes());
         }
         if self.dropped_attributes | self.dropped_events | self.dropped_links != 0 {
@@ -453,7 +453,8 @@ impl Log {
             return None;
         }
         if at + old_len < self.len && old_len != new_len {
-            bytes.copy_within(at + old_len..self.len, at + new_len);
+            let moved = at + old_len;
+            move_within(bytes, moved, self.len - moved, at + new_len);
         }
         self.len = new_total;
         bytes.get_mut(at..at + new_len)

@@ -202,8 +202,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
     ///
     /// Why the sink refused the record; it has counted the loss.
     #[inline]
-    pub fn end(self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
-        self.finish(now, sink).0
+    pub fn end(mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
+        self.push_into(now, sink)
     }
 
     /// Like [`Span::end`], and gives the scratch back for the next span.
@@ -223,20 +223,24 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         now: Instant,
         sink: &mut impl RecordSink,
     ) -> (Result<(), PushError>, Option<B>) {
+        let pushed = self.push_into(now, sink);
+        (pushed, self.live.take().map(|live| live.scratch))
+    }
+
+    /// Completes the record and hands it to `sink`, from where it lies: the scratch is larger than
+    /// all else of a span, and every move of it costs more than the record's own copy.
+    #[inline]
+    fn push_into(&mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
         self.recording = false;
-        let Some(mut live) = self.live.take() else {
-            return (Ok(()), None);
+        let Some(live) = self.live.as_mut().filter(|_| self.context.is_sampled()) else {
+            return Ok(());
         };
-        if !self.context.is_sampled() {
-            return (Ok(()), Some(live.scratch));
-        }
         let (len, flags) = live.log.end(live.scratch.as_mut(), now);
-        let pushed = sink.push_record(&Record {
+        sink.push_record(&Record {
             scope: self.scope,
             flags,
             body: live.scratch.as_ref().get(..len).unwrap_or_default(),
-        });
-        (pushed, Some(live.scratch))
+        })
     }
 
     /// The W3C tracestate that the span inherited or its sampler set; empty when there is none.

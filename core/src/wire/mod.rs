@@ -37,13 +37,31 @@ pub(crate) const FIXED32: u8 = 5;
 
 /// Bytes that `value` takes as a varint: 1 to 10.
 pub(crate) const fn varint_len(value: u64) -> usize {
-    // ceil(significant bits / 7), with at least one byte.
-    (70 - (value | 1).leading_zeros() as usize) / 7
+    // ceil(significant bits / 7), with at least one byte; by a multiplication and a shift, because
+    // a Cortex-M0 has no division.
+    (73 + 9 * (63 - (value | 1).leading_zeros() as usize)) / 64
 }
 
 /// Bytes that a length-prefixed field with a one-byte tag takes: tag, length, content.
 pub(crate) const fn field_len(content: usize) -> usize {
     1 + varint_len(content as u64) + content
+}
+
+/// The `len` bytes from `at`. Cut so that the compiler knows their number: a copy of as many bytes
+/// into them then needs no check that could panic.
+#[inline]
+pub(crate) fn slot(bytes: &mut [u8], at: usize, len: usize) -> Option<&mut [u8]> {
+    bytes.get_mut(at..)?.get_mut(..len)
+}
+
+/// Moves `len` bytes from one offset to another; nothing happens when a range is out of bounds.
+/// Not inlined, so that the checks of `copy_within` meet those made here and vanish.
+#[inline(never)]
+pub(crate) fn move_within(bytes: &mut [u8], from: usize, len: usize, to: usize) {
+    let last = bytes.len().checked_sub(len);
+    if last.is_some_and(|last| from <= last && to <= last) {
+        bytes.copy_within(from..from + len, to);
+    }
 }
 
 /// A write position in a slice that the caller has checked to be large enough.
@@ -70,13 +88,13 @@ impl<'a> Writer<'a> {
         (!self.overflow).then_some(self.at)
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
-        let end = self.at.saturating_add(bytes.len());
-        match self.buf.get_mut(self.at..end) {
+        match slot(self.buf, self.at, bytes.len()) {
             Some(target) => {
                 target.copy_from_slice(bytes);
-                self.at = end;
+                self.at += bytes.len();
             }
             None => self.overflow = true,
         }
@@ -93,7 +111,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.put_byte(value as u8 | 0x80);
@@ -103,13 +122,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Tag and length of a length-prefixed field; the content follows.
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put_header(&mut self, field: u8, content: usize) {
         self.put_byte(tag(field, BYTES));
         self.put_varint(content as u64);
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn put_bytes_field(&mut self, field: u8, content: &[u8]) {
         self.put_header(field, content.len());
         self.put(content);

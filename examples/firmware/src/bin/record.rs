@@ -1,0 +1,56 @@
+//! What recording costs: a tracer, a span with attributes, and the ring. It is linked to be
+//! weighed; `budgets.txt` has the figure.
+#![no_std]
+#![no_main]
+
+use core::hint::black_box;
+use core::panic::PanicInfo;
+
+#[cfg(target_arch = "arm")]
+use cortex_m as _;
+#[cfg(target_arch = "riscv32")]
+use riscv as _;
+use spandrel_core::buffer::Buffer;
+use spandrel_core::prelude::*;
+
+#[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
+#[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
+fn main() -> ! {
+    let mut buffer = Buffer::new([0_u8; 2048]);
+    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
+    let now = black_box(Instant::ZERO);
+    loop {
+        let mut span = tracer.start::<192>(SpanBuilder::new("boot"), now);
+        span.set_attribute("reset.reason", black_box("watchdog"));
+        // A full ring is not this program's business.
+        let _ = black_box(span.end(now, &mut buffer));
+    }
+}
+
+struct Counter(u32);
+
+impl Counter {
+    fn next(&mut self) -> [u8; 4] {
+        self.0 = self.0.wrapping_add(1).max(1);
+        self.0.to_be_bytes()
+    }
+}
+
+impl IdGenerator for Counter {
+    const RANDOM: bool = false;
+
+    fn trace_id(&mut self) -> TraceId {
+        let [a, b, c, d] = self.next();
+        TraceId::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d])
+    }
+
+    fn span_id(&mut self) -> SpanId {
+        let [a, b, c, d] = self.next();
+        SpanId::from_bytes([0, 0, 0, 0, a, b, c, d])
+    }
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,86 @@
+//! QEMU's RISC-V board: one 32-bit hart, a 16550 as its serial line, a CLINT as its timer.
+
+use riscv::interrupt::Interrupt;
+use riscv::register::{mcycle, mie};
+use riscv_rt::core_interrupt;
+
+use super::{read, write};
+
+/// What the board calls itself in its resource.
+pub const NAME: &str = "virt";
+const UART0: usize = 0x1000_0000;
+const UART0_LINE_STATUS: usize = UART0 + 5;
+const TRANSMIT_EMPTY: u8 = 1 << 5;
+const TIME_COMPARE: usize = 0x0200_4000;
+const TIME: usize = 0x0200_bff8;
+const TEST_DEVICE: usize = 0x0010_0000;
+const TEST_DEVICE_RESET: u32 = 0x7777;
+/// The timer counts at 10 MHz: 50 microseconds.
+const TICK: u64 = 500;
+
+pub fn uart_start() {}
+
+pub fn uart_write(byte: u8) {
+    // SAFETY: registers of the UART, a byte wide each.
+    unsafe {
+        while (UART0_LINE_STATUS as *const u8).read_volatile() & TRANSMIT_EMPTY == 0 {}
+        (UART0 as *mut u8).write_volatile(byte);
+    }
+}
+
+pub fn ticks_start() {
+    arm_timer();
+    // SAFETY: the handler below is in place, and no critical section is open.
+    unsafe {
+        mie::set_mtimer();
+        riscv::interrupt::enable();
+    }
+}
+
+pub fn ticks_stop() {
+    // SAFETY: turning an interrupt off.
+    unsafe { mie::clear_mtimer() };
+}
+
+#[core_interrupt(Interrupt::MachineTimer)]
+fn machine_timer() {
+    arm_timer();
+    crate::on_tick();
+}
+
+fn arm_timer() {
+    // SAFETY: registers of the CLINT. The high half is out of reach while the low one changes, so
+    // that no interrupt comes in between.
+    unsafe {
+        let now = u64::from(read(TIME)) | u64::from(read(TIME + 4)) << 32;
+        let next = now + TICK;
+        write(TIME_COMPARE + 4, u32::MAX);
+        write(TIME_COMPARE, next as u32);
+        write(TIME_COMPARE + 4, (next >> 32) as u32);
+    }
+}
+
+/// With `-icount` the cycle counter counts instructions.
+pub fn instructions() -> u32 {
+    mcycle::read() as u32
+}
+
+/// Starts the machine again.
+pub fn reset() -> ! {
+    loop {
+        // SAFETY: the register of the emulator's test device that resets the machine.
+        unsafe { write(TEST_DEVICE, TEST_DEVICE_RESET) };
+    }
+}
+
+/// The end of the statics, and the start of the stack, which grows down to it.
+pub fn stack_limits() -> (usize, usize) {
+    unsafe extern "C" {
+        static __sheap: u32;
+        static _stack_start: u32;
+    }
+    (
+        &raw const __sheap as usize,
+        &raw const _stack_start as usize,
+    )
+}

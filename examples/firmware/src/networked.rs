@@ -1,0 +1,136 @@
+//! Firmware that posts its spans over TCP/IP: embassy's executor, timers and network, DHCP, and the
+//! `embassy` feature of the async transport.
+//!
+//! The command line of the emulator is the port of a collector on the host, which the emulated
+//! network shows as 10.0.2.2; `tests/tests/firmware` starts one and compares what arrives.
+#![no_std]
+#![no_main]
+
+#[allow(dead_code, reason = "the other program uses the rest")]
+mod board;
+mod net;
+#[allow(dead_code, reason = "the other program uses the rest")]
+mod output;
+mod pipeline;
+
+use core::cell::RefCell;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::panic::PanicInfo;
+use core::time::Duration;
+
+use board::semihosting::{command_line, exit};
+use cortex_m_rt::exception;
+use critical_section::Mutex;
+use embassy_executor::Spawner;
+use embassy_futures::select::{Either3, select3};
+use embassy_net::tcp::client::{TcpClient, TcpClientState};
+use embassy_net::{Config, StackResources};
+use embassy_time::Timer;
+use pipeline::{Counter, Spans};
+use spandrel_core::breaker::OpenInterval;
+use spandrel_core::prelude::*;
+use spandrel_transport_async::Driver;
+use spandrel_transport_async::embassy::{Collector, Doorbell, EmbassySleep, HttpPost};
+use static_cell::{ConstStaticCell, StaticCell};
+
+/// Each burst is one request.
+const BURSTS: u32 = 3;
+
+type Traces = Mutex<RefCell<Spans>>;
+
+static BELL: Doorbell = Doorbell::new();
+
+#[embassy_executor::main]
+async fn main(_spawner: Spawner) {
+    board::uart_start();
+    board::millisecond_ticks_start();
+    let done = run().await;
+    output::number("stack.bytes", board::stack_high_water() as u64);
+    exit(done.is_some())
+}
+
+async fn run() -> Option<()> {
+    static SPANS: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
+    static NAMES: ConstStaticCell<[u8; 192]> = ConstStaticCell::new([0; 192]);
+    static TRACES: StaticCell<Traces> = StaticCell::new();
+    static SOCKETS: StaticCell<StackResources<3>> = StaticCell::new();
+    static CONNECTION: StaticCell<TcpClientState<1, 1024, 1024>> = StaticCell::new();
+    static MEMORY: ConstStaticCell<[u8; 1024]> = ConstStaticCell::new([0; 1024]);
+
+    let mut line = [0; 64];
+    let port = command_line(&mut line).parse().ok()?;
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), port);
+
+    let mut config = ExporterConfig::DEFAULT;
+    config.batch.scheduled_delay = Duration::from_millis(20);
+    // An outage of the test shall not take half a minute.
+    config.breaker.open = OpenInterval::Fixed(Duration::from_secs(1));
+    let (spans, scope) = pipeline::exporter(config, Buffer::new(SPANS.take()), NAMES.take())?;
+    let traces: &Traces = TRACES.init(Mutex::new(RefCell::new(spans)));
+
+    let (stack, mut runner) = embassy_net::new(
+        net::Interface::start(),
+        Config::dhcpv4(Default::default()),
+        SOCKETS.init(StackResources::new()),
+        0x5350_414e,
+    );
+    let client = TcpClient::new(stack, CONNECTION.init(TcpClientState::new()));
+    let collector = Collector::new(address, "collector");
+    let post = HttpPost::new(&client, collector, MEMORY.take()).ok()?;
+    let mut driver = Driver::new(traces, post, EmbassySleep::with_bell(&BELL));
+
+    let work = async {
+        stack.wait_config_up().await;
+        work(traces, scope).await
+    };
+    match select3(runner.run(), driver.run(), work).await {
+        Either3::First(never) => never,
+        Either3::Second(()) => None,
+        Either3::Third(result) => result,
+    }
+}
+
+/// Records a burst, waits for its delivery, records the next one.
+async fn work(traces: &Traces, scope: ScopeId) -> Option<()> {
+    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter::new());
+    let clock = WallClock::from_pair(Instant::ZERO, UnixNanos::from_secs(1_700_000_000));
+    with(traces, |spans| spans.set_wall_clock(Some(clock)))?;
+    for burst in 0..BURSTS {
+        // The times are made up, so that the host knows them.
+        let at = |millis: u32| Instant::from_millis((burst * 100 + millis).into());
+        let mut cycle = tracer.start::<192>(SpanBuilder::new("cycle").scope(scope), at(0));
+        cycle.set_attribute("number", burst);
+        let builder = SpanBuilder::new("measure").scope(scope);
+        let measure = tracer.start::<192>(builder.parent(*cycle.context()), at(1));
+        with(traces, |spans| measure.end(at(2), spans))?.ok()?;
+        with(traces, |spans| cycle.end(at(3), spans))?.ok()?;
+        BELL.ring();
+        while with(traces, |spans| spans.ledger().exported)? < 2 * u64::from(burst + 1) {
+            Timer::after_millis(2).await;
+        }
+    }
+    with(traces, |spans| pipeline::report(spans))
+}
+
+fn with<R>(traces: &Traces, work: impl FnOnce(&mut Spans) -> R) -> Option<R> {
+    critical_section::with(|cs| {
+        let mut spans = traces.borrow(cs).try_borrow_mut().ok()?;
+        Some(work(&mut spans))
+    })
+}
+
+/// The timer's interrupt.
+fn on_tick() {
+    net::time::on_tick();
+}
+
+#[exception]
+unsafe fn DefaultHandler(_: i16) {
+    // The only interrupt that is on.
+    net::on_interrupt();
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    exit(false)
+}
