@@ -46,7 +46,7 @@ use super::{Buffer, MAX_LEASES, Record};
 const MAGIC: u32 = 0x5352_4e01;
 const WORDS: usize = 8;
 
-/// Where the records of a buffer lie, with a check value: see the [module](self).
+/// Where the records of a buffer lie, with a check value; made by `Buffer::snapshot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot([u8; Self::BYTES]);
 

@@ -73,6 +73,7 @@ mod command;
 mod crc;
 mod decoder;
 mod deframe;
+mod event;
 mod exporter;
 mod message;
 mod state;
@@ -80,7 +81,8 @@ mod transfer;
 
 pub use anchor::Anchor;
 pub use command::{Command, CommandReader};
-pub use decoder::{Content, Decoder, DecoderStats, DeviceCounts, Event, ReceivedSpan};
+pub use decoder::Decoder;
+pub use event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
 pub use exporter::{LinkConfig, LinkExporter};
 pub use message::MIN_FRAME_BYTES;
 

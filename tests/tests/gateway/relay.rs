@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use spandrel_core::link::LinkConfig;
+use spandrel_core::link::{Command, CommandReader, LinkConfig};
 use spandrel_core::time::Instant;
 use spandrel_tests::device::Device;
 use spandrel_tests::fault_server::{FaultServer, Reply};
@@ -244,4 +244,30 @@ fn a_full_pipeline_leaves_the_spans_of_a_careful_device_with_it() {
     let _ = gateway.shutdown(Duration::from_secs(10));
     issue(&server, &device);
     assert_eq!(server.oracle().missing().len(), 0);
+}
+
+#[test]
+fn spans_without_a_resource_are_not_acknowledged_and_the_resource_is_asked_for() {
+    let server = FaultServer::start([]);
+    let gateway = gateway(&server, GatewayConfig::default());
+    let mut device = Device::new(RELIABLE, 7, 10_000);
+    device.span(0);
+    let frames = device.frames(Instant::from_secs(1), 200);
+    let answers = |line: Vec<u8>| {
+        let mut output = Vec::new();
+        let served = gateway.serve(&mut line.as_slice(), Some(&mut output));
+        served.unwrap();
+        let mut reader = CommandReader::new();
+        let commands = output.iter().filter_map(|&byte| reader.push(byte));
+        commands.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        answers(frames[2..].concat()),
+        [Command::Announce { boot: 7 }]
+    );
+    assert_eq!(
+        answers(frames.concat()),
+        [Command::Ack { boot: 7, next: 1 }]
+    );
+    let _ = gateway.shutdown(Duration::from_secs(10));
 }

@@ -138,3 +138,66 @@ fn the_host_can_ask_for_an_announcement() {
     host.read(&device.frames(now, 160).concat());
     assert_eq!((host.resources, host.scopes), (1, 1));
 }
+
+#[test]
+fn an_acknowledgement_frees_no_more_of_a_window_than_was_sent() {
+    let mut device = Device::new(RELIABLE, 3, 4_000);
+    let now = Instant::from_secs(1);
+    device.span(0);
+    device.span(0);
+    let mut host = Host::new();
+    let mut frame = [0; 200];
+    // The resource, the scope, and the first of the two spans.
+    for _ in 0..3 {
+        let len = device.link.next_frame(now, &mut frame).unwrap();
+        host.read(&frame[..len]);
+    }
+    let all = Command::Ack {
+        boot: 3,
+        next: u64::MAX,
+    };
+    device.link.handle_command(now, all);
+    let ledger = device.link.ledger();
+    assert_eq!((ledger.exported, ledger.buffered), (1, 1));
+    host.read(&device.frames(now, 200).concat());
+    assert_eq!(host.starts(), [0, 1]);
+}
+
+#[test]
+fn an_acknowledgement_in_the_middle_of_a_repetition_ends_it() {
+    let mut device = Device::new(RELIABLE, 3, 4_000);
+    let mut host = Host::new();
+    device.span(500);
+    host.read(&device.frames(Instant::from_secs(1), 200).concat());
+    // The answer is late: the span is being repeated, and its first piece is out.
+    let now = device.link.poll_timeout().unwrap();
+    let mut frame = [0; 200];
+    for _ in 0..3 {
+        let len = device.link.next_frame(now, &mut frame).unwrap();
+        host.read(&frame[..len]);
+    }
+    let answer = host.decoder.acknowledgement().unwrap();
+    device.link.handle_command(now, answer);
+    assert!(device.link.buffer().is_empty());
+    device.span(500);
+    host.read(&device.frames(now, 200).concat());
+    assert_eq!(host.starts(), [0, 1]);
+}
+
+#[test]
+fn a_line_slower_than_the_pause_gets_the_whole_window_before_anything_again() {
+    let mut device = Device::new(RELIABLE, 3, 4_000);
+    let mut host = Host::new();
+    for _ in 0..4 {
+        device.span(0);
+    }
+    let mut frame = [0; 200];
+    // The resource, the scope and four spans, one frame a second.
+    for second in 1..=6 {
+        let now = Instant::from_secs(second);
+        let len = device.link.next_frame(now, &mut frame).unwrap();
+        host.read(&frame[..len]);
+    }
+    assert_eq!(host.starts(), [0, 1, 2, 3]);
+    assert_eq!(host.stats().repeated_spans, 0);
+}

@@ -109,7 +109,7 @@ impl fmt::Display for Status {
             tally.lost_on_link,
         )?;
         if streams.bad_frames > 0 {
-            write!(f, " | {} bad frames", streams.bad_frames)?;
+            write!(f, " | bad frames {}", streams.bad_frames)?;
         }
         match self.circuits_open {
             0 => Ok(()),

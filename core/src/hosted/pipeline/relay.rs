@@ -1,7 +1,5 @@
 //! A pipeline for the spans of somebody else: of a device behind a link.
 
-use std::sync::Arc;
-
 use super::{Pipeline, PipelineError, Shared};
 use crate::attribute::KeyValue;
 use crate::buffer::{PushError, Record, RecordSink};
@@ -32,11 +30,9 @@ impl Pipeline {
     /// # Errors
     ///
     /// When the registry has no room for a new scope.
-    pub fn encoded_scope(&mut self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
-        let shared = Arc::clone(&self.shared);
-        let id = shared.registry().encoded_scope(scope)?;
-        shared.sync_registry(self.exporter.registry_mut());
-        Ok(id)
+    pub fn encoded_scope(&self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
+        // The exporter's copy is brought up to date before the next request.
+        self.shared.registry().encoded_scope(scope)
     }
 
     /// Whether a push of `record` would succeed now, or be refused for good.
