@@ -177,7 +177,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     ///
     /// # Errors
     ///
-    /// When the scope is new and does not fit.
+    /// When there is no room to encode the scope. That holds for a known one too, which is encoded
+    /// behind the others to be compared with them: get each scope once and keep its number.
     pub fn scope(&mut self, scope: &InstrumentationScope<'_>) -> Result<ScopeId, RegistryError> {
         if self.used == 0 {
             // The first entry is the resource, be it an empty one.
@@ -378,6 +379,20 @@ mod tests {
         assert_eq!(registry.scopes(), 3);
         assert_eq!(registry.view().scope(b).head, b"\x0a\x03\x0a\x01b");
         assert_eq!(registry.view().scope(ScopeId(9)).head, b"");
+    }
+
+    #[test]
+    fn a_known_scope_is_recognised_only_with_room_to_compare_it() {
+        let scope = InstrumentationScope::new("a");
+        let mut tight = Registry::new([0; 4 + 9], &Resource::default()).unwrap();
+        tight.scope(&scope).unwrap();
+        assert!(matches!(
+            tight.scope(&scope),
+            Err(RegistryError::Full { .. })
+        ));
+        let mut roomy = Registry::new([0; 4 + 9 + 9], &Resource::default()).unwrap();
+        let known = roomy.scope(&scope).unwrap();
+        assert_eq!(roomy.scope(&scope), Ok(known));
     }
 
     #[test]
