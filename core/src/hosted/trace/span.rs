@@ -178,7 +178,8 @@ impl Span {
         self.span.is_recording().then(clock::now)
     }
 
-    #[inline]
+    /// Not inlined, so that what a drop costs in code is one comparison.
+    #[inline(never)]
     fn finish(&mut self, at: Option<Instant>) {
         let provider = core::mem::take(&mut self.provider);
         let now = at.unwrap_or_else(clock::now);

@@ -47,11 +47,13 @@ impl Tracer {
     }
 
     /// Starts a span of kind internal, a child of the thread's current span.
+    #[inline]
     pub fn start(&self, name: &str) -> Span {
+        // This much is inlined into the application: disabled tracing is a few stores.
         if self.shared.is_none() {
             return Span::of_current();
         }
-        self.begin(SpanBuilder::new(name).scope(self.scope), false, None)
+        self.start_enabled(name)
     }
 
     /// Describes a span with a kind, a parent, attributes or links, to be started with
@@ -73,6 +75,11 @@ impl Tracer {
             Some(shared) => shared.clock.now(),
             None => Instant::ZERO,
         }
+    }
+
+    #[inline(never)]
+    fn start_enabled(&self, name: &str) -> Span {
+        self.begin(SpanBuilder::new(name).scope(self.scope), false, None)
     }
 
     #[inline(always)]
