@@ -27,11 +27,12 @@ pub enum DropReason {
     Endpoint,
     /// The server answered with a redirect, which is never followed.
     Redirect,
-    /// The server asked for fewer requests (429) until the batch was given up.
+    /// The server asked for fewer requests (429). What [`classify`](super::classify) says of one
+    /// attempt; a batch that is given up after retries counts as [`Self::RetryExhausted`].
     Throttled,
-    /// The server was unavailable (503) until the batch was given up.
+    /// The server was unavailable (503); for one attempt, as above.
     Unavailable,
-    /// The server could not be reached until the batch was given up.
+    /// The server could not be reached, or a gateway before it failed; for one attempt, as above.
     Unreachable,
     /// The server took the batch but for this span (partial success).
     PartialRejected,
