@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1;
 use spandrel_core::attribute::{KeyValue, ValueLimits};
 use spandrel_core::buffer::{PushError, RecordSink};
 use spandrel_core::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
-use spandrel_core::id::{RandomIdGenerator, SpanId, TraceId};
+use spandrel_core::id::{IdGenerator, RandomIdGenerator, SpanId, TraceId};
 use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::ScopeId;
 use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
@@ -358,7 +358,7 @@ impl SpanScript {
         });
         let context = *span.context();
         let trace_state = self.expected_trace_state();
-        self.check_context(&context, &span);
+        self.check_context(seed, &context, &span);
 
         let mut model = (span.is_recording())
             .then(|| SpanModel::start(self, &context, trace_state, &self.sampler.attributes));
@@ -390,18 +390,26 @@ impl SpanScript {
     }
 
     /// Checklist D-032, D-033, D-035, D-039, D-040, D-077.
-    fn check_context<B: AsRef<[u8]> + AsMut<[u8]>>(&self, context: &SpanContext, span: &Span<B>) {
+    fn check_context<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        seed: u64,
+        context: &SpanContext,
+        span: &Span<B>,
+    ) {
+        // Fresh ids are what an equal generator draws next. That they differ from the parent's is
+        // no rule: a fuzzer finds the parent that has the id which is about to be drawn.
+        let mut ids = RandomIdGenerator::new(TestRng::new(seed));
         let parent = self.parent.context();
         assert!(context.is_valid() && !context.is_remote());
         if parent.is_valid() {
             assert_eq!(context.trace_id(), parent.trace_id());
-            assert_ne!(context.span_id(), parent.span_id());
             let random = parent.trace_flags().is_random();
             assert_eq!(context.trace_flags().is_random(), random);
         } else {
-            assert_ne!(context.trace_id(), parent.trace_id());
+            assert_eq!(context.trace_id(), ids.trace_id());
             assert!(context.trace_flags().is_random());
         }
+        assert_eq!(context.span_id(), ids.span_id());
         let fits = self.scratch >= MIN_SCRATCH_BYTES;
         let decision = self.sampler.decision;
         assert_eq!(span.is_recording(), decision.is_recording() && fits);
