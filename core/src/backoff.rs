@@ -41,6 +41,7 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
 /// How a delay is drawn between zero and its base. The floor bounds both kinds from below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Jitter {
     /// The base itself: for tests, and for a destination that has only one client.
     None,
@@ -53,6 +54,7 @@ pub enum Jitter {
 
 /// The settings of a [`Backoff`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BackoffConfig {
     /// Base delay of the first retry; above zero.
     pub initial: Duration,
@@ -108,6 +110,7 @@ impl Default for BackoffConfig {
 
 /// Which setting of a [`BackoffConfig`] is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BackoffConfigError {
     /// `initial` is zero: retries would spin.
@@ -132,6 +135,7 @@ impl core::error::Error for BackoffConfigError {}
 
 /// No retry is left: all are used up, or the next one would start too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Exhausted {
     /// Attempts made, the first one included.
     pub attempts: u32,

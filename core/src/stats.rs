@@ -23,6 +23,7 @@ use crate::response::DropReason;
 
 /// Counts of spans, by what became of them. All but the last two only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ledger {
     /// Sampled spans that were ended.
     pub ended: u64,
@@ -118,6 +119,7 @@ impl fmt::Display for Ledger {
 
 /// What the delivery has done, beside the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeliveryStats {
     /// Requests sent, retries included.
     pub attempts: u64,

@@ -90,6 +90,7 @@ impl<'a> SpanBuilder<'a> {
 
 /// How many spans a tracer has started, by the sampler's decision (checklist G-017).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Started {
     /// Recorded and to be exported.
     pub recorded: u64,

@@ -6,6 +6,7 @@
 //! | `std` | the pipeline of a process as an [`Outbox`] |
 //! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack |
+//! | `defmt` | `defmt::Format` on errors and configuration, here and in the core |
 //!
 //! Features only add; all of them can be on at once.
 #![no_std]

@@ -9,6 +9,7 @@ use crate::breaker::{BreakerConfig, BreakerConfigError};
 
 /// What happens to a batch whose retries are used up while the circuit is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WhenOpen {
     /// It is held until the circuit closes: the destination is at fault, not the batch.
@@ -20,6 +21,7 @@ pub enum WhenOpen {
 
 /// What a 413 does to a batch (`reliability.md` 4.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum OnTooLarge {
     /// It is dropped: the letter of the specification, which retries four statuses only.
@@ -32,6 +34,7 @@ pub enum OnTooLarge {
 
 /// All settings of an [`Exporter`](super::Exporter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExporterConfig {
     /// How spans are gathered.
     pub batch: BatchConfig,
@@ -109,6 +112,7 @@ impl Default for ExporterConfig {
 
 /// Which setting is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ConfigError {
     /// `batch.max_export_batch_size` is zero.

@@ -25,6 +25,7 @@ const RESERVED: [&str; 9] = [
 
 /// How the body of a request is coded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Encoding {
     /// As it is.
@@ -108,8 +109,24 @@ impl fmt::Debug for Collector<'_> {
     }
 }
 
+/// Shows no header's value.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Collector<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Collector {{ host: {=str}, path: {=str}, headers: {=usize}, encoding: {} }}",
+            self.host,
+            self.path,
+            self.headers.len(),
+            self.encoding,
+        );
+    }
+}
+
 /// Why requests cannot be made to a [`Collector`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CollectorError {
     /// The host is empty or has a character that it cannot have.
