@@ -100,6 +100,22 @@ impl BackoffConfig {
             Ok(self)
         }
     }
+
+    /// The nearest settings that are valid: an initial delay of 1 ms when it is zero, a multiplier
+    /// of at least 1000, a cap of at least the initial delay.
+    #[must_use]
+    pub const fn clamp(mut self) -> Self {
+        if self.initial.is_zero() {
+            self.initial = Duration::from_millis(1);
+        }
+        if self.multiplier_permille < 1000 {
+            self.multiplier_permille = 1000;
+        }
+        if duration_nanos(self.cap) < duration_nanos(self.initial) {
+            self.cap = self.initial;
+        }
+        self
+    }
 }
 
 impl Default for BackoffConfig {
@@ -178,19 +194,11 @@ impl Backoff {
         }
     }
 
-    /// A machine with the nearest settings that are valid: an initial delay of at least 1 ms when
-    /// it is zero, a multiplier of at least 1000, a cap of at least the initial delay. For statics.
+    /// A machine with the nearest settings that are valid; see [`BackoffConfig::clamp`]. For
+    /// statics.
     #[must_use]
-    pub const fn clamped(mut config: BackoffConfig) -> Self {
-        if config.initial.is_zero() {
-            config.initial = Duration::from_millis(1);
-        }
-        if config.multiplier_permille < 1000 {
-            config.multiplier_permille = 1000;
-        }
-        if duration_nanos(config.cap) < duration_nanos(config.initial) {
-            config.cap = config.initial;
-        }
+    pub const fn clamped(config: BackoffConfig) -> Self {
+        let config = config.clamp();
         Self {
             config,
             base: duration_nanos(config.initial),

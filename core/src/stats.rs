@@ -38,6 +38,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) const ZERO: Self = Self {
+        ended: 0,
+        exported: 0,
+        dropped: [0; DropReason::COUNT],
+        buffered: 0,
+        in_flight: 0,
+    };
+
     /// Counts `spans` as lost for `reason`.
     pub fn drop_spans(&mut self, reason: DropReason, spans: u64) {
         if let Some(count) = self.dropped.get_mut(reason.index()) {
@@ -136,6 +144,18 @@ pub struct DeliveryStats {
     pub circuit_opened: u64,
     /// Events that nobody fetched in time.
     pub events_lost: u64,
+}
+
+impl DeliveryStats {
+    pub(crate) const ZERO: Self = Self {
+        attempts: 0,
+        accepted: 0,
+        body_bytes: 0,
+        possible_duplicates: 0,
+        responses_invalid: 0,
+        circuit_opened: 0,
+        events_lost: 0,
+    };
 }
 
 #[cfg(test)]

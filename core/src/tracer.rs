@@ -126,7 +126,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
 
     /// The same tracer with other limits.
     #[must_use]
-    pub fn with_limits(mut self, limits: SpanLimits) -> Self {
+    pub const fn with_limits(mut self, limits: SpanLimits) -> Self {
         self.limits = limits;
         self
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::backoff::{Backoff, BackoffConfig, BackoffConfigError};
+use crate::backoff::{BackoffConfig, BackoffConfigError};
 use crate::batch::BatchConfig;
 use crate::breaker::{BreakerConfig, BreakerConfigError};
 
@@ -88,16 +88,36 @@ impl ExporterConfig {
     /// # Errors
     ///
     /// The first setting that is out of its range (fault catalogue G3).
-    pub fn validate(self) -> Result<Self, ConfigError> {
+    pub const fn validate(self) -> Result<Self, ConfigError> {
         if self.batch.max_export_batch_size == 0 {
             return Err(ConfigError::ZeroBatchSize);
         }
         if self.max_request_bytes > Self::REQUEST_CEILING {
             return Err(ConfigError::RequestOverCeiling);
         }
-        Backoff::new(self.backoff).map_err(ConfigError::Backoff)?;
-        self.breaker.validate().map_err(ConfigError::Breaker)?;
+        if let Err(error) = self.backoff.validate() {
+            return Err(ConfigError::Backoff(error));
+        }
+        if let Err(error) = self.breaker.validate() {
+            return Err(ConfigError::Breaker(error));
+        }
         Ok(self)
+    }
+
+    /// The nearest settings that are valid: batches of at least one span, requests of at most
+    /// [`REQUEST_CEILING`](Self::REQUEST_CEILING), and what [`BackoffConfig::clamp`] and
+    /// [`BreakerConfig::clamp`] do.
+    #[must_use]
+    pub const fn clamp(mut self) -> Self {
+        if self.batch.max_export_batch_size == 0 {
+            self.batch.max_export_batch_size = 1;
+        }
+        if self.max_request_bytes > Self::REQUEST_CEILING {
+            self.max_request_bytes = Self::REQUEST_CEILING;
+        }
+        self.backoff = self.backoff.clamp();
+        self.breaker = self.breaker.clamp();
+        self
     }
 
     /// The specification's ceiling for a request before compression: 64 MiB.
