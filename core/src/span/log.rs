@@ -13,8 +13,8 @@ use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, move_within, nonempty_len,
-    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
+    BYTES, FIXED32, FIXED64, Writer, copy_short, field_len, key_value_len, move_within,
+    nonempty_len, nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -84,9 +84,12 @@ impl Log {
 
     /// Writes the start of a span; `false`, and a log of nothing, when the scratch is below
     /// [`MIN_SCRATCH_BYTES`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
-        *self = Self::new();
+        *self = Self {
+            limits: *with.limits,
+            ..Self::new()
+        };
         if bytes.len() < MIN_SCRATCH_BYTES {
             return false;
         }
@@ -104,7 +107,6 @@ impl Log {
         fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
         fixed[frame::KIND] = with.kind as u8;
         self.len = FIXED_LEN;
-        self.limits = *with.limits;
         if parent.span_context.is_valid() {
             let field = bytes
                 .get_mut(FIXED_LEN..)
@@ -133,20 +135,24 @@ impl Log {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_name(&mut self, bytes: &mut [u8], name: &str) {
         let len = name.len();
-        if len < 0x80 && 2 + len <= self.room(bytes) {
-            let target = bytes
-                .get_mut(self.len..self.len + 2 + len)
-                .unwrap_or_default();
+        let end = self.len + 2 + len;
+        if len < 0x80 && end + self.reserve() <= bytes.len() {
+            let target = bytes.get_mut(self.len..end).unwrap_or_default();
             if let Some((start, rest)) = target.split_first_chunk_mut::<2>() {
                 *start = [tag(NAME, BYTES), len as u8];
-                rest.copy_from_slice(name.as_bytes());
-                self.len += 2 + len;
+                copy_short(rest, name.as_bytes());
+                self.len = end;
             }
             return;
         }
+        self.put_long_name(bytes, name);
+    }
+
+    #[inline(never)]
+    fn put_long_name(&mut self, bytes: &mut [u8], name: &str) {
         let name = fitting(name, self.room(bytes)).as_bytes();
         self.append(bytes, field_len(name.len()), |w| {
             w.put_bytes_field(NAME, name);
@@ -347,7 +353,7 @@ impl Log {
 
     /// Completes the record: the end time and the dropped counts. An end before the start is
     /// moved to the start (fault catalogue C6). The length and what is known of the record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes
             .get(frame::START..)

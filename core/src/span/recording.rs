@@ -66,7 +66,7 @@ impl<B> Recording<B> {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     /// Begins a span, whatever was here before. `false` when the scratch is too small to record
     /// anything; then the recording is idle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(&mut self, beginning: &Beginning<'_>) -> bool {
         let begun = self.log.begin(self.scratch.as_mut(), beginning);
         self.scope = beginning.scope;
@@ -120,7 +120,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
 
     /// Completes the record and hands it to `sink`, if it is to be exported. What is left here is
     /// idle.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_into(
         &mut self,
         now: Instant,

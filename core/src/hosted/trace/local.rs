@@ -155,7 +155,7 @@ fn passing(shared: &Shared) -> Box<Entry> {
 }
 
 /// Ends the span in `live` and leaves it in this thread's shard; the box goes back to the pool.
-#[inline]
+#[inline(always)]
 pub(super) fn finish(live: Box<Live>, now: Instant) {
     let provider = live.provider;
     let Some(mut entry) = take_entry(provider, || Shared::find(provider)) else {
@@ -181,7 +181,7 @@ fn wake_drainer(provider: u32) {
 
 impl Entry {
     /// Whether it is time to wake the drainer.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, mut live: Box<Live>, now: Instant) -> bool {
         let mut sink = Sink {
             shard: &self.shard,
@@ -206,7 +206,7 @@ struct Sink<'a> {
 }
 
 impl crate::buffer::RecordSink for Sink<'_> {
-    #[inline]
+    #[inline(always)]
     fn push_record(
         &mut self,
         record: &crate::buffer::Record<'_>,

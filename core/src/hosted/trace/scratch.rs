@@ -27,12 +27,16 @@ pub(super) struct Live {
     pub(super) provider: u32,
 }
 
+/// Boxes, which go from hand to hand as pointers.
+#[allow(clippy::vec_box, reason = "what is in a box never moves")]
+type Boxes = Vec<Box<Live>>;
+
 /// The reserve that the threads of one provider share.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reserve(Arc<Mutex<Vec<Box<Live>>>>);
+pub(super) struct Reserve(Arc<Mutex<Boxes>>);
 
 impl Reserve {
-    fn with<T>(&self, f: impl FnOnce(&mut Vec<Box<Live>>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Boxes) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -40,7 +44,7 @@ impl Reserve {
 /// The boxes of one thread.
 #[derive(Debug)]
 pub(super) struct Pool {
-    boxes: Vec<Box<Live>>,
+    boxes: Boxes,
     reserve: Reserve,
     bytes: usize,
     provider: u32,
