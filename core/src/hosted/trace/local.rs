@@ -10,12 +10,11 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::scratch::{Pool, Scratch};
+use super::scratch::{Live, Pool};
 use super::shard::{Pushed, Shard};
 use super::shared::Shared;
 use crate::hosted::rng::{self, ThreadRng};
 use crate::id::RandomIdGenerator;
-use crate::span::Span as CoreSpan;
 use crate::time::Instant;
 use crate::tracer::Started;
 
@@ -155,17 +154,18 @@ fn passing(shared: &Shared) -> Box<Entry> {
     Box::new(Entry::new(shared))
 }
 
-/// Ends `span` and leaves it in this thread's shard; its box goes back to the pool.
-#[inline]
-pub(super) fn finish(provider: u32, span: &mut CoreSpan<Scratch>, now: Instant) {
+/// Ends the span in `live` and leaves it in this thread's shard; the box goes back to the pool.
+#[inline(always)]
+pub(super) fn finish(live: Box<Live>, now: Instant) {
+    let provider = live.provider;
     let Some(mut entry) = take_entry(provider, || Shared::find(provider)) else {
         // The thread's locals are gone, or the provider is; then nobody can miss the span.
         if let Some(shared) = Shared::find(provider) {
-            passing(&shared).finish(span, now);
+            passing(&shared).finish(live, now);
         }
         return;
     };
-    let wake = entry.finish(span, now);
+    let wake = entry.finish(live, now);
     give_back(entry);
     if wake {
         wake_drainer(provider);
@@ -181,8 +181,8 @@ fn wake_drainer(provider: u32) {
 
 impl Entry {
     /// Whether it is time to wake the drainer.
-    #[inline]
-    fn finish(&mut self, span: &mut CoreSpan<Scratch>, now: Instant) -> bool {
+    #[inline(always)]
+    fn finish(&mut self, mut live: Box<Live>, now: Instant) -> bool {
         let mut sink = Sink {
             shard: &self.shard,
             started: &mut self.started,
@@ -190,11 +190,9 @@ impl Entry {
             wake: false,
         };
         // A loss has been counted where it happened.
-        let (_, scratch) = span.finish_in_place(now, &mut sink);
+        let _ = live.recording.push_into(now, &mut sink);
         let wake = sink.wake;
-        if let Some(scratch) = scratch {
-            self.pool.put(scratch);
-        }
+        self.pool.put(live);
         wake
     }
 }
@@ -208,7 +206,7 @@ struct Sink<'a> {
 }
 
 impl crate::buffer::RecordSink for Sink<'_> {
-    #[inline]
+    #[inline(always)]
     fn push_record(
         &mut self,
         record: &crate::buffer::Record<'_>,

@@ -165,7 +165,7 @@ impl Shard {
 
 impl Inner {
     /// Takes a record in or counts its loss. `started` is what the thread has started meanwhile.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &mut self,
         record: &Record<'_>,

@@ -97,7 +97,7 @@ impl Shared {
     }
 
     pub(super) fn pool(&self) -> Pool {
-        Pool::new(self.reserve.clone(), self.max_span_bytes)
+        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id)
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Box<[u8]>>> {
