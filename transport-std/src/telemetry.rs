@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use spandrel_core::breaker::State;
 use spandrel_core::exporter::{FlushOutcome, FlushReport};
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
-use spandrel_core::hosted::settings::{Config, Settings, SettingsError, Target};
-use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global, set_global};
+use spandrel_core::hosted::settings::{Config, Settings, SettingsError};
+use spandrel_core::hosted::start::{begin, finish, reported};
+use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
 use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_core::time::Instant;
 
@@ -82,18 +82,12 @@ impl std::error::Error for InitError {
 /// What is wrong with the configuration. Bad environment variables are no error: they are reported
 /// and their defaults used.
 pub fn init(config: Config) -> Result<Telemetry, InitError> {
-    let started = config
-        .resolve()
-        .map_err(InitError::Settings)
-        .and_then(|settings| start(&settings));
-    if let Err(error) = &started {
-        report(
-            Kind::ExporterCreation,
-            Severity::Error,
-            format_args!("{error}"),
-        );
-    }
-    started
+    reported(
+        config
+            .resolve()
+            .map_err(InitError::Settings)
+            .and_then(|settings| start(&settings)),
+    )
 }
 
 /// Starts tracing with settings that were resolved before.
@@ -102,72 +96,41 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 ///
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
-    for sentence in &settings.diagnostics {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
-    }
-    if !settings.is_recording() {
-        report(
-            Kind::Lifecycle,
-            Severity::Info,
-            format_args!("tracing is disabled: no span is recorded"),
-        );
+    if !begin(settings) {
         return Ok(Telemetry::disabled());
     }
     let output = Output::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let (running, target) = run(settings, output, pipeline)?;
-    if settings.set_global && !set_global(&provider) {
-        report(
-            Kind::Misuse,
-            Severity::Warn,
-            format_args!(
-                "tracing was initialised twice: the first provider stays the process-wide one; \
-                 use the tracers of this handle, or shut the first one down before"
-            ),
-        );
-    }
-    report(
-        Kind::Lifecycle,
-        Severity::Info,
-        format_args!("tracing started: spans go to {target}"),
-    );
+    let running = run(settings, output, pipeline)?;
+    finish(settings, &provider);
     Ok(Telemetry {
         provider,
         running: Some(running),
     })
 }
 
-/// Starts the thread that sends what `pipeline` holds; also the name of where it goes.
-fn run(
-    settings: &Settings,
-    output: Output,
-    pipeline: Pipeline,
-) -> Result<(Running, String), InitError> {
+/// Starts the thread that sends what `pipeline` holds.
+fn run(settings: &Settings, output: Output, pipeline: Pipeline) -> Result<Running, InitError> {
     let canceller = output.canceller();
     let shared = Shared::new(pipeline);
-    let target = match &settings.target {
-        Target::Otlp { origin, .. } => origin.clone(),
-        _ => "the standard output".to_owned(),
-    };
     let wake = Arc::downgrade(&shared);
     shared.lock().pipeline.set_waker(Box::new(move || {
         if let Some(shared) = wake.upgrade() {
             shared.wake();
         }
     }));
-    let worker = Worker::new(Arc::clone(&shared), output, target.clone());
+    let worker = Worker::new(Arc::clone(&shared), output, settings.target.to_string());
     let thread = std::thread::Builder::new()
         .name("spandrel".into())
         .spawn(move || worker.run())
         .map_err(InitError::Thread)?;
     shared.set_thread(thread.thread().clone());
     shared.wake();
-    let running = Running {
+    Ok(Running {
         shared,
         canceller,
         shutdown_timeout: settings.shutdown_timeout,
-    };
-    Ok((running, target))
+    })
 }
 
 /// A running pipeline. Dropping it flushes, within
@@ -225,7 +188,7 @@ impl Telemetry {
     ) -> Result<Self, InitError> {
         let output = Output::new(settings).map_err(InitError::Exporter)?;
         let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
-        let (running, _) = run(settings, output, pipeline)?;
+        let running = run(settings, output, pipeline)?;
         Ok(Self {
             provider: TracerProvider::disabled(),
             running: Some(running),

@@ -9,6 +9,7 @@
 //! | [`settings`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
+//! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
 //! | [`credential`] | which headers must not cross a network in clear text |
@@ -24,4 +25,5 @@ pub mod report;
 pub mod resource;
 pub mod rng;
 pub mod settings;
+pub mod start;
 pub mod trace;
