@@ -122,13 +122,16 @@ impl<'a> Frame<'a> {
 /// Turns the times of a stored span, those of its events included, from monotonic into
 /// wall-clock times.
 pub(crate) fn date(body: &mut [u8], has_events: bool, clock: WallClock) {
-    date_at(body, START, clock);
-    date_at(body, END, clock);
+    if let Some(fixed) = body.first_chunk_mut::<FIXED_LEN>() {
+        date_at(fixed, START, clock);
+        date_at(fixed, END, clock);
+    }
     if has_events {
         date_events(body, clock);
     }
 }
 
+#[inline]
 fn date_at(body: &mut [u8], at: usize, clock: WallClock) {
     if let Some(bytes) = body.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<8>) {
         let instant = Instant::from_nanos(u64::from_le_bytes(*bytes));

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
-use crate::buffer::{Buffer, PushError, Record};
+use crate::buffer::{Buffer, PushError, Record, Run};
 use crate::response::DropReason;
 use crate::stats::Ledger;
 use crate::time::Instant;
@@ -104,9 +104,9 @@ impl Shard {
         drained.awaited = drained.buffer.queued() + self.lock().buffer.queued();
     }
 
-    /// Hands finished spans to `take`, the oldest first, until it refuses one or none is left. What
+    /// Hands finished spans to `target`, the oldest first, until it refuses one or none is left. What
     /// it refused comes first the next time.
-    pub(super) fn drain(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
+    pub(super) fn drain(&self, target: &mut dyn Drain) -> Drained {
         let mut drained = self.lock_drained();
         let Outgoing { buffer, awaited } = &mut *drained;
         let mut result = Drained::default();
@@ -118,9 +118,15 @@ impl Shard {
                 core::mem::swap(buffer, &mut inner.buffer);
                 result.is_complete = true;
             }
+            if let Some(run) = buffer.run() {
+                if target.take_run(&run) {
+                    *awaited = awaited.saturating_sub(run.len());
+                    buffer.clear_run();
+                }
+            }
             let mut refused = false;
             buffer.drain(|record| {
-                let taken = take(record);
+                let taken = target.take(record);
                 refused |= !taken;
                 *awaited = awaited.saturating_sub(usize::from(taken));
                 taken
@@ -231,6 +237,15 @@ impl Inner {
     pub(super) const fn close(&mut self) {
         self.closed = true;
     }
+}
+
+/// Where a drain puts finished spans.
+pub(crate) trait Drain {
+    /// Takes all of these in, or none.
+    fn take_run(&mut self, run: &Run<'_>) -> bool;
+
+    /// Takes one in, or says that there is no room.
+    fn take(&mut self, record: &Record<'_>) -> bool;
 }
 
 /// What a drain came to.
