@@ -24,6 +24,10 @@ impl RecordFlags {
     /// The span's status is error.
     pub const ERROR: Self = Self(4);
 
+    pub(super) const fn to_byte(self) -> u8 {
+        self.0
+    }
+
     /// The flags as a byte.
     #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn bits(self) -> u8 {

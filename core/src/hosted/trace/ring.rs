@@ -20,13 +20,15 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use crate::buffer::{PushError, RECORD_HEADER_BYTES, Record, RecordFlags};
+use crate::buffer::{PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
 use crate::resource::ScopeId;
 
 const WORD: usize = size_of::<usize>();
 const HEADER_WORDS: usize = RECORD_HEADER_BYTES / WORD;
 /// In place of a header: the next record is at the start. No body is as long as this says.
 const SKIP: usize = usize::MAX;
+/// Bytes of a run of records: they should stay in the processor's nearest cache.
+const RUN_BYTES: usize = 16 * 1024;
 /// Records after which the reader gives room back.
 const GIVE_BACK_EVERY: usize = 32;
 
@@ -88,11 +90,52 @@ impl RecordRing {
         Ok(())
     }
 
+    /// Hands the records that are here by now to `take`, many at a time, until it refuses a run;
+    /// that one stays. Whether none was refused.
+    pub(super) fn drain_runs(
+        &self,
+        scratch: &mut Vec<u8>,
+        take: &mut dyn FnMut(&Run<'_>) -> bool,
+    ) -> bool {
+        if scratch.len() < RUN_BYTES {
+            scratch.resize(RUN_BYTES, 0);
+        }
+        let tail = self.tail.0.at.load(Ordering::Acquire);
+        let mut at = self.head.0.at.load(Ordering::Relaxed);
+        while at != tail {
+            let (mut bytes, mut records) = (0, 0);
+            while at != tail {
+                let Some(record) = self.record(at) else {
+                    if at == 0 {
+                        break;
+                    }
+                    at = 0;
+                    continue;
+                };
+                let room = scratch.get_mut(bytes..).unwrap_or_default();
+                let Some(room) = room.get_mut(..record.words.len() * WORD) else {
+                    break;
+                };
+                load(record.words, room);
+                bytes += RECORD_HEADER_BYTES + record.len;
+                records += 1;
+                at = record.next;
+            }
+            let run = scratch.get(..bytes).unwrap_or_default();
+            if records == 0 || !take(&Run::new(run, records)) {
+                return false;
+            }
+            let passed = self.head.0.passed.load(Ordering::Relaxed);
+            self.give_back(at, passed.wrapping_add(records as usize));
+        }
+        true
+    }
+
     /// Hands the records that are here by now to `take`, the oldest first, until it refuses one;
     /// that one stays. Whether none was refused.
     pub(super) fn drain(
         &self,
-        body: &mut Vec<u8>,
+        scratch: &mut Vec<u8>,
         take: &mut dyn FnMut(&Record<'_>) -> bool,
     ) -> bool {
         let tail = self.tail.0.at.load(Ordering::Acquire);
@@ -100,19 +143,18 @@ impl RecordRing {
         let mut passed = self.head.0.passed.load(Ordering::Relaxed);
         let mut complete = true;
         while at != tail {
-            let Some((record, next)) = self.read(at, body) else {
+            let Some(record) = self.record(at) else {
                 if at == 0 {
                     break;
                 }
-                // The writer went on at the start.
                 at = 0;
                 continue;
             };
-            if !take(&record) {
+            if !take(&record.copy_to(scratch)) {
                 complete = false;
                 break;
             }
-            at = next;
+            at = record.next;
             passed = passed.wrapping_add(1);
             if passed.is_multiple_of(GIVE_BACK_EVERY) {
                 self.give_back(at, passed);
@@ -167,32 +209,57 @@ impl RecordRing {
         Some(0)
     }
 
-    /// The record at `at`, its body in `body`, and where the next one is; `None` for a skip.
-    fn read<'b>(&self, at: usize, body: &'b mut Vec<u8>) -> Option<(Record<'b>, usize)> {
-        let (first, rest) = self.words.get(at..)?.split_at_checked(HEADER_WORDS)?;
-        if first.first()?.load(Ordering::Relaxed) == SKIP {
+    /// The record at `at`; `None` when the next one is at the start.
+    #[inline]
+    fn record(&self, at: usize) -> Option<Stored<'_>> {
+        let rest = self.words.get(at..)?;
+        let mut header = [0; RECORD_HEADER_BYTES];
+        load(rest.get(..HEADER_WORDS)?, &mut header);
+        if rest.first()?.load(Ordering::Relaxed) == SKIP {
             return None;
         }
-        let mut header = [0; RECORD_HEADER_BYTES];
-        load(first, &mut header);
-        let [a, b, c, d, e, f, flags, _] = header;
+        let [a, b, c, d, ..] = header;
         let len = u32::from_le_bytes([a, b, c, d]) as usize;
-        let words = rest.get(..len.div_ceil(WORD))?;
-        body.resize(words.len() * WORD, 0);
-        load(words, body);
-        body.truncate(len);
-        let record = Record {
-            scope: ScopeId(u16::from_le_bytes([e, f])),
-            flags: RecordFlags::from_bits(flags),
-            body,
-        };
-        let end = at + HEADER_WORDS + words.len();
-        Some((record, if end == self.words.len() { 0 } else { end }))
+        let words = rest.get(..HEADER_WORDS + len.div_ceil(WORD))?;
+        let end = at + words.len();
+        Some(Stored {
+            words,
+            header,
+            len,
+            next: if end == self.words.len() { 0 } else { end },
+        })
     }
 
     fn give_back(&self, at: usize, passed: usize) {
         self.head.0.passed.store(passed, Ordering::Relaxed);
         self.head.0.at.store(at, Ordering::Release);
+    }
+}
+
+/// A record in the ring.
+struct Stored<'r> {
+    /// Header and body.
+    words: &'r [AtomicUsize],
+    header: [u8; RECORD_HEADER_BYTES],
+    /// Of the body, in bytes.
+    len: usize,
+    next: usize,
+}
+
+impl Stored<'_> {
+    fn copy_to<'b>(&self, scratch: &'b mut Vec<u8>) -> Record<'b> {
+        let need = self.words.len() * WORD;
+        if scratch.len() < need {
+            scratch.resize(need, 0);
+        }
+        load(self.words, scratch);
+        let [_, _, _, _, e, f, flags, _] = self.header;
+        let end = RECORD_HEADER_BYTES + self.len;
+        Record {
+            scope: ScopeId(u16::from_le_bytes([e, f])),
+            flags: RecordFlags::from_bits(flags),
+            body: scratch.get(RECORD_HEADER_BYTES..end).unwrap_or_default(),
+        }
     }
 }
 
@@ -233,6 +300,7 @@ fn load(words: &[AtomicUsize], bytes: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::Buffer;
     use rand_core::Rng;
     use std::collections::VecDeque;
     use std::vec;
@@ -284,6 +352,19 @@ mod tests {
                             assert!(2 * (model_words + need) > bytes / WORD, "{model_words}");
                         }
                     }
+                } else if random % 5 == 3 {
+                    // A run takes all or nothing.
+                    let all = (random >> 8).is_multiple_of(2);
+                    let mut target = Buffer::new(vec![0; 4 * bytes]);
+                    let done =
+                        ring.drain_runs(&mut Vec::new(), &mut |run| all && target.push_run(run));
+                    assert_eq!(done, all || model.is_empty());
+                    target.drain(|record| {
+                        let expected = model.pop_front().unwrap();
+                        assert_eq!((record.scope.0, record.body), (expected.0, &*expected.1));
+                        model_words -= HEADER_WORDS + record.body.len().div_ceil(WORD);
+                        true
+                    });
                 } else {
                     let taken = take(&ring, (random >> 8) as usize % 4);
                     for got in taken {

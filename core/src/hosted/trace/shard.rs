@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use super::ring::RecordRing;
-use crate::buffer::{PushError, Record};
+use crate::buffer::{PushError, Record, Run};
 use crate::frame::Frame;
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
@@ -87,8 +87,6 @@ struct Outgoing {
     pushed: Total,
     /// In the order of [`Counters`].
     totals: [Total; 6],
-    /// Where the record is that is handed on.
-    body: Vec<u8>,
 }
 
 impl Shard {
@@ -180,23 +178,33 @@ impl Shard {
         self.outgoing().awaited = self.ring.len();
     }
 
-    /// Hands finished spans to `take`, the oldest first, until it refuses one or all that had ended
-    /// before are taken. What it refused comes first the next time.
-    pub(super) fn drain(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
+    /// Hands finished spans to `target`, the oldest first, until it refuses one or all that had
+    /// ended before are taken. What it refused comes first the next time.
+    fn drain(&self, scratch: &mut Vec<u8>, target: &mut dyn Drain) -> Drained {
         let mut outgoing = self.outgoing();
-        let Outgoing { awaited, body, .. } = &mut *outgoing;
+        let awaited = &mut outgoing.awaited;
         // Before the ring is looked at; see `shall_wake`.
         self.woken.swap(false, Ordering::SeqCst);
         let mut oldest = None;
-        let is_complete = self.ring.drain(body, &mut |record| {
+        let mut see = |body: &[u8]| {
             if oldest.is_none() {
-                oldest =
-                    Frame::new(record.body).map(|frame| Instant::from_nanos(frame.end_nanos()));
+                oldest = Frame::new(body).map(|frame| Instant::from_nanos(frame.end_nanos()));
             }
-            let taken = take(record);
-            *awaited = awaited.saturating_sub(usize::from(taken));
+        };
+        let mut is_complete = self.ring.drain_runs(scratch, &mut |run| {
+            see(run.first_body());
+            let taken = target.take_run(run);
+            *awaited = awaited.saturating_sub(if taken { run.len() } else { 0 });
             taken
         });
+        if !is_complete {
+            is_complete = self.ring.drain(scratch, &mut |record| {
+                see(record.body);
+                let taken = target.take(record);
+                *awaited = awaited.saturating_sub(usize::from(taken));
+                taken
+            });
+        }
         outgoing.update(self);
         Drained {
             is_complete,
@@ -290,6 +298,15 @@ impl Outgoing {
     }
 }
 
+/// Where a drain puts finished spans.
+pub(crate) trait Drain {
+    /// Takes all of these in, or none.
+    fn take_run(&mut self, run: &Run<'_>) -> bool;
+
+    /// Takes one in, or says that there is no room.
+    fn take(&mut self, record: &Record<'_>) -> bool;
+}
+
 /// What a drain came to.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
@@ -305,6 +322,8 @@ pub(crate) struct Drained {
 #[derive(Debug)]
 pub(super) struct Shards {
     list: Mutex<List>,
+    /// The drainer's, for what it takes out.
+    scratch: Mutex<Vec<u8>>,
     bytes: usize,
     wake_at: usize,
 }
@@ -318,7 +337,8 @@ struct List {
 impl Shards {
     pub(super) fn new(bytes: usize, wake_at: usize) -> Self {
         Self {
-            list: Mutex::new(List::default()),
+            list: Mutex::default(),
+            scratch: Mutex::default(),
             bytes,
             wake_at,
         }
@@ -343,6 +363,25 @@ impl Shards {
                 shard
             }
         }
+    }
+
+    /// Hands the finished spans of all threads to `target`.
+    pub(super) fn drain(&self, target: &mut dyn Drain) -> Drained {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = Drained {
+            is_complete: true,
+            ..Drained::default()
+        };
+        self.for_each(|shard| {
+            let drained = shard.drain(&mut scratch, target);
+            sum.is_complete &= drained.is_complete;
+            sum.awaited += drained.awaited;
+            sum.oldest = match (sum.oldest, drained.oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        });
+        sum
     }
 
     /// Visits every shard. One that is added meanwhile is seen by the next visit.
@@ -374,6 +413,18 @@ mod tests {
             flags: RecordFlags::NONE,
             body: &[0; 64],
         })
+    }
+
+    struct Taker;
+
+    impl Drain for Taker {
+        fn take_run(&mut self, _: &Run<'_>) -> bool {
+            false
+        }
+
+        fn take(&mut self, _: &Record<'_>) -> bool {
+            true
+        }
     }
 
     #[test]
@@ -427,7 +478,7 @@ mod tests {
                 let woken: Vec<_> = (0..6).map(|_| push(&shard).unwrap()).collect();
                 let expected: Vec<_> = (1..=6).map(|n| n == wake_at).collect();
                 assert_eq!(woken, expected);
-                assert!(shard.drain(&mut |_| true).is_complete);
+                assert!(shard.drain(&mut Vec::new(), &mut Taker).is_complete);
             }
         }
     }
