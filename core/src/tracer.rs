@@ -197,7 +197,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
 pub(crate) struct Plan<'a> {
     pub(crate) context: SpanContext,
     parent: ParentContext<'a>,
-    is_recording: bool,
+    decision: SamplingDecision,
     /// Those of the sampler, beside the builder's.
     attributes: &'a [KeyValue<'a>],
 }
@@ -234,15 +234,27 @@ impl<'a> Plan<'a> {
         Self {
             context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
             parent,
-            is_recording: sampling.decision != SamplingDecision::Drop,
+            decision: sampling.decision,
             attributes: sampling.attributes,
         }
+    }
+
+    /// What the sampler said.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) const fn decision(&self) -> SamplingDecision {
+        self.decision
+    }
+
+    #[inline(always)]
+    const fn is_recording(&self) -> bool {
+        !matches!(self.decision, SamplingDecision::Drop)
     }
 
     /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
     #[inline(always)]
     pub(crate) const fn is_kept(&self) -> bool {
-        self.is_recording || !self.parent.trace_state.is_empty()
+        self.is_recording() || !self.parent.trace_state.is_empty()
     }
 
     /// The context of a span that could not be recorded for lack of scratch.
@@ -269,7 +281,7 @@ impl<'a> Plan<'a> {
             kind: builder.kind,
             scope: builder.scope,
             start: now,
-            is_recording: self.is_recording,
+            is_recording: self.is_recording(),
         });
         if !(builder.attributes.is_empty() && self.attributes.is_empty()) {
             recording.set_attributes(builder.attributes);
@@ -284,10 +296,10 @@ impl<'a> Plan<'a> {
     /// Counts the span that was begun.
     #[inline(always)]
     pub(crate) const fn count(&self, started: &mut Started) {
-        let counter = match (self.is_recording, self.context.is_sampled()) {
-            (true, true) => &mut started.recorded,
-            (true, false) => &mut started.record_only,
-            (false, _) => &mut started.not_sampled,
+        let counter = match self.decision {
+            SamplingDecision::RecordAndSample => &mut started.recorded,
+            SamplingDecision::RecordOnly => &mut started.record_only,
+            SamplingDecision::Drop => &mut started.not_sampled,
         };
         *counter = counter.wrapping_add(1);
     }

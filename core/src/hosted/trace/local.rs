@@ -1,4 +1,4 @@
-//! What each thread keeps: its shard, its boxes, its generator of ids, its counts.
+//! What each thread keeps: its shard, its boxes, its generator of ids.
 //!
 //! One entry per provider that the thread has recorded for; nearly always there is one. A span
 //! knows its provider by number and comes back here when it ends, so that recording touches no
@@ -11,15 +11,12 @@ use std::boxed::Box;
 use std::sync::Arc;
 
 use super::scratch::{Live, Pool};
-use super::shard::{Pushed, Shard};
+use super::shard::Shard;
 use super::shared::Shared;
+use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::id::RandomIdGenerator;
 use crate::time::Instant;
-use crate::tracer::Started;
-
-/// Unpublished starts after which the shard is told, for threads that never end a span.
-const PUBLISH_EVERY: u64 = 256;
 
 /// A thread's generator of ids.
 pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoshiro256PlusPlus>;
@@ -29,11 +26,10 @@ pub(super) struct Entry {
     /// The entry of another provider, not used since.
     next: Option<Box<Entry>>,
     provider: u32,
-    shard: Arc<Shard>,
+    pub(super) shard: Arc<Shard>,
     pub(super) pool: Pool,
     pub(super) ids: Ids,
     fork: u32,
-    pub(super) started: Started,
 }
 
 impl Entry {
@@ -45,17 +41,6 @@ impl Entry {
             pool: shared.pool(),
             ids: RandomIdGenerator::new(ThreadRng::owned()),
             fork: rng::fork_generation(),
-            started: Started::default(),
-        }
-    }
-
-    /// Publishes the counts now and then.
-    #[inline]
-    pub(super) fn after_start(&mut self) {
-        let started = &self.started;
-        // One of them has reached it exactly when their union has, for it is a power of two.
-        if started.recorded | started.record_only | started.not_sampled >= PUBLISH_EVERY {
-            self.publish();
         }
     }
 
@@ -70,16 +55,10 @@ impl Entry {
         }
         self
     }
-
-    #[cold]
-    fn publish(&mut self) {
-        self.shard.lock().add_started(&mut self.started);
-    }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.publish();
         self.shard.disown();
     }
 }
@@ -105,7 +84,7 @@ fn take_entry(id: u32, shared: impl FnOnce() -> Option<Arc<Shared>>) -> Option<B
 /// Puts an entry back as the one used last.
 #[inline(always)]
 pub(super) fn give_back(entry: Box<Entry>) {
-    // While the thread ends it is dropped instead, which publishes its counts.
+    // While the thread ends it is dropped instead.
     let _ = ENTRY.try_with(|place| place.set(Some(entry)));
 }
 
@@ -185,8 +164,6 @@ impl Entry {
     fn finish(&mut self, mut live: Box<Live>, now: Instant) -> bool {
         let mut sink = Sink {
             shard: &self.shard,
-            started: &mut self.started,
-            now,
             wake: false,
         };
         // A loss has been counted where it happened.
@@ -200,24 +177,13 @@ impl Entry {
 /// The shard of a thread as the place where a span goes.
 struct Sink<'a> {
     shard: &'a Shard,
-    started: &'a mut Started,
-    now: Instant,
     wake: bool,
 }
 
-impl crate::buffer::RecordSink for Sink<'_> {
+impl RecordSink for Sink<'_> {
     #[inline(always)]
-    fn push_record(
-        &mut self,
-        record: &crate::buffer::Record<'_>,
-    ) -> Result<(), crate::buffer::PushError> {
-        match self.shard.lock().push(record, self.now, self.started) {
-            Pushed::Kept => Ok(()),
-            Pushed::Wake => {
-                self.wake = true;
-                Ok(())
-            }
-            Pushed::Lost(error) => Err(error),
-        }
+    fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
+        self.wake = self.shard.push(record)?;
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::hosted::settings::HostedSampler;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::ScopeId;
+use crate::sampler::SamplingDecision;
 use crate::time::Instant;
 use crate::tracer::{Plan, SpanBuilder};
 
@@ -151,19 +152,17 @@ impl Entry {
         at: Option<Instant>,
     ) -> Span {
         if !plan.is_kept() {
-            self.started.count_not_sampled();
-            self.after_start();
+            self.shard.count(SamplingDecision::Drop);
             return Span::non_recording(plan.context);
         }
         let mut live = self.pool.take();
         let now = at.unwrap_or_else(clock::now);
         if !plan.begin(&mut live.recording, &shared.limits, builder, now) {
             self.pool.put(live);
-            self.started.count_not_sampled();
+            self.shard.count(SamplingDecision::Drop);
             return Span::non_recording(plan.unsampled());
         }
-        plan.count(&mut self.started);
-        self.after_start();
+        self.shard.count(plan.decision());
         Span::of(plan.context, live)
     }
 }
