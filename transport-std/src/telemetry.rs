@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use spandrel_core::breaker::State;
-use spandrel_core::exporter::{FlushOutcome, FlushReport};
+use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
 use spandrel_core::hosted::settings::{Config, Settings, SettingsError};
 use spandrel_core::hosted::start::{begin, finish, reported};
@@ -152,20 +152,6 @@ struct Running {
     shutdown_timeout: Duration,
 }
 
-/// What a flush or a shutdown did when there was nothing to do.
-const NOTHING: FlushReport = FlushReport {
-    outcome: FlushOutcome::Complete,
-    exported: 0,
-    dropped: 0,
-    left: 0,
-};
-
-/// What one did whose time was over before anything happened.
-const LATE: FlushReport = FlushReport {
-    outcome: FlushOutcome::TimedOut,
-    ..NOTHING
-};
-
 /// How long a shutdown waits, once it is over, for the sender's thread to say its last words: a
 /// process that ends next would cut them off.
 const FAREWELL: Duration = Duration::from_millis(50);
@@ -228,7 +214,7 @@ impl Telemetry {
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
         self.running
             .as_ref()
-            .map_or(NOTHING, |running| running.force_flush(timeout))
+            .map_or(FlushReport::NOTHING, |running| running.force_flush(timeout))
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and tells what happened.
@@ -238,7 +224,7 @@ impl Telemetry {
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
         let Some(running) = &self.running else {
-            return NOTHING;
+            return FlushReport::NOTHING;
         };
         let report = running.shutdown(timeout);
         clear_global(&self.provider);
@@ -310,7 +296,9 @@ impl Running {
         receiver.recv_timeout(timeout).unwrap_or_else(|_| {
             let ended = self.shared.lock().end_flush(id);
             // It was answered at this very moment, if it was not ended here.
-            ended.or_else(|| receiver.try_recv().ok()).unwrap_or(LATE)
+            ended
+                .or_else(|| receiver.try_recv().ok())
+                .unwrap_or(FlushReport::LATE)
         })
     }
 
@@ -328,7 +316,7 @@ impl Running {
             self.shared.tell_shut_down();
         }
         state.answer_flushes();
-        let report = state.pipeline.poll_shutdown().unwrap_or(LATE);
+        let report = state.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(state);
         if let Some(canceller) = &self.canceller {
             canceller.cancel();

@@ -71,6 +71,20 @@ pub struct FlushReport {
 }
 
 impl FlushReport {
+    /// What a pipeline reports that holds nothing.
+    pub const NOTHING: Self = Self {
+        outcome: FlushOutcome::Complete,
+        exported: 0,
+        dropped: 0,
+        left: 0,
+    };
+
+    /// What is reported when the time was over before anything happened.
+    pub const LATE: Self = Self {
+        outcome: FlushOutcome::TimedOut,
+        ..Self::NOTHING
+    };
+
     /// Whether everything it covers has arrived: complete, and nothing dropped.
     #[must_use]
     pub const fn is_success(&self) -> bool {

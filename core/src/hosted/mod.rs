@@ -11,6 +11,7 @@
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
+//! | [`encode`] | what is pulled out of it, as the bytes that are sent |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
 //! | [`credential`] | which headers must not cross a network in clear text |
 //!
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod credential;
 pub mod current;
 pub mod diagnostics;
+pub mod encode;
 pub mod pipeline;
 pub mod report;
 pub mod resource;
