@@ -23,7 +23,7 @@ bare_refused=
 bare_cargo() { env ${bare_env[@]+"${bare_env[@]}"} "${bare_cargo_bin:-cargo}" "$@"; }
 
 bare_metal_setup() {
-  bare_problem= bare_check= bare_cargo_bin=
+  bare_problem='' bare_check='' bare_cargo_bin=''
   [ "$1" != --check ] || { bare_check=yes; shift; }
   case ${BARE_METAL:-any} in
   rustup) bare_rustup "$@" ;;
