@@ -46,6 +46,8 @@ pub(super) struct Log {
     events: u16,
     links: u16,
     status: u8,
+    /// Whether there is a tracestate, for nearly always there is none to be looked for.
+    has_trace_state: bool,
     dropped_attributes: u32,
     dropped_events: u32,
     dropped_links: u32,
@@ -76,6 +78,7 @@ impl Log {
             events: 0,
             links: 0,
             status: UNSET,
+            has_trace_state: false,
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
@@ -132,6 +135,7 @@ impl Log {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
+            self.has_trace_state = true;
         }
     }
 
@@ -403,6 +407,9 @@ impl Log {
 
     /// The tracestate text that the span carries.
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
+        if !self.has_trace_state {
+            return "";
+        }
         self.find(bytes, TRACE_STATE, b"")
             .and_then(|(at, len)| bytes.get(at..at + len))
             .and_then(|field| field.get(length_prefixed(field)?.1..))
