@@ -7,7 +7,7 @@
 
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
-use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::context::{Link, SpanContext, SpanKind};
 use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
@@ -64,32 +64,11 @@ fn key_bit(key: &[u8]) -> usize {
 }
 
 impl Log {
-    /// Writes the start of a span; `None` when the scratch is below [`MIN_SCRATCH_BYTES`].
+    /// The log of a span that has not begun.
     #[inline]
-    pub(crate) fn begin(
-        bytes: &mut [u8],
-        limits: &SpanLimits,
-        context: &SpanContext,
-        parent: &ParentContext<'_>,
-        name: &str,
-        kind: SpanKind,
-        start: Instant,
-    ) -> Option<Self> {
-        if bytes.len() < MIN_SCRATCH_BYTES {
-            return None;
-        }
-        let flags =
-            u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
-        // Constant places in an array: plain stores, without a check or a call.
-        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
-        *fixed = frame::TEMPLATE;
-        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
-        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
-        fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
-        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-        fixed[frame::KIND] = kind as u8;
-        let mut log = Self {
-            len: FIXED_LEN,
+    pub(crate) const fn new(limits: &SpanLimits) -> Self {
+        Self {
+            len: 0,
             limits: *limits,
             keys: 0,
             attributes: 0,
@@ -99,26 +78,52 @@ impl Log {
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
+        }
+    }
+
+    /// Writes the fixed start of a span and its parent; tracestate and name follow. `None` when the scratch is below [`MIN_SCRATCH_BYTES`].
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        bytes: &mut [u8],
+        limits: &SpanLimits,
+        context: &SpanContext,
+        parent: Option<&SpanContext>,
+        kind: SpanKind,
+        start: Instant,
+    ) -> Option<()> {
+        if bytes.len() < MIN_SCRATCH_BYTES {
+            return None;
+        }
+        let flags = u32::from(context.trace_flags().known().bits())
+            | remote_flags(parent.is_some_and(SpanContext::is_remote));
+        // Constant places in an array: plain stores, without a check or a call.
+        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
+        *fixed = frame::TEMPLATE;
+        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
+        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
+        fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
+        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+        fixed[frame::KIND] = kind as u8;
+        *self = Self {
+            len: FIXED_LEN,
+            ..Self::new(limits)
         };
-        if parent.span_context.is_valid() {
+        if let Some(parent) = parent {
             let field = bytes
                 .get_mut(FIXED_LEN..)?
                 .first_chunk_mut::<PARENT_LEN>()?;
             field[0] = tag(PARENT, BYTES);
             field[1] = 8;
-            field[2..].copy_from_slice(parent.span_context.span_id().as_bytes());
-            log.len += PARENT_LEN;
+            field[2..].copy_from_slice(parent.span_id().as_bytes());
+            self.len += PARENT_LEN;
         }
-        if !parent.trace_state.is_empty() {
-            log.put_trace_state(bytes, parent.trace_state.as_bytes());
-        }
-        log.put_name(bytes, name);
-        Some(log)
+        Some(())
     }
 
     /// Leaves a tracestate out that would leave no room for a name.
     #[inline(never)]
-    fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
+    pub(crate) fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
         if self.room(bytes) >= field_len(state.len()) + field_len(10) {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
@@ -127,7 +132,7 @@ impl Log {
     }
 
     #[inline]
-    fn put_name(&mut self, bytes: &mut [u8], name: &str) {
+    pub(crate) fn put_name(&mut self, bytes: &mut [u8], name: &str) {
         let len = name.len();
         if len < 0x80 && 2 + len <= self.room(bytes) {
             let target = bytes
@@ -330,7 +335,8 @@ impl Log {
                 list.put(&mut writer);
                 writer.put_nonzero(5, u64::from(dropped));
                 writer.put_byte(tag(6, FIXED32));
-                let flags = u32::from(context.trace_flags().known().bits()) | remote_flags(context);
+                let flags = u32::from(context.trace_flags().known().bits())
+                    | remote_flags(context.is_remote());
                 writer.put(&flags.to_le_bytes());
                 self.links += 1;
             }
@@ -483,9 +489,9 @@ fn has_key(content: &[u8], key: &[u8]) -> bool {
     length_prefixed(content).is_some_and(|(_, start, end)| content.get(start..end) == Some(key))
 }
 
-/// OTLP's flag bits 8 and 9: that it is known whether `context` is remote, and whether it is.
-fn remote_flags(context: &SpanContext) -> u32 {
-    if context.is_remote() { 0x300 } else { 0x100 }
+/// OTLP's flag bits 8 and 9: that it is known whether a context is remote, and whether it is.
+fn remote_flags(is_remote: bool) -> u32 {
+    if is_remote { 0x300 } else { 0x100 }
 }
 
 /// As much of `text` as a field of at most `room` bytes holds, in whole characters.

@@ -39,6 +39,7 @@ pub use crate::context::{Link, SpanKind};
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::context::SpanContext;
+use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::time::Instant;
 
@@ -99,6 +100,19 @@ impl<B> Span<B> {
         }
     }
 
+    /// A span that waits over `scratch` for
+    /// [`Tracer::start_in_place`](crate::tracer::Tracer::start_in_place); till then, and between
+    /// an [end](Span::end_in_place) and the next start, nothing is recorded. For statics.
+    pub const fn idle(scratch: B) -> Self {
+        let log = Log::new(&SpanLimits::DEFAULT);
+        Self {
+            context: SpanContext::INVALID,
+            scope: ScopeId(0),
+            recording: false,
+            live: Some(Live { scratch, log }),
+        }
+    }
+
     #[inline]
     pub(crate) const fn new(
         context: SpanContext,
@@ -113,6 +127,14 @@ impl<B> Span<B> {
             recording,
             live: Some(Live { scratch, log }),
         }
+    }
+
+    /// Makes a waiting span what a start has decided, but for what is written into its scratch.
+    #[inline]
+    pub(crate) const fn reset(&mut self, context: SpanContext, scope: ScopeId, recording: bool) {
+        self.context = context;
+        self.scope = scope;
+        self.recording = recording;
     }
 
     /// The ids and flags of the span: constant, and valid as a parent after the end
@@ -216,6 +238,22 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         self.finish_in_place(now, sink)
     }
 
+    /// Like [`Span::end`], for a span that stays where it is and is
+    /// [started again](crate::tracer::Tracer::start_in_place) later; a second end does nothing.
+    /// Nothing is moved, which on small processors is most of what a span costs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Span::end`].
+    #[inline]
+    pub fn end_in_place(
+        &mut self,
+        now: Instant,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), PushError> {
+        self.push_into(now, sink)
+    }
+
     /// Ends the span where it is; what is left of it only carries its context.
     #[inline]
     pub(crate) fn finish_in_place(
@@ -231,8 +269,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
     /// all else of a span, and every move of it costs more than the record's own copy.
     #[inline]
     fn push_into(&mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
-        self.recording = false;
-        let Some(live) = self.live.as_mut().filter(|_| self.context.is_sampled()) else {
+        let recorded = core::mem::replace(&mut self.recording, false);
+        let exported = recorded && self.context.is_sampled();
+        let Some(live) = self.live.as_mut().filter(|_| exported) else {
             return Ok(());
         };
         let (len, flags) = live.log.end(live.scratch.as_mut(), now);
@@ -257,6 +296,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         if !self.recording {
             return None;
         }
+        self.parts()
+    }
+
+    /// What is written into, recording or not.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> Option<(&mut [u8], &mut Log)> {
         let live = self.live.as_mut()?;
         Some((live.scratch.as_mut(), &mut live.log))
     }
