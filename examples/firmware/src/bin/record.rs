@@ -30,9 +30,9 @@ fn main() -> ! {
 struct Counter(u32);
 
 impl Counter {
-    fn next(&mut self) -> [u8; 4] {
+    fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1).max(1);
-        self.0.to_be_bytes()
+        self.0
     }
 }
 
@@ -40,13 +40,11 @@ impl IdGenerator for Counter {
     const RANDOM: bool = false;
 
     fn trace_id(&mut self) -> TraceId {
-        let [a, b, c, d] = self.next();
-        TraceId::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d])
+        TraceId::from_bytes(u128::from(self.next()).to_be_bytes())
     }
 
     fn span_id(&mut self) -> SpanId {
-        let [a, b, c, d] = self.next();
-        SpanId::from_bytes([0, 0, 0, 0, a, b, c, d])
+        SpanId::from_bytes(u64::from(self.next()).to_be_bytes())
     }
 }
 
