@@ -36,6 +36,8 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
+    /// What writes them: firmware that gives no span a link does not hold the code for it.
+    put_links: Option<fn(&mut Log, &mut [u8], &[Link<'_>])>,
 }
 
 impl<'a> SpanBuilder<'a> {
@@ -48,6 +50,7 @@ impl<'a> SpanBuilder<'a> {
             parent: ParentContext::ROOT,
             attributes: &[],
             links: &[],
+            put_links: None,
         }
     }
 
@@ -84,6 +87,7 @@ impl<'a> SpanBuilder<'a> {
     /// Sets the links.
     pub const fn links(mut self, links: &'a [Link<'a>]) -> Self {
         self.links = links;
+        self.put_links = Some(Log::add_links);
         self
     }
 }
@@ -326,8 +330,8 @@ impl<'a> Plan<'a> {
             for attribute in builder.attributes.iter().chain(self.attributes) {
                 log.set_attribute(bytes, attribute.key, &attribute.value);
             }
-            for link in builder.links {
-                log.add_link(bytes, link);
+            if let Some(put_links) = builder.put_links {
+                put_links(log, bytes, builder.links);
             }
         }
         Some(())

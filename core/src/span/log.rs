@@ -155,7 +155,8 @@ impl Log {
         });
     }
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
         if key.is_empty() {
             return;
@@ -312,7 +313,13 @@ impl Log {
         }
     }
 
-    pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+    pub(crate) fn add_links(&mut self, bytes: &mut [u8], links: &[Link<'_>]) {
+        for link in links {
+            self.add_link(bytes, link);
+        }
+    }
+
+    pub(super) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
         let context = &link.span_context;
         if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
             return;
