@@ -59,9 +59,38 @@ pub(crate) fn slot(bytes: &mut [u8], at: usize, len: usize) -> Option<&mut [u8]>
 #[inline(never)]
 pub(crate) fn move_within(bytes: &mut [u8], from: usize, len: usize, to: usize) {
     let last = bytes.len().checked_sub(len);
-    if last.is_some_and(|last| from <= last && to <= last) {
+    if !last.is_some_and(|last| from <= last && to <= last) {
+        return;
+    }
+    if cfg!(target_os = "none") {
+        move_in_steps(bytes, from, len, to);
+    } else {
         bytes.copy_within(from..from + len, to);
     }
+}
+
+/// The same in steps that do not overlap: `memmove` would add 1.3 KB to firmware that needs it for
+/// nothing else.
+fn move_in_steps(bytes: &mut [u8], from: usize, len: usize, to: usize) -> Option<()> {
+    let step = from.abs_diff(to);
+    let mut left = len;
+    while left > 0 && step > 0 {
+        let part = step.min(left);
+        // Towards the start from the first byte on, towards the end from the last one.
+        let done = if to < from { len - left } else { left - part };
+        let (below, above) = bytes.split_at_mut_checked(from.max(to) + done)?;
+        let (below, above) = (
+            slot(below, from.min(to) + done, part)?,
+            slot(above, 0, part)?,
+        );
+        if to < from {
+            below.copy_from_slice(above);
+        } else {
+            above.copy_from_slice(below);
+        }
+        left -= part;
+    }
+    Some(())
 }
 
 /// A write position in a slice that the caller has checked to be large enough.
@@ -81,6 +110,33 @@ impl<'a> Writer<'a> {
             at: 0,
             overflow: false,
         }
+    }
+
+    /// A writer that has no room: it tells how long what was put would have been.
+    pub(crate) fn measuring() -> Self {
+        Self {
+            buf: &mut [],
+            at: 0,
+            overflow: true,
+        }
+    }
+
+    /// What was put so far, whether it fitted or not.
+    pub(crate) const fn measured(&self) -> usize {
+        self.at
+    }
+
+    /// The tag and the length of a field whose `content` bytes follow, if the answer is yes. A
+    /// writer that measures has taken them into account already, so no part of a nested value is
+    /// measured at each level again.
+    pub(crate) fn open(&mut self, field: u8, content: usize) -> bool {
+        if self.buf.is_empty() {
+            self.at += field_len(content);
+            self.overflow = true;
+            return false;
+        }
+        self.put_header(field, content);
+        true
     }
 
     /// The bytes written, or `None` when they did not fit.
@@ -205,6 +261,22 @@ mod tests {
             None
         );
         assert_eq!(get_varint(&[]), None);
+    }
+
+    #[test]
+    fn bytes_moved_in_steps_are_moved_as_at_once() {
+        const LEN: usize = 12;
+        for (from, to, len) in (0..LEN * LEN * LEN).map(|i| (i % LEN, i / LEN % LEN, i / LEN / LEN))
+        {
+            let mut steps: [u8; LEN] = core::array::from_fn(|i| i as u8);
+            let mut at_once = steps;
+            if from.max(to) + len > LEN {
+                continue;
+            }
+            assert!(move_in_steps(&mut steps, from, len, to).is_some());
+            at_once.copy_within(from..from + len, to);
+            assert_eq!(steps, at_once, "{len} from {from} to {to}");
+        }
     }
 
     #[test]

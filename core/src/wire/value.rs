@@ -1,8 +1,8 @@
 //! Writing attributes: `KeyValue` and `AnyValue` (checklist F-058 to F-070).
 //!
-//! A length pass and a write pass; both walk the value the same way. For the flat values that
-//! make up nearly all attributes the length pass is arithmetic on known sizes. Nested values
-//! recurse, at most [`ValueLimits::depth`] (64) levels.
+//! A length pass and a write pass. For the flat values that make up nearly all attributes the length
+//! is arithmetic on known sizes; arrays and lists are walked by the same code in both passes, the
+//! first with a writer that only measures. They recurse, at most [`ValueLimits::depth`] (64) levels.
 
 use super::{BYTES, FIXED64, VARINT, Writer, field_len, tag, varint_len};
 use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
@@ -87,32 +87,12 @@ fn any_value_len(value: &Value<'_>, limits: ValueLimits) -> usize {
     }
 }
 
-/// Length of the content of an `ArrayValue` or a `KeyValueList`.
+/// Length of the content of an `ArrayValue` or a `KeyValueList`: what [`put_container`] would write.
 #[inline(never)]
 fn container_len(value: &Value<'_>, limits: ValueLimits) -> usize {
-    match value {
-        Value::Strings(items) => items
-            .iter()
-            .map(|item| field_len(any_value_len(&Value::String(item), limits)))
-            .sum(),
-        Value::Bools(items) => items.len() * field_len(2),
-        Value::I64s(items) => items
-            .iter()
-            .map(|item| field_len(1 + varint_len(*item as u64)))
-            .sum(),
-        Value::F64s(items) => items.len() * field_len(9),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| field_len(any_value_len(item, limits)))
-            .sum(),
-        Value::Map(entries) => entries
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| !is_superseded(entries, *i))
-            .map(|(_, entry)| field_len(key_value_len(entry.key, &entry.value, limits)))
-            .sum(),
-        _ => 0,
-    }
+    let mut writer = Writer::measuring();
+    put_container(&mut writer, value, limits);
+    writer.measured()
 }
 
 /// Length of the content of a `KeyValue`.
@@ -266,9 +246,10 @@ fn put_container(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
         Value::Map(entries) => {
             for (i, entry) in entries.iter().enumerate() {
                 if !is_superseded(entries, i) {
-                    writer.put_byte(tag(1, BYTES));
-                    writer.put_varint(key_value_len(entry.key, &entry.value, limits) as u64);
-                    put_key_value(writer, entry.key, &entry.value, limits);
+                    let len = key_value_len(entry.key, &entry.value, limits);
+                    if writer.open(1, len) {
+                        put_key_value(writer, entry.key, &entry.value, limits);
+                    }
                 }
             }
         }
@@ -277,8 +258,9 @@ fn put_container(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
 }
 
 fn put_item(writer: &mut Writer<'_>, item: &Value<'_>, limits: ValueLimits) {
-    writer.put_header(1, any_value_len(item, limits));
-    put_any_value(writer, item, limits);
+    if writer.open(1, any_value_len(item, limits)) {
+        put_any_value(writer, item, limits);
+    }
 }
 
 #[cfg(test)]

@@ -37,18 +37,19 @@ fn run() -> Option<()> {
     let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
 
     let at = |millis: u8| Instant::from_millis(millis.into());
-    let root = tracer.start::<128>(SpanBuilder::new("boot"), at(0));
+    let (mut root, mut span) = (Span::idle([0_u8; 128]), Span::idle([0_u8; 128]));
+    tracer.start_in_place(&mut root, SpanBuilder::new("boot"), at(0));
     for i in 1..SPANS {
         let builder = SpanBuilder::new("work").parent(*root.context());
-        let mut span = tracer.start::<128>(builder, at(i));
+        tracer.start_in_place(&mut span, builder, at(i));
         span.set_attribute("number", i);
         // What is refused is counted, and the count is sent.
-        let _ = span.end(at(i + 1), &mut link);
+        let _ = span.end_in_place(at(i + 1), &mut link);
         if i == SPANS - 2 {
             send(&mut link, at(i));
         }
     }
-    root.end(at(SPANS), &mut link).ok()?;
+    root.end_in_place(at(SPANS), &mut link).ok()?;
     send(&mut link, at(SPANS));
     Some(())
 }

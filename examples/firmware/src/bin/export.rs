@@ -33,11 +33,12 @@ fn export() -> Option<()> {
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).ok()?;
     let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
     let mut now = black_box(Instant::ZERO);
+    let mut span = Span::idle([0_u8; 192]);
     loop {
-        let mut span = tracer.start::<192>(SpanBuilder::new("boot"), now);
+        tracer.start_in_place(&mut span, SpanBuilder::new("boot"), now);
         span.set_attribute("reset.reason", black_box("watchdog"));
         // What is refused is counted by the exporter.
-        let _ = black_box(span.end(now, &mut exporter));
+        let _ = black_box(span.end_in_place(now, &mut exporter));
 
         now = now.max(exporter.poll_timeout()?);
         if let Some(mut transmit) = exporter.poll_transmit(now) {

@@ -19,11 +19,12 @@ fn main() -> ! {
     let mut buffer = Buffer::new([0_u8; 2048]);
     let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
     let now = black_box(Instant::ZERO);
+    let mut span = Span::idle([0_u8; 192]);
     loop {
-        let mut span = tracer.start::<192>(SpanBuilder::new("boot"), now);
+        tracer.start_in_place(&mut span, SpanBuilder::new("boot"), now);
         span.set_attribute("reset.reason", black_box("watchdog"));
         // A full ring is not this program's business.
-        let _ = black_box(span.end(now, &mut buffer));
+        let _ = black_box(span.end_in_place(now, &mut buffer));
     }
 }
 
