@@ -36,8 +36,8 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
-    /// What writes them: firmware that gives no span a link does not hold the code for it.
-    put_links: Option<fn(&mut Log, &mut [u8], &[Link<'_>])>,
+    /// What writes them on a device: firmware that gives no span a link does not hold the code.
+    put_link: Option<fn(&mut Log, &mut [u8], &Link<'_>)>,
 }
 
 impl<'a> SpanBuilder<'a> {
@@ -50,7 +50,7 @@ impl<'a> SpanBuilder<'a> {
             parent: ParentContext::ROOT,
             attributes: &[],
             links: &[],
-            put_links: None,
+            put_link: None,
         }
     }
 
@@ -87,7 +87,7 @@ impl<'a> SpanBuilder<'a> {
     /// Sets the links.
     pub const fn links(mut self, links: &'a [Link<'a>]) -> Self {
         self.links = links;
-        self.put_links = Some(Log::add_links);
+        self.put_link = Some(Log::add_link);
         self
     }
 }
@@ -330,8 +330,12 @@ impl<'a> Plan<'a> {
             for attribute in builder.attributes.iter().chain(self.attributes) {
                 log.set_attribute(bytes, attribute.key, &attribute.value);
             }
-            if let Some(put_links) = builder.put_links {
-                put_links(log, bytes, builder.links);
+            for link in builder.links {
+                if !cfg!(target_os = "none") {
+                    log.add_link(bytes, link);
+                } else if let Some(put_link) = builder.put_link {
+                    put_link(log, bytes, link);
+                }
             }
         }
         Some(())

@@ -313,13 +313,7 @@ impl Log {
         }
     }
 
-    pub(crate) fn add_links(&mut self, bytes: &mut [u8], links: &[Link<'_>]) {
-        for link in links {
-            self.add_link(bytes, link);
-        }
-    }
-
-    pub(super) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+    pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
         let context = &link.span_context;
         if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
             return;
