@@ -32,9 +32,9 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::time::{Instant, duration_nanos};
+use crate::time::{Instant, divide, duration_nanos, nanos_duration};
 
-const MILLISECOND: u64 = 1_000_000;
+const MILLISECOND: u32 = 1_000_000;
 
 /// The longest `Retry-After` that is obeyed; a longer one is cut to this.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
@@ -262,9 +262,10 @@ impl Backoff {
         let now = self.advance(now);
         let wait = self.delay(draw).max(retry_after.min(RETRY_AFTER_CAP));
         // Bits that the delay has not used.
-        let extra = fraction(duration_nanos(wait) / 10, draw << 16);
-        now.saturating_add(wait)
-            .saturating_add(Duration::from_nanos(extra))
+        let (tenth, _) = divide(duration_nanos(wait), 10);
+        let extra = fraction(tenth, draw << 16);
+        let end = now.saturating_add(wait).as_nanos().saturating_add(extra);
+        Instant::from_nanos(end)
     }
 
     /// The delay that the next retry would get for this draw.
@@ -277,14 +278,16 @@ impl Backoff {
             Jitter::Equal => floor.max(base / 2),
             Jitter::Full => floor,
         };
-        Duration::from_nanos(least + fraction(base - least, draw))
+        nanos_duration(least + fraction(base - least, draw))
     }
 
     /// The delay of the next retry before jitter.
     #[must_use]
     pub fn base(&self) -> Duration {
-        let whole = self.base.div_ceil(MILLISECOND).saturating_mul(MILLISECOND);
-        Duration::from_nanos(whole.min(duration_nanos(self.config.cap)))
+        let (whole, rest) = divide(self.base, MILLISECOND);
+        let whole = whole + u64::from(rest > 0);
+        let whole = whole.saturating_mul(MILLISECOND.into());
+        nanos_duration(whole.min(duration_nanos(self.config.cap)))
     }
 
     /// Retries used up so far.
@@ -328,8 +331,10 @@ impl Default for Backoff {
 /// separately: exact, and without 128-bit arithmetic.
 const fn grow(base: u64, permille: u32) -> u64 {
     let permille = permille as u64;
-    let rest = (base % 1000 * permille).div_ceil(1000);
-    (base / 1000).saturating_mul(permille).saturating_add(rest)
+    let (whole, rest) = divide(base, 1000);
+    let (part, more) = divide(rest as u64 * permille, 1000);
+    let part = part + (more > 0) as u64;
+    whole.saturating_mul(permille).saturating_add(part)
 }
 
 /// From zero to below `range`, by the topmost 16 bits of `draw`. Wide products would pull 128-bit

@@ -6,6 +6,7 @@
 
 use super::{BYTES, FIXED64, VARINT, Writer, field_len, tag, varint_len};
 use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
+use crate::time::divide;
 
 /// The decimal digits of an integer beyond `i64::MAX` (checklist D-056).
 struct Digits {
@@ -21,9 +22,9 @@ impl Digits {
         };
         while value > 0 && digits.start > 0 {
             digits.start -= 1;
-            let tenth = tenth(value);
+            let (tenth, digit) = divide(value, 10);
             if let Some(byte) = digits.bytes.get_mut(digits.start) {
-                *byte = b'0' + (value - 10 * tenth) as u8;
+                *byte = b'0' + digit as u8;
             }
             value = tenth;
         }
@@ -33,19 +34,6 @@ impl Digits {
     fn as_bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
-}
-
-/// `value / 10` in additions and shifts: the library's 64-bit division takes a kilobyte of a
-/// microcontroller's flash, and nothing else that records a span needs it.
-const fn tenth(value: u64) -> u64 {
-    let mut quotient = (value >> 1) + (value >> 2);
-    quotient += quotient >> 4;
-    quotient += quotient >> 8;
-    quotient += quotient >> 16;
-    quotient += quotient >> 32;
-    quotient >>= 3;
-    // The series is cut off, so it may be one short.
-    quotient + (value - 10 * quotient > 9) as u64
 }
 
 fn cut(bytes: &[u8], limits: ValueLimits) -> &[u8] {
@@ -356,16 +344,6 @@ mod tests {
             hex("m", Value::Map(&twice), l),
             hex("m", Value::Map(&once), l)
         );
-    }
-
-    #[test]
-    fn a_tenth_needs_no_division() {
-        let powers = (0..20).map(|i| 10_u64.pow(i));
-        for value in powers.chain((0..64).map(|i| 1 << i)).chain([u64::MAX]) {
-            for value in [value - 1, value, value.saturating_add(1)] {
-                assert_eq!(tenth(value), value / 10, "{value}");
-            }
-        }
     }
 
     #[test]
