@@ -25,7 +25,7 @@ use core::fmt;
 pub use encoded::EncodedEntry;
 
 use crate::attribute::{KeyValue, ValueLimits};
-use crate::wire::{Writer, field_len, key_value_len, nonempty_len, put_key_value};
+use crate::wire::{Writer, key_value_len, nonempty_len, put_key_value};
 
 /// The entity that produces telemetry: attributes, and the schema they follow (checklist D.9).
 ///
@@ -348,16 +348,18 @@ impl<'a> Attributes<'a> {
     }
 
     fn len(&self) -> usize {
-        self.kept()
-            .map(|item| field_len(key_value_len(item.key, &item.value, ValueLimits::DEFAULT)))
-            .sum()
+        let mut writer = Writer::measuring();
+        self.put(&mut writer);
+        writer.measured()
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn put(&self, writer: &mut Writer<'_>) {
         for item in self.kept() {
             let len = key_value_len(item.key, &item.value, ValueLimits::DEFAULT);
-            writer.put_header(self.field, len);
-            put_key_value(writer, item.key, &item.value, ValueLimits::DEFAULT);
+            if writer.open(self.field, len) {
+                put_key_value(writer, item.key, &item.value, ValueLimits::DEFAULT);
+            }
         }
     }
 }

@@ -67,11 +67,21 @@ impl Instant {
         Self(self.0.saturating_add(duration_nanos(duration)))
     }
 
+    /// This instant plus so many nanoseconds, saturating.
+    pub(crate) const fn saturating_add_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// Nanoseconds from `earlier` to `self`, or zero when `earlier` is later.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The time from `earlier` to `self`, or zero when `earlier` is later.
     #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        nanos_duration(self.0.saturating_sub(earlier.0))
+        nanos_duration(self.nanos_since(earlier))
     }
 }
 

@@ -369,7 +369,7 @@ impl CircuitBreaker {
             }
         };
         let interval = self.interval.saturating_add(jitter);
-        let until = Instant::from_nanos(self.latest.as_nanos().saturating_add(interval));
+        let until = self.latest.saturating_add_nanos(interval);
         self.opened = self.opened.saturating_add(1);
         self.go(Phase::Open { until }, reason)
     }

@@ -1,7 +1,6 @@
 //! The delivery loop: which batch goes next, and what an answer does to it
 //! (`reliability.md` 4.3 to 4.8).
 
-use core::time::Duration;
 
 use super::event::Cause;
 use super::transmit::{Flight, Transmit};
@@ -354,16 +353,12 @@ where
         batch
     }
 
-    /// Reports a change of the circuit. When it has closed: how long it was not, which does not
-    /// count as time spent retrying.
-    pub(super) fn on_transition(
-        &mut self,
-        transition: Transition,
-        now: Instant,
-    ) -> Option<Duration> {
+    /// Reports a change of the circuit. When it has closed: how many nanoseconds it was not, which do
+    /// not count as time spent retrying.
+    pub(super) fn on_transition(&mut self, transition: Transition, now: Instant) -> Option<u64> {
         let open = self.machine.note(transition, now)?;
         for batch in self.batches_mut() {
-            batch.backoff.exclude(open);
+            batch.backoff.exclude_nanos(open);
         }
         Some(open)
     }
