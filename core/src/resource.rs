@@ -118,6 +118,13 @@ pub(crate) struct Entry<'a> {
     pub(crate) tail: &'a [u8],
 }
 
+impl Entry<'_> {
+    const EMPTY: Self = Self {
+        head: &[],
+        tail: &[],
+    };
+}
+
 /// The resource and the scopes of one pipeline, encoded once.
 ///
 /// `S` is the caller's memory: an array, a `&mut [u8]`, a boxed slice. An entry takes its encoded
@@ -253,9 +260,11 @@ impl<'a> Entries<'a> {
     /// The entry at `index` whole: 0 is the resource, then come the scopes.
     #[cfg(feature = "link")]
     pub(crate) fn encoded(self, index: usize) -> Option<&'a [u8]> {
-        EntryIter { rest: self.bytes }
-            .nth(index)
-            .map(|(_, whole)| whole)
+        let mut entries = EntryIter { rest: self.bytes };
+        for _ in 0..index {
+            entries.next();
+        }
+        entries.next().map(|(_, whole)| whole)
     }
 
     pub(crate) fn resource(self) -> Entry<'a> {
@@ -268,13 +277,11 @@ impl<'a> Entries<'a> {
     }
 
     fn at(self, index: usize) -> Entry<'a> {
-        EntryIter { rest: self.bytes }.nth(index).map_or(
-            Entry {
-                head: &[],
-                tail: &[],
-            },
-            |(entry, _)| entry,
-        )
+        let mut entries = EntryIter { rest: self.bytes };
+        for _ in 0..index {
+            entries.next();
+        }
+        entries.next().map_or(Entry::EMPTY, |(entry, _)| entry)
     }
 }
 

@@ -327,7 +327,8 @@ pub(crate) struct Walk<'a> {
 impl<'a> Iterator for Walk<'a> {
     type Item = (usize, Record<'a>);
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn next(&mut self) -> Option<Self::Item> {
         while self.left > 0 && self.steps > 0 {
             self.steps -= 1;

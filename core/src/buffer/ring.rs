@@ -74,8 +74,7 @@ impl Ring {
     }
 
     /// Writes a record, or leaves everything as it was and says `None`.
-    #[cfg_attr(not(target_os = "none"), inline)]
-    #[cfg_attr(target_os = "none", inline(never))]
+    #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
         let at = self.reserve(bytes.len(), need)?;

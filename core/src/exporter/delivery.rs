@@ -1,7 +1,6 @@
 //! The delivery loop: which batch goes next, and what an answer does to it
 //! (`reliability.md` 4.3 to 4.8).
 
-
 use super::event::Cause;
 use super::transmit::{Flight, Transmit};
 use super::{Exporter, earliest};
