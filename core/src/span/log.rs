@@ -12,7 +12,7 @@ use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, move_within, nonempty_len,
+    BYTES, FIXED32, FIXED64, Writer, copy_id, field_len, key_value_len, move_within, nonempty_len,
     nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
@@ -104,7 +104,9 @@ impl Log {
         // Constant places in an array: plain stores, without a check or a call.
         let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
         *fixed = frame::TEMPLATE;
-        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
+        if let Some(id) = fixed[frame::TRACE_ID..].first_chunk_mut() {
+            copy_id(id, context.trace_id().as_bytes());
+        }
         fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
         fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
         fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());

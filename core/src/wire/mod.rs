@@ -54,6 +54,67 @@ pub(crate) fn slot(bytes: &mut [u8], at: usize, len: usize) -> Option<&mut [u8]>
     bytes.get_mut(at..)?.get_mut(..len)
 }
 
+/// Copies `source` over `target`, which is as long; nothing happens when it is not.
+///
+/// The library's copy for bare metal takes ten instructions a word where the two sides differ in
+/// alignment, as a span and its place in the ring do; Cortex-M3 and up read and write words
+/// anywhere.
+#[inline]
+pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
+    if target.len() != source.len() {
+        return;
+    }
+    if HAS_UNALIGNED_WORDS && source.len() >= 16 {
+        copy_words(target, source);
+    } else {
+        target.copy_from_slice(source);
+    }
+}
+
+/// Without an operating system only Arm's larger profiles have both.
+const HAS_UNALIGNED_WORDS: bool = cfg!(all(
+    target_arch = "arm",
+    target_os = "none",
+    target_has_atomic = "32"
+));
+
+/// Copies at least 16 bytes, the last ones perhaps twice.
+#[inline(never)]
+fn copy_words(target: &mut [u8], source: &[u8]) {
+    for (target, source) in target.chunks_exact_mut(16).zip(source.chunks_exact(16)) {
+        copy_four_words(target, source);
+    }
+    if let (Some(target), Some(source)) = (target.last_chunk_mut::<16>(), source.last_chunk::<16>())
+    {
+        copy_four_words(target, source);
+    }
+}
+
+/// One by one: a loop over words would be made the library's copy again.
+#[inline(always)]
+fn copy_four_words(target: &mut [u8], source: &[u8]) -> Option<()> {
+    let (a, target) = target.split_first_chunk_mut::<4>()?;
+    let (b, target) = target.split_first_chunk_mut::<4>()?;
+    let (c, target) = target.split_first_chunk_mut::<4>()?;
+    let d = target.first_chunk_mut::<4>()?;
+    let (e, source) = source.split_first_chunk::<4>()?;
+    let (f, source) = source.split_first_chunk::<4>()?;
+    let (g, source) = source.split_first_chunk::<4>()?;
+    let h = source.first_chunk::<4>()?;
+    (*a, *b, *c, *d) = (*e, *f, *g, *h);
+    Some(())
+}
+
+/// Copies a trace id, by the same rule.
+#[inline(always)]
+pub(crate) fn copy_id(target: &mut [u8; 16], source: &[u8; 16]) {
+    if HAS_UNALIGNED_WORDS {
+        copy_four_words(target, source);
+    } else {
+        *target = *source;
+    }
+}
+
 /// Moves `len` bytes from one offset to another; nothing happens when a range is out of bounds.
 /// Not inlined, so that the checks of `copy_within` meet those made here and vanish.
 #[inline(never)]
