@@ -12,8 +12,8 @@ use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, copy_id, field_len, key_value_len, move_within, nonempty_len,
-    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
+    BYTES, FIXED32, FIXED64, Writer, copy, copy_id, field_len, key_value_len, move_within,
+    nonempty_len, nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -146,7 +146,7 @@ impl Log {
                 .unwrap_or_default();
             if let Some((start, rest)) = target.split_first_chunk_mut::<2>() {
                 *start = [tag(NAME, BYTES), len as u8];
-                rest.copy_from_slice(name.as_bytes());
+                copy(rest, name.as_bytes());
                 self.len += 2 + len;
             }
             return;

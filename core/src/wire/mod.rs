@@ -64,7 +64,7 @@ pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
     if target.len() != source.len() {
         return;
     }
-    if HAS_UNALIGNED_WORDS && source.len() >= 16 {
+    if HAS_UNALIGNED_WORDS {
         copy_words(target, source);
     } else {
         target.copy_from_slice(source);
@@ -78,15 +78,36 @@ const HAS_UNALIGNED_WORDS: bool = cfg!(all(
     target_has_atomic = "32"
 ));
 
-/// Copies at least 16 bytes, the last ones perhaps twice.
+/// From both ends, so that what is in the middle may be copied twice and no rest is left.
 #[inline(never)]
 fn copy_words(target: &mut [u8], source: &[u8]) {
-    for (target, source) in target.chunks_exact_mut(16).zip(source.chunks_exact(16)) {
-        copy_four_words(target, source);
+    match source.len() {
+        0 => {}
+        1 => copy_ends::<1>(target, source),
+        2..4 => copy_ends::<2>(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        8..16 => copy_ends::<8>(target, source),
+        _ => {
+            for (target, source) in target.chunks_exact_mut(16).zip(source.chunks_exact(16)) {
+                copy_four_words(target, source);
+            }
+            if let (Some(target), Some(source)) =
+                (target.last_chunk_mut::<16>(), source.last_chunk::<16>())
+            {
+                copy_four_words(target, source);
+            }
+        }
     }
-    if let (Some(target), Some(source)) = (target.last_chunk_mut::<16>(), source.last_chunk::<16>())
-    {
-        copy_four_words(target, source);
+}
+
+/// The first and the last `N` bytes.
+#[inline(always)]
+fn copy_ends<const N: usize>(target: &mut [u8], source: &[u8]) {
+    if let (Some(target), Some(source)) = (target.first_chunk_mut::<N>(), source.first_chunk()) {
+        *target = *source;
+    }
+    if let (Some(target), Some(source)) = (target.last_chunk_mut::<N>(), source.last_chunk()) {
+        *target = *source;
     }
 }
 
@@ -322,6 +343,17 @@ mod tests {
             None
         );
         assert_eq!(get_varint(&[]), None);
+    }
+
+    #[test]
+    fn what_is_copied_by_words_is_copied_at_every_length() {
+        let source: [u8; 70] = core::array::from_fn(|i| i as u8 + 1);
+        for len in 0..=source.len() {
+            let mut target = [0; 72];
+            copy_words(&mut target[1..=len], &source[..len]);
+            assert_eq!(target[1..=len], source[..len]);
+            assert_eq!((target[0], target[len + 1]), (0, 0));
+        }
     }
 
     #[test]
