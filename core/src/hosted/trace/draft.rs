@@ -25,6 +25,8 @@ use crate::tracer::{SpanBuilder, Started, start_span};
 pub(in crate::hosted) struct Draft {
     pub(in crate::hosted) span: Span,
     decision: SamplingDecision,
+    /// Whether the span carries a tracestate, if there was room for it.
+    pub(in crate::hosted) has_trace_state: bool,
 }
 
 /// What a draft starts with.
@@ -64,7 +66,7 @@ impl Tracer {
                     || pool.take(),
                 );
                 local::give_back(entry);
-                Draft::of(Span::of(span, shared), sampler.said.get())
+                sampler.draft(Span::of(span, shared))
             }
             HostedSampler::Custom(sampler) => {
                 let sampler = Keeping::new(&**sampler, start.keep);
@@ -82,7 +84,7 @@ impl Tracer {
                         scratch
                     },
                 );
-                Draft::of(Span::of(span, shared), sampler.said.get())
+                sampler.draft(Span::of(span, shared))
             }
         })
     }
@@ -166,10 +168,6 @@ fn new_trace_id(shared: &Arc<Shared>) -> (TraceId, bool) {
 }
 
 impl Draft {
-    const fn of(span: Span, decision: SamplingDecision) -> Self {
-        Self { span, decision }
-    }
-
     /// Puts the draft into another trace, as decided; `false`, and no change, when it is too full
     /// for that.
     pub(in crate::hosted) fn reparent(&mut self, verdict: &Verdict<'_>) -> bool {
@@ -179,6 +177,7 @@ impl Draft {
             return false;
         }
         self.decision = verdict.sampling.decision;
+        self.has_trace_state = !verdict.parent.trace_state.is_empty();
         self.span.set_attributes(verdict.sampling.attributes);
         true
     }
@@ -196,7 +195,8 @@ pub(in crate::hosted) struct Verdict<'a> {
 struct Keeping<'s, S: ?Sized> {
     sampler: &'s S,
     keep: bool,
-    said: Cell<SamplingDecision>,
+    /// The decision, and whether there is a tracestate.
+    said: Cell<(SamplingDecision, bool)>,
 }
 
 impl<'s, S: ?Sized> Keeping<'s, S> {
@@ -204,7 +204,16 @@ impl<'s, S: ?Sized> Keeping<'s, S> {
         Self {
             sampler,
             keep,
-            said: Cell::new(SamplingDecision::Drop),
+            said: Cell::new((SamplingDecision::Drop, false)),
+        }
+    }
+
+    fn draft(&self, span: Span) -> Draft {
+        let (decision, has_trace_state) = self.said.get();
+        Draft {
+            span,
+            decision,
+            has_trace_state,
         }
     }
 }
@@ -213,7 +222,8 @@ impl<S: Sampler + ?Sized> Sampler for Keeping<'_, S> {
     #[inline]
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
         let mut result = self.sampler.should_sample(parameters);
-        self.said.set(result.decision);
+        let has_trace_state = !result.trace_state.is_empty();
+        self.said.set((result.decision, has_trace_state));
         if self.keep && result.decision == SamplingDecision::Drop {
             result.decision = SamplingDecision::RecordOnly;
         }

@@ -62,8 +62,11 @@ impl Live {
     }
 
     fn renew_trace_state(&mut self) {
-        let state = self.draft.span.inner().trace_state();
-        self.trace_state = (!state.is_empty()).then(|| state.into());
+        self.trace_state = None;
+        if self.draft.has_trace_state {
+            let state = self.draft.span.inner().trace_state();
+            self.trace_state = (!state.is_empty()).then(|| state.into());
+        }
     }
 
     /// What children and carriers are given.

@@ -1,0 +1,182 @@
+//! Beginning and end: disabled, suppressed, shut down, panicking, deep and wide.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use spandrel_core::hosted::current;
+use spandrel_transport_std::Tracer;
+use spandrel_transport_std::tracing::{SpanExt as _, layer};
+use tracing::{Span, info, info_span};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::rig::{PATIENCE, Rig};
+
+#[test]
+fn a_disabled_tracer_makes_a_layer_that_does_nothing() {
+    let subscriber = tracing_subscriber::registry().with(layer(&Tracer::disabled()));
+    tracing::subscriber::with_default(subscriber, || {
+        let span = info_span!("nothing", field = 1);
+        span.in_scope(|| {
+            info!("nothing");
+            span.record("field", 2);
+            assert_eq!(current::current_span_context(), None);
+        });
+        assert_eq!(span.context(), None);
+    });
+    let none = Tracer::disabled();
+    let none = none.enabled().then(|| layer(&none));
+    let subscriber = tracing_subscriber::registry().with(none);
+    tracing::subscriber::with_default(subscriber, || {
+        assert!(info_span!("not even made").is_disabled());
+    });
+}
+
+#[test]
+fn nothing_is_recorded_where_it_is_suppressed() {
+    let rig = Rig::new();
+    let spans = rig.trace(|| {
+        let outer = info_span!("outer");
+        outer.in_scope(|| {
+            let _exporting = current::suppress();
+            info!("suppressed");
+            let span = info_span!("suppressed");
+            assert_eq!(span.context(), None);
+            span.in_scope(|| drop(info_span!("suppressed")));
+        });
+        outer.in_scope(|| info!("seen"));
+    });
+    assert_eq!(spans.names(), ["outer"]);
+    assert_eq!(spans.named("outer").events.len(), 1);
+    rig.assert_none_live();
+}
+
+#[test]
+fn spans_that_close_after_the_shutdown_are_counted() {
+    let rig = Rig::new();
+    rig.run(|| {
+        let open = info_span!("open");
+        let inside = open.enter();
+        drop(info_span!("closed"));
+        assert!(rig.telemetry.shutdown(PATIENCE).is_success());
+        info!("late event");
+        drop(info_span!("late"));
+        drop(inside);
+        drop(open);
+    });
+    let ledger = rig.ledger();
+    assert!(ledger.is_closed(), "{ledger}");
+    assert_eq!((ledger.ended, ledger.exported), (3, 1), "{ledger}");
+    rig.assert_none_live();
+}
+
+struct Panics;
+
+impl fmt::Debug for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("half a ")?;
+        panic!("a panic in a Debug");
+    }
+}
+
+fn fails(work: impl FnOnce()) {
+    assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
+}
+
+#[test]
+fn a_debug_that_panics_leaves_everything_else_whole() {
+    for late in [true, false] {
+        let rig = Rig::layer(|layer| layer.with_late_parents(late));
+        let spans = rig.trace(|| {
+            let span = info_span!("survivor", field = 1, later = tracing::field::Empty);
+            span.in_scope(|| {
+                fails(|| drop(info_span!("never", a = 1, field = ?Panics)));
+                fails(|| info!(field = ?Panics, "never"));
+                fails(|| drop(span.record("later", tracing::field::debug(Panics))));
+                info!(whole = ?Some("field"), "seen");
+                span.record("later", "recorded");
+            });
+            drop(info_span!("after", field = ?1));
+        });
+        let survivor = spans.named("survivor");
+        assert_eq!(survivor.events.len(), 1);
+        assert_eq!(survivor.attributes.len(), 2);
+        assert!(survivor.status.is_none());
+        spans.named("after");
+        rig.assert_none_live();
+        // Where fields are formatted first there is no span yet.
+        let never = spans.0.iter().filter(|span| span.name == "never").count();
+        assert_eq!(never, usize::from(!late));
+    }
+}
+
+#[test]
+fn a_panic_through_a_span_is_its_error() {
+    let rig = Rig::new();
+    rig.run(|| {
+        fails(|| {
+            let _inside = info_span!("fails").entered();
+            panic!("in the work");
+        });
+        assert_eq!(current::current_span_context(), None);
+    });
+    let spans = rig.received();
+    let status = spans.named("fails").status.clone().unwrap();
+    assert_eq!((status.code(), status.message.as_str()), (StatusCode::Error, "panicked"));
+}
+
+#[test]
+fn a_deep_tree_closes_from_its_leaf() {
+    const DEPTH: usize = 1_000;
+    let rig = Rig::new();
+    rig.run(|| {
+        let mut leaf = info_span!("level");
+        for _ in 1..DEPTH {
+            leaf = leaf.in_scope(|| info_span!("level"));
+        }
+        // The only handle: all above it close behind it.
+        drop(leaf);
+    });
+    assert_eq!(rig.received().0.len(), DEPTH);
+    rig.assert_none_live();
+}
+
+#[test]
+fn spans_close_on_other_threads_than_they_were_made_on() {
+    const SPANS: usize = 400;
+    let rig = Rig::new();
+    let made: Vec<Span> = rig.run(|| (0..SPANS).map(|n| info_span!("moved", n)).collect());
+    let mut parts: Vec<Vec<Span>> = (0..4).map(|_| Vec::new()).collect();
+    for (n, span) in made.into_iter().enumerate() {
+        parts[n % 4].push(span);
+    }
+    thread::scope(|scope| {
+        for part in parts {
+            scope.spawn(|| {
+                for span in part {
+                    span.in_scope(|| info!("here"));
+                }
+            });
+        }
+    });
+    let spans = rig.received();
+    assert_eq!(spans.0.len(), SPANS);
+    assert_eq!(rig.ledger().exported, SPANS as u64);
+    rig.assert_none_live();
+}
+
+#[test]
+fn a_forgotten_stay_ends_with_the_thread() {
+    let rig = Rig::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            rig.run(|| {
+                std::mem::forget(info_span!("forgotten").entered());
+                drop(info_span!("child"));
+            });
+        });
+    });
+    assert_eq!(rig.received().names(), ["child"]);
+    assert_eq!(rig.telemetry.counts().live, 1, "it was never closed, and that shows");
+}
