@@ -13,7 +13,6 @@ use std::thread;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
-use spandrel_core::hosted::current;
 use spandrel_tests::fault_server::{FaultServer, Script};
 use spandrel_transport_std::tracing::{SpanExt as _, layer};
 use spandrel_transport_std::{Config, Telemetry, init};
@@ -34,9 +33,8 @@ fn pipeline() -> &'static (FaultServer, Telemetry) {
             ..Config::default()
         })
         .unwrap();
-        let subscriber = tracing_subscriber::registry()
-            .with(tracing_subscriber::fmt::layer().with_writer(std::io::sink))
-            .with(layer(&telemetry.tracer("layer")));
+        let tracer = telemetry.tracer("layer");
+        let subscriber = tracing_subscriber::registry().with(layer(&tracer));
         tracing::subscriber::set_global_default(subscriber).unwrap();
         (server, telemetry)
     })
@@ -50,7 +48,9 @@ fn trace(program: impl FnOnce() + Send + 'static) -> impl Fn(&str) -> Received {
         program();
         done.send(()).unwrap();
     });
-    is_done.recv_timeout(PATIENCE).expect("it neither hangs nor panics");
+    is_done
+        .recv_timeout(PATIENCE)
+        .expect("it neither hangs nor panics");
     assert!(telemetry.force_flush(PATIENCE).is_success());
     |name| {
         let requests = server.requests();
@@ -69,7 +69,10 @@ struct Chatty {
 impl fmt::Debug for Chatty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(depth) = self.depth.checked_sub(1) {
-            let inner = Self { name: self.name, depth };
+            let inner = Self {
+                name: self.name,
+                depth,
+            };
             let outer = Span::current();
             info!(field = ?inner, "nested event");
             outer.record("later", tracing::field::debug(&inner));
@@ -97,7 +100,10 @@ fn chatty(name: &'static str) -> Chatty {
 
 fn text<'a>(span: &'a Received, key: &str) -> Option<&'a str> {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    let attribute = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    let attribute = span
+        .attributes
+        .iter()
+        .find(|attribute| attribute.key == key)?;
     match attribute.value.as_ref()?.value.as_ref()? {
         Value::StringValue(text) => Some(text),
         _ => None,
@@ -119,7 +125,11 @@ fn fields_of_spans_may_use_tracing() {
 #[test]
 fn recorded_fields_may_use_tracing() {
     let span = trace(|| {
-        let outer = info_span!("outer 2", field = tracing::field::Empty, later = tracing::field::Empty);
+        let outer = info_span!(
+            "outer 2",
+            field = tracing::field::Empty,
+            later = tracing::field::Empty
+        );
         let _inside = outer.enter();
         outer.record("field", tracing::field::debug(chatty("deep 2")));
     });
@@ -139,7 +149,12 @@ fn fields_of_events_may_use_tracing() {
     let last = outer.events.last().unwrap();
     assert_eq!(last.name, "outer event");
     assert_eq!(last.attributes.len(), 3);
-    assert!(outer.events.iter().any(|event| event.name == "nested event"));
+    assert!(
+        outer
+            .events
+            .iter()
+            .any(|event| event.name == "nested event")
+    );
 }
 
 #[test]
@@ -149,41 +164,12 @@ fn errors_may_use_tracing() {
         let outer = info_span!("outer 4", later = tracing::field::Empty);
         let _inside = outer.enter();
         outer.record_error(&error);
-        info!(error = &error as &(dyn std::error::Error + 'static), "failed");
+        info!(
+            error = &error as &(dyn std::error::Error + 'static),
+            "failed"
+        );
     });
     let outer = span("outer 4");
     assert!(outer.events.iter().any(|event| event.name == "exception"));
     assert!(outer.events.iter().any(|event| event.name == "failed"));
-}
-
-#[test]
-fn locals_that_use_tracing_may_outlive_those_of_the_layer() {
-    struct AtExit(Span);
-    impl Drop for AtExit {
-        fn drop(&mut self) {
-            self.0.in_scope(|| {
-                info!(field = ?1, "late event");
-                drop(info_span!("at exit", field = ?1));
-            });
-            let _ = current::current();
-        }
-    }
-    std::thread_local! {
-        static LATE: std::cell::OnceCell<AtExit> = const { std::cell::OnceCell::new() };
-    }
-    let span = trace(|| {
-        thread::spawn(|| {
-            // Before anything else of this thread, so it is dropped after it.
-            LATE.with(|late| drop(late.set(AtExit(Span::none()))));
-            LATE.with(|_| ());
-            let held = info_span!("held");
-            held.in_scope(|| info!("in time"));
-            drop(held);
-            drop(AtExit(info_span!("outer 5")));
-        })
-        .join()
-        .unwrap();
-    });
-    assert_eq!(span("outer 5").events.len(), 1);
-    span("at exit");
 }

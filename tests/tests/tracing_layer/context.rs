@@ -153,7 +153,11 @@ fn a_future_is_in_its_span_on_whatever_thread_polls_it() {
             polls += 1;
             drop(info_span!("step", polls));
             task.waker().wake_by_ref();
-            if polls < 4 { Poll::Pending } else { Poll::Ready(()) }
+            if polls < 4 {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
         })
         .await;
     };
@@ -164,7 +168,9 @@ fn a_future_is_in_its_span_on_whatever_thread_polls_it() {
             let polled = scope.spawn(|| {
                 rig.run(|| {
                     let waker = Waker::from(Arc::new(Nothing));
-                    let _ = pin!(&mut future).as_mut().poll(&mut Task::from_waker(&waker));
+                    let _ = pin!(&mut future)
+                        .as_mut()
+                        .poll(&mut Task::from_waker(&waker));
                     assert_eq!(current_span(), None);
                 });
                 future
@@ -210,7 +216,10 @@ fn followed_spans_are_links() {
     let (cause, effect) = (spans.named("cause"), spans.named("effect"));
     assert_eq!(effect.links.len(), 2);
     for link in &effect.links {
-        assert_eq!((&link.trace_id, &link.span_id), (&cause.trace_id, &cause.span_id));
+        assert_eq!(
+            (&link.trace_id, &link.span_id),
+            (&cause.trace_id, &cause.span_id)
+        );
     }
     assert!(cause.links.is_empty());
 }
@@ -230,11 +239,21 @@ fn the_extension_says_what_the_macros_cannot() {
         span.set_status(Status::error("no"));
     });
     let span = spans.named("after");
-    assert_eq!(attributes(&span.attributes), [("key.1", text("one"))].into());
+    assert_eq!(
+        attributes(&span.attributes),
+        [("key.1", text("one"))].into()
+    );
     assert_eq!(span.links[0].span_id, linked.span_id().to_bytes());
-    let names: Vec<_> = span.events.iter().map(|event| event.name.as_str()).collect();
+    let names: Vec<_> = span
+        .events
+        .iter()
+        .map(|event| event.name.as_str())
+        .collect();
     assert_eq!(names, ["happened", "exception"]);
-    assert_eq!(attributes(&span.events[1].attributes)["exception.type"], text("core::fmt::Error"));
+    assert_eq!(
+        attributes(&span.events[1].attributes)["exception.type"],
+        text("core::fmt::Error")
+    );
     assert_eq!(span.status.as_ref().unwrap().message, "no");
 }
 
@@ -285,13 +304,16 @@ fn it_goes_together_with_other_layers_in_any_order() {
     let rig = Rig::subscribed(
         |_| (),
         |tracer| {
-            let fmt = || tracing_subscriber::fmt::layer().with_writer(std::io::sink);
             let boxed = layer(tracer).boxed();
             tracing_subscriber::registry()
                 .with(EnvFilter::new("info,noise=off"))
-                .with(fmt().with_filter(LevelFilter::WARN))
+                .with(
+                    tracing_subscriber::fmt::layer()
+                        .with_writer(std::io::sink)
+                        .with_filter(LevelFilter::WARN),
+                )
                 .with(Some(boxed).with_filter(Targets::new().with_default(Level::TRACE)))
-                .with(fmt())
+                .with(tracing_subscriber::fmt::layer().with_writer(std::io::sink))
                 .into()
         },
     );
@@ -305,5 +327,8 @@ fn it_goes_together_with_other_layers_in_any_order() {
     });
     assert_eq!(spans.names(), ["extended", "inner", "outer"]);
     spans.is_child("inner", "outer");
-    assert_eq!(attributes(&spans.named("extended").attributes)["key"], text("value"));
+    assert_eq!(
+        attributes(&spans.named("extended").attributes)["key"],
+        text("value")
+    );
 }

@@ -28,7 +28,8 @@ fn event_of(rig: &Rig, program: impl FnOnce()) -> Event {
 
 #[test]
 fn the_message_is_the_name_and_the_fields_are_attributes() {
-    let event = event(|| info!(target: "shop", hits = 3, ratio = 0.5, key = "k", "cache {}", "miss"));
+    let event =
+        event(|| info!(target: "shop", hits = 3, ratio = 0.5, key = "k", "cache {}", "miss"));
     assert_eq!(event.name, "cache miss");
     let expected = [
         ("level", text("INFO")),
@@ -72,7 +73,9 @@ fn an_event_belongs_to_its_span_and_without_one_to_nothing() {
             info!(parent: &inner, "given to inner");
             info!(parent: None, "given to none");
             // A span of the other world is current, but the event is of this one.
-            rig.tracer.start("native").in_scope(|| info!("in outer too"));
+            rig.tracer
+                .start("native")
+                .in_scope(|| info!("in outer too"));
         });
     });
     let names = |span: &str| -> Vec<String> {
@@ -95,7 +98,10 @@ fn an_error_in_an_event_brings_the_attributes_of_an_exception() {
     for event in [with_message, alone] {
         let found = attributes(&event.attributes);
         assert_eq!(found["exception.message"], text("outer failed"));
-        assert_eq!(found["exception.stacktrace"], text("caused by: inner failed"));
+        assert_eq!(
+            found["exception.stacktrace"],
+            text("caused by: inner failed")
+        );
         assert_eq!(found["error"], text("outer failed"));
     }
 }
@@ -109,7 +115,10 @@ fn an_instrumented_function_that_fails_records_an_exception() {
     let rig = Rig::new();
     let spans = rig.trace(|| assert!(parse("three").is_err()));
     let span = spans.named("parse");
-    assert_eq!(attributes(&span.attributes), [("text", text("three"))].into());
+    assert_eq!(
+        attributes(&span.attributes),
+        [("text", text("three"))].into()
+    );
     assert_eq!(span.events.len(), 1);
     assert_eq!(span.events[0].name, "exception");
     let message = &attributes(&span.events[0].attributes)["exception.message"];
@@ -128,7 +137,10 @@ fn error_events_set_the_status_only_when_asked_for() {
     let error = |text: &str| Some((StatusCode::Error, text.to_owned()));
     assert_eq!(status(false, || error!("broken")), None);
     assert_eq!(status(true, || error!("broken")), error("broken"));
-    assert_eq!(status(true, || error!(error = %"why", "broken")), error("why"));
+    assert_eq!(
+        status(true, || error!(error = %"why", "broken")),
+        error("why")
+    );
     assert_eq!(status(true, || warn!("nearly broken")), None);
 }
 

@@ -67,10 +67,7 @@ fn a_field_recorded_again_keeps_its_last_value() {
         span.record("second", 2.5);
     });
     let expected = [("first", text("one")), ("second", Value::DoubleValue(2.5))];
-    assert_eq!(
-        attributes(&spans.named("late").attributes),
-        expected.into()
-    );
+    assert_eq!(attributes(&spans.named("late").attributes), expected.into());
 }
 
 #[test]
@@ -144,12 +141,18 @@ fn the_status_follows_its_total_order_in_whatever_order_it_is_told() {
     let error = |text: &str| Some((StatusCode::Error, text.to_owned()));
     let ok = Some((StatusCode::Ok, String::new()));
     assert_eq!(status_of(|_| ()), None);
-    let code = |code: &'static str| status_of(|span| drop(span.record("otel.status_code", code)));
+    let code = |code: &'static str| {
+        status_of(|span| {
+            span.record("otel.status_code", code);
+        })
+    };
     assert_eq!(code("ERROR"), error(""));
     assert_eq!(code("ok"), ok);
     assert_eq!(code("Unset"), None);
     for key in ["otel.status_description", "otel.status_message"] {
-        let told = status_of(|span| drop(span.record(key, "broken")));
+        let told = status_of(|span| {
+            span.record(key, "broken");
+        });
         assert_eq!(told, error("broken"), "{key}");
         let told = status_of(|span| {
             span.record("otel.status_code", "error");
@@ -177,7 +180,10 @@ fn the_status_follows_its_total_order_in_whatever_order_it_is_told() {
         ));
     });
     let status = spans.named("at once").status.clone().unwrap();
-    assert_eq!((status.code(), status.message.as_str()), (StatusCode::Error, "broken"));
+    assert_eq!(
+        (status.code(), status.message.as_str()),
+        (StatusCode::Error, "broken")
+    );
 }
 
 #[derive(Debug)]
@@ -211,14 +217,25 @@ fn an_error_is_an_attribute_and_an_exception_with_its_sources() {
     let rig = Rig::new();
     let chained = Outer(Some(Inner));
     let spans = rig.trace(|| {
-        let span = info_span!("fails", error = &chained as &(dyn Error + 'static), later = Empty);
+        let span = info_span!(
+            "fails",
+            error = &chained as &(dyn Error + 'static),
+            later = Empty
+        );
         span.record("later", &Outer(None) as &(dyn Error + 'static));
     });
     let span = spans.named("fails");
-    let expected = [("error", text("outer failed")), ("later", text("outer failed"))];
+    let expected = [
+        ("error", text("outer failed")),
+        ("later", text("outer failed")),
+    ];
     assert_eq!(attributes(&span.attributes), expected.into());
     assert!(span.status.is_none(), "an error is not an outcome");
-    let names: Vec<_> = span.events.iter().map(|event| event.name.as_str()).collect();
+    let names: Vec<_> = span
+        .events
+        .iter()
+        .map(|event| event.name.as_str())
+        .collect();
     assert_eq!(names, ["exception", "exception"]);
     let expected = [
         ("exception.message", text("outer failed")),
@@ -287,12 +304,18 @@ fn options_add_attributes_and_without_them_there_are_none() {
         panic!("{found:?}");
     };
     assert_eq!(std::thread::current().name(), Some(name.as_str()));
-    let (busy, idle) = (found.remove("busy_ns").unwrap(), found.remove("idle_ns").unwrap());
+    let (busy, idle) = (
+        found.remove("busy_ns").unwrap(),
+        found.remove("idle_ns").unwrap(),
+    );
     let (Value::IntValue(busy), Value::IntValue(idle)) = (busy, idle) else {
         panic!("no numbers");
     };
     assert!(busy >= 0 && idle >= 0, "{busy} {idle}");
-    assert!(matches!(found.remove("thread.id"), Some(Value::IntValue(1..))));
+    assert!(matches!(
+        found.remove("thread.id"),
+        Some(Value::IntValue(1..))
+    ));
     let expected = [
         ("code.file.path", text(file!())),
         ("code.line.number", int(line)),

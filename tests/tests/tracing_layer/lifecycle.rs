@@ -1,17 +1,19 @@
 //! Beginning and end: disabled, suppressed, shut down, panicking, deep and wide.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::thread;
 
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use spandrel_core::hosted::current;
 use spandrel_transport_std::Tracer;
 use spandrel_transport_std::tracing::{SpanExt as _, layer};
+use tracing::level_filters::LevelFilter;
 use tracing::{Span, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::rig::{PATIENCE, Rig};
+use crate::rig::{PATIENCE, Rig, attributes, int, text};
 
 #[test]
 fn a_disabled_tracer_makes_a_layer_that_does_nothing() {
@@ -28,9 +30,8 @@ fn a_disabled_tracer_makes_a_layer_that_does_nothing() {
     let none = Tracer::disabled();
     let none = none.enabled().then(|| layer(&none));
     let subscriber = tracing_subscriber::registry().with(none);
-    tracing::subscriber::with_default(subscriber, || {
-        assert!(info_span!("not even made").is_disabled());
-    });
+    let hint = tracing::Subscriber::max_level_hint(&subscriber);
+    assert_eq!(hint, Some(LevelFilter::OFF), "no span is even made");
 }
 
 #[test]
@@ -80,34 +81,35 @@ impl fmt::Debug for Panics {
     }
 }
 
-fn fails(work: impl FnOnce()) {
-    assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
-}
-
 #[test]
-fn a_debug_that_panics_leaves_everything_else_whole() {
+fn a_debug_that_panics_is_told_and_breaks_nothing() {
     for late in [true, false] {
         let rig = Rig::layer(|layer| layer.with_late_parents(late));
         let spans = rig.trace(|| {
-            let span = info_span!("survivor", field = 1, later = tracing::field::Empty);
+            let span = info_span!("survivor", later = tracing::field::Empty);
             span.in_scope(|| {
-                fails(|| drop(info_span!("never", a = 1, field = ?Panics)));
-                fails(|| info!(field = ?Panics, "never"));
-                fails(|| drop(span.record("later", tracing::field::debug(Panics))));
-                info!(whole = ?Some("field"), "seen");
-                span.record("later", "recorded");
+                drop(info_span!("child", a = 1, field = ?Panics, z = 2));
+                info!(field = ?Panics, "event");
+                span.record("later", tracing::field::debug(Panics));
             });
-            drop(info_span!("after", field = ?1));
         });
-        let survivor = spans.named("survivor");
-        assert_eq!(survivor.events.len(), 1);
-        assert_eq!(survivor.attributes.len(), 2);
-        assert!(survivor.status.is_none());
-        spans.named("after");
+        let (survivor, child) = (spans.named("survivor"), spans.named("child"));
+        assert_eq!(
+            attributes(&survivor.attributes)["later"],
+            text("half a <panicked>")
+        );
+        assert_eq!(
+            attributes(&survivor.events[0].attributes)["field"],
+            text("half a <panicked>")
+        );
+        let expected = [
+            ("a", int(1)),
+            ("field", text("half a <panicked>")),
+            ("z", int(2)),
+        ];
+        assert_eq!(attributes(&child.attributes), expected.into());
+        assert!(survivor.status.is_none() && child.status.is_none());
         rig.assert_none_live();
-        // Where fields are formatted first there is no span yet.
-        let never = spans.0.iter().filter(|span| span.name == "never").count();
-        assert_eq!(never, usize::from(!late));
     }
 }
 
@@ -115,20 +117,24 @@ fn a_debug_that_panics_leaves_everything_else_whole() {
 fn a_panic_through_a_span_is_its_error() {
     let rig = Rig::new();
     rig.run(|| {
-        fails(|| {
+        let work = || {
             let _inside = info_span!("fails").entered();
             panic!("in the work");
-        });
+        };
+        assert!(catch_unwind(work).is_err());
         assert_eq!(current::current_span_context(), None);
     });
     let spans = rig.received();
     let status = spans.named("fails").status.clone().unwrap();
-    assert_eq!((status.code(), status.message.as_str()), (StatusCode::Error, "panicked"));
+    assert_eq!(
+        (status.code(), status.message.as_str()),
+        (StatusCode::Error, "panicked")
+    );
 }
 
 #[test]
 fn a_deep_tree_closes_from_its_leaf() {
-    const DEPTH: usize = 1_000;
+    const DEPTH: usize = 300;
     let rig = Rig::new();
     rig.run(|| {
         let mut leaf = info_span!("level");
@@ -178,5 +184,44 @@ fn a_forgotten_stay_ends_with_the_thread() {
         });
     });
     assert_eq!(rig.received().names(), ["child"]);
-    assert_eq!(rig.telemetry.counts().live, 1, "it was never closed, and that shows");
+    assert_eq!(
+        rig.telemetry.counts().live,
+        1,
+        "it was never closed, and that shows"
+    );
+}
+
+#[test]
+fn locals_that_use_tracing_may_outlive_those_of_the_layer() {
+    struct AtExit<'a>(&'a Rig, Option<Span>);
+    impl Drop for AtExit<'_> {
+        fn drop(&mut self) {
+            self.0.run(|| {
+                let Some(span) = self.1.take() else { return };
+                span.in_scope(|| {
+                    info!(field = ?1, "late event");
+                    drop(info_span!("at exit", field = ?1));
+                });
+                let _ = current::current();
+            });
+        }
+    }
+    std::thread_local! {
+        static LATE: RefCell<Option<AtExit<'static>>> = const { RefCell::new(None) };
+    }
+    let rig: &'static Rig = Box::leak(Box::new(Rig::new()));
+    let thread = thread::spawn(|| {
+        // The first local of the thread that has something to drop, so the last to be dropped.
+        LATE.set(None);
+        rig.run(|| {
+            let span = info_span!("held");
+            span.in_scope(|| info!(field = ?1, "in time"));
+            LATE.set(Some(AtExit(rig, Some(span))));
+        });
+    });
+    thread.join().unwrap();
+    let spans = rig.received();
+    let ended = rig.ledger().ended;
+    assert!(ended >= 1, "the span that was held at least");
+    assert!(spans.named("held").events.len() <= 2);
 }

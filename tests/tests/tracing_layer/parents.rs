@@ -5,7 +5,6 @@ use std::thread;
 use spandrel_core::context::{ParentContext, SpanContext, TraceFlags};
 use spandrel_core::hosted::current;
 use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use spandrel_core::hosted::settings::HostedSampler;
 use spandrel_transport_std::tracing::{SetParentError, SpanExt as _};
 use tracing::{info, info_span};
 
@@ -38,7 +37,10 @@ fn the_parent_decides_and_nothing_that_was_recorded_is_lost() {
             span.set_attribute("key", 2);
             let _inside = span.enter();
             assert_eq!(span.set_parent(remote(true)), Ok(()));
-            assert_eq!(current::current_span_context(), span.context().map(|c| c.span_context));
+            assert_eq!(
+                current::current_span_context(),
+                span.context().map(|c| c.span_context)
+            );
             span.record("later", 3);
             drop(info_span!("child"));
             rig.tracer.start("native").end();
@@ -48,7 +50,10 @@ fn the_parent_decides_and_nothing_that_was_recorded_is_lost() {
         is_under_remote(span);
         let attributes = attributes(&span.attributes);
         assert_eq!(attributes.len(), 3);
-        assert_eq!((&attributes["later"], &attributes["key"]), (&int(3), &int(2)));
+        assert_eq!(
+            (&attributes["later"], &attributes["key"]),
+            (&int(3), &int(2))
+        );
         assert_eq!(span.events.len(), 1);
         spans.is_child("child", "request");
         spans.is_child("native", "request");
@@ -59,7 +64,7 @@ fn the_parent_decides_and_nothing_that_was_recorded_is_lost() {
 #[test]
 fn an_unsampled_parent_takes_the_whole_trace_away() {
     let rig = Rig::sampling(1.0);
-    let spans = rig.trace(|| {
+    let program = || {
         let span = info_span!("request");
         assert_eq!(span.set_parent(remote(false)), Ok(()));
         span.in_scope(|| {
@@ -68,7 +73,10 @@ fn an_unsampled_parent_takes_the_whole_trace_away() {
             info!("event");
             assert!(!current::current_span_context().unwrap().is_sampled());
         });
-    });
+    };
+    // Counts are complete when a thread has ended.
+    thread::scope(|scope| scope.spawn(|| rig.run(program)).join().unwrap());
+    let spans = rig.received();
     assert!(spans.0.is_empty(), "{spans:?}");
     assert_eq!(rig.ledger().ended, 0);
     rig.assert_none_live();
@@ -113,7 +121,11 @@ fn the_tracestate_travels_along() {
         assert_eq!(stripped.set_parent(parent), Ok(()));
         assert_eq!(stripped.set_parent(remote(true)), Ok(()));
     });
-    for (name, state) in [("request", "vendor=value"), ("child", "vendor=value"), ("stripped", "")] {
+    for (name, state) in [
+        ("request", "vendor=value"),
+        ("child", "vendor=value"),
+        ("stripped", ""),
+    ] {
         assert_eq!(spans.named(name).trace_state, state, "{name}");
     }
     is_under_remote(spans.named("request"));
@@ -182,7 +194,12 @@ fn without_late_parents_they_are_refused_and_unsampled_fields_not_formatted() {
             if rate == 0.0 {
                 drop(info_span!("unsampled", field = ?Unsampled));
             }
-            let span = info_span!("sampled", key = 1, otel.name = "renamed", otel.kind = "client");
+            let span = info_span!(
+                "sampled",
+                key = 1,
+                otel.name = "renamed",
+                otel.kind = "client"
+            );
             assert_eq!(span.set_parent(remote(true)), Err(SetParentError::TooLate));
         });
         if rate == 1.0 {
@@ -204,7 +221,10 @@ impl Sampler for Rules {
         let _own = info_span!(parent: None, "ignored");
         let dropped = parameters.name == "ignored"
             || parameters.kind == spandrel_core::context::SpanKind::Producer
-            || parameters.attributes.iter().any(|attribute| attribute.key == "health");
+            || parameters
+                .attributes
+                .iter()
+                .any(|attribute| attribute.key == "health");
         let decision = match dropped {
             true => SamplingDecision::Drop,
             false => SamplingDecision::RecordAndSample,
@@ -221,7 +241,7 @@ impl Sampler for Rules {
 fn a_sampler_of_the_program_sees_name_kind_and_fields() {
     for late in [true, false] {
         let rig = Rig::with(
-            |config| config.sampler = Some(HostedSampler::Custom(std::sync::Arc::new(Rules))),
+            |config| config.sampler = Some(std::sync::Arc::new(Rules)),
             |layer| layer.with_late_parents(late),
         );
         let spans = rig.trace(|| {

@@ -148,7 +148,11 @@ pub(crate) fn attributes(list: &[KeyValue]) -> BTreeMap<&str, Value> {
     for item in list {
         let value = item.value.clone().and_then(|value| value.value);
         let value = value.expect("a value");
-        assert!(map.insert(item.key.as_str(), value).is_none(), "{}", item.key);
+        assert!(
+            map.insert(item.key.as_str(), value).is_none(),
+            "{}",
+            item.key
+        );
     }
     map
 }

@@ -3,13 +3,17 @@
 //! Formatting a field runs code of the program, which may itself use `tracing`. So fields are
 //! first written into memory of the thread's own, and what comes of them is applied afterwards.
 //! While that memory is in use it is out of its place, and a nested use finds none and makes its
-//! own; so does the next one after a panic in a `Debug`.
+//! own.
+//!
+//! A panic in a `Debug` ends here. Passed on, it would go through the subscriber's registry, which
+//! then never closes the parent of the span that is being made.
 
 use core::cell::Cell;
 use core::error::Error;
 use core::fmt::{self, Write as _};
 use core::ops::Range;
 use std::boxed::Box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::vec::Vec;
 
@@ -22,6 +26,9 @@ use crate::context::SpanKind;
 const INLINE: usize = 32;
 /// Bytes of text that are kept for the next use.
 const KEPT_BYTES: usize = 16 * 1024;
+
+/// Stands for the rest of a text whose formatting panicked.
+const PANICKED: &str = "<panicked>";
 
 /// What a status says, before its description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,9 +169,7 @@ impl Fields {
     /// The first error's text and that of its sources, if a field is one.
     pub(super) fn errors(&self) -> impl Iterator<Item = (&str, &str)> {
         self.items.iter().filter_map(|(_, kept)| match kept {
-            Kept::Error(text, sources) => {
-                Some((self.str(text.clone()), self.str(sources.clone())))
-            }
+            Kept::Error(text, sources) => Some((self.str(text.clone()), self.str(sources.clone()))),
             _ => None,
         })
     }
@@ -197,9 +202,7 @@ impl Fields {
                 Kept::U64(value) => Value::U64(*value),
                 Kept::F64(value) => Value::F64(*value),
                 Kept::Static(value) => Value::String(value),
-                Kept::Text(range) | Kept::Error(range, _) => {
-                    Value::String(self.str(range.clone()))
-                }
+                Kept::Text(range) | Kept::Error(range, _) => Value::String(self.str(range.clone())),
                 Kept::Bytes(range) => {
                     Value::Bytes(self.bytes.get(range.clone()).unwrap_or_default())
                 }
@@ -221,7 +224,10 @@ impl Fields {
     fn keep_formatted(&mut self, value: fmt::Arguments<'_>) -> Range<usize> {
         let start = self.text.len();
         // A text that fails to format, or is too long, ends there.
-        let _ = Capped::new(self).write_fmt(value);
+        let written = catch_unwind(AssertUnwindSafe(|| Capped::new(self).write_fmt(value)));
+        if written.is_err() {
+            self.text.push_str(PANICKED);
+        }
         start..self.text.len()
     }
 }

@@ -43,8 +43,8 @@
 //!
 //! # Guarantees
 //!
-//! - No lock is held while code of the program runs: a `Debug` that uses `tracing` itself is fine,
-//!   and one that panics does so where the macro stands; the span is then not recorded, the rest is.
+//! - No lock is held while code of the program runs: a `Debug` may use `tracing` itself. One that
+//!   panics ends with `<panicked>` in the attribute; the panic goes no further.
 //! - Recording allocates nothing at steady state, beside what the subscriber's registry does.
 //! - On the sender's thread nothing is recorded, so there is no feedback; see
 //!   [`suppress`](crate::hosted::current::suppress).
