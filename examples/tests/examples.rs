@@ -115,10 +115,10 @@ fn programs_that_use_tracing_deliver_and_nest() {
         &text,
         &[
             "trace 5b8efff798038103d269b633813fc60c",
-            "✓ POST /orders (server)",
+            "╌• POST /orders (server)",
             "http.response.status_code=422",
-            "✓ cook soup",
-            "✗ cook ice",
+            "├─• cook soup",
+            "└─✗ cook ice",
             "shelf.reach",
             "ice cannot be cooked",
             " · 1 error",
