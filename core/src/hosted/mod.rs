@@ -13,6 +13,7 @@
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
 //! | [`encode`] | what is pulled out of it, as the bytes that are sent |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
+//! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
 //! | [`credential`] | which headers must not cross a network in clear text |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -29,3 +30,5 @@ pub mod rng;
 pub mod settings;
 pub mod start;
 pub mod trace;
+#[cfg(feature = "tracing")]
+pub mod tracing;
