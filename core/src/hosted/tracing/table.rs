@@ -99,7 +99,7 @@ mod tests {
             assert_eq!(table.insert(id, id), None);
         }
         for id in ids() {
-            assert_eq!(table.with(id, |value| core::mem::take(value)), Some(id));
+            assert_eq!(table.with(id, core::mem::take), Some(id));
             assert_eq!(table.remove(id), Some(0));
             assert_eq!(table.with(id, |value| *value), None);
         }
