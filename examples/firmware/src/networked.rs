@@ -19,7 +19,6 @@ use core::panic::PanicInfo;
 use core::time::Duration;
 
 use board::semihosting::{command_line, exit};
-use cortex_m_rt::exception;
 use critical_section::Mutex;
 use embassy_executor::Spawner;
 use embassy_futures::select::{Either3, select3};
@@ -43,7 +42,7 @@ static BELL: Doorbell = Doorbell::new();
 #[embassy_executor::main]
 async fn main(_spawner: Spawner) {
     board::uart_start();
-    board::millisecond_ticks_start();
+    board::clock_start();
     let done = run().await;
     output::number("stack.bytes", board::stack_high_water() as u64);
     exit(done.is_some())
@@ -69,7 +68,7 @@ async fn run() -> Option<()> {
     let traces: &Traces = TRACES.init(Mutex::new(RefCell::new(spans)));
 
     let (stack, mut runner) = embassy_net::new(
-        net::Interface::start(),
+        net::Interface::start()?,
         Config::dhcpv4(Default::default()),
         SOCKETS.init(StackResources::new()),
         0x5350_414e,
@@ -122,12 +121,6 @@ fn with<R>(traces: &Traces, work: impl FnOnce(&mut Spans) -> R) -> Option<R> {
 /// The timer's interrupt.
 fn on_tick() {
     net::time::on_tick();
-}
-
-#[exception]
-unsafe fn DefaultHandler(_: i16) {
-    // The only interrupt that is on.
-    net::on_interrupt();
 }
 
 #[panic_handler]
