@@ -59,13 +59,12 @@ fn start() {
     board::clock_start();
 }
 
-/// The timer's interrupt: first the gauge's, then, when the network is used, the executor's.
+/// The timer's interrupt: first the station's, then that of the executor's timers.
 fn on_tick() {
     #[cfg(feature = "net")]
-    if !station::is_raining() {
+    if !station::is_measuring() {
         return net::time::on_tick();
     }
-    board::clock_tick();
     station::on_tick();
 }
 

@@ -11,13 +11,17 @@
 //! ```
 
 mod build;
+mod elf;
 mod message;
+mod run;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub use build::{BuildError, build};
+pub use elf::sizes;
 pub use message::{CutOutput, Message, messages};
+pub use run::{RunError, run};
 
 /// A board that QEMU emulates.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,7 +112,7 @@ impl Board {
         }
     }
 
-    /// The emulator's command for `image`, which finds `argument` as its command line. The serial
+    /// The emulator's command, for [`run`], for `image`, which finds `argument` as its command line. The serial
     /// line is the standard output; the exit code is the program's success.
     #[must_use]
     pub fn command(&self, image: &Path, argument: &str) -> Command {

@@ -1,16 +1,15 @@
 //! The boards, their images, and a run of the emulator.
 
-use std::io::Read;
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::{LazyLock, mpsc};
+use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
-use std::{env, thread};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use spandrel_examples::emulator::{BOARDS, Board, Message, messages};
+use spandrel_examples::emulator::{BOARDS, Board, Message, messages, run};
 
 /// A run takes a third of a second; only a broken one waits for this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -132,45 +131,14 @@ impl Image {
 
     fn run_with(&self, scenario: &str, more: &[&str]) -> Vec<u8> {
         let mut command = self.board.command(&self.path, scenario);
-        let mut child = Running(command.args(more).spawn().unwrap());
-        let output = read_all(child.0.stdout.take());
-        let complaints = read_all(child.0.stderr.take());
-        let output = output.recv_timeout(PATIENCE);
-        let name = self.board.name;
-        let Ok(output) = output else {
-            panic!("{name}: {scenario} did not end");
-        };
-        let status = child.0.wait().unwrap();
-        assert!(
-            status.success(),
-            "{name}: {scenario} failed with {status}: {}",
-            String::from_utf8_lossy(&complaints.recv_timeout(PATIENCE).unwrap())
-        );
-        output
+        command.args(more);
+        let output = run(command, PATIENCE, |serial| {
+            let mut output = Vec::new();
+            serial.read_to_end(&mut output).unwrap();
+            output
+        });
+        output.unwrap_or_else(|error| panic!("{}: {scenario}: {error}", self.board.name))
     }
-}
-
-/// Ends the emulator with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Most have ended by themselves.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn read_all(source: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    let mut source = source.unwrap();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = source.read_to_end(&mut bytes);
-        // Nobody waits any more when the test has failed.
-        let _ = sender.send(bytes);
-    });
-    receiver
 }
 
 impl Run {

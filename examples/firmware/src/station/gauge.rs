@@ -41,13 +41,8 @@ pub fn open(ids: Random, cycle: SpanContext, scope: ScopeId) {
 
 /// The rain is over; its spans go to `sink`.
 pub fn close(sink: &mut impl RecordSink) {
-    while is_open() {}
+    while with(|gauge| gauge.left > 0) == Some(true) {}
     SPANS.drain(&mut [0; 160], sink);
-}
-
-/// Whether it rains.
-pub fn is_open() -> bool {
-    with(|gauge| gauge.left > 0).unwrap_or(false)
 }
 
 /// The interrupt handler.
@@ -70,8 +65,7 @@ impl Gauge {
         self.left -= 1;
         self.next += PERIOD;
         let builder = SpanBuilder::new("rain.tip").scope(self.scope);
-        let mut span = self.tracer.start::<128>(builder.parent(self.cycle), now());
-        span.set_attribute("millimetres", 0.2);
+        let span = self.tracer.start::<128>(builder.parent(self.cycle), now());
         // The buffer counts what it has no room for.
         let _ = span.end(now(), &mut &SPANS);
     }

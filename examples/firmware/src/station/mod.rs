@@ -7,16 +7,32 @@
 mod gauge;
 mod random;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use spandrel_core::prelude::*;
 
 use crate::board;
-pub use gauge::{is_open as is_raining, on_tick};
 pub use random::Random;
 
 /// Where finished spans go, and what happens to them while the station waits for something.
 pub trait Line: RecordSink {
     /// The processor has nothing else to do.
     fn idle(&mut self);
+}
+
+/// Until the cycle is over.
+static MEASURING: AtomicBool = AtomicBool::new(true);
+
+/// Whether the station still measures, and so needs the ticks.
+#[cfg(feature = "net")]
+pub fn is_measuring() -> bool {
+    MEASURING.load(Ordering::Relaxed)
+}
+
+/// The timer's interrupt.
+pub fn on_tick() {
+    board::clock_tick();
+    gauge::on_tick();
 }
 
 /// What records: a tracer and the scope of its spans.
@@ -74,10 +90,9 @@ impl Station {
         end(read, line);
 
         let wind = self.start("wind.measure", Some(&cycle));
-        for i in 0..8_u8 {
-            let mut sample = self.start("wind.sample", Some(&wind));
-            wait_millis(3);
-            sample.set_attribute("pulses", 11 + i % 3);
+        for _ in 0..6 {
+            let sample = self.start("wind.sample", Some(&wind));
+            wait_millis(4);
             end(sample, line);
         }
         line.idle();
@@ -91,6 +106,7 @@ impl Station {
         cycle.set_status(Status::Ok);
         gauge::close(line);
         end(cycle, line);
+        MEASURING.store(false, Ordering::Relaxed);
         line.idle();
     }
 

@@ -15,8 +15,8 @@ use spandrel_transport_async::embassy::{Collector, EmbassySleep, HttpPost};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::board::semihosting;
-use crate::pipeline::{self, Spans};
 use crate::net;
+use crate::pipeline::{self, Spans};
 use crate::station::{self, Line, Station, now};
 
 type Traces = Mutex<RefCell<Spans>>;

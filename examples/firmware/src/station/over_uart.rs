@@ -9,7 +9,7 @@ use crate::board;
 use crate::station::{self, Line, Station, now};
 
 /// Too little for the whole burst of a cycle: what is dropped is counted, and the count is sent.
-const SPAN_BYTES: usize = 768;
+const SPAN_BYTES: usize = 640;
 
 type Link = LinkExporter<[u8; SPAN_BYTES], [u8; 192]>;
 
