@@ -93,6 +93,11 @@ fn measure(image: &Image, figures: &mut Figures) {
         };
         figures.insert(name, *value);
     }
+    for (name, value) in image.run_counted("sections").numbers() {
+        if let Some(call) = name.strip_prefix("sections.") {
+            figures.insert(format!("{board} instructions.shared.{call}"), *value);
+        }
+    }
     let gzip = image.run_counted("gzip");
     for name in ["gzip.raw", "gzip.packed", "gzip.per_100_bytes"] {
         figures.insert(format!("{board} {name}"), gzip.number(name));
