@@ -2,8 +2,8 @@
 //! it does, and delivers it over whichever way it has.
 //!
 //! The command line of the emulator says which: `http PORT SEED` posts to a collector on the host
-//! ([`over_http`]), `uart SEED` sends frames to a gateway ([`over_uart`]). The seed stands for the
-//! random number generator that a real part has.
+//! ([`station::over_http`]), `uart SEED` sends frames to a gateway ([`station::over_uart`]). The
+//! seed stands for the random number generator that a real part has.
 #![no_std]
 #![no_main]
 
@@ -17,15 +17,12 @@ mod output;
 mod pipeline;
 mod station;
 
-#[cfg(feature = "net")]
-#[path = "station/over_http.rs"]
-mod over_http;
-#[path = "station/over_uart.rs"]
-mod over_uart;
-
 use core::panic::PanicInfo;
 
 use board::semihosting::{command_line, exit};
+#[cfg(feature = "net")]
+use station::over_http;
+use station::over_uart;
 
 #[cfg(feature = "net")]
 #[embassy_executor::main]

@@ -48,6 +48,12 @@ pub(crate) fn linked() -> &'static [Image] {
     &IMAGES
 }
 
+/// The images of the weather station that can run here.
+pub(crate) fn stations() -> &'static [Image] {
+    static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| collect("demo", |_| true));
+    &IMAGES
+}
+
 /// Where an image cannot be had, the reason is printed once.
 fn collect(program: &'static str, is_for: fn(&Board) -> bool) -> Vec<Image> {
     let required = env::var_os("SPANDREL_FIRMWARE_REQUIRED").is_some();
@@ -142,7 +148,8 @@ impl Image {
 }
 
 impl Run {
-    fn parse(output: &[u8]) -> Self {
+    /// What `output` of an image that tells numbers means.
+    pub(crate) fn parse(output: &[u8]) -> Self {
         let mut run = Self::default();
         for message in messages(output).unwrap() {
             match message {

@@ -24,11 +24,11 @@ impl Driver for Clint {
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
         critical_section::with(|cs| {
-            if let Ok(mut queue) = self.queue.borrow(cs).try_borrow_mut() {
-                if queue.schedule_wake(at, waker) {
-                    // What is due by now interrupts at once.
-                    board::alarm_at(queue.next_expiration(board::micros()));
-                }
+            if let Ok(mut queue) = self.queue.borrow(cs).try_borrow_mut()
+                && queue.schedule_wake(at, waker)
+            {
+                // What is due by now interrupts at once.
+                board::alarm_at(queue.next_expiration(board::micros()));
             }
         });
     }

@@ -14,7 +14,7 @@ use riscv_rt::core_interrupt;
 use virtio_drivers::device::net::VirtIONetRaw;
 use virtio_drivers::transport::mmio::{MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, Transport};
-use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+use virtio_drivers::{BufferDirection, Error, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::board::{read, write};
 
@@ -76,7 +76,7 @@ impl Nic {
     }
 
     /// The next frame that has come: its length, without the checksum.
-    pub fn receive(&mut self, frame: &mut [u8]) -> Option<usize> {
+    pub fn receive(&mut self, target: &mut [u8]) -> Option<usize> {
         let mut arrived = self.card.poll_receive();
         if arrived.is_none() {
             self.card.ack_interrupt();
@@ -86,11 +86,17 @@ impl Nic {
         // SAFETY: this is the buffer that was lent; the card has filled it and gives it back.
         let buffer = unsafe { self.buffer.as_mut() };
         // SAFETY: the same.
-        let result = unsafe { self.card.receive_complete(token, buffer) };
+        let frame = match unsafe { self.card.receive_complete(token, buffer) } {
+            Ok((header, len)) => Some((header, len)),
+            // A frame without its header; the buffer is ours again.
+            Err(Error::IoError) => None,
+            // The card has the buffer still.
+            Err(_) => return None,
+        };
         self.waiting = None;
-        let len = result.ok().and_then(|(header, len)| {
+        let len = frame.and_then(|(header, len)| {
             let source = buffer.get(header..)?.get(..len)?;
-            frame.get_mut(..len)?.copy_from_slice(source);
+            target.get_mut(..len)?.copy_from_slice(source);
             Some(len)
         });
         self.lend();

@@ -5,6 +5,9 @@
 //! which the main program fetches its spans when it has nothing else to do.
 
 mod gauge;
+#[cfg(feature = "net")]
+pub mod over_http;
+pub mod over_uart;
 mod random;
 
 use core::sync::atomic::{AtomicBool, Ordering};

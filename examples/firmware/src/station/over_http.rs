@@ -14,10 +14,10 @@ use spandrel_transport_async::Driver;
 use spandrel_transport_async::embassy::{Collector, EmbassySleep, HttpPost};
 use static_cell::{ConstStaticCell, StaticCell};
 
+use super::{Line, SCOPE, Station, now, registry};
 use crate::board::semihosting;
 use crate::net;
 use crate::pipeline::{self, Spans};
-use crate::station::{self, Line, Station, now};
 
 type Traces = Mutex<RefCell<Spans>>;
 
@@ -40,10 +40,10 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
     // The emulated network shows the host under this address.
     let host = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), port);
 
-    let registry = station::registry(NAMES.take() as &mut [u8])?;
+    let registry = registry(NAMES.take() as &mut [u8])?;
     let buffer = Buffer::new(SPANS.take() as &mut [u8]);
     let mut spans = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).ok()?;
-    let scope = spans.scope(&station::SCOPE).ok()?;
+    let scope = spans.scope(&SCOPE).ok()?;
 
     // There is no network yet, and nobody has told the date: spans wait.
     Station::new(seed, scope).cycle(seed, &mut spans);

@@ -5,8 +5,8 @@ use core::str::Split;
 use spandrel_core::link::{LinkConfig, LinkExporter};
 use spandrel_core::prelude::*;
 
+use super::{Line, SCOPE, Station, now, registry};
 use crate::board;
-use crate::station::{self, Line, Station, now};
 
 /// Too little for the whole burst of a cycle: what is dropped is counted, and the count is sent.
 const SPAN_BYTES: usize = 640;
@@ -25,10 +25,10 @@ impl Line for Link {
 /// `SEED`: a cycle of the station, over the line.
 pub fn run(words: &mut Split<'_, char>) -> Option<()> {
     let seed = words.next()?.parse().ok()?;
-    let registry = station::registry([0; 192])?;
+    let registry = registry([0; 192])?;
     let buffer = Buffer::new([0; SPAN_BYTES]);
     let mut link = LinkExporter::new(LinkConfig::DEFAULT, seed, buffer, registry);
-    let scope = link.scope(&station::SCOPE).ok()?;
+    let scope = link.scope(&SCOPE).ok()?;
     Station::new(seed, scope).cycle(seed, &mut link);
     Some(())
 }
