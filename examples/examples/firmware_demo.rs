@@ -179,13 +179,20 @@ fn over_uart(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
 
     let Status { tally, ledger, .. } = status;
     println!(
-        "the device: {} spans ended, {} dropped for lack of room\n\
-         the line: {} lost in {} damaged frame\n\
-         the gateway: {} received = {} exported + {} dropped",
+        "the device:  {} spans ended = {} dropped for lack of room + {} sent",
         tally.ended,
         tally.dropped_by_device,
+        tally.ended - tally.dropped_by_device.min(tally.ended),
+    );
+    println!(
+        "the line:    {} sent = {} lost in {} damaged frame + {} received",
+        tally.lost_on_link + tally.received,
         tally.lost_on_link,
         status.streams.lost_frames,
+        tally.received,
+    );
+    println!(
+        "the gateway: {} received = {} exported + {} dropped",
         tally.received,
         ledger.exported,
         ledger.dropped_total(),
