@@ -78,7 +78,9 @@ fn show(board: &Board) -> Result<()> {
              Debian, Ubuntu:  sudo apt-get install {}\n  \
              Fedora:          sudo dnf install {}\n  \
              macOS:           brew install qemu",
-            board.emulator, board.package, board.emulator
+            board.emulator,
+            board.package,
+            board.emulator.trim_end_matches("32"),
         )
     })?;
     println!("building its firmware for {}", board.target);
