@@ -26,3 +26,5 @@ pub use hosted::*;
 
 #[cfg(feature = "embassy")]
 pub mod embassy;
+#[cfg(feature = "embassy")]
+mod encoding;

@@ -10,6 +10,8 @@ const USER_AGENT: &str = concat!(
     "Spandrel-OTLP-Exporter-Rust-Async/",
     env!("CARGO_PKG_VERSION")
 );
+/// The line that announces a coding, without its name.
+pub(super) const CONTENT_ENCODING: &str = "\r\nContent-Encoding: ";
 /// What belongs to the protocol and not to the user (checklist A-029).
 const RESERVED: [&str; 9] = [
     "accept-encoding",
@@ -23,15 +25,6 @@ const RESERVED: [&str; 9] = [
     "user-agent",
 ];
 
-/// How the body of a request is coded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Encoding {
-    /// As it is.
-    #[default]
-    Identity,
-}
-
 /// Where requests go. No name is resolved and nothing is encrypted here: a device knows its
 /// gateway.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +37,6 @@ pub struct Collector<'a> {
     pub path: &'a str,
     /// Further headers of every request. They travel in clear text.
     pub headers: &'a [(&'a str, &'a str)],
-    /// How bodies are coded.
-    pub encoding: Encoding,
 }
 
 impl<'a> Collector<'a> {
@@ -57,7 +48,6 @@ impl<'a> Collector<'a> {
             host,
             path: "/v1/traces",
             headers: &[],
-            encoding: Encoding::Identity,
         }
     }
 
@@ -83,13 +73,21 @@ impl<'a> Collector<'a> {
     }
 
     /// Writes the head of a request into `target`: its length, if it fits.
-    pub(super) fn write_head(&self, content_length: usize, target: &mut [u8]) -> Option<usize> {
+    pub(super) fn write_head(
+        &self,
+        content_length: usize,
+        coding: Option<&str>,
+        target: &mut [u8],
+    ) -> Option<usize> {
         let mut head = Text::new(target);
         head.push("POST ").push(self.path);
         head.push(" HTTP/1.1\r\nHost: ").push(self.host);
         head.push("\r\nUser-Agent: ").push(USER_AGENT);
         head.push("\r\nContent-Type: application/x-protobuf\r\nContent-Length: ");
         head.push_decimal(content_length);
+        if let Some(coding) = coding {
+            head.push(CONTENT_ENCODING).push(coding);
+        }
         for (name, value) in self.headers {
             head.push("\r\n").push(name).push(": ").push(value);
         }

@@ -38,6 +38,7 @@ mod post;
 mod reader;
 mod time;
 
-pub use collector::{Collector, CollectorError, Encoding};
+pub use crate::encoding::{Encoding, Gzip, Identity};
+pub use collector::{Collector, CollectorError};
 pub use post::{HttpPost, MIN_MEMORY_BYTES};
 pub use time::{Doorbell, EmbassySleep};

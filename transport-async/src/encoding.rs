@@ -1,0 +1,142 @@
+//! How devices code the bodies of their requests: as they are, or compressed without a heap.
+//!
+//! A compressed request announces its length like any other, because not everything between a
+//! device and its collector takes chunked requests: some gateways answer 411, some buffer them, some
+//! drop the body. So a body is compressed once for its length. When the result fits into the
+//! sender's memory behind the head, it leaves from there; else the body is read and compressed
+//! again while it is sent, to the same bytes, as [`gzip`](spandrel_core::gzip) promises.
+//!
+//! ```text
+//!   body ─▶ compress ─┬─ not smaller ────────▶ sent as it is
+//!                     ├─ fits the memory ────▶ sent from there
+//!                     └─ smaller, but longer ▶ compressed again, piece by piece
+//! ```
+//!
+//! A request is therefore never larger than the plain one, and every retry of it sends the same
+//! bytes. What that costs is time, about 70 instructions for each byte and pass; between the pieces
+//! of the first pass the executor's other tasks run.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use spandrel_core::gzip::{Encoder, GzipError};
+
+use crate::Body;
+
+/// The name of the only coding that there is.
+pub(crate) const GZIP: &str = "gzip";
+
+/// How bodies are coded: [`Identity`] or [`Gzip`].
+///
+/// A type and not a value, so that a firmware image holds the code of only those that it names.
+pub trait Encoding: sealed::Encoding {}
+
+pub(crate) mod sealed {
+    use spandrel_core::gzip::Encoder;
+
+    pub trait Encoding {
+        /// What compresses one body, if it is to be compressed.
+        fn encoder(&mut self) -> Option<Encoder<'_>>;
+    }
+}
+
+/// Bodies as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity;
+
+impl sealed::Encoding for Identity {
+    #[inline]
+    fn encoder(&mut self) -> Option<Encoder<'_>> {
+        None
+    }
+}
+
+impl Encoding for Identity {}
+
+/// Bodies in gzip, in the caller's memory; one that would not get smaller is sent as it is.
+pub struct Gzip<'a> {
+    window: &'a mut [u8],
+    table: &'a mut [u16],
+}
+
+impl<'a> Gzip<'a> {
+    /// Compresses through `window`, with `table` to find matches; their content does not matter.
+    ///
+    /// 1,024 bytes and 512 entries are a good start for a device, 2 KiB together. The table of
+    /// figures in [`gzip`](spandrel_core::gzip) shows what more of either brings.
+    ///
+    /// # Errors
+    ///
+    /// When one of them has a length that [`Encoder::new`] does not allow.
+    pub fn new(window: &'a mut [u8], table: &'a mut [u16]) -> Result<Self, GzipError> {
+        Encoder::new(window, table)?;
+        Ok(Self { window, table })
+    }
+}
+
+impl sealed::Encoding for Gzip<'_> {
+    fn encoder(&mut self) -> Option<Encoder<'_>> {
+        // `new` has tried the lengths.
+        Encoder::new(self.window, self.table).ok()
+    }
+}
+
+impl Encoding for Gzip<'_> {}
+
+impl fmt::Debug for Gzip<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gzip")
+            .field("window_bytes", &self.window.len())
+            .field("table_entries", &self.table.len())
+            .finish()
+    }
+}
+
+/// A body that gets smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Its bytes once it is compressed.
+    pub(crate) len: usize,
+    /// Where they begin in the memory, if all of them lie there.
+    pub(crate) at: Option<usize>,
+}
+
+/// Compresses `body` into `memory`, whose first `reserved` bytes stay free for a head; what does not
+/// fit is only counted. `None` when that would not take fewer than `limit` bytes.
+pub(crate) async fn pack<B: Body>(
+    mut encoder: Encoder<'_>,
+    body: &mut B,
+    memory: &mut [u8],
+    reserved: usize,
+    limit: usize,
+) -> Option<Packed> {
+    let (mut len, mut from) = (0, reserved);
+    loop {
+        let room = memory.get_mut(from..).unwrap_or_default();
+        len += encoder.read(room, |target| body.read(target));
+        if len >= limit {
+            return None;
+        }
+        if encoder.is_done() {
+            let at = (from == reserved).then_some(reserved);
+            return Some(Packed { len, at });
+        }
+        from = 0;
+        yield_now().await;
+    }
+}
+
+/// Lets other tasks run.
+async fn yield_now() {
+    let mut is_first = true;
+    poll_fn(|context| {
+        if core::mem::take(&mut is_first) {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}
