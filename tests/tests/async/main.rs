@@ -8,7 +8,9 @@
 
 mod cancel;
 mod embassy;
+mod embassy_gzip;
 mod faults;
 mod runtimes;
+mod scripted;
 mod stack;
 mod support;
