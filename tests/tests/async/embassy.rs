@@ -55,7 +55,7 @@ impl Device {
         }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Exporter<Vec<u8>, Vec<u8>>) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Exporter<Vec<u8>, Vec<u8>>) -> T) -> T {
         critical_section::with(|cs| work(&mut self.traces.borrow_ref_mut(cs)))
     }
 
@@ -83,7 +83,10 @@ impl Device {
     }
 
     /// Runs `driver` until everything recorded so far is settled.
-    pub(crate) fn flush<P: Post>(&self, driver: &mut Driver<&Traces, P, EmbassySleep<'_>>) -> FlushReport {
+    pub(crate) fn flush<P: Post>(
+        &self,
+        driver: &mut Driver<&Traces, P, EmbassySleep<'_>>,
+    ) -> FlushReport {
         let flush = self.begin_flush();
         block_on(async {
             loop {
@@ -106,7 +109,7 @@ pub(crate) fn host(server: &FaultServer) -> String {
 }
 
 /// Exports ten spans to a server that answers so, then one more; the server, the device.
-fn export_to(script: impl Into<Script>) -> (FaultServer, Device) {
+pub(crate) fn export_to(script: impl Into<Script>) -> (FaultServer, Device) {
     let server = FaultServer::start(script);
     let device = Device::new();
     let host = host(&server);

@@ -26,14 +26,14 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const MEMORIES: [usize; 2] = [MIN_MEMORY_BYTES, 8192];
 
 /// A body that lies in memory, or the start of one.
-struct Bytes {
+pub(crate) struct Bytes {
     bytes: Vec<u8>,
     announced: usize,
     at: usize,
 }
 
 impl Bytes {
-    fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let announced = bytes.len();
         Self {
             bytes,
@@ -246,15 +246,17 @@ fn a_request_that_is_withdrawn_half_way_is_not_sent_as_a_whole_one() {
         };
         assert!(outcome, "packed: {pack}");
         let taken = stack.taken();
-        assert!(pack == taken[0].is_empty(), "nothing of a compressed one leaves");
+        assert!(
+            pack == taken[0].is_empty(),
+            "nothing of a compressed one leaves"
+        );
     }
 }
 
 #[test]
 fn memory_that_gzip_cannot_use_is_refused_at_the_start() {
-    let new = |window: usize, table: usize| {
-        Gzip::new(&mut vec![0; window], &mut vec![0; table]).err()
-    };
+    let new =
+        |window: usize, table: usize| Gzip::new(&mut vec![0; window], &mut vec![0; table]).err();
     assert_eq!(new(1024, 256), None);
     assert_eq!(new(1023, 256), Some(GzipError::WindowSize));
     for table in [0, 255, 300, 8192] {
@@ -320,7 +322,11 @@ fn dropped_at_every_poll<E: Encoding>(memory: usize, mut encoding: impl FnMut() 
             let ledger = outbox.borrow().ledger();
             let exported = if polls.is_some() { SPANS } else { 0 };
             assert!(ledger.is_balanced(), "poll {limit}: {ledger}");
-            assert_eq!((ledger.exported, ledger.in_flight), (exported, 0), "poll {limit}");
+            assert_eq!(
+                (ledger.exported, ledger.in_flight),
+                (exported, 0),
+                "poll {limit}"
+            );
         }
         (polls, stack.taken().pop())
     };

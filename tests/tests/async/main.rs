@@ -9,6 +9,7 @@
 mod cancel;
 mod embassy;
 mod embassy_gzip;
+mod embassy_hostile;
 mod faults;
 mod runtimes;
 mod scripted;

@@ -30,10 +30,7 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Answers each request with the next of `answers`; one that is not complete is followed by the
     /// end of the connection.
-    pub(crate) fn new<A: Into<Vec<u8>>>(
-        step: usize,
-        answers: impl IntoIterator<Item = A>,
-    ) -> Self {
+    pub(crate) fn new<A: Into<Vec<u8>>>(step: usize, answers: impl IntoIterator<Item = A>) -> Self {
         let shared = Shared::default();
         shared
             .answers
