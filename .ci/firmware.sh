@@ -31,10 +31,10 @@ for i in "${!boards[@]}"; do
     image=$images/$board-${file##*/}
     cp "$file" "$image"
     # A heap would be linked by mistake only; so would text made for people, and a panic, but
-    # postcard's framing can panic, and the TCP/IP stack brings both.
-    forbidden='__rust_(no_)?alloc|core::unicode::'
-    [[ $image == *-networked ]] || forbidden+='|core::fmt::'
-    [[ $image == *-networked || $image == *-linked ]] || forbidden+='|core::panicking::'
+    # postcard's framing can panic, and the TCP/IP stack too.
+    forbidden='__rust_(no_)?alloc|core::unicode::|core::fmt::'
+    [[ $image == *-networked || $image == *-compressed || $image == *-linked ]] ||
+      forbidden+='|core::panicking::'
     if found=$(nm -C "$image" | grep -E "$forbidden"); then
       fail "$image holds what it should not:"$'\n'"$found"
     fi

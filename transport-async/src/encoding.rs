@@ -16,11 +16,12 @@
 //! bytes. What that costs is time, about 70 instructions for each byte and pass; between the pieces
 //! of the first pass the executor's other tasks run.
 
+use core::convert::Infallible;
 use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 
-use spandrel_core::gzip::{Encoder, GzipError};
+use spandrel_core::gzip::{self, GzipError};
 
 use crate::Body;
 
@@ -33,11 +34,41 @@ pub(crate) const GZIP: &str = "gzip";
 pub trait Encoding: sealed::Encoding {}
 
 pub(crate) mod sealed {
-    use spandrel_core::gzip::Encoder;
-
+    /// What makes the encoders of bodies.
     pub trait Encoding {
+        /// Uninhabited where nothing is compressed: then no code for it is linked.
+        type Encoder<'a>: Encoder
+        where
+            Self: 'a;
+
         /// What compresses one body, if it is to be compressed.
-        fn encoder(&mut self) -> Option<Encoder<'_>>;
+        fn encoder(&mut self) -> Option<Self::Encoder<'_>>;
+    }
+
+    /// See [`spandrel_core::gzip::Encoder`].
+    pub trait Encoder {
+        fn read(&mut self, out: &mut [u8], source: impl FnMut(&mut [u8]) -> usize) -> usize;
+        fn is_done(&self) -> bool;
+    }
+}
+
+impl sealed::Encoder for gzip::Encoder<'_> {
+    fn read(&mut self, out: &mut [u8], source: impl FnMut(&mut [u8]) -> usize) -> usize {
+        self.read(out, source)
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+}
+
+impl sealed::Encoder for Infallible {
+    fn read(&mut self, _: &mut [u8], _: impl FnMut(&mut [u8]) -> usize) -> usize {
+        match *self {}
+    }
+
+    fn is_done(&self) -> bool {
+        match *self {}
     }
 }
 
@@ -46,8 +77,9 @@ pub(crate) mod sealed {
 pub struct Identity;
 
 impl sealed::Encoding for Identity {
-    #[inline]
-    fn encoder(&mut self) -> Option<Encoder<'_>> {
+    type Encoder<'a> = Infallible;
+
+    fn encoder(&mut self) -> Option<Infallible> {
         None
     }
 }
@@ -68,17 +100,22 @@ impl<'a> Gzip<'a> {
     ///
     /// # Errors
     ///
-    /// When one of them has a length that [`Encoder::new`] does not allow.
+    /// When one of them has a length that [`gzip::Encoder::new`] does not allow.
     pub fn new(window: &'a mut [u8], table: &'a mut [u16]) -> Result<Self, GzipError> {
-        Encoder::new(window, table)?;
+        gzip::Encoder::new(window, table)?;
         Ok(Self { window, table })
     }
 }
 
-impl sealed::Encoding for Gzip<'_> {
-    fn encoder(&mut self) -> Option<Encoder<'_>> {
+impl<'m> sealed::Encoding for Gzip<'m> {
+    type Encoder<'a>
+        = gzip::Encoder<'a>
+    where
+        'm: 'a;
+
+    fn encoder(&mut self) -> Option<gzip::Encoder<'_>> {
         // `new` has tried the lengths.
-        Encoder::new(self.window, self.table).ok()
+        gzip::Encoder::new(self.window, self.table).ok()
     }
 }
 
@@ -105,7 +142,7 @@ pub(crate) struct Packed {
 /// Compresses `body` into `memory`, whose first `reserved` bytes stay free for a head; what does not
 /// fit is only counted. `None` when that would not take fewer than `limit` bytes.
 pub(crate) async fn pack<B: Body>(
-    mut encoder: Encoder<'_>,
+    mut encoder: impl sealed::Encoder,
     body: &mut B,
     memory: &mut [u8],
     reserved: usize,
