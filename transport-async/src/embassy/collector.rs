@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use super::http::Text;
 
 /// Our own product in `User-Agent` (checklist A-026).
-const USER_AGENT: &str = concat!(
+pub(super) const USER_AGENT: &str = concat!(
     "Spandrel-OTLP-Exporter-Rust-Async/",
     env!("CARGO_PKG_VERSION")
 );
@@ -53,20 +53,13 @@ impl<'a> Collector<'a> {
 
     /// Whatever could end a line of the head is refused here (fault catalogue G1).
     pub(super) fn validate(&self) -> Result<(), CollectorError> {
-        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         if !is_word(self.host) {
             return Err(CollectorError::Host);
         }
         if !is_word(self.path) || !self.path.starts_with('/') {
             return Err(CollectorError::Path);
         }
-        let is_good = |(name, value): &(&str, &str)| {
-            is_word(name)
-                && name.bytes().all(|b| !b"\"(),/:;<=>?@[\\]{}".contains(&b))
-                && !RESERVED.iter().any(|own| own.eq_ignore_ascii_case(name))
-                && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
-        };
-        match self.headers.iter().position(|header| !is_good(header)) {
+        match bad_header(self.headers) {
             Some(at) => Err(CollectorError::Header { at }),
             None => Ok(()),
         }
@@ -95,6 +88,22 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// Whether `text` can stand where white space ends it.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The place of the first header that cannot be sent.
+pub(super) fn bad_header(headers: &[(&str, &str)]) -> Option<usize> {
+    let is_good = |(name, value): &(&str, &str)| {
+        is_word(name)
+            && name.bytes().all(|b| !b"\"(),/:;<=>?@[\\]{}".contains(&b))
+            && !RESERVED.iter().any(|own| own.eq_ignore_ascii_case(name))
+            && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
+    };
+    headers.iter().position(|header| !is_good(header))
+}
+
 /// Shows no header's value.
 impl fmt::Debug for Collector<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +115,7 @@ impl fmt::Debug for Collector<'_> {
     }
 }
 
-/// Why requests cannot be made to a [`Collector`].
+/// Why requests cannot be made to a [`Collector`] or a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CollectorError {

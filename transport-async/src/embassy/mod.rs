@@ -36,9 +36,13 @@ mod collector;
 mod http;
 mod post;
 mod reader;
+#[cfg(feature = "reqwless")]
+mod reqwless;
 mod time;
 
 pub use crate::encoding::{Encoding, Gzip, Identity};
 pub use collector::{Collector, CollectorError};
 pub use post::{HttpPost, MIN_MEMORY_BYTES};
+#[cfg(feature = "reqwless")]
+pub use reqwless::{MIN_REQWLESS_MEMORY_BYTES, ReqwlessPost};
 pub use time::{Doorbell, EmbassySleep};

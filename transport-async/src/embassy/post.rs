@@ -39,7 +39,7 @@ const MOST_READ: usize = 64 * 1024;
 /// The most interim answers before the real one (fault catalogue S17).
 const MAX_INTERIM: u32 = 8;
 /// Stands for a body that could not be read whole: a byte that no protobuf message begins with.
-const UNREADABLE: &[u8] = &[0xff];
+pub(super) const UNREADABLE: &[u8] = &[0xff];
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
 
@@ -222,8 +222,7 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
         let plain = body.content_length();
         let head = self.collector.write_head(plain, Some(GZIP), self.memory);
         let head = head.ok_or(Broken::NoRoom)?;
-        let limit = plain.saturating_sub(CONTENT_ENCODING.len() + GZIP.len());
-        let packed = pack(encoder, body, self.memory, head, limit).await;
+        let packed = pack(encoder, body, self.memory, head, packed_limit(plain)).await;
         if packed.is_some() && !body.is_read() {
             return Err(Broken::Withdrawn);
         }
@@ -369,6 +368,11 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
     fn body_sent(&self, _: bool) -> bool {
         self.body_sent
     }
+}
+
+/// What a compressed body must stay below, so that with its header it is smaller than a plain one.
+pub(super) const fn packed_limit(plain: usize) -> usize {
+    plain.saturating_sub(CONTENT_ENCODING.len() + GZIP.len())
 }
 
 impl<T: TcpConnect, E: Encoding> fmt::Debug for HttpPost<'_, T, E> {
