@@ -148,18 +148,17 @@ pub(crate) async fn pack<B: Body>(
     reserved: usize,
     limit: usize,
 ) -> Option<Packed> {
-    let (mut len, mut from) = (0, reserved);
+    let (mut len, mut at) = (0, Some(reserved));
     loop {
-        let room = memory.get_mut(from..).unwrap_or_default();
+        let room = memory.get_mut(at.unwrap_or(0)..).unwrap_or_default();
         len += encoder.read(room, |target| body.read(target));
         if len >= limit {
             return None;
         }
         if encoder.is_done() {
-            let at = (from == reserved).then_some(reserved);
             return Some(Packed { len, at });
         }
-        from = 0;
+        at = None;
         yield_now().await;
     }
 }
