@@ -13,7 +13,7 @@
 //! status below 200) for the answer, which is a failure here, and it does not look at the
 //! `Content-Length` of an answer beside chunks.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::fmt;
 
 use ::reqwless::Error;
@@ -200,7 +200,7 @@ where
             .host(self.host)
             .headers(headers.get(..count).unwrap_or_default())
             .body(Pull {
-                source: RefCell::new(source),
+                source: Cell::new(Some(source)),
                 length,
                 is_sent: &self.body_sent,
             });
@@ -304,7 +304,8 @@ impl<B: Body, C: Encoder> Source<'_, B, C> {
 
 /// The body as reqwless wants it.
 struct Pull<'a, B, C> {
-    source: RefCell<Source<'a, B, C>>,
+    /// Taken when it is written, which reqwless does once.
+    source: Cell<Option<Source<'a, B, C>>>,
     length: usize,
     is_sent: &'a Cell<bool>,
 }
@@ -315,8 +316,7 @@ impl<B: Body, C: Encoder> RequestBody for Pull<'_, B, C> {
     }
 
     async fn write<W: Write>(&self, writer: &mut W) -> Result<(), W::Error> {
-        // Nobody else reads the body, and reqwless writes it once.
-        let Ok(mut source) = self.source.try_borrow_mut() else {
+        let Some(mut source) = self.source.take() else {
             return Ok(());
         };
         loop {
