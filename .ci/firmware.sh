@@ -26,12 +26,11 @@ for board in "${firmware_boards[@]}"; do
     image=$images/$board-${file##*/}
     cp "$file" "$image"
     # A heap would be linked by mistake only; so would text made for people, and a panic, but
-    # postcard's framing can panic, and the TCP/IP stack brings both.
-    forbidden='__rust_(no_)?alloc|core::unicode::'
+    # postcard's framing can panic, and the TCP/IP stack too.
+    forbidden='__rust_(no_)?alloc|core::unicode::|core::fmt::'
     case ${file##*/} in
-    networked | demo) ;;
-    linked) forbidden+='|core::fmt::' ;;
-    *) forbidden+='|core::fmt::|core::panicking::' ;;
+    networked | compressed | linked | demo) ;;
+    *) forbidden+='|core::panicking::' ;;
     esac
     if found=$(nm -C "$image" | grep -E "$forbidden"); then
       fail "$image holds what it should not:"$'\n'"$found"

@@ -42,6 +42,13 @@ pub(crate) fn networked() -> &'static [Image] {
     &IMAGES
 }
 
+/// The same of the program that compresses what it sends over the network.
+pub(crate) fn compressed() -> &'static [Image] {
+    static IMAGES: LazyLock<Vec<Image>> =
+        LazyLock::new(|| collect("compressed", Board::has_network));
+    &IMAGES
+}
+
 /// The images of the program with nothing but a serial line that can run here.
 pub(crate) fn linked() -> &'static [Image] {
     static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| collect("linked", |_| true));

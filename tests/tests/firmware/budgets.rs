@@ -15,7 +15,7 @@ use crate::board::{Image, images};
 
 const FILE: &str = "../examples/firmware/budgets.txt";
 /// Images beside the program that show what a part of the core costs.
-const PARTS: [&str; 4] = ["record", "export", "linked", "networked"];
+const PARTS: [&str; 5] = ["record", "export", "linked", "networked", "compressed"];
 
 type Figures = BTreeMap<String, u64>;
 

@@ -11,7 +11,7 @@ use embassy_net::{Config, StackResources};
 use embassy_time::Timer;
 use spandrel_core::prelude::*;
 use spandrel_transport_async::Driver;
-use spandrel_transport_async::embassy::{Collector, EmbassySleep, HttpPost};
+use spandrel_transport_async::embassy::{Collector, EmbassySleep, Gzip, HttpPost};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use super::{Line, SCOPE, Station, now, registry};
@@ -34,6 +34,8 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
     static SOCKETS: StaticCell<StackResources<3>> = StaticCell::new();
     static CONNECTION: StaticCell<TcpClientState<1, 1024, 1024>> = StaticCell::new();
     static MEMORY: ConstStaticCell<[u8; 1024]> = ConstStaticCell::new([0; 1024]);
+    static WINDOW: ConstStaticCell<[u8; 1024]> = ConstStaticCell::new([0; 1024]);
+    static TABLE: ConstStaticCell<[u16; 512]> = ConstStaticCell::new([0; 512]);
 
     let port = words.next()?.parse().ok()?;
     let seed = words.next()?.parse().ok()?;
@@ -61,7 +63,8 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
     );
     let client = TcpClient::new(stack, CONNECTION.init(TcpClientState::new()));
     let collector = Collector::new(host, "collector");
-    let post = HttpPost::new(&client, collector, MEMORY.take()).ok()?;
+    let gzip = Gzip::new(WINDOW.take(), TABLE.take()).ok()?;
+    let post = HttpPost::with_encoding(&client, collector, MEMORY.take(), gzip).ok()?;
     let mut driver = Driver::new(traces, post, EmbassySleep::new());
 
     let deliver = async {
