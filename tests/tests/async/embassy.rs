@@ -73,7 +73,7 @@ impl Device {
         }
     }
 
-    fn begin_flush(&self) -> Flush {
+    pub(crate) fn begin_flush(&self) -> Flush {
         let now = EmbassySleep::now();
         self.with(|exporter| exporter.force_flush(now, now.saturating_add(PATIENCE)))
     }

@@ -277,7 +277,7 @@ impl Sleep for Clock<'_> {
     }
 }
 
-type Outbox = RefCell<Exporter<Vec<u8>, Vec<u8>>>;
+pub(crate) type Outbox = RefCell<Exporter<Vec<u8>, Vec<u8>>>;
 
 fn outbox(spans: u64) -> Outbox {
     let resource = Resource {
@@ -303,50 +303,60 @@ fn poll_times(future: impl Future, limit: usize) -> Option<usize> {
     (1..=limit).find(|_| future.as_mut().poll(&mut context).is_ready())
 }
 
-/// Fault catalogue D10: an export dropped after each number of polls. How many an undisturbed one
-/// takes.
-fn dropped_at_every_poll<E: Encoding>(memory: usize, mut encoding: impl FnMut() -> E) -> usize {
-    const SPANS: u64 = 40;
-    const PLENTY: usize = 10_000;
+const SPANS: u64 = 40;
+
+/// Exports over `post`, one call for each of `limits`, which is dropped after so many polls. How
+/// many the last one took.
+pub(crate) fn export(post: impl Post, outbox: &Outbox, limits: &[usize]) -> Option<usize> {
     let now = Cell::new(Instant::from_secs(10));
-    let collector = Collector::new("127.0.0.1:4318".parse().unwrap(), "device");
-    let mut export = |limits: &[usize]| {
-        let outbox = outbox(SPANS);
+    let mut driver = Driver::new(outbox, post, Clock(&now));
+    let mut polls = None;
+    for &limit in limits {
+        polls = poll_times(driver.send_next(), limit);
+        let ledger = outbox.borrow().ledger();
+        let exported = if polls.is_some() { SPANS } else { 0 };
+        assert!(ledger.is_balanced(), "poll {limit}: {ledger}");
+        let found = (ledger.exported, ledger.in_flight);
+        assert_eq!(found, (exported, 0), "poll {limit}");
+    }
+    polls
+}
+
+/// Fault catalogue D10: an export that is dropped after any number of polls is repeated by the next
+/// call, on a connection of its own, with the same bytes. How many polls an undisturbed one takes.
+pub(crate) fn dropped_at_every_poll(
+    mut export: impl FnMut(&Scripted, &Outbox, &[usize]) -> Option<usize>,
+) -> usize {
+    const PLENTY: usize = 10_000;
+    let mut run = |limits: &[usize]| {
         let stack = Scripted::new(200, [OK, OK]);
-        let mut memory = vec![0; memory];
-        let post = HttpPost::with_encoding(&stack, collector, &mut memory, encoding());
-        let mut driver = Driver::new(&outbox, post.unwrap(), Clock(&now));
-        let mut polls = None;
-        for &limit in limits {
-            polls = poll_times(driver.send_next(), limit);
-            let ledger = outbox.borrow().ledger();
-            let exported = if polls.is_some() { SPANS } else { 0 };
-            assert!(ledger.is_balanced(), "poll {limit}: {ledger}");
-            assert_eq!(
-                (ledger.exported, ledger.in_flight),
-                (exported, 0),
-                "poll {limit}"
-            );
-        }
+        let polls = export(&stack, &outbox(SPANS), limits);
         (polls, stack.taken().pop())
     };
-    let undisturbed = export(&[PLENTY]);
+    let undisturbed = run(&[PLENTY]);
     let total = undisturbed.0.unwrap();
     for limit in 0..total {
-        // The second one is on a connection of its own and sends the same bytes.
-        assert_eq!(export(&[limit, PLENTY]), undisturbed, "poll {limit}");
+        assert_eq!(run(&[limit, PLENTY]), undisturbed, "poll {limit}");
     }
     total
 }
 
 #[test]
 fn dropped_at_any_poll_the_next_call_sends_the_same_bytes() {
-    let plain = dropped_at_every_poll(MIN_MEMORY_BYTES, || Identity);
+    fn with<E: Encoding>(memory: usize, mut encoding: impl FnMut() -> E) -> usize {
+        dropped_at_every_poll(|stack, outbox, limits| {
+            let mut memory = vec![0; memory];
+            let collector = Collector::new("127.0.0.1:4318".parse().unwrap(), "device");
+            let post = HttpPost::with_encoding(stack, collector, &mut memory, encoding());
+            export(post.unwrap(), outbox, limits)
+        })
+    }
     let gzip = || {
         let (window, table) = (vec![0; 1024].leak(), vec![0; 256].leak());
         Gzip::new(window, table).unwrap()
     };
-    let [twice, once] = MEMORIES.map(|memory| dropped_at_every_poll(memory, gzip));
+    let plain = with(MIN_MEMORY_BYTES, || Identity);
+    let [twice, once] = MEMORIES.map(|memory| with(memory, gzip));
     println!("polls: plain {plain}, gzip in one pass {once}, in two {twice}");
     assert!(once > 10 && twice > once, "too few to mean anything");
 }

@@ -4,28 +4,32 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use embedded_nal_async::{AddrType, Dns};
-use reqwless::client::HttpClient;
+use reqwless::client::{HttpClient, TlsConfig, TlsVerify};
 use spandrel_core::prelude::*;
-use spandrel_tests::fault_server::{FaultServer, Reply, Script};
+use spandrel_tests::fault_server::{FaultServer, Front, Reply, Script};
+use spandrel_tests::tls::Authority;
 use spandrel_transport_async::embassy::{
     CollectorError, EmbassySleep, Encoding, Gzip, Identity, MIN_REQWLESS_MEMORY_BYTES, ReqwlessPost,
 };
 use spandrel_transport_async::{Driver, Post};
 
 use crate::embassy::{Device, assert_all_delivered};
-use crate::embassy_gzip::Bytes;
+use crate::embassy_gzip::{Bytes, dropped_at_every_poll, export};
 use crate::scripted::Scripted;
 use crate::stack::{StdError, StdStack};
 use crate::support::block_on;
 
-/// Knows addresses and nothing else.
+/// Knows addresses, and one name, which is this machine.
 struct Addresses;
+
+const NAME: &str = "collector.example";
 
 impl Dns for Addresses {
     type Error = StdError;
 
     async fn get_host_by_name(&self, host: &str, _: AddrType) -> Result<IpAddr, StdError> {
-        host.parse().map_err(|_| StdError::not_found())
+        let address = if host == NAME { "127.0.0.1" } else { host };
+        address.parse().map_err(|_| StdError::not_found())
     }
 
     async fn get_host_by_address(&self, _: IpAddr, _: &mut [u8]) -> Result<usize, StdError> {
@@ -198,10 +202,90 @@ fn failures_are_told_apart() {
     let url = format!("{}/v1/traces", down.url());
     assert_eq!(post(&url), TransportError::Connect);
     assert_eq!(
-        post("http://collector.example/v1/traces"),
+        post("http://nowhere.example/v1/traces"),
         TransportError::Dns
     );
     assert_eq!(post("ftp://127.0.0.1/v1/traces"), TransportError::Other);
+}
+
+#[test]
+fn dropped_at_any_poll_the_next_call_sends_the_same_bytes() {
+    let polls = dropped_at_every_poll(|stack, outbox, limits| {
+        let mut client = HttpClient::new(stack, &Addresses);
+        let (mut memory, mut window, mut table) = ([0; 1024], [0; 1024], [0; 512]);
+        let gzip = Gzip::new(&mut window, &mut table).unwrap();
+        let url = "http://127.0.0.1:4318/v1/traces";
+        let post = ReqwlessPost::with_encoding(&mut client, url, &[], &mut memory, gzip);
+        export(post.unwrap(), outbox, limits)
+    });
+    println!("polls: {polls}");
+    assert!(polls > 10, "too few to mean anything");
+}
+
+/// Exports ten spans over TLS, and one more, trusting `authority`.
+fn export_over_tls(server: &FaultServer, authority: &Authority, name: &str) -> Device {
+    let device = Device::new();
+    let (mut incoming, mut outgoing) = (vec![0; 16_640], vec![0; 4096]);
+    let verify = TlsVerify::Certificate {
+        ca: authority.der(),
+        cert: None,
+        key: None,
+    };
+    let tls = TlsConfig::new(1, &mut incoming, &mut outgoing, verify);
+    let mut client = HttpClient::new_with_tls(&StdStack, &Addresses, tls);
+    let url = format!("https://{name}:{}/v1/traces", server.addr().port());
+    let (mut memory, mut window, mut table) = ([0; 2048], [0; 1024], [0; 512]);
+    let gzip = Gzip::new(&mut window, &mut table).unwrap();
+    let post = ReqwlessPost::with_encoding(&mut client, &url, &[], &mut memory, gzip).unwrap();
+    let mut driver = Driver::new(&device.traces, post, EmbassySleep::new());
+    for count in [10, 1] {
+        device.record(server, count);
+        device.begin_flush();
+        block_on(driver.send_next());
+    }
+    device
+}
+
+#[test]
+fn spans_arrive_over_tls() {
+    let authority = Authority::new();
+    let config = authority.server_named(NAME).server_config();
+    let server = FaultServer::start_with(Script::new(), Front::Tls(config));
+    let device = export_over_tls(&server, &authority, NAME);
+    assert_all_delivered(&server, &device);
+    assert_eq!(server.counters().failed_handshakes, 0);
+    assert_eq!(
+        server.requests()[0].header("content-encoding"),
+        Some("gzip")
+    );
+}
+
+#[test]
+fn n17_what_a_stranger_certifies_is_refused_and_nothing_leaves() {
+    let (ours, stranger) = (Authority::new(), Authority::new());
+    for (identity, name) in [
+        (stranger.server_named(NAME), NAME),
+        (ours.server_named("another.example"), NAME),
+        (ours.server_named(NAME), "127.0.0.1"),
+    ] {
+        let front = Front::Tls(identity.server_config());
+        let server = FaultServer::start_with(Script::new(), front);
+        let device = export_over_tls(&server, &ours, name);
+        assert_eq!(device.ledger().buffered, 11, "{}", device.ledger());
+        assert!(server.requests().is_empty());
+    }
+}
+
+#[test]
+fn an_https_url_is_never_served_in_plain_text() {
+    let server = FaultServer::start(Script::new());
+    let url = format!("https://{}/v1/traces", server.addr());
+    let mut memory = [0; MIN_REQWLESS_MEMORY_BYTES];
+    let mut client = HttpClient::new(&StdStack, &Addresses);
+    let mut post = ReqwlessPost::new(&mut client, &url, &[], &mut memory).unwrap();
+    let outcome = block_on(post.post(&mut Bytes::new(vec![1; 40])));
+    assert_eq!(outcome, Outcome::Failed(TransportError::Tls));
+    assert!(server.requests().is_empty() && !post.body_sent(true));
 }
 
 #[test]
