@@ -30,13 +30,13 @@
 //! | | Cortex-M3, M4F | Cortex-M0 | RISC-V |
 //! |---|---|---|---|
 //! | push of 64 bytes | 175 | 218 | 210 |
-//! | push of 192 bytes | 320 | 367 | 370 |
-//! | push of 64 bytes that evicts one | 595 | 832 | 816 |
+//! | push of 192 bytes | 275 | 367 | 370 |
+//! | push of 64 bytes that evicts one | 600 | 832 | 816 |
 //! | drain, for a record of 64 bytes, with interrupts on again for the sink | 455 | 765 | 704 |
 //!
-//! So a push takes about 100 to 140 instructions and 1.2 for each byte, 40 more where the ring
-//! begins anew, and each evicted span 420 to 620: 14 µs for 64 bytes at 16 MHz and one instruction
-//! a cycle.
+//! So a push takes about 130 instructions and 0.8 to 1.3 for each byte, 40 more where the ring
+//! begins anew, and each evicted span 420 to 620: 14 µs for 64 bytes on a Cortex-M0 at 16 MHz, at
+//! one instruction a cycle.
 //!
 //! Spans leave this buffer from the front and one by one, so it never has gaps and a push never
 //! moves records, as it may in a buffer with leases. What a record takes is the caller's choice,
