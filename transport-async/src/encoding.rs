@@ -96,7 +96,8 @@ impl<'a> Gzip<'a> {
     /// Compresses through `window`, with `table` to find matches; their content does not matter.
     ///
     /// 1,024 bytes and 512 entries are a good start for a device, 2 KiB together. The table of
-    /// figures in [`gzip`](spandrel_core::gzip) shows what more of either brings.
+    /// figures in [`gzip`](spandrel_core::gzip) shows what more of either brings. Where interrupts
+    /// record too, they are off while a window is filled.
     ///
     /// # Errors
     ///
