@@ -87,6 +87,10 @@ impl sealed::Encoding for Identity {
 impl Encoding for Identity {}
 
 /// Bodies in gzip, in the caller's memory; one that would not get smaller is sent as it is.
+///
+/// A request announces its length, because not everything on the way takes chunked ones. So a body
+/// is compressed a second time while it is sent, unless the first result fits into the sender's
+/// memory: about 70 instructions for each byte and pass. Retries send the same bytes.
 pub struct Gzip<'a> {
     window: &'a mut [u8],
     table: &'a mut [u16],
@@ -96,7 +100,8 @@ impl<'a> Gzip<'a> {
     /// Compresses through `window`, with `table` to find matches; their content does not matter.
     ///
     /// 1,024 bytes and 512 entries are a good start for a device, 2 KiB together. The table of
-    /// figures in [`gzip`](spandrel_core::gzip) shows what more of either brings.
+    /// figures in [`gzip`](spandrel_core::gzip) shows what more of either brings. Where interrupts
+    /// record too, they are off while a window is filled.
     ///
     /// # Errors
     ///
@@ -175,4 +180,98 @@ async fn yield_now() {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+
+    use spandrel_core::time::Instant;
+
+    use super::*;
+
+    /// Bytes that repeat every sixteen.
+    struct Repeating {
+        len: usize,
+        at: usize,
+    }
+
+    impl Body for Repeating {
+        fn content_length(&self) -> usize {
+            self.len
+        }
+
+        fn read(&mut self, target: &mut [u8]) -> usize {
+            let count = target.len().min(self.len - self.at);
+            for (byte, number) in target.iter_mut().zip(self.at..self.at + count) {
+                *byte = (number % 16) as u8;
+            }
+            self.at += count;
+            count
+        }
+
+        fn is_read(&self) -> bool {
+            self.at == self.len
+        }
+
+        fn rewind(&mut self) {
+            self.at = 0;
+        }
+
+        fn deadline(&self) -> Instant {
+            Instant::MAX
+        }
+    }
+
+    /// What `pack` says, and after how many polls.
+    fn packed(memory: &mut [u8], reserved: usize, limit: usize) -> (Option<Packed>, usize) {
+        let (mut window, mut table) = ([0; 1024], [0; 256]);
+        let encoder = gzip::Encoder::new(&mut window, &mut table).unwrap();
+        let mut body = Repeating { len: 4000, at: 0 };
+        let mut packing = pin!(pack(encoder, &mut body, memory, reserved, limit));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut polls = 0;
+        loop {
+            polls += 1;
+            if let Poll::Ready(packed) = packing.as_mut().poll(&mut context) {
+                return (packed, polls);
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_lies_behind_the_reserved_part() {
+        let mut memory = [0xee; 400];
+        let (Some(Packed { len, at: Some(100) }), 1) = packed(&mut memory, 100, 4000) else {
+            panic!("one pass is enough");
+        };
+        assert!(memory[..100].iter().all(|&byte| byte == 0xee));
+        assert_eq!(memory[100..103], [0x1f, 0x8b, 8]);
+        assert!(memory[100 + len..].iter().all(|&byte| byte == 0xee));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_other_tasks_run_meanwhile() {
+        let (whole, _) = packed(&mut [0; 400], 0, 4000);
+        let len = whole.unwrap().len;
+        for reserved in [0, 1, 10, 20] {
+            let (found, polls) = packed(&mut [0; 20], reserved, 4000);
+            assert_eq!(found, Some(Packed { len, at: None }), "{reserved}");
+            assert!(polls > len / 20, "{polls} polls for {len} bytes");
+        }
+        // Just enough, and one byte less.
+        assert_eq!(packed(&mut [0; 400][..len], 0, 4000).0, whole);
+        assert_eq!(packed(&mut [0; 400][1..len], 0, 4000).0.unwrap().at, None);
+    }
+
+    #[test]
+    fn what_does_not_get_smaller_than_the_limit_is_given_up() {
+        let len = packed(&mut [0; 400], 0, 4000).0.unwrap().len;
+        for memory in [20, 400] {
+            let memory = &mut [0; 400][..memory];
+            assert!(packed(memory, 0, len + 1).0.is_some());
+            assert_eq!(packed(memory, 0, len).0, None);
+        }
+    }
 }
