@@ -14,9 +14,8 @@ targets=(
   riscv32imc-unknown-none-elf riscv32imac-unknown-none-elf riscv64gc-unknown-none-elf
   wasm32-unknown-unknown x86_64-unknown-none
 )
-features=$(for package in spandrel-core spandrel-transport-async; do
-  bare_features_of $package | sed "s|^|$package/|"
-done | paste -sd, -)
+features=spandrel-transport-async/embassy,spandrel-transport-async/defmt
+for feature in $(bare_features_of spandrel-core); do features+=,spandrel-core/$feature; done
 
 # The step `features` has each package by itself; here they are built together, without features and
 # with all that do not want `std`.

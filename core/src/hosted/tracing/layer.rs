@@ -12,9 +12,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::SetParentError;
 use super::entered::{self, Key, State};
-use super::fields::{Fields, Owner, Visitor};
+use super::fields::{Fields, Owner};
 use super::live::{EXCEPTION, Live};
 use super::table::Table;
+use super::visit::Visitor;
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock;
@@ -233,18 +234,21 @@ impl TracingLayer {
 
     /// Starts a span. Code of the program runs here, and no lock is held.
     fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> Option<Live> {
-        let metadata = attributes.metadata();
         let keep = self.options.late_parents;
         let start = Start {
-            name: metadata.name(),
+            name: attributes.metadata().name(),
             kind: SpanKind::Internal,
             parent,
             attributes: &[],
             keep,
         };
-        if keep || self.tracer.has_custom_sampler() {
-            return self.collect(attributes, |fields| {
-                let kind = fields.kind.unwrap_or_default();
+        let max_len = self.tracer.max_span_bytes();
+        let mut live;
+        if self.tracer.has_custom_sampler() {
+            // It may look at everything, so that comes first.
+            let record = |visitor: &mut Visitor<'_, _>| attributes.record(visitor);
+            live = Fields::collect(max_len, Owner::Span, record, |fields| {
+                let kind = fields.kind().unwrap_or_default();
                 let draft = fields.with_attributes(&[], |list| {
                     self.tracer.draft(&Start {
                         name: fields.name().unwrap_or(start.name),
@@ -254,50 +258,46 @@ impl TracingLayer {
                     })
                 })?;
                 let mut live = Live::new(draft, kind, self.options.inactivity);
-                if !keep {
-                    live.settle(&self.tracer);
-                }
                 live.apply_outcome(fields);
                 Some(live)
-            });
+            })?;
+        } else {
+            let draft = self.tracer.draft(&start)?;
+            live = Live::new(draft, start.kind, self.options.inactivity);
+            if live.is_recording() {
+                let sink = &mut live;
+                attributes.record(&mut Visitor { sink, max_len });
+            }
         }
-        let draft = self.tracer.draft(&start)?;
-        let mut live = Live::new(draft, start.kind, self.options.inactivity);
-        live.settle(&self.tracer);
         if live.is_recording() {
-            self.collect(attributes, |fields| live.apply(fields));
+            self.describe(live.span(), attributes.metadata());
+        }
+        if !keep {
+            live.settle(&self.tracer);
         }
         Some(live)
     }
 
-    /// The fields of a new span, and what the options add to them.
-    fn collect<T>(&self, attributes: &Attributes<'_>, apply: impl FnOnce(&mut Fields) -> T) -> T {
-        let record = |visitor: &mut Visitor<'_>| attributes.record(visitor);
-        let limit = self.tracer.max_span_bytes();
-        Fields::collect(limit, Owner::Span, record, |fields| {
-            let metadata = attributes.metadata();
-            if self.options.location {
-                let file = metadata.file();
-                let line = metadata.line();
-                if let (Some(file), Some(line)) = (file, line) {
-                    fields.push_static("code.file.path", file);
-                    fields.push_u64("code.line.number", line.into());
-                }
+    /// Sets what the options ask for.
+    fn describe(&self, span: &mut Span, metadata: &'static Metadata<'static>) {
+        let options = &self.options;
+        if let (true, Some(file), Some(line)) = (options.location, metadata.file(), metadata.line())
+        {
+            span.set_attribute("code.file.path", file);
+            span.set_attribute("code.line.number", line);
+        }
+        if options.threads {
+            span.set_attribute("thread.id", thread_number());
+            if let Some(name) = std::thread::current().name() {
+                span.set_attribute("thread.name", name);
             }
-            if self.options.threads {
-                fields.push_u64("thread.id", thread_number());
-                if let Some(name) = std::thread::current().name() {
-                    fields.push_text("thread.name", name);
-                }
-            }
-            if self.options.level {
-                fields.push_static("level", metadata.level().as_str());
-            }
-            if self.options.target {
-                fields.push_static("target", metadata.target());
-            }
-            apply(fields)
-        })
+        }
+        if options.level {
+            span.set_attribute("level", metadata.level().as_str());
+        }
+        if options.target {
+            span.set_attribute("target", metadata.target());
+        }
     }
 
     /// The span that an event belongs to, if it records.
@@ -322,7 +322,7 @@ impl TracingLayer {
             "log event" => Owner::LogEvent,
             _ => Owner::Event,
         };
-        let record = |visitor: &mut Visitor<'_>| event.record(visitor);
+        let record = |visitor: &mut Visitor<'_, _>| event.record(visitor);
         let limit = self.tracer.max_span_bytes();
         Fields::collect(limit, owner, record, |fields| {
             let target = fields.target().unwrap_or(metadata.target());
@@ -331,7 +331,7 @@ impl TracingLayer {
                 false => (None, None),
             };
             let mut first = heapless::Vec::<_, 5>::new();
-            let message = fields.name();
+            let message = fields.message();
             // One that the program gave, and not the macro.
             let named = owner == Owner::Event && !metadata.name().starts_with("event ");
             let name = match (named, message) {
@@ -374,9 +374,10 @@ where
         }
         let parent = self.parent_of(attributes, id, &spans);
         if let Some(live) = self.start(attributes, parent.as_parent()) {
-            let left = self.table.insert(id.into_u64(), live);
-            // Of a subscriber that never closed it.
-            drop(left);
+            if let Some(left) = self.table.insert(id.into_u64(), live) {
+                // The subscriber gave the id away again without closing what had it.
+                left.end(&self.tracer);
+            }
         }
     }
 
@@ -384,10 +385,10 @@ where
         let id = id.into_u64();
         let recording = self.table.with(id, |live| live.is_recording());
         if recording == Some(true) {
-            let record = |visitor: &mut Visitor<'_>| values.record(visitor);
+            let record = |visitor: &mut Visitor<'_, _>| values.record(visitor);
             let limit = self.tracer.max_span_bytes();
             Fields::collect(limit, Owner::Span, record, |fields| {
-                self.table.with(id, |live| live.apply(fields));
+                self.table.with(id, |live| fields.replay(live));
             });
         }
     }

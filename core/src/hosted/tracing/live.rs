@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use super::entered::State;
-use super::fields::{Fields, StatusCode};
-use crate::attribute::KeyValue;
+use super::fields::Fields;
+use super::visit::{Sink, Special, StatusCode, special};
+use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
 use crate::hosted::current::Context;
@@ -120,32 +121,29 @@ impl Live {
         &mut self.draft.span
     }
 
-    /// Applies fields that were recorded on the span.
-    pub(super) fn apply(&mut self, fields: &Fields) {
-        fields.with_attributes(&[], |list| self.draft.span.set_attributes(list));
-        if let Some(name) = fields.name() {
-            self.draft.span.update_name(name);
+    /// Records what a span cannot be started with: its outcome.
+    pub(super) fn apply_outcome(&mut self, fields: &Fields) {
+        struct Outcome<'a>(&'a mut Live);
+        impl Sink for Outcome<'_> {
+            fn value(&mut self, _: &'static str, _: Value<'_>) {}
+
+            fn text(&mut self, key: &'static str, text: &str) {
+                if let Some(Special::Status(_) | Special::Description) = special(key, text) {
+                    self.0.text(key, text);
+                }
+            }
+
+            fn error(&mut self, _: &'static str, text: &str, sources: &str) {
+                self.0.add_exception(text, sources);
+            }
         }
-        if let Some(kind) = fields.kind {
-            self.kind = kind;
-            self.draft.span.set_kind(kind);
-        }
-        self.apply_outcome(fields);
+        fields.replay(&mut Outcome(self));
     }
 
-    /// Applies what a span cannot be started with.
-    pub(super) fn apply_outcome(&mut self, fields: &Fields) {
-        match (fields.code, fields.description()) {
-            (Some(StatusCode::Ok), _) => self.draft.span.set_status(Status::Ok),
-            (Some(StatusCode::Error), description) => self.fail(description.unwrap_or_default()),
-            (None, Some(description)) => self.fail(description),
-            (Some(StatusCode::Unset), _) | (None, None) => {}
-        }
-        for (text, sources) in fields.errors() {
-            let (list, len) = exception(text, sources);
-            let list = list.get(..len).unwrap_or_default();
-            self.draft.span.add_event(EXCEPTION, list);
-        }
+    fn add_exception(&mut self, text: &str, sources: &str) {
+        let (list, len) = exception(text, sources);
+        let list = list.get(..len).unwrap_or_default();
+        self.draft.span.add_event(EXCEPTION, list);
     }
 
     /// Sets the status to error; without a description that of an earlier one stays.
@@ -167,7 +165,7 @@ impl Live {
         let mut list = heapless::Vec::<KeyValue<'_>, 8>::new();
         // There is room for these and two more.
         let _ = list.extend_from_slice(first);
-        if let Some((text, sources)) = fields.errors().next() {
+        if let Some((text, sources)) = fields.error() {
             let (attributes, len) = exception(text, sources);
             let _ = list.extend_from_slice(attributes.get(..len).unwrap_or_default());
         } else if let (EXCEPTION, Some(text)) = (name, fields.error_text()) {
@@ -217,6 +215,34 @@ impl Live {
         } else {
             self.draft.span.end_at(self.left);
         }
+    }
+}
+
+impl Sink for Live {
+    #[inline]
+    fn value(&mut self, key: &'static str, value: Value<'_>) {
+        self.draft.span.set_attribute(key, value);
+    }
+
+    #[inline]
+    fn text(&mut self, key: &'static str, text: &str) {
+        match special(key, text) {
+            None => self.draft.span.set_attribute(key, text),
+            Some(Special::Name) => self.draft.span.update_name(text),
+            Some(Special::Kind(kind)) => {
+                self.kind = kind;
+                self.draft.span.set_kind(kind);
+            }
+            Some(Special::Status(StatusCode::Unset)) => {}
+            Some(Special::Status(StatusCode::Ok)) => self.draft.span.set_status(Status::Ok),
+            Some(Special::Status(StatusCode::Error)) => self.fail(""),
+            Some(Special::Description) => self.fail(text),
+        }
+    }
+
+    fn error(&mut self, key: &'static str, text: &str, sources: &str) {
+        self.draft.span.set_attribute(key, text);
+        self.add_exception(text, sources);
     }
 }
 

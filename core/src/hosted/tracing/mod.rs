@@ -56,6 +56,7 @@ mod fields;
 mod layer;
 mod live;
 mod table;
+mod visit;
 
 pub use ext::{SetParentError, SpanExt};
 pub use layer::{TracingLayer, layer};
