@@ -22,7 +22,7 @@ use crate::id::IdGenerator;
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
-use crate::span::{Log, MIN_SCRATCH_BYTES, Span};
+use crate::span::{Beginning, MIN_SCRATCH_BYTES, Recording, Span};
 use crate::time::Instant;
 
 /// What a span is started with. Give attributes and links here rather than later when a sampler
@@ -99,6 +99,13 @@ pub struct Started {
     pub not_sampled: u64,
 }
 
+impl Started {
+    #[inline(always)]
+    pub(crate) const fn count_not_sampled(&mut self) {
+        self.not_sampled = self.not_sampled.wrapping_add(1);
+    }
+}
+
 /// Starts spans: a sampler, a generator of ids, and limits.
 #[derive(Clone, Debug)]
 pub struct Tracer<S, G> {
@@ -152,13 +159,22 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         now: Instant,
         scratch: impl FnOnce() -> B,
     ) -> Span<B> {
-        let Self {
-            sampler,
-            ids,
-            limits,
-            started,
-        } = self;
-        start_span(sampler, ids, limits, started, builder, || now, scratch)
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        // Built where it is returned: a move of the scratch costs more than all else.
+        let mut span = Span::non_recording(plan.context);
+        let mut begun = false;
+        if plan.is_kept() {
+            let live = span.live.insert(Recording::idle(scratch()));
+            begun = plan.begin(live, &self.limits, &builder, now);
+        }
+        if begun {
+            plan.count(&mut self.started);
+        } else {
+            span.live = None;
+            span.context = plan.unsampled();
+            self.started.count_not_sampled();
+        }
+        span
     }
 
     /// What has been started so far.
@@ -174,79 +190,116 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
     }
 }
 
-/// The steps of starting a span, over parts that may live in different places: on a host the
-/// sampler and the limits are shared by all threads and the ids belong to each. The clock is read
-/// only for a span that is kept, and late, so that a span measures its work and not its start.
-#[inline(always)]
-pub(crate) fn start_span<S, G, B>(
-    sampler: &S,
-    ids: &mut G,
-    limits: &SpanLimits,
-    started: &mut Started,
-    builder: SpanBuilder<'_>,
-    now: impl FnOnce() -> Instant,
-    scratch: impl FnOnce() -> B,
-) -> Span<B>
-where
-    S: Sampler + ?Sized,
-    G: IdGenerator,
-    B: AsRef<[u8]> + AsMut<[u8]>,
-{
-    let mut parent = builder.parent;
-    let (trace_id, flags) = if parent.span_context.is_valid() {
-        let inherited = parent.span_context.trace_flags().is_random();
-        (
-            parent.span_context.trace_id(),
-            TraceFlags::NONE.with_random(inherited),
-        )
-    } else {
-        parent = ParentContext::ROOT;
-        (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM))
-    };
-    let sampling = sampler.should_sample(&SamplingParameters {
-        parent,
-        trace_id,
-        name: builder.name,
-        kind: builder.kind,
-        attributes: builder.attributes,
-        links: builder.links,
-    });
-    let sampled = sampling.decision == SamplingDecision::RecordAndSample;
-    let recording = sampling.decision != SamplingDecision::Drop;
-    let context = SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(sampled));
-    parent.trace_state = sampling.trace_state;
-    if !recording && parent.trace_state.is_empty() {
-        started.not_sampled = started.not_sampled.wrapping_add(1);
-        return Span::non_recording(context);
+/// What starting a span comes to, before anything is written: the steps over parts that may live
+/// in different places. On a host the sampler and the limits are shared by all threads and the
+/// ids belong to each.
+pub(crate) struct Plan<'a> {
+    pub(crate) context: SpanContext,
+    parent: ParentContext<'a>,
+    decision: SamplingDecision,
+    /// Those of the sampler, beside the builder's.
+    attributes: &'a [KeyValue<'a>],
+}
+
+impl<'a> Plan<'a> {
+    /// Asks the sampler and draws the ids.
+    #[inline(always)]
+    pub(crate) fn new<S: Sampler + ?Sized, G: IdGenerator>(
+        sampler: &'a S,
+        ids: &mut G,
+        builder: &SpanBuilder<'a>,
+    ) -> Self {
+        let mut parent = builder.parent;
+        let (trace_id, flags) = if parent.span_context.is_valid() {
+            let inherited = parent.span_context.trace_flags().is_random();
+            (
+                parent.span_context.trace_id(),
+                TraceFlags::NONE.with_random(inherited),
+            )
+        } else {
+            parent = ParentContext::ROOT;
+            (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM))
+        };
+        let sampling = sampler.should_sample(&SamplingParameters {
+            parent,
+            trace_id,
+            name: builder.name,
+            kind: builder.kind,
+            attributes: builder.attributes,
+            links: builder.links,
+        });
+        let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
+        parent.trace_state = sampling.trace_state;
+        Self {
+            context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
+            parent,
+            decision: sampling.decision,
+            attributes: sampling.attributes,
+        }
     }
-    let mut scratch = scratch();
-    let bytes = scratch.as_mut();
-    let log = Log::begin(
-        bytes,
-        limits,
-        &context,
-        &parent,
-        builder.name,
-        builder.kind,
-        now(),
-    );
-    let Some(mut log) = log else {
-        started.not_sampled = started.not_sampled.wrapping_add(1);
-        return Span::non_recording(SpanContext::new(trace_id, context.span_id(), flags));
-    };
-    let counter = match (recording, sampled) {
-        (true, true) => &mut started.recorded,
-        (true, false) => &mut started.record_only,
-        (false, _) => &mut started.not_sampled,
-    };
-    *counter = counter.wrapping_add(1);
-    if recording {
-        for attribute in builder.attributes.iter().chain(sampling.attributes) {
-            log.set_attribute(bytes, attribute.key, &attribute.value);
+
+    /// What the sampler said.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) const fn decision(&self) -> SamplingDecision {
+        self.decision
+    }
+
+    #[inline(always)]
+    const fn is_recording(&self) -> bool {
+        !matches!(self.decision, SamplingDecision::Drop)
+    }
+
+    /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
+    #[inline(always)]
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_recording() || !self.parent.trace_state.is_empty()
+    }
+
+    /// The context of a span that could not be recorded for lack of scratch.
+    #[inline]
+    pub(crate) const fn unsampled(&self) -> SpanContext {
+        let flags = self.context.trace_flags().with_sampled(false);
+        SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
+    }
+
+    /// Begins the span in `recording`; `false` when that has too little scratch.
+    #[inline(always)]
+    pub(crate) fn begin<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        recording: &mut Recording<B>,
+        limits: &SpanLimits,
+        builder: &SpanBuilder<'_>,
+        now: Instant,
+    ) -> bool {
+        let begun = recording.begin(&Beginning {
+            limits,
+            context: &self.context,
+            parent: &self.parent,
+            name: builder.name,
+            kind: builder.kind,
+            scope: builder.scope,
+            start: now,
+            is_recording: self.is_recording(),
+        });
+        if !(builder.attributes.is_empty() && self.attributes.is_empty()) {
+            recording.set_attributes(builder.attributes);
+            recording.set_attributes(self.attributes);
         }
         for link in builder.links {
-            log.add_link(bytes, link);
+            recording.add_link(link);
         }
+        begun
     }
-    Span::new(context, builder.scope, recording, scratch, log)
+
+    /// Counts the span that was begun.
+    #[inline(always)]
+    pub(crate) const fn count(&self, started: &mut Started) {
+        let counter = match self.decision {
+            SamplingDecision::RecordAndSample => &mut started.recorded,
+            SamplingDecision::RecordOnly => &mut started.record_only,
+            SamplingDecision::Drop => &mut started.not_sampled,
+        };
+        *counter = counter.wrapping_add(1);
+    }
 }

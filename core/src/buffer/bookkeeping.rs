@@ -254,14 +254,6 @@ impl Bookkeeping {
         }
     }
 
-    /// Empties a ring in which nothing is leased.
-    #[cfg(feature = "std")]
-    pub(super) const fn forget_queued(&mut self) {
-        self.ring = Ring::new();
-        self.queued = 0;
-        self.queued_bytes = 0;
-    }
-
     pub(super) fn settle_oldest(&mut self, bytes: &mut [u8]) -> Option<()> {
         let (at, header) = self.first_queued(bytes)?;
         self.ring.settle(bytes, at, &header);

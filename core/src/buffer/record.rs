@@ -29,13 +29,13 @@ impl RecordFlags {
     }
 
     /// The flags as a byte.
-    #[cfg(feature = "link")]
+    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
     /// The flags that a byte stands for; bits without a meaning are left out.
-    #[cfg(feature = "link")]
+    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }

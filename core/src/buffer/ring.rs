@@ -97,15 +97,6 @@ impl Ring {
         Some(())
     }
 
-    /// All records, if they lie one behind the other and none of them is settled.
-    #[cfg(feature = "std")]
-    pub(super) fn as_run<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        if self.wrapped || self.done_bytes > 0 {
-            return None;
-        }
-        bytes.get(self.head..self.tail)
-    }
-
     /// Head, tail, end of the upper part, whether wrapped, and records. Only rings of less than
     /// 4 GiB fit.
     pub(super) const fn to_words(self) -> [u32; 5] {

@@ -1,15 +1,25 @@
-//! Moving all records of one buffer into another by one copy.
+//! Moving many records into a buffer by one copy.
 
-use super::Buffer;
+use super::{Buffer, RECORD_HEADER_BYTES};
 
-/// All records of a buffer as they lie there, one behind the other; from [`Buffer::run`].
+/// Records as a buffer holds them, one behind the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run<'a> {
     bytes: &'a [u8],
     records: u32,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// `records` queued records in `bytes`, each as a buffer holds it, without a gap.
+    pub(crate) const fn new(bytes: &'a [u8], records: u32) -> Self {
+        Self { bytes, records }
+    }
+
+    /// The body of the first one.
+    pub(crate) fn first_body(&self) -> &'a [u8] {
+        self.bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default()
+    }
+
     /// How many records these are.
     pub(crate) const fn len(&self) -> usize {
         self.records as usize
@@ -22,18 +32,6 @@ impl Run<'_> {
 }
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
-    /// Everything held, if that is one run: records that are all queued and lie in order, as in a
-    /// buffer that is filled from its start and then emptied.
-    pub(crate) fn run(&self) -> Option<Run<'_>> {
-        if self.state.queued == 0 || self.state.leased > 0 {
-            return None;
-        }
-        Some(Run {
-            bytes: self.state.ring.as_run(self.storage.as_ref())?,
-            records: self.state.queued,
-        })
-    }
-
     /// Takes a whole run in, or says `false` and changes nothing: then its records may still fit
     /// one by one.
     pub(crate) fn push_run(&mut self, run: &Run<'_>) -> bool {
@@ -47,13 +45,6 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         state.queued += run.records;
         state.queued_bytes += run.bytes.len();
         true
-    }
-
-    /// Forgets everything that is queued, when nothing is leased: it has been moved elsewhere.
-    pub(crate) fn clear_run(&mut self) {
-        if self.state.leased == 0 {
-            self.state.forget_queued();
-        }
     }
 }
 
@@ -81,6 +72,12 @@ mod tests {
         buffer.push(&record).unwrap();
     }
 
+    /// What lies in a buffer that was filled from its start.
+    fn run_of(buffer: &Buffer<[u8; 64]>) -> Run<'_> {
+        let records = buffer.queued();
+        Run::new(&buffer.storage[..12 * records], records as u32)
+    }
+
     fn drained(buffer: &mut Buffer<[u8; 64]>) -> Vec<u8> {
         let mut ids = Vec::new();
         buffer.drain(|record| {
@@ -93,18 +90,16 @@ mod tests {
 
     #[test]
     fn a_run_goes_over_whole_and_in_order() {
-        let mut source = filled(0..3);
+        let source = filled(0..3);
         let mut target = filled(7..9);
-        let run = source.run().unwrap();
-        assert_eq!((run.len(), run.bytes()), (3, 36));
+        let run = run_of(&source);
+        assert_eq!(
+            (run.len(), run.bytes(), run.first_body()[..4].len()),
+            (3, 36, 4)
+        );
         assert!(target.push_run(&run));
-        source.clear_run();
-        assert!(source.is_empty());
-        assert_eq!(source.queued_bytes(), 0);
         assert_eq!((target.queued(), target.queued_bytes()), (5, 60));
         assert_eq!(drained(&mut target), [7, 8, 0, 1, 2]);
-        push(&mut source, 5);
-        assert_eq!(drained(&mut source), [5]);
     }
 
     #[test]
@@ -114,37 +109,18 @@ mod tests {
             target.pop_front();
         }
         // 28 bytes are free at the start, 16 at the end.
-        assert!(target.push_run(&filled(7..9).run().unwrap()));
+        assert!(target.push_run(&run_of(&filled(7..9))));
         assert_eq!(drained(&mut target), [3, 7, 8]);
     }
 
     #[test]
     fn a_run_without_room_changes_nothing() {
         let mut target = filled(0..3);
-        assert!(!target.push_run(&filled(4..7).run().unwrap()));
+        assert!(!target.push_run(&run_of(&filled(4..7))));
         let mut few = filled(0..2).with_max_records(3);
-        assert!(!few.push_run(&filled(4..6).run().unwrap()));
-        assert!(few.push_run(&filled(4..5).run().unwrap()));
+        assert!(!few.push_run(&run_of(&filled(4..6))));
+        assert!(few.push_run(&run_of(&filled(4..5))));
         assert_eq!(drained(&mut target), [0, 1, 2]);
         assert_eq!(drained(&mut few), [0, 1, 4]);
-    }
-
-    #[test]
-    fn what_is_not_one_run_is_none() {
-        assert!(filled(0..0).run().is_none());
-
-        let mut leased = filled(0..3);
-        let lease = leased.lease(&mut |record| record.scope.0 == 0).unwrap();
-        assert!(leased.run().is_none());
-        leased.clear_run();
-        assert_eq!(leased.len(), 3);
-        leased.release(lease);
-        assert_eq!(leased.run().unwrap().len(), 2);
-
-        let mut wrapped = filled(0..5);
-        wrapped.pop_front();
-        push(&mut wrapped, 5);
-        assert!(wrapped.run().is_none());
-        assert_eq!(drained(&mut wrapped), [1, 2, 3, 4, 5]);
     }
 }

@@ -5,15 +5,16 @@
 //! place. Room for the dropped counts and a status code is held back, so that the end of a span
 //! always fits.
 
+use super::recording::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
-use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::context::{Link, SpanContext};
 use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, move_within, nonempty_len,
-    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
+    BYTES, FIXED32, FIXED64, Writer, copy_short, field_len, key_value_len, move_within,
+    nonempty_len, nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -36,7 +37,7 @@ pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERV
 
 /// Everything about a recording span but its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Log {
+pub(super) struct Log {
     len: usize,
     limits: SpanLimits,
     /// One bit for each attribute key set, by a hash: a clear bit proves that a key is new.
@@ -64,33 +65,12 @@ fn key_bit(key: &[u8]) -> usize {
 }
 
 impl Log {
-    /// Writes the start of a span; `None` when the scratch is below [`MIN_SCRATCH_BYTES`].
+    /// A log of nothing.
     #[inline]
-    pub(crate) fn begin(
-        bytes: &mut [u8],
-        limits: &SpanLimits,
-        context: &SpanContext,
-        parent: &ParentContext<'_>,
-        name: &str,
-        kind: SpanKind,
-        start: Instant,
-    ) -> Option<Self> {
-        if bytes.len() < MIN_SCRATCH_BYTES {
-            return None;
-        }
-        let flags =
-            u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
-        // Constant places in an array: plain stores, without a check or a call.
-        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
-        *fixed = frame::TEMPLATE;
-        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
-        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
-        fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
-        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-        fixed[frame::KIND] = kind as u8;
-        let mut log = Self {
-            len: FIXED_LEN,
-            limits: *limits,
+    pub(super) const fn new() -> Self {
+        Self {
+            len: 0,
+            limits: SpanLimits::DEFAULT,
             keys: 0,
             attributes: 0,
             events: 0,
@@ -99,21 +79,50 @@ impl Log {
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
+        }
+    }
+
+    /// Writes the start of a span; `false`, and a log of nothing, when the scratch is below
+    /// [`MIN_SCRATCH_BYTES`].
+    #[inline(always)]
+    pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
+        *self = Self {
+            limits: *with.limits,
+            ..Self::new()
         };
+        if bytes.len() < MIN_SCRATCH_BYTES {
+            return false;
+        }
+        let (context, parent) = (with.context, with.parent);
+        let flags =
+            u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
+        // Constant places in an array: plain stores, without a check or a call.
+        let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() else {
+            return false;
+        };
+        *fixed = frame::TEMPLATE;
+        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
+        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
+        fixed[frame::START..frame::START + 8].copy_from_slice(&with.start.as_nanos().to_le_bytes());
+        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+        fixed[frame::KIND] = with.kind as u8;
+        self.len = FIXED_LEN;
         if parent.span_context.is_valid() {
             let field = bytes
-                .get_mut(FIXED_LEN..)?
-                .first_chunk_mut::<PARENT_LEN>()?;
-            field[0] = tag(PARENT, BYTES);
-            field[1] = 8;
-            field[2..].copy_from_slice(parent.span_context.span_id().as_bytes());
-            log.len += PARENT_LEN;
+                .get_mut(FIXED_LEN..)
+                .and_then(<[u8]>::first_chunk_mut::<PARENT_LEN>);
+            if let Some(field) = field {
+                field[0] = tag(PARENT, BYTES);
+                field[1] = 8;
+                field[2..].copy_from_slice(parent.span_context.span_id().as_bytes());
+                self.len += PARENT_LEN;
+            }
         }
         if !parent.trace_state.is_empty() {
-            log.put_trace_state(bytes, parent.trace_state.as_bytes());
+            self.put_trace_state(bytes, parent.trace_state.as_bytes());
         }
-        log.put_name(bytes, name);
-        Some(log)
+        self.put_name(bytes, with.name);
+        true
     }
 
     /// Leaves a tracestate out that would leave no room for a name.
@@ -126,20 +135,24 @@ impl Log {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_name(&mut self, bytes: &mut [u8], name: &str) {
         let len = name.len();
-        if len < 0x80 && 2 + len <= self.room(bytes) {
-            let target = bytes
-                .get_mut(self.len..self.len + 2 + len)
-                .unwrap_or_default();
+        let end = self.len + 2 + len;
+        if len < 0x80 && end + self.reserve() <= bytes.len() {
+            let target = bytes.get_mut(self.len..end).unwrap_or_default();
             if let Some((start, rest)) = target.split_first_chunk_mut::<2>() {
                 *start = [tag(NAME, BYTES), len as u8];
-                rest.copy_from_slice(name.as_bytes());
-                self.len += 2 + len;
+                copy_short(rest, name.as_bytes());
+                self.len = end;
             }
             return;
         }
+        self.put_long_name(bytes, name);
+    }
+
+    #[inline(never)]
+    fn put_long_name(&mut self, bytes: &mut [u8], name: &str) {
         let name = fitting(name, self.room(bytes)).as_bytes();
         self.append(bytes, field_len(name.len()), |w| {
             w.put_bytes_field(NAME, name);
@@ -147,7 +160,7 @@ impl Log {
     }
 
     #[inline]
-    pub(crate) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
+    pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
         if key.is_empty() {
             return;
         }
@@ -303,7 +316,7 @@ impl Log {
         }
     }
 
-    pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+    pub(super) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
         let context = &link.span_context;
         if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
             return;
@@ -340,7 +353,7 @@ impl Log {
 
     /// Completes the record: the end time and the dropped counts. An end before the start is
     /// moved to the start (fault catalogue C6). The length and what is known of the record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes
             .get(frame::START..)

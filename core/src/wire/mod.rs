@@ -54,6 +54,29 @@ pub(crate) fn slot(bytes: &mut [u8], at: usize, len: usize) -> Option<&mut [u8]>
     bytes.get_mut(at..)?.get_mut(..len)
 }
 
+/// Copies `src` to `dst`, which is as long. Names and keys are short, and calling `memcpy` costs more
+/// instructions than copying them: two words that overlap take any length from one word to two.
+/// A device saves the room instead.
+#[inline(always)]
+pub(crate) fn copy_short(dst: &mut [u8], src: &[u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(dst: &mut [u8], src: &[u8]) -> Option<()> {
+        *dst.first_chunk_mut::<N>()? = *src.first_chunk::<N>()?;
+        *dst.last_chunk_mut::<N>()? = *src.last_chunk::<N>()?;
+        Some(())
+    }
+    let done = match src.len() {
+        _ if cfg!(target_os = "none") => None,
+        8..=16 => ends::<8>(dst, src),
+        4..=7 => ends::<4>(dst, src),
+        17..=32 => ends::<16>(dst, src),
+        _ => None,
+    };
+    if done.is_none() && dst.len() == src.len() {
+        dst.copy_from_slice(src);
+    }
+}
+
 /// Moves `len` bytes from one offset to another; nothing happens when a range is out of bounds.
 /// Not inlined, so that the checks of `copy_within` meet those made here and vanish.
 #[inline(never)]

@@ -22,6 +22,7 @@
 mod global;
 mod local;
 mod provider;
+mod ring;
 mod scratch;
 mod shard;
 mod shared;

@@ -96,7 +96,7 @@ impl Shared {
     }
 
     pub(super) fn pool(&self) -> Pool {
-        Pool::new(self.reserve.clone(), self.max_span_bytes)
+        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id)
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Box<[u8]>>> {
@@ -142,20 +142,7 @@ impl Shared {
 
     /// Hands the finished spans of all threads to `target`; see [`Shard::drain`].
     pub(crate) fn drain_shards(&self, target: &mut dyn Drain) -> Drained {
-        let mut sum = Drained {
-            is_complete: true,
-            ..Drained::default()
-        };
-        self.shards.for_each(|shard| {
-            let drained = shard.drain(target);
-            sum.is_complete &= drained.is_complete;
-            sum.awaited += drained.awaited;
-            sum.oldest = match (sum.oldest, drained.oldest) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        });
-        sum
+        self.shards.drain(target)
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {
