@@ -147,7 +147,8 @@ pub(crate) fn date(body: &mut [u8], has_events: bool, clock: WallClock) {
     }
 }
 
-#[inline]
+#[cfg_attr(not(target_os = "none"), inline)]
+#[cfg_attr(target_os = "none", inline(never))]
 fn date_at(body: &mut [u8], at: usize, clock: WallClock) {
     if let Some(bytes) = body.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<8>) {
         let instant = Instant::from_nanos(u64::from_le_bytes(*bytes));

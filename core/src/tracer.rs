@@ -22,7 +22,7 @@ use crate::id::IdGenerator;
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
-use crate::span::{Beginning, MIN_SCRATCH_BYTES, Recording, Span};
+use crate::span::{Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording, Span};
 use crate::time::Instant;
 
 /// What a span is started with. Give attributes and links here rather than later when a sampler
@@ -36,6 +36,8 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
+    /// What writes them: firmware that gives no span a link does not hold the code.
+    put_link: Option<PutLink>,
 }
 
 impl<'a> SpanBuilder<'a> {
@@ -48,6 +50,7 @@ impl<'a> SpanBuilder<'a> {
             parent: ParentContext::ROOT,
             attributes: &[],
             links: &[],
+            put_link: None,
         }
     }
 
@@ -84,6 +87,7 @@ impl<'a> SpanBuilder<'a> {
     /// Sets the links.
     pub const fn links(mut self, links: &'a [Link<'a>]) -> Self {
         self.links = links;
+        self.put_link = Some(Log::add_link);
         self
     }
 }
@@ -177,6 +181,52 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         span
     }
 
+    /// Starts a span where it is: one that [waits](Span::idle), or that was
+    /// [ended in place](Span::end_in_place). One that was started and not ended is lost, like a
+    /// span that is dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span
+    /// counts as not sampled.
+    ///
+    /// A span of an array is large. Started by [`Tracer::start`] it is cleared and moved into its
+    /// place; started here it is neither, which saves a small processor most of the work.
+    ///
+    /// ```
+    /// use spandrel_core::prelude::*;
+    /// # use spandrel_core::{id::RandomIdGenerator, test_support::TestRng};
+    ///
+    /// # let ids = RandomIdGenerator::new(TestRng::new(1));
+    /// let mut tracer = Tracer::new(AlwaysOn, ids);
+    /// let mut buffer = Buffer::new([0; 1024]);
+    /// let mut span = Span::idle([0; 192]);
+    /// for second in 0..3 {
+    ///     let now = Instant::from_secs(second);
+    ///     tracer.start_in_place(&mut span, SpanBuilder::new("sensor.read"), now);
+    ///     span.set_attribute("celsius", 21.5);
+    ///     span.end_in_place(now, &mut buffer)?;
+    /// }
+    /// assert_eq!(buffer.len(), 3);
+    /// # Ok::<(), spandrel_core::buffer::PushError>(())
+    /// ```
+    pub fn start_in_place<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        span: &mut Span<B>,
+        builder: SpanBuilder<'_>,
+        now: Instant,
+    ) {
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        span.context = plan.context;
+        let mut begun = false;
+        if let Some(live) = &mut span.live {
+            live.clear();
+            begun = plan.is_kept() && plan.begin(live, &self.limits, &builder, now);
+        }
+        if begun {
+            plan.count(&mut self.started);
+        } else {
+            span.context = plan.unsampled();
+            self.started.count_not_sampled();
+        }
+    }
+
     /// What has been started so far.
     #[must_use]
     pub const fn started(&self) -> Started {
@@ -195,7 +245,10 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
 /// ids belong to each.
 pub(crate) struct Plan<'a> {
     pub(crate) context: SpanContext,
-    parent: ParentContext<'a>,
+    /// The parent, if there is one.
+    parent: Option<&'a SpanContext>,
+    /// The tracestate that the span gets.
+    trace_state: &'a str,
     decision: SamplingDecision,
     /// Those of the sampler, beside the builder's.
     attributes: &'a [KeyValue<'a>],
@@ -207,21 +260,22 @@ impl<'a> Plan<'a> {
     pub(crate) fn new<S: Sampler + ?Sized, G: IdGenerator>(
         sampler: &'a S,
         ids: &mut G,
-        builder: &SpanBuilder<'a>,
+        builder: &'a SpanBuilder<'a>,
     ) -> Self {
-        let mut parent = builder.parent;
-        let (trace_id, flags) = if parent.span_context.is_valid() {
-            let inherited = parent.span_context.trace_flags().is_random();
-            (
-                parent.span_context.trace_id(),
-                TraceFlags::NONE.with_random(inherited),
-            )
-        } else {
-            parent = ParentContext::ROOT;
-            (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM))
+        let parent = &builder.parent.span_context;
+        let parent = parent.is_valid().then_some(parent);
+        let (trace_id, flags) = match parent {
+            Some(parent) => (
+                parent.trace_id(),
+                TraceFlags::NONE.with_random(parent.trace_flags().is_random()),
+            ),
+            None => (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM)),
         };
         let sampling = sampler.should_sample(&SamplingParameters {
-            parent,
+            parent: match parent {
+                Some(_) => builder.parent,
+                None => ParentContext::ROOT,
+            },
             trace_id,
             name: builder.name,
             kind: builder.kind,
@@ -229,10 +283,10 @@ impl<'a> Plan<'a> {
             links: builder.links,
         });
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
-        parent.trace_state = sampling.trace_state;
         Self {
             context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
             parent,
+            trace_state: sampling.trace_state,
             decision: sampling.decision,
             attributes: sampling.attributes,
         }
@@ -253,7 +307,7 @@ impl<'a> Plan<'a> {
     /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
     #[inline(always)]
     pub(crate) const fn is_kept(&self) -> bool {
-        self.is_recording() || !self.parent.trace_state.is_empty()
+        self.is_recording() || !self.trace_state.is_empty()
     }
 
     /// The context of a span that could not be recorded for lack of scratch.
@@ -275,7 +329,8 @@ impl<'a> Plan<'a> {
         let begun = recording.begin(&Beginning {
             limits,
             context: &self.context,
-            parent: &self.parent,
+            parent: self.parent,
+            trace_state: self.trace_state,
             name: builder.name,
             kind: builder.kind,
             scope: builder.scope,
@@ -287,7 +342,7 @@ impl<'a> Plan<'a> {
             recording.set_attributes(self.attributes);
         }
         for link in builder.links {
-            recording.add_link(link);
+            recording.add_link_by(builder.put_link, link);
         }
         begun
     }
@@ -301,5 +356,90 @@ impl<'a> Plan<'a> {
             SamplingDecision::Drop => &mut started.not_sampled,
         };
         *counter = counter.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::id::RandomIdGenerator;
+    use crate::sampler::{AlwaysOff, AlwaysOn, ParentBased};
+    use crate::span::Status;
+    use crate::test_support::TestRng;
+    use std::vec::Vec;
+
+    fn tracer<S: Sampler>(sampler: S) -> Tracer<S, RandomIdGenerator<TestRng>> {
+        Tracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
+    }
+
+    fn bodies(buffer: &mut Buffer<[u8; 1024]>) -> Vec<Vec<u8>> {
+        let lease = buffer.lease(&mut |_| true).unwrap();
+        buffer.records(&lease).map(|r| r.body.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_span_in_place_is_recorded_as_one_that_is_returned_and_nothing_is_left_of_the_one_before() {
+        let remote = SpanContext::remote(
+            crate::id::TraceId::from_bytes([1; 16]),
+            crate::id::SpanId::from_bytes([2; 8]),
+            TraceFlags::SAMPLED,
+        );
+        let parent = ParentContext {
+            span_context: remote,
+            trace_state: "a=b",
+        };
+        let builders = [
+            SpanBuilder::new("a name that is longer than the next").parent(parent),
+            SpanBuilder::new("short"),
+        ];
+        let (mut returned, mut in_place) = (Buffer::new([0; 1024]), Buffer::new([0; 1024]));
+        let (mut one, mut other) = (tracer(AlwaysOn), tracer(AlwaysOn));
+        let mut place = Span::idle([0xff; 192]);
+        for (i, builder) in builders.into_iter().enumerate() {
+            let now = Instant::from_secs(i as u64);
+            let mut span = one.start::<192>(builder, now);
+            other.start_in_place(&mut place, builder, now);
+            assert_eq!(place.context(), span.context());
+            assert_eq!(place.trace_state(), span.trace_state());
+            if i == 0 {
+                for span in [&mut span, &mut place] {
+                    span.set_attribute("k", 1_i64);
+                    span.set_status(Status::Ok);
+                }
+            }
+            span.end(now, &mut returned).unwrap();
+            place.end_in_place(now, &mut in_place).unwrap();
+            // The second end finds nothing to do.
+            place.end_in_place(now, &mut in_place).unwrap();
+        }
+        assert_eq!(one.started(), other.started());
+        assert_eq!(bodies(&mut in_place), bodies(&mut returned));
+    }
+
+    #[test]
+    fn a_span_in_place_that_is_not_recorded_ends_without_a_record() {
+        let mut buffer = Buffer::new([0; 1024]);
+        let mut place = Span::idle([0; 192]);
+        place.set_attribute("k", 1_i64);
+        place.end_in_place(Instant::ZERO, &mut buffer).unwrap();
+        tracer(AlwaysOn).start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
+        tracer(ParentBased::new(AlwaysOff)).start_in_place(
+            &mut place,
+            SpanBuilder::new("b"),
+            Instant::ZERO,
+        );
+        assert!(place.context().is_valid() && !place.is_recording());
+        place.end_in_place(Instant::ZERO, &mut buffer).unwrap();
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn scratch_below_the_least_counts_as_not_sampled() {
+        let mut tracer = tracer(AlwaysOn);
+        let mut place = Span::idle([0; MIN_SCRATCH_BYTES - 1]);
+        tracer.start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
+        assert!(!place.context().is_sampled() && !place.is_recording());
+        assert_eq!(tracer.started().not_sampled, 1);
     }
 }

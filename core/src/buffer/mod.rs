@@ -320,7 +320,8 @@ pub(crate) struct Walk<'a> {
 impl<'a> Iterator for Walk<'a> {
     type Item = (usize, Record<'a>);
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let at = self.at;

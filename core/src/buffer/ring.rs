@@ -11,7 +11,7 @@
 //! copied, inspected and dated in place.
 
 use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
-use crate::wire::move_within;
+use crate::wire::{copy, move_within};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
@@ -81,7 +81,7 @@ impl Ring {
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
         *head = header.to_bytes();
-        rest.get_mut(..body.len())?.copy_from_slice(body);
+        copy(rest.get_mut(..body.len())?, body);
         Some(())
     }
 

@@ -1,8 +1,6 @@
 //! The delivery loop: which batch goes next, and what an answer does to it
 //! (`reliability.md` 4.3 to 4.8).
 
-use core::time::Duration;
-
 use super::event::Cause;
 use super::transmit::{Flight, Transmit};
 use super::{Exporter, earliest};
@@ -141,12 +139,8 @@ where
         let ready = match &self.current {
             Some(batch) => Some(batch.next_at),
             None => {
-                let parked = self
-                    .parked
-                    .iter()
-                    .flatten()
-                    .map(|batch| batch.next_at)
-                    .min();
+                // Nothing else is in hand.
+                let parked = self.batches().map(|batch| batch.next_at).min();
                 earliest(parked, self.queue_due())
             }
         };
@@ -166,14 +160,14 @@ where
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {
-        self.parked.iter().flatten().chain(self.current.as_ref())
+        // As references of one size: pointers to batches would have to be divided by their size.
+        let [first, second] = &self.parked;
+        [first, second, &self.current].into_iter().flatten()
     }
 
     pub(super) fn batches_mut(&mut self) -> impl Iterator<Item = &mut Batch> {
-        self.parked
-            .iter_mut()
-            .flatten()
-            .chain(self.current.as_mut())
+        let [first, second] = &mut self.parked;
+        [first, second, &mut self.current].into_iter().flatten()
     }
 
     pub(super) fn take_any_batch(&mut self) -> Option<Batch> {
@@ -314,7 +308,7 @@ where
         let is_old = |batch: &Batch| {
             batch
                 .first_attempt
-                .is_some_and(|first| now.saturating_since(first) >= age)
+                .is_some_and(|first| first.saturating_add(age) <= now)
         };
         if let Some(batch) = self.current.take_if(|batch| is_old(batch)) {
             self.drop_batch(batch, DropReason::Expired, None);
@@ -365,16 +359,12 @@ where
         batch
     }
 
-    /// Reports a change of the circuit. When it has closed: how long it was not, which does not
-    /// count as time spent retrying.
-    pub(super) fn on_transition(
-        &mut self,
-        transition: Transition,
-        now: Instant,
-    ) -> Option<Duration> {
+    /// Reports a change of the circuit. When it has closed: how many nanoseconds it was not, which do
+    /// not count as time spent retrying.
+    pub(super) fn on_transition(&mut self, transition: Transition, now: Instant) -> Option<u64> {
         let open = self.machine.note(transition, now)?;
         for batch in self.batches_mut() {
-            batch.backoff.exclude(open);
+            batch.backoff.exclude_nanos(open);
         }
         Some(open)
     }

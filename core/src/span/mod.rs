@@ -32,8 +32,9 @@ mod exception;
 mod log;
 mod recording;
 
+pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
-pub(crate) use recording::{Beginning, Recording};
+pub(crate) use recording::{Beginning, PutLink, Recording};
 
 pub use crate::context::{Link, SpanKind};
 
@@ -88,6 +89,16 @@ impl<B> Span<B> {
         Self {
             context,
             live: None,
+        }
+    }
+
+    /// A span that waits over `scratch` for
+    /// [`Tracer::start_in_place`](crate::tracer::Tracer::start_in_place); till then, and between
+    /// an [end](Span::end_in_place) and the next start, nothing is recorded. For statics.
+    pub const fn idle(scratch: B) -> Self {
+        Self {
+            context: SpanContext::INVALID,
+            live: Some(Recording::idle(scratch)),
         }
     }
 
@@ -195,6 +206,22 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
     /// Why the sink refused the record; it has counted the loss.
     #[inline]
     pub fn end(mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
+        self.end_in_place(now, sink)
+    }
+
+    /// Like [`Span::end`], for a span that stays where it is and is
+    /// [started again](crate::tracer::Tracer::start_in_place) later; a second end does nothing.
+    /// Nothing is moved, which on small processors is most of what a span costs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Span::end`].
+    #[inline]
+    pub fn end_in_place(
+        &mut self,
+        now: Instant,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), PushError> {
         match &mut self.live {
             Some(live) => live.push_into(now, sink),
             None => Ok(()),

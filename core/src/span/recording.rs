@@ -8,7 +8,7 @@ use super::Status;
 use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
-use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::context::{Link, SpanContext, SpanKind};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::time::Instant;
@@ -25,11 +25,15 @@ pub(crate) struct Recording<B> {
     scratch: B,
 }
 
+/// What writes a link.
+pub(crate) type PutLink = fn(&mut Log, &mut [u8], &Link<'_>);
+
 /// What a recording begins with.
 pub(crate) struct Beginning<'a> {
     pub(crate) limits: &'a SpanLimits,
     pub(crate) context: &'a SpanContext,
-    pub(crate) parent: &'a ParentContext<'a>,
+    pub(crate) parent: Option<&'a SpanContext>,
+    pub(crate) trace_state: &'a str,
     pub(crate) name: &'a str,
     pub(crate) kind: SpanKind,
     pub(crate) scope: ScopeId,
@@ -45,9 +49,17 @@ impl<B> Recording<B> {
             scope: ScopeId(0),
             is_recording: false,
             is_sampled: false,
-            log: Log::new(),
+            log: Log::new(&SpanLimits::DEFAULT),
             scratch,
         }
+    }
+
+    /// Forgets what was recorded.
+    #[inline]
+    pub(crate) const fn clear(&mut self) {
+        self.is_recording = false;
+        self.is_sampled = false;
+        self.log = Log::new(&SpanLimits::DEFAULT);
     }
 
     pub(crate) fn into_scratch(self) -> B {
@@ -140,6 +152,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
 
     pub(crate) fn trace_state(&self) -> &str {
         self.log.trace_state(self.scratch.as_ref())
+    }
+
+    /// Writes a link by `put`, which is [`Log::add_link`] or nothing.
+    #[inline]
+    pub(crate) fn add_link_by(&mut self, put: Option<PutLink>, link: &Link<'_>) {
+        if let (Some(put), Some((bytes, log))) = (put, self.recorder()) {
+            put(log, bytes, link);
+        }
     }
 
     #[inline]

@@ -19,7 +19,7 @@ use crate::id::RandomIdGenerator;
 use crate::time::Instant;
 
 /// A thread's generator of ids.
-pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoshiro256PlusPlus>;
+pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoroshiro128PlusPlus>;
 
 /// One provider's part of a thread.
 pub(super) struct Entry {
