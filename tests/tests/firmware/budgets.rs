@@ -13,7 +13,7 @@ use crate::board::{Image, images};
 
 const FILE: &str = "../examples/firmware/budgets.txt";
 /// Images beside the program that show what a part of the core costs.
-const PARTS: [&str; 4] = ["record", "export", "linked", "networked"];
+const PARTS: [&str; 5] = ["empty", "record", "export", "linked", "networked"];
 
 type Figures = BTreeMap<String, u64>;
 
@@ -87,6 +87,7 @@ fn measure(image: &Image, figures: &mut Figures) {
     for (name, value) in image.run_counted("measure").numbers() {
         let name = match name.as_str() {
             "stack.bytes" => format!("{board} program.stack"),
+            size if size.starts_with("ram.") => format!("{board} {size}"),
             step => format!("{board} instructions.{step}"),
         };
         figures.insert(name, *value);
