@@ -22,7 +22,7 @@ use crate::id::IdGenerator;
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
-use crate::span::{Log, MIN_SCRATCH_BYTES, Span};
+use crate::span::{Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording, Span};
 use crate::time::Instant;
 
 /// What a span is started with. Give attributes and links here rather than later when a sampler
@@ -36,8 +36,8 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
-    /// What writes them on a device: firmware that gives no span a link does not hold the code.
-    put_link: Option<fn(&mut Log, &mut [u8], &Link<'_>)>,
+    /// What writes them: firmware that gives no span a link does not hold the code.
+    put_link: Option<PutLink>,
 }
 
 impl<'a> SpanBuilder<'a> {
@@ -103,6 +103,13 @@ pub struct Started {
     pub not_sampled: u64,
 }
 
+impl Started {
+    #[inline(always)]
+    pub(crate) const fn count_not_sampled(&mut self) {
+        self.not_sampled = self.not_sampled.wrapping_add(1);
+    }
+}
+
 /// Starts spans: a sampler, a generator of ids, and limits.
 #[derive(Clone, Debug)]
 pub struct Tracer<S, G> {
@@ -156,13 +163,22 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         now: Instant,
         scratch: impl FnOnce() -> B,
     ) -> Span<B> {
-        let Self {
-            sampler,
-            ids,
-            limits,
-            started,
-        } = self;
-        start_span(sampler, ids, limits, started, builder, || now, scratch)
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        // Built where it is returned: a move of the scratch costs more than all else.
+        let mut span = Span::non_recording(plan.context);
+        let mut begun = false;
+        if plan.is_kept() {
+            let live = span.live.insert(Recording::idle(scratch()));
+            begun = plan.begin(live, &self.limits, &builder, now);
+        }
+        if begun {
+            plan.count(&mut self.started);
+        } else {
+            span.live = None;
+            span.context = plan.unsampled();
+            self.started.count_not_sampled();
+        }
+        span
     }
 
     /// Starts a span where it is: one that [waits](Span::idle), or that was
@@ -197,17 +213,18 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         now: Instant,
     ) {
         let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
-        span.reset(plan.context, builder.scope, plan.recording);
-        let begun = match span.parts() {
-            Some((bytes, log)) if plan.is_written() => {
-                plan.write(bytes, log, &self.limits, &builder, now)
-            }
-            _ => None,
-        };
-        if begun.is_none() {
-            span.reset(plan.unsampled(), builder.scope, false);
+        span.context = plan.context;
+        let mut begun = false;
+        if let Some(live) = &mut span.live {
+            live.clear();
+            begun = plan.is_kept() && plan.begin(live, &self.limits, &builder, now);
         }
-        plan.count(&mut self.started, begun.is_some());
+        if begun {
+            plan.count(&mut self.started);
+        } else {
+            span.context = plan.unsampled();
+            self.started.count_not_sampled();
+        }
     }
 
     /// What has been started so far.
@@ -223,58 +240,28 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
     }
 }
 
-/// The steps of starting a span, over parts that may live in different places: on a host the
-/// sampler and the limits are shared by all threads and the ids belong to each. The clock is read
-/// only for a span that is kept, and late, so that a span measures its work and not its start.
-#[inline(always)]
-pub(crate) fn start_span<S, G, B>(
-    sampler: &S,
-    ids: &mut G,
-    limits: &SpanLimits,
-    started: &mut Started,
-    builder: SpanBuilder<'_>,
-    now: impl FnOnce() -> Instant,
-    scratch: impl FnOnce() -> B,
-) -> Span<B>
-where
-    S: Sampler + ?Sized,
-    G: IdGenerator,
-    B: AsRef<[u8]> + AsMut<[u8]>,
-{
-    let plan = Plan::new(sampler, ids, &builder);
-    if !plan.is_written() {
-        started.not_sampled = started.not_sampled.wrapping_add(1);
-        return Span::non_recording(plan.context);
-    }
-    let mut scratch = scratch();
-    let mut log = Log::new(limits);
-    let begun = plan.write(scratch.as_mut(), &mut log, limits, &builder, now());
-    plan.count(started, begun.is_some());
-    if begun.is_none() {
-        return Span::non_recording(plan.unsampled());
-    }
-    Span::new(plan.context, builder.scope, plan.recording, scratch, log)
-}
-
-/// What the sampler and the generator of ids have said about a span to be.
-struct Plan<'a> {
-    context: SpanContext,
+/// What starting a span comes to, before anything is written: the steps over parts that may live
+/// in different places. On a host the sampler and the limits are shared by all threads and the
+/// ids belong to each.
+pub(crate) struct Plan<'a> {
+    pub(crate) context: SpanContext,
     /// The parent, if there is one.
     parent: Option<&'a SpanContext>,
     /// The tracestate that the span gets.
     trace_state: &'a str,
-    /// Attributes from the sampler.
+    decision: SamplingDecision,
+    /// Those of the sampler, beside the builder's.
     attributes: &'a [KeyValue<'a>],
-    recording: bool,
 }
 
 impl<'a> Plan<'a> {
+    /// Asks the sampler and draws the ids.
     #[inline(always)]
-    fn new<S, G>(sampler: &'a S, ids: &mut G, builder: &'a SpanBuilder<'a>) -> Self
-    where
-        S: Sampler + ?Sized,
-        G: IdGenerator,
-    {
+    pub(crate) fn new<S: Sampler + ?Sized, G: IdGenerator>(
+        sampler: &'a S,
+        ids: &mut G,
+        builder: &'a SpanBuilder<'a>,
+    ) -> Self {
         let parent = &builder.parent.span_context;
         let parent = parent.is_valid().then_some(parent);
         let (trace_id, flags) = match parent {
@@ -295,64 +282,78 @@ impl<'a> Plan<'a> {
             attributes: builder.attributes,
             links: builder.links,
         });
-        let sampled = sampling.decision == SamplingDecision::RecordAndSample;
+        let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
         Self {
-            context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(sampled)),
+            context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
             parent,
             trace_state: sampling.trace_state,
+            decision: sampling.decision,
             attributes: sampling.attributes,
-            recording: sampling.decision != SamplingDecision::Drop,
         }
     }
 
-    /// Whether there is anything to keep: a record, or a tracestate for children.
+    /// What the sampler said.
+    #[cfg(feature = "std")]
     #[inline(always)]
-    const fn is_written(&self) -> bool {
-        self.recording || !self.trace_state.is_empty()
+    pub(crate) const fn decision(&self) -> SamplingDecision {
+        self.decision
     }
 
-    /// `None` when the scratch is too small.
     #[inline(always)]
-    fn write(
-        &self,
-        bytes: &mut [u8],
-        log: &mut Log,
-        limits: &SpanLimits,
-        builder: &SpanBuilder<'_>,
-        now: Instant,
-    ) -> Option<()> {
-        log.begin(bytes, limits, &self.context, self.parent, builder.kind, now)?;
-        if !self.trace_state.is_empty() {
-            log.put_trace_state(bytes, self.trace_state.as_bytes());
-        }
-        log.put_name(bytes, builder.name);
-        if self.recording {
-            for attribute in builder.attributes.iter().chain(self.attributes) {
-                log.set_attribute(bytes, attribute.key, &attribute.value);
-            }
-            for link in builder.links {
-                if !cfg!(target_os = "none") {
-                    log.add_link(bytes, link);
-                } else if let Some(put_link) = builder.put_link {
-                    put_link(log, bytes, link);
-                }
-            }
-        }
-        Some(())
+    const fn is_recording(&self) -> bool {
+        !matches!(self.decision, SamplingDecision::Drop)
     }
 
-    /// The context of the span when it turned out that nothing can be recorded.
-    const fn unsampled(&self) -> SpanContext {
+    /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
+    #[inline(always)]
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_recording() || !self.trace_state.is_empty()
+    }
+
+    /// The context of a span that could not be recorded for lack of scratch.
+    #[inline]
+    pub(crate) const fn unsampled(&self) -> SpanContext {
         let flags = self.context.trace_flags().with_sampled(false);
         SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
     }
 
+    /// Begins the span in `recording`; `false` when that has too little scratch.
     #[inline(always)]
-    const fn count(&self, started: &mut Started, written: bool) {
-        let counter = match (self.recording && written, self.context.is_sampled()) {
-            (true, true) => &mut started.recorded,
-            (true, false) => &mut started.record_only,
-            (false, _) => &mut started.not_sampled,
+    pub(crate) fn begin<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        recording: &mut Recording<B>,
+        limits: &SpanLimits,
+        builder: &SpanBuilder<'_>,
+        now: Instant,
+    ) -> bool {
+        let begun = recording.begin(&Beginning {
+            limits,
+            context: &self.context,
+            parent: self.parent,
+            trace_state: self.trace_state,
+            name: builder.name,
+            kind: builder.kind,
+            scope: builder.scope,
+            start: now,
+            is_recording: self.is_recording(),
+        });
+        if !(builder.attributes.is_empty() && self.attributes.is_empty()) {
+            recording.set_attributes(builder.attributes);
+            recording.set_attributes(self.attributes);
+        }
+        for link in builder.links {
+            recording.add_link_by(builder.put_link, link);
+        }
+        begun
+    }
+
+    /// Counts the span that was begun.
+    #[inline(always)]
+    pub(crate) const fn count(&self, started: &mut Started) {
+        let counter = match self.decision {
+            SamplingDecision::RecordAndSample => &mut started.recorded,
+            SamplingDecision::RecordOnly => &mut started.record_only,
+            SamplingDecision::Drop => &mut started.not_sampled,
         };
         *counter = counter.wrapping_add(1);
     }

@@ -8,7 +8,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{State, Transition};
 use crate::buffer::{Lease, RecordFlags};
 use crate::frame;
-use crate::request::{Body, BodyCursor, request_overhead, scope_overhead};
+use crate::request::{Body, BodyCursor, SCOPE_BYTES, request_overhead, scope_overhead};
 use crate::resource::ScopeId;
 use crate::response::{DropReason, Outcome, TransportError};
 use crate::time::Instant;
@@ -249,7 +249,14 @@ where
         // the estimate larger.
         let mut scopes = heapless::Vec::<ScopeId, 8>::new();
         let most = config.batch.max_export_batch_size;
+        // Nearly always all that is queued would fit, whatever its scopes: nothing to add up then.
+        let queued = self.buffer.queued_bytes() + self.buffer.queued() * SCOPE_BYTES;
+        let fits = size + queued + self.registry.used_bytes() <= limit;
         let lease = self.buffer.lease(&mut |record| {
+            if fits {
+                count += 1;
+                return count <= most;
+            }
             let mut need = field_len(record.body.len());
             if !scopes.contains(&record.scope) {
                 need += scope_overhead(entries, record.scope);

@@ -5,14 +5,15 @@
 //! place. Room for the dropped counts and a status code is held back, so that the end of a span
 //! always fits.
 
+use super::recording::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
-use crate::context::{Link, SpanContext, SpanKind};
+use crate::context::{Link, SpanContext};
 use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, copy, copy_id, field_len, key_value_len, move_within,
+    BYTES, FIXED32, FIXED64, Writer, copy_id, copy_short, field_len, key_value_len, move_within,
     nonempty_len, nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
@@ -52,6 +53,8 @@ pub(crate) struct Log {
     events: u16,
     links: u16,
     status: u8,
+    /// Whether there is a tracestate, for nearly always there is none to be looked for.
+    has_trace_state: bool,
 }
 
 /// Status codes as OTLP numbers them (checklist F-057).
@@ -68,9 +71,9 @@ fn key_bit(key: &[u8]) -> usize {
 }
 
 impl Log {
-    /// The log of a span that has not begun.
+    /// A log of nothing.
     #[inline]
-    pub(crate) const fn new(limits: &SpanLimits) -> Self {
+    pub(super) const fn new(limits: &SpanLimits) -> Self {
         Self {
             len: 0,
             limits: *limits,
@@ -79,78 +82,84 @@ impl Log {
             events: 0,
             links: 0,
             status: UNSET,
+            has_trace_state: false,
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
         }
     }
 
-    /// Writes the fixed start of a span and its parent; tracestate and name follow. `None` when the scratch is below [`MIN_SCRATCH_BYTES`].
-    #[inline]
-    pub(crate) fn begin(
-        &mut self,
-        bytes: &mut [u8],
-        limits: &SpanLimits,
-        context: &SpanContext,
-        parent: Option<&SpanContext>,
-        kind: SpanKind,
-        start: Instant,
-    ) -> Option<()> {
+    /// Writes the start of a span; `false`, and a log of nothing, when the scratch is below
+    /// [`MIN_SCRATCH_BYTES`].
+    #[inline(always)]
+    pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
+        *self = Self::new(with.limits);
         if bytes.len() < MIN_SCRATCH_BYTES {
-            return None;
+            return false;
         }
+        let (context, parent) = (with.context, with.parent);
         let flags = u32::from(context.trace_flags().known().bits())
             | remote_flags(parent.is_some_and(SpanContext::is_remote));
         // Constant places in an array: plain stores, without a check or a call.
-        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
+        let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() else {
+            return false;
+        };
         *fixed = frame::TEMPLATE;
         if let Some(id) = fixed[frame::TRACE_ID..].first_chunk_mut() {
             copy_id(id, context.trace_id().as_bytes());
         }
         fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
-        fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
+        fixed[frame::START..frame::START + 8].copy_from_slice(&with.start.as_nanos().to_le_bytes());
         fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-        fixed[frame::KIND] = kind as u8;
-        *self = Self {
-            len: FIXED_LEN,
-            ..Self::new(limits)
-        };
+        fixed[frame::KIND] = with.kind as u8;
+        self.len = FIXED_LEN;
         if let Some(parent) = parent {
             let field = bytes
-                .get_mut(FIXED_LEN..)?
-                .first_chunk_mut::<PARENT_LEN>()?;
-            field[0] = tag(PARENT, BYTES);
-            field[1] = 8;
-            field[2..].copy_from_slice(parent.span_id().as_bytes());
-            self.len += PARENT_LEN;
+                .get_mut(FIXED_LEN..)
+                .and_then(<[u8]>::first_chunk_mut::<PARENT_LEN>);
+            if let Some(field) = field {
+                field[0] = tag(PARENT, BYTES);
+                field[1] = 8;
+                field[2..].copy_from_slice(parent.span_id().as_bytes());
+                self.len += PARENT_LEN;
+            }
         }
-        Some(())
+        if !with.trace_state.is_empty() {
+            self.put_trace_state(bytes, with.trace_state.as_bytes());
+        }
+        self.put_name(bytes, with.name);
+        true
     }
 
     /// Leaves a tracestate out that would leave no room for a name.
     #[inline(never)]
-    pub(crate) fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
+    fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
         if self.room(bytes) >= field_len(state.len()) + field_len(10) {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
+            self.has_trace_state = true;
         }
     }
 
-    #[inline]
-    pub(crate) fn put_name(&mut self, bytes: &mut [u8], name: &str) {
+    #[inline(always)]
+    fn put_name(&mut self, bytes: &mut [u8], name: &str) {
         let len = name.len();
-        if len < 0x80 && 2 + len <= self.room(bytes) {
-            let target = bytes
-                .get_mut(self.len..self.len + 2 + len)
-                .unwrap_or_default();
+        let end = self.len + 2 + len;
+        if len < 0x80 && end + self.reserve() <= bytes.len() {
+            let target = bytes.get_mut(self.len..end).unwrap_or_default();
             if let Some((start, rest)) = target.split_first_chunk_mut::<2>() {
                 *start = [tag(NAME, BYTES), len as u8];
-                copy(rest, name.as_bytes());
-                self.len += 2 + len;
+                copy_short(rest, name.as_bytes());
+                self.len = end;
             }
             return;
         }
+        self.put_long_name(bytes, name);
+    }
+
+    #[inline(never)]
+    fn put_long_name(&mut self, bytes: &mut [u8], name: &str) {
         let name = fitting(name, self.room(bytes)).as_bytes();
         self.append(bytes, field_len(name.len()), |w| {
             w.put_bytes_field(NAME, name);
@@ -159,7 +168,7 @@ impl Log {
 
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
-    pub(crate) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
+    pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
         if key.is_empty() {
             return;
         }
@@ -353,7 +362,7 @@ impl Log {
 
     /// Completes the record: the end time and the dropped counts. An end before the start is
     /// moved to the start (fault catalogue C6). The length and what is known of the record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes
             .get(frame::START..)
@@ -403,6 +412,9 @@ impl Log {
 
     /// The tracestate text that the span carries.
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
+        if !self.has_trace_state {
+            return "";
+        }
         self.find(bytes, TRACE_STATE, b"")
             .and_then(|(at, len)| bytes.get(at..at + len))
             .and_then(|field| field.get(length_prefixed(field)?.1..))

@@ -71,6 +71,19 @@ pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
     }
 }
 
+/// The same for keys, names and texts: they are short, and to call a host's `memcpy` takes more
+/// instructions than two copies of a word that overlap.
+#[inline(always)]
+pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
+    match source.len() {
+        _ if cfg!(target_os = "none") || target.len() != source.len() => copy(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        8..17 => copy_ends::<8>(target, source),
+        17..33 => copy_ends::<16>(target, source),
+        _ => target.copy_from_slice(source),
+    }
+}
+
 /// Without an operating system only Arm's larger profiles have both.
 const HAS_UNALIGNED_WORDS: bool = cfg!(all(
     target_arch = "arm",

@@ -4,7 +4,7 @@
 //! is arithmetic on known sizes; arrays and lists are walked by the same code in both passes, the
 //! first with a writer that only measures. They recurse, at most [`ValueLimits::depth`] (64) levels.
 
-use super::{BYTES, FIXED64, VARINT, Writer, copy, field_len, tag, varint_len};
+use super::{BYTES, FIXED64, VARINT, Writer, copy_short, field_len, tag, varint_len};
 use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
 use crate::time::divide;
 
@@ -160,13 +160,13 @@ fn try_put_short(target: &mut [u8], field: u8, key: &[u8], value: &Value<'_>) ->
     let (start, rest) = target.split_first_chunk_mut::<4>()?;
     *start = [tag(field, BYTES), content, tag(1, BYTES), key.len() as u8];
     let (name, rest) = rest.split_at_mut_checked(key.len())?;
-    copy(name, key);
+    copy_short(name, key);
     let len = rest.len() as u8 - 2;
     match value {
         Value::String(text) => {
             let (start, rest) = rest.split_first_chunk_mut::<4>()?;
             *start = [tag(2, BYTES), len, tag(1, BYTES), text.len() as u8];
-            copy(rest.get_mut(..text.len())?, text.as_bytes());
+            copy_short(rest.get_mut(..text.len())?, text.as_bytes());
         }
         Value::Bool(v) => {
             *rest.first_chunk_mut::<4>()? = [tag(2, BYTES), len, tag(2, VARINT), u8::from(*v)];

@@ -22,6 +22,7 @@
 mod global;
 mod local;
 mod provider;
+mod ring;
 mod scratch;
 mod shard;
 mod shared;
@@ -30,6 +31,7 @@ mod tracer;
 
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
+pub(crate) use shard::Drain;
 pub(crate) use shared::Shared;
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
