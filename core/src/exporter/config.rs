@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::backoff::{Backoff, BackoffConfig, BackoffConfigError};
+use crate::backoff::{BackoffConfig, BackoffConfigError};
 use crate::batch::BatchConfig;
 use crate::breaker::{BreakerConfig, BreakerConfigError};
 
@@ -92,7 +92,7 @@ impl ExporterConfig {
         if self.max_request_bytes > Self::REQUEST_CEILING {
             return Err(ConfigError::RequestOverCeiling);
         }
-        Backoff::new(self.backoff).map_err(ConfigError::Backoff)?;
+        self.backoff.validate().map_err(ConfigError::Backoff)?;
         self.breaker.validate().map_err(ConfigError::Breaker)?;
         Ok(self)
     }

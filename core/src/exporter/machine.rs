@@ -73,7 +73,8 @@ impl Machine {
         Ok(Self {
             config,
             trigger: BatchTrigger::new(config.batch),
-            breaker: CircuitBreaker::new(config.breaker).map_err(ConfigError::Breaker)?,
+            // Valid, and a longer lease is so too.
+            breaker: CircuitBreaker::clamped(config.breaker),
             flight: None,
             generation: 0,
             not_before: Instant::ZERO,
