@@ -109,6 +109,24 @@ fn the_quickstart_without_its_collector_fails_and_says_why() {
 }
 
 #[test]
+fn programs_that_use_tracing_deliver_and_nest() {
+    let text = run("tracing_layer", 7);
+    assert_all(
+        &text,
+        &[
+            "trace 5b8efff798038103d269b633813fc60c",
+            "╌• POST /orders (server)",
+            "http.response.status_code=422",
+            "├─• cook soup",
+            "└─✗ cook ice",
+            "shelf.reach",
+            "ice cannot be cooked",
+            " · 1 error",
+        ],
+    );
+}
+
+#[test]
 fn commands_carry_their_outcome() {
     let text = run("command_execution", 2);
     assert_all(
