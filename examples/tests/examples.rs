@@ -243,3 +243,24 @@ fn without_an_endpoint_spans_go_to_the_standard_output() {
     assert_eq!(spans[0]["name"], "order.validate");
     assert_eq!(spans[0]["parentSpanId"], spans[1]["spanId"]);
 }
+
+#[test]
+fn the_firmware_demo_says_what_is_missing_and_what_to_do() {
+    let output = command("firmware_demo").env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("qemu-system-arm is not installed"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("apt-get install qemu-system-arm"),
+        "{stderr}"
+    );
+
+    let output = command("firmware_demo").args(["--board", "pdp11"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_all(&stderr, &["there is no board pdp11", "lm3s6965evb", "virt"]);
+}

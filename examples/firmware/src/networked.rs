@@ -9,7 +9,6 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::panic::PanicInfo;
 use core::time::Duration;
 
-use cortex_m_rt::exception;
 use critical_section::Mutex;
 use embassy_futures::select::{Either3, select3};
 use embassy_net::tcp::client::{TcpClient, TcpClientState};
@@ -37,7 +36,7 @@ static BELL: Doorbell = Doorbell::new();
 /// The whole program.
 pub async fn run(encoding: impl Encoding) -> ! {
     board::uart_start();
-    board::millisecond_ticks_start();
+    board::clock_start();
     let done = post_all(encoding).await;
     output::number("stack.bytes", board::stack_high_water() as u64);
     exit(done.is_some())
@@ -63,7 +62,7 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
     let traces: &Traces = TRACES.init(Mutex::new(RefCell::new(spans)));
 
     let (stack, mut runner) = embassy_net::new(
-        net::Interface::start(),
+        net::Interface::start()?,
         Config::dhcpv4(Default::default()),
         SOCKETS.init(StackResources::new()),
         0x5350_414e,
@@ -121,12 +120,6 @@ fn with<R>(traces: &Traces, work: impl FnOnce(&mut Spans) -> R) -> Option<R> {
 /// The timer's interrupt.
 pub fn on_tick() {
     net::time::on_tick();
-}
-
-#[exception]
-unsafe fn DefaultHandler(_: i16) {
-    // The only interrupt that is on.
-    net::on_interrupt();
 }
 
 #[panic_handler]
