@@ -175,7 +175,7 @@ impl Live {
     }
 
     pub(super) fn enter(&mut self) {
-        self.entered += 1;
+        self.entered = self.entered.saturating_add(1);
         if let (Some(times), 1) = (&mut self.times, self.entered) {
             let lap = times.lap(clock::now());
             times.idle += lap;
