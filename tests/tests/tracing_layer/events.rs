@@ -57,12 +57,15 @@ fn a_name_that_was_given_wins_and_the_message_stays() {
 #[test]
 fn a_record_of_the_log_crate_looks_like_any_other_event() {
     let event = event(|| {
-        info!(
+        tracing::event!(
             name: "log event",
             target: "log",
-            log.target = "hyper::proto",
-            log.module_path = "hyper::proto::h1",
-            log.line = 7_u64,
+            tracing::Level::INFO,
+            {
+                log.target = "hyper::proto",
+                log.module_path = "hyper::proto::h1",
+                log.line = 7_u64
+            },
             "connection closed"
         );
     });
