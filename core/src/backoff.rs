@@ -32,9 +32,9 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::time::{Instant, duration_nanos};
+use crate::time::{Instant, divide, duration_nanos, nanos_duration};
 
-const MILLISECOND: u64 = 1_000_000;
+const MILLISECOND: u32 = 1_000_000;
 
 /// The longest `Retry-After` that is obeyed; a longer one is cut to this.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
@@ -215,7 +215,12 @@ impl Backoff {
     /// Time that does not count towards `max_elapsed`: while the circuit was open, or while a
     /// `Retry-After` was obeyed.
     pub fn exclude(&mut self, duration: Duration) {
-        self.excluded = self.excluded.saturating_add(duration_nanos(duration));
+        self.exclude_nanos(duration_nanos(duration));
+    }
+
+    /// The same in nanoseconds.
+    pub(crate) const fn exclude_nanos(&mut self, nanos: u64) {
+        self.excluded = self.excluded.saturating_add(nanos);
     }
 
     /// The instant of the next attempt, after one that failed at `now`; uses up one retry.
@@ -229,28 +234,21 @@ impl Backoff {
     pub fn next_attempt(&mut self, now: Instant, draw: u64) -> Result<Instant, Exhausted> {
         let now = self.advance(now);
         self.started.get_or_insert(now);
-        let elapsed = self.elapsed();
-        let delay = self.delay(draw);
-        if elapsed.saturating_add(delay) > self.config.max_elapsed {
-            return Err(self.exhausted(elapsed));
-        }
-        match self.next_delay(draw) {
-            Some(delay) => Ok(now.saturating_add(delay)),
-            None => Err(self.exhausted(elapsed)),
+        let delay = self.delay_nanos(draw);
+        let in_time =
+            self.elapsed().saturating_add(delay) <= duration_nanos(self.config.max_elapsed);
+        if in_time && self.use_up() {
+            Ok(now.saturating_add_nanos(delay))
+        } else {
+            Err(self.exhausted())
         }
     }
 
     /// The delay before the next retry, which it uses up, or `None` when none is left. Knows
     /// nothing of time; see [`next_attempt`](Self::next_attempt).
     pub fn next_delay(&mut self, draw: u64) -> Option<Duration> {
-        if self.retries >= self.config.max_retries {
-            return None;
-        }
         let delay = self.delay(draw);
-        self.retries += 1;
-        let cap = duration_nanos(self.config.cap);
-        self.base = grow(self.base, self.config.multiplier_permille).min(cap);
-        Some(delay)
+        self.use_up().then_some(delay)
     }
 
     /// The instant before which the *destination* gets no request, after an answer at `now` that
@@ -260,31 +258,36 @@ impl Backoff {
     /// tenth so that a fleet does not return as one (I21). Never before the pause is over.
     pub fn after_pause(&mut self, now: Instant, retry_after: Duration, draw: u64) -> Instant {
         let now = self.advance(now);
-        let wait = self.delay(draw).max(retry_after.min(RETRY_AFTER_CAP));
+        let pause = duration_nanos(retry_after).min(duration_nanos(RETRY_AFTER_CAP));
+        let wait = self.delay_nanos(draw).max(pause);
         // Bits that the delay has not used.
-        let extra = fraction(duration_nanos(wait) / 10, draw << 16);
-        now.saturating_add(wait)
-            .saturating_add(Duration::from_nanos(extra))
+        let (tenth, _) = divide(wait, 10);
+        let extra = fraction(tenth, draw << 16);
+        now.saturating_add_nanos(wait).saturating_add_nanos(extra)
     }
 
     /// The delay that the next retry would get for this draw.
     #[must_use]
     pub fn delay(&self, draw: u64) -> Duration {
-        let base = duration_nanos(self.base());
+        nanos_duration(self.delay_nanos(draw))
+    }
+
+    /// The same in nanoseconds, as all times here are: to make a duration takes a division.
+    pub(crate) fn delay_nanos(&self, draw: u64) -> u64 {
+        let base = self.base_nanos();
         let floor = duration_nanos(self.config.floor).min(base);
         let least = match self.config.jitter {
             Jitter::None => base,
             Jitter::Equal => floor.max(base / 2),
             Jitter::Full => floor,
         };
-        Duration::from_nanos(least + fraction(base - least, draw))
+        least + fraction(base - least, draw)
     }
 
     /// The delay of the next retry before jitter.
     #[must_use]
     pub fn base(&self) -> Duration {
-        let whole = self.base.div_ceil(MILLISECOND).saturating_mul(MILLISECOND);
-        Duration::from_nanos(whole.min(duration_nanos(self.config.cap)))
+        nanos_duration(self.base_nanos())
     }
 
     /// Retries used up so far.
@@ -304,16 +307,36 @@ impl Backoff {
         self.latest
     }
 
-    fn elapsed(&self) -> Duration {
-        let started = self.started.unwrap_or(self.latest);
-        let counted = Instant::from_nanos(self.latest.as_nanos().saturating_sub(self.excluded));
-        counted.saturating_since(started)
+    /// In whole milliseconds, rounded up, but within the cap.
+    fn base_nanos(&self) -> u64 {
+        let (_, rest) = divide(self.base, MILLISECOND);
+        let up = if rest > 0 { MILLISECOND - rest } else { 0 };
+        let whole = self.base.saturating_add(up.into());
+        whole.min(duration_nanos(self.config.cap))
     }
 
-    const fn exhausted(&self, elapsed: Duration) -> Exhausted {
+    /// Uses up a retry, if one is left.
+    fn use_up(&mut self) -> bool {
+        if self.retries >= self.config.max_retries {
+            return false;
+        }
+        self.retries += 1;
+        let cap = duration_nanos(self.config.cap);
+        self.base = grow(self.base, self.config.multiplier_permille).min(cap);
+        true
+    }
+
+    /// Nanoseconds since the first attempt, without what was excluded.
+    fn elapsed(&self) -> u64 {
+        let started = self.started.unwrap_or(self.latest);
+        let counted = self.latest.as_nanos().saturating_sub(self.excluded);
+        counted.saturating_sub(started.as_nanos())
+    }
+
+    fn exhausted(&self) -> Exhausted {
         Exhausted {
             attempts: self.retries.saturating_add(1),
-            elapsed,
+            elapsed: nanos_duration(self.elapsed()),
         }
     }
 }
@@ -328,8 +351,10 @@ impl Default for Backoff {
 /// separately: exact, and without 128-bit arithmetic.
 const fn grow(base: u64, permille: u32) -> u64 {
     let permille = permille as u64;
-    let rest = (base % 1000 * permille).div_ceil(1000);
-    (base / 1000).saturating_mul(permille).saturating_add(rest)
+    let (whole, rest) = divide(base, 1000);
+    let (part, more) = divide(rest as u64 * permille, 1000);
+    let part = part + (more > 0) as u64;
+    whole.saturating_mul(permille).saturating_add(part)
 }
 
 /// From zero to below `range`, by the topmost 16 bits of `draw`. Wide products would pull 128-bit

@@ -4,10 +4,14 @@
 //! that every span has and whose width is fixed:
 //!
 //! ```text
-//! offset  0        18       28       37     46       52    54
-//!         trace_id span_id  start    end    flags    kind  name, parent, attributes, ...
-//!         0a10..16 1208..8  39..8    41..8  8501..4  30 k
+//! offset  0        10     19     28        46       52    54
+//!         span_id  end    start  trace_id  flags    kind  parent, name, attributes, ...
+//!         1208..8  41..8  39..8  0a10..16  8501..4  30 k
 //! ```
+//!
+//! What differs from one span to the next comes first and close together, and what repeats follows
+//! in one piece: of 512 spans of a service, gzip level 1 then makes 36.4 bytes each, with 5 % fewer
+//! instructions, where the order of the field numbers gives 38.8 (level 6: 29.4 and 30.0).
 //!
 //! Times are monotonic ([`Instant`]) until the exporter makes them wall-clock times, which happens
 //! once, when the span is first leased for export and the wall clock is known. So spans recorded
@@ -23,10 +27,10 @@ use crate::id::{SpanId, TraceId};
 use crate::time::{Instant, WallClock};
 use crate::wire::{BYTES, FIXED32, FIXED64, VARINT, get_varint, tag};
 
-pub(crate) const TRACE_ID: usize = 2;
-pub(crate) const SPAN_ID: usize = 20;
-pub(crate) const START: usize = 29;
-pub(crate) const END: usize = 38;
+pub(crate) const SPAN_ID: usize = 2;
+pub(crate) const END: usize = 11;
+pub(crate) const START: usize = 20;
+pub(crate) const TRACE_ID: usize = 30;
 pub(crate) const FLAGS: usize = 48;
 pub(crate) const KIND: usize = 53;
 /// Bytes of the fixed start.
@@ -35,19 +39,32 @@ pub(crate) const FIXED_LEN: usize = 54;
 /// The fixed start with every value zero; values are copied in at their offsets.
 pub(crate) const TEMPLATE: [u8; FIXED_LEN] = {
     let mut bytes = [0; FIXED_LEN];
-    bytes[0] = tag(1, BYTES);
-    bytes[1] = 16;
-    bytes[18] = tag(2, BYTES);
-    bytes[19] = 8;
-    bytes[28] = tag(7, FIXED64);
-    bytes[37] = tag(8, FIXED64);
+    bytes[SPAN_ID - 2] = tag(2, BYTES);
+    bytes[SPAN_ID - 1] = 8;
+    bytes[END - 1] = tag(8, FIXED64);
+    bytes[START - 1] = tag(7, FIXED64);
+    bytes[TRACE_ID - 2] = tag(1, BYTES);
+    bytes[TRACE_ID - 1] = 16;
     // Field 16 has a two-byte tag.
-    bytes[46] = 0x80 | FIXED32;
-    bytes[47] = 0x01;
-    bytes[52] = tag(6, VARINT);
-    bytes[53] = 1;
+    bytes[FLAGS - 2] = 0x80 | FIXED32;
+    bytes[FLAGS - 1] = 0x01;
+    bytes[KIND - 1] = tag(6, VARINT);
+    bytes[KIND] = 1;
     bytes
 };
+
+/// Where the fixed start has tags and lengths.
+const TAGS: [usize; 9] = [
+    SPAN_ID - 2,
+    SPAN_ID - 1,
+    END - 1,
+    START - 1,
+    TRACE_ID - 2,
+    TRACE_ID - 1,
+    FLAGS - 2,
+    FLAGS - 1,
+    KIND - 1,
+];
 
 /// A view of a stored span.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +78,7 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn new(body: &'a [u8]) -> Option<Self> {
         let (fixed, rest) = body.split_first_chunk::<FIXED_LEN>()?;
-        let tags_match = [0, 1, 18, 19, 28, 37, 46, 47, 52]
-            .iter()
-            .all(|&i| fixed.get(i) == TEMPLATE.get(i));
+        let tags_match = TAGS.iter().all(|&i| fixed.get(i) == TEMPLATE.get(i));
         tags_match.then_some(Self { fixed, rest })
     }
 
@@ -122,13 +137,17 @@ impl<'a> Frame<'a> {
 /// Turns the times of a stored span, those of its events included, from monotonic into
 /// wall-clock times.
 pub(crate) fn date(body: &mut [u8], has_events: bool, clock: WallClock) {
-    date_at(body, START, clock);
-    date_at(body, END, clock);
+    if let Some(fixed) = body.first_chunk_mut::<FIXED_LEN>() {
+        date_at(fixed, START, clock);
+        date_at(fixed, END, clock);
+    }
     if has_events {
         date_events(body, clock);
     }
 }
 
+#[cfg_attr(not(target_os = "none"), inline)]
+#[cfg_attr(target_os = "none", inline(never))]
 fn date_at(body: &mut [u8], at: usize, clock: WallClock) {
     if let Some(bytes) = body.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<8>) {
         let instant = Instant::from_nanos(u64::from_le_bytes(*bytes));

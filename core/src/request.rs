@@ -88,11 +88,14 @@ impl Default for BodyCursor {
     }
 }
 
+/// Bytes of the tag and the length of a `ScopeSpans`, at most.
+pub(crate) const SCOPE_BYTES: usize = 1 + 10;
+
 /// Bytes that a `ScopeSpans` takes around its spans, at most, whatever their number: its tag and
 /// length, head and tail. An upper bound that lets a batch be cut before its size is known.
 pub(crate) fn scope_overhead(entries: Entries<'_>, scope: ScopeId) -> usize {
     let entry = entries.scope(scope);
-    1 + 10 + entry.head.len() + entry.tail.len()
+    SCOPE_BYTES + entry.head.len() + entry.tail.len()
 }
 
 /// Bytes around everything, at most.
@@ -240,7 +243,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         let left = layout.window.saturating_sub(cursor.index);
         let found = self
             .buffer
-            .positions_from(self.lease, cursor.at, left)
+            .positions_from(cursor.at, left)
             .enumerate()
             .skip(1)
             .find(|(_, (_, record))| record.scope == cursor.scope);
@@ -259,10 +262,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
             // A push moved the records together since the last chunk.
             self.enter_record(layout, cursor, cursor.index);
         }
-        let (_, record) = self
-            .buffer
-            .positions_from(self.lease, cursor.at, 1)
-            .next()?;
+        let (_, record) = self.buffer.positions_from(cursor.at, 1).next()?;
         Some(record)
     }
 
@@ -282,23 +282,18 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         let left = layout.window.saturating_sub(cursor.index);
         let records = self
             .buffer
-            .positions_from(self.lease, cursor.at, left)
+            .positions_from(cursor.at, left)
             .enumerate()
             .filter(|(_, (_, record))| record.scope == cursor.scope);
         let first = cursor.index;
         for (step, (at, record)) in records {
-            let mut small = [0; 11];
-            let start = header(&mut small, 2, record.body.len());
-            let len = start.len() + record.body.len();
+            let len = field_len(record.body.len());
             let Some((piece, rest)) = core::mem::take(&mut free).split_at_mut_checked(len) else {
                 cursor.index = first + step;
                 cursor.at = at;
                 return written;
             };
-            if let Some((piece_start, piece_body)) = piece.split_at_mut_checked(start.len()) {
-                piece_start.copy_from_slice(start);
-                piece_body.copy_from_slice(record.body);
-            }
+            put_span(piece, record.body);
             free = rest;
             written += len;
         }
@@ -351,6 +346,29 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
             .positions(self.lease)
             .take(window)
             .map(|(_, record)| record)
+    }
+}
+
+/// Writes a span with its tag and length into a piece of exactly their size.
+#[inline]
+fn put_span(piece: &mut [u8], body: &[u8]) {
+    let Some((start, target)) = piece.split_at_mut_checked(piece.len() - body.len()) else {
+        return;
+    };
+    target.copy_from_slice(body);
+    let len = body.len();
+    match start {
+        [field, one] => [*field, *one] = [tag(2, BYTES), len as u8],
+        [field, one, two] => {
+            [*field, *one, *two] = [tag(2, BYTES), len as u8 | 0x80, (len >> 7) as u8];
+        }
+        _ => {
+            let mut small = [0; 11];
+            let whole = header(&mut small, 2, len);
+            if let Some(whole) = whole.get(..start.len()) {
+                start.copy_from_slice(whole);
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use core::fmt;
 pub use encoded::EncodedEntry;
 
 use crate::attribute::{KeyValue, ValueLimits};
-use crate::wire::{Writer, field_len, key_value_len, nonempty_len, put_key_value};
+use crate::wire::{Writer, key_value_len, nonempty_len, put_key_value};
 
 /// The entity that produces telemetry: attributes, and the schema they follow (checklist D.9).
 ///
@@ -116,6 +116,13 @@ pub(crate) struct Entry<'a> {
     pub(crate) head: &'a [u8],
     /// The `schema_url` field, tag included, or nothing.
     pub(crate) tail: &'a [u8],
+}
+
+impl Entry<'_> {
+    const EMPTY: Self = Self {
+        head: &[],
+        tail: &[],
+    };
 }
 
 /// The resource and the scopes of one pipeline, encoded once.
@@ -253,9 +260,11 @@ impl<'a> Entries<'a> {
     /// The entry at `index` whole: 0 is the resource, then come the scopes.
     #[cfg(feature = "link")]
     pub(crate) fn encoded(self, index: usize) -> Option<&'a [u8]> {
-        EntryIter { rest: self.bytes }
-            .nth(index)
-            .map(|(_, whole)| whole)
+        let mut entries = EntryIter { rest: self.bytes };
+        for _ in 0..index {
+            entries.next();
+        }
+        entries.next().map(|(_, whole)| whole)
     }
 
     pub(crate) fn resource(self) -> Entry<'a> {
@@ -268,13 +277,11 @@ impl<'a> Entries<'a> {
     }
 
     fn at(self, index: usize) -> Entry<'a> {
-        EntryIter { rest: self.bytes }.nth(index).map_or(
-            Entry {
-                head: &[],
-                tail: &[],
-            },
-            |(entry, _)| entry,
-        )
+        let mut entries = EntryIter { rest: self.bytes };
+        for _ in 0..index {
+            entries.next();
+        }
+        entries.next().map_or(Entry::EMPTY, |(entry, _)| entry)
     }
 }
 
@@ -348,16 +355,18 @@ impl<'a> Attributes<'a> {
     }
 
     fn len(&self) -> usize {
-        self.kept()
-            .map(|item| field_len(key_value_len(item.key, &item.value, ValueLimits::DEFAULT)))
-            .sum()
+        let mut writer = Writer::measuring();
+        self.put(&mut writer);
+        writer.measured()
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     fn put(&self, writer: &mut Writer<'_>) {
         for item in self.kept() {
             let len = key_value_len(item.key, &item.value, ValueLimits::DEFAULT);
-            writer.put_header(self.field, len);
-            put_key_value(writer, item.key, &item.value, ValueLimits::DEFAULT);
+            if writer.open(self.field, len) {
+                put_key_value(writer, item.key, &item.value, ValueLimits::DEFAULT);
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ impl Instant {
     /// Whole milliseconds since the origin.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
-        self.0 / 1_000_000
+        divide(self.0, 1_000_000).0
     }
 
     /// This instant plus `duration`, saturating at [`Instant::MAX`].
@@ -67,11 +67,21 @@ impl Instant {
         Self(self.0.saturating_add(duration_nanos(duration)))
     }
 
+    /// This instant plus so many nanoseconds, saturating.
+    pub(crate) const fn saturating_add_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// Nanoseconds from `earlier` to `self`, or zero when `earlier` is later.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The time from `earlier` to `self`, or zero when `earlier` is later.
     #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        nanos_duration(self.nanos_since(earlier))
     }
 }
 
@@ -101,7 +111,7 @@ impl UnixNanos {
     /// Whole seconds since the epoch.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
-        self.0 / 1_000_000_000
+        divide(self.0, NANOS_PER_SEC).0
     }
 }
 
@@ -159,6 +169,45 @@ impl WallClock {
     }
 }
 
+const NANOS_PER_SEC: u32 = 1_000_000_000;
+
+/// The duration of so many nanoseconds.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(crate) const fn nanos_duration(nanos: u64) -> Duration {
+    let (secs, rest) = divide(nanos, NANOS_PER_SEC);
+    // Always true; said so that no carry, and no overflow of it, is compiled in.
+    let nanos = if rest < NANOS_PER_SEC { rest } else { 0 };
+    Duration::new(secs, nanos)
+}
+
+/// The quotient and the rest of a division by a number from 1 to 2^31.
+///
+/// Bit by bit on devices: the library's division of 64 bits takes a kilobyte of flash, and nothing
+/// that divides happens for each span.
+#[cfg_attr(target_os = "none", inline(never))]
+pub(crate) const fn divide(value: u64, divisor: u32) -> (u64, u32) {
+    if cfg!(target_os = "none") {
+        divide_by_bits(value, divisor)
+    } else {
+        (value / divisor as u64, (value % divisor as u64) as u32)
+    }
+}
+
+const fn divide_by_bits(value: u64, divisor: u32) -> (u64, u32) {
+    let (mut quotient, mut rest) = (value, 0);
+    let mut bit = 0;
+    while bit < u64::BITS {
+        rest = rest << 1 | (quotient >> 63) as u32;
+        quotient <<= 1;
+        if rest >= divisor {
+            rest -= divisor;
+            quotient |= 1;
+        }
+        bit += 1;
+    }
+    (quotient, rest)
+}
+
 /// The nanoseconds of `duration`, saturating at `u64::MAX` (584 years).
 #[cfg_attr(target_os = "none", inline(never))]
 #[must_use]
@@ -182,6 +231,33 @@ mod tests {
         );
         assert_eq!(Instant::from_secs(u64::MAX), Instant::MAX);
         assert_eq!(Instant::from_millis(1_500).as_nanos(), 1_500_000_000);
+    }
+
+    #[test]
+    fn division_bit_by_bit_is_division() {
+        let numbers = [
+            0,
+            1,
+            9,
+            10,
+            999_999_999,
+            1 << 31,
+            1 << 32,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
+        for value in numbers {
+            for divisor in [1, 3, 10, 1000, NANOS_PER_SEC, 1 << 31] {
+                let wide = u64::from(divisor);
+                let expected = (value / wide, (value % wide) as u32);
+                assert_eq!(
+                    divide_by_bits(value, divisor),
+                    expected,
+                    "{value} / {divisor}"
+                );
+            }
+        }
+        assert_eq!(nanos_duration(1_500_000_001), Duration::new(1, 500_000_001));
     }
 
     #[test]

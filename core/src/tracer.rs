@@ -22,7 +22,7 @@ use crate::id::IdGenerator;
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
-use crate::span::{Log, MIN_SCRATCH_BYTES, Span};
+use crate::span::{Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording, Span};
 use crate::time::Instant;
 
 /// What a span is started with. Give attributes and links here rather than later when a sampler
@@ -36,6 +36,8 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
+    /// What writes them: firmware that gives no span a link does not hold the code.
+    put_link: Option<PutLink>,
 }
 
 impl<'a> SpanBuilder<'a> {
@@ -48,6 +50,7 @@ impl<'a> SpanBuilder<'a> {
             parent: ParentContext::ROOT,
             attributes: &[],
             links: &[],
+            put_link: None,
         }
     }
 
@@ -84,6 +87,7 @@ impl<'a> SpanBuilder<'a> {
     /// Sets the links.
     pub const fn links(mut self, links: &'a [Link<'a>]) -> Self {
         self.links = links;
+        self.put_link = Some(Log::add_link);
         self
     }
 }
@@ -97,6 +101,13 @@ pub struct Started {
     pub record_only: u64,
     /// Not recorded: the sampler said drop.
     pub not_sampled: u64,
+}
+
+impl Started {
+    #[inline(always)]
+    pub(crate) const fn count_not_sampled(&mut self) {
+        self.not_sampled = self.not_sampled.wrapping_add(1);
+    }
 }
 
 /// Starts spans: a sampler, a generator of ids, and limits.
@@ -152,13 +163,68 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         now: Instant,
         scratch: impl FnOnce() -> B,
     ) -> Span<B> {
-        let Self {
-            sampler,
-            ids,
-            limits,
-            started,
-        } = self;
-        start_span(sampler, ids, limits, started, builder, || now, scratch)
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        // Built where it is returned: a move of the scratch costs more than all else.
+        let mut span = Span::non_recording(plan.context);
+        let mut begun = false;
+        if plan.is_kept() {
+            let live = span.live.insert(Recording::idle(scratch()));
+            begun = plan.begin(live, &self.limits, &builder, now);
+        }
+        if begun {
+            plan.count(&mut self.started);
+        } else {
+            span.live = None;
+            span.context = plan.unsampled();
+            self.started.count_not_sampled();
+        }
+        span
+    }
+
+    /// Starts a span where it is: one that [waits](Span::idle), or that was
+    /// [ended in place](Span::end_in_place). One that was started and not ended is lost, like a
+    /// span that is dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span
+    /// counts as not sampled.
+    ///
+    /// A span of an array is large. Started by [`Tracer::start`] it is cleared and moved into its
+    /// place; started here it is neither, which saves a small processor most of the work.
+    ///
+    /// ```
+    /// use spandrel_core::prelude::*;
+    /// # use spandrel_core::{id::RandomIdGenerator, test_support::TestRng};
+    ///
+    /// # let ids = RandomIdGenerator::new(TestRng::new(1));
+    /// let mut tracer = Tracer::new(AlwaysOn, ids);
+    /// let mut buffer = Buffer::new([0; 1024]);
+    /// let mut span = Span::idle([0; 192]);
+    /// for second in 0..3 {
+    ///     let now = Instant::from_secs(second);
+    ///     tracer.start_in_place(&mut span, SpanBuilder::new("sensor.read"), now);
+    ///     span.set_attribute("celsius", 21.5);
+    ///     span.end_in_place(now, &mut buffer)?;
+    /// }
+    /// assert_eq!(buffer.len(), 3);
+    /// # Ok::<(), spandrel_core::buffer::PushError>(())
+    /// ```
+    pub fn start_in_place<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        span: &mut Span<B>,
+        builder: SpanBuilder<'_>,
+        now: Instant,
+    ) {
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        span.context = plan.context;
+        let mut begun = false;
+        if let Some(live) = &mut span.live {
+            live.clear();
+            begun = plan.is_kept() && plan.begin(live, &self.limits, &builder, now);
+        }
+        if begun {
+            plan.count(&mut self.started);
+        } else {
+            span.context = plan.unsampled();
+            self.started.count_not_sampled();
+        }
     }
 
     /// What has been started so far.
@@ -174,79 +240,220 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
     }
 }
 
-/// The steps of starting a span, over parts that may live in different places: on a host the
-/// sampler and the limits are shared by all threads and the ids belong to each. The clock is read
-/// only for a span that is kept, and late, so that a span measures its work and not its start.
-#[inline(always)]
-pub(crate) fn start_span<S, G, B>(
-    sampler: &S,
-    ids: &mut G,
-    limits: &SpanLimits,
-    started: &mut Started,
-    builder: SpanBuilder<'_>,
-    now: impl FnOnce() -> Instant,
-    scratch: impl FnOnce() -> B,
-) -> Span<B>
-where
-    S: Sampler + ?Sized,
-    G: IdGenerator,
-    B: AsRef<[u8]> + AsMut<[u8]>,
-{
-    let mut parent = builder.parent;
-    let (trace_id, flags) = if parent.span_context.is_valid() {
-        let inherited = parent.span_context.trace_flags().is_random();
-        (
-            parent.span_context.trace_id(),
-            TraceFlags::NONE.with_random(inherited),
-        )
-    } else {
-        parent = ParentContext::ROOT;
-        (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM))
-    };
-    let sampling = sampler.should_sample(&SamplingParameters {
-        parent,
-        trace_id,
-        name: builder.name,
-        kind: builder.kind,
-        attributes: builder.attributes,
-        links: builder.links,
-    });
-    let sampled = sampling.decision == SamplingDecision::RecordAndSample;
-    let recording = sampling.decision != SamplingDecision::Drop;
-    let context = SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(sampled));
-    parent.trace_state = sampling.trace_state;
-    if !recording && parent.trace_state.is_empty() {
-        started.not_sampled = started.not_sampled.wrapping_add(1);
-        return Span::non_recording(context);
+/// What starting a span comes to, before anything is written: the steps over parts that may live
+/// in different places. On a host the sampler and the limits are shared by all threads and the
+/// ids belong to each.
+pub(crate) struct Plan<'a> {
+    pub(crate) context: SpanContext,
+    /// The parent, if there is one.
+    parent: Option<&'a SpanContext>,
+    /// The tracestate that the span gets.
+    trace_state: &'a str,
+    decision: SamplingDecision,
+    /// Those of the sampler, beside the builder's.
+    attributes: &'a [KeyValue<'a>],
+}
+
+impl<'a> Plan<'a> {
+    /// Asks the sampler and draws the ids.
+    #[inline(always)]
+    pub(crate) fn new<S: Sampler + ?Sized, G: IdGenerator>(
+        sampler: &'a S,
+        ids: &mut G,
+        builder: &'a SpanBuilder<'a>,
+    ) -> Self {
+        let parent = &builder.parent.span_context;
+        let parent = parent.is_valid().then_some(parent);
+        let (trace_id, flags) = match parent {
+            Some(parent) => (
+                parent.trace_id(),
+                TraceFlags::NONE.with_random(parent.trace_flags().is_random()),
+            ),
+            None => (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM)),
+        };
+        let sampling = sampler.should_sample(&SamplingParameters {
+            parent: match parent {
+                Some(_) => builder.parent,
+                None => ParentContext::ROOT,
+            },
+            trace_id,
+            name: builder.name,
+            kind: builder.kind,
+            attributes: builder.attributes,
+            links: builder.links,
+        });
+        let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
+        Self {
+            context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
+            parent,
+            trace_state: sampling.trace_state,
+            decision: sampling.decision,
+            attributes: sampling.attributes,
+        }
     }
-    let mut scratch = scratch();
-    let bytes = scratch.as_mut();
-    let log = Log::begin(
-        bytes,
-        limits,
-        &context,
-        &parent,
-        builder.name,
-        builder.kind,
-        now(),
-    );
-    let Some(mut log) = log else {
-        started.not_sampled = started.not_sampled.wrapping_add(1);
-        return Span::non_recording(SpanContext::new(trace_id, context.span_id(), flags));
-    };
-    let counter = match (recording, sampled) {
-        (true, true) => &mut started.recorded,
-        (true, false) => &mut started.record_only,
-        (false, _) => &mut started.not_sampled,
-    };
-    *counter = counter.wrapping_add(1);
-    if recording {
-        for attribute in builder.attributes.iter().chain(sampling.attributes) {
-            log.set_attribute(bytes, attribute.key, &attribute.value);
+
+    /// What the sampler said.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) const fn decision(&self) -> SamplingDecision {
+        self.decision
+    }
+
+    /// Whether the span gets a tracestate, if there is room.
+    #[cfg(feature = "tracing")]
+    pub(crate) const fn has_trace_state(&self) -> bool {
+        !self.trace_state.is_empty()
+    }
+
+    /// Has the span recorded even if the sampler drops it, for the time being.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn keep(&mut self) {
+        if self.decision == SamplingDecision::Drop {
+            self.decision = SamplingDecision::RecordOnly;
+        }
+    }
+
+    #[inline(always)]
+    const fn is_recording(&self) -> bool {
+        !matches!(self.decision, SamplingDecision::Drop)
+    }
+
+    /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
+    #[inline(always)]
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_recording() || !self.trace_state.is_empty()
+    }
+
+    /// The context of a span that could not be recorded for lack of scratch.
+    #[inline]
+    pub(crate) const fn unsampled(&self) -> SpanContext {
+        let flags = self.context.trace_flags().with_sampled(false);
+        SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
+    }
+
+    /// Begins the span in `recording`; `false` when that has too little scratch.
+    #[inline(always)]
+    pub(crate) fn begin<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &self,
+        recording: &mut Recording<B>,
+        limits: &SpanLimits,
+        builder: &SpanBuilder<'_>,
+        now: Instant,
+    ) -> bool {
+        let begun = recording.begin(&Beginning {
+            limits,
+            context: &self.context,
+            parent: self.parent,
+            trace_state: self.trace_state,
+            name: builder.name,
+            kind: builder.kind,
+            scope: builder.scope,
+            start: now,
+            is_recording: self.is_recording(),
+        });
+        if !(builder.attributes.is_empty() && self.attributes.is_empty()) {
+            recording.set_attributes(builder.attributes);
+            recording.set_attributes(self.attributes);
         }
         for link in builder.links {
-            log.add_link(bytes, link);
+            recording.add_link_by(builder.put_link, link);
         }
+        begun
     }
-    Span::new(context, builder.scope, recording, scratch, log)
+
+    /// Counts the span that was begun.
+    #[inline(always)]
+    pub(crate) const fn count(&self, started: &mut Started) {
+        let counter = match self.decision {
+            SamplingDecision::RecordAndSample => &mut started.recorded,
+            SamplingDecision::RecordOnly => &mut started.record_only,
+            SamplingDecision::Drop => &mut started.not_sampled,
+        };
+        *counter = counter.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Buffer;
+    use crate::id::RandomIdGenerator;
+    use crate::sampler::{AlwaysOff, AlwaysOn, ParentBased};
+    use crate::span::Status;
+    use crate::test_support::TestRng;
+    use std::vec::Vec;
+
+    fn tracer<S: Sampler>(sampler: S) -> Tracer<S, RandomIdGenerator<TestRng>> {
+        Tracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
+    }
+
+    fn bodies(buffer: &mut Buffer<[u8; 1024]>) -> Vec<Vec<u8>> {
+        let lease = buffer.lease(&mut |_| true).unwrap();
+        buffer.records(&lease).map(|r| r.body.to_vec()).collect()
+    }
+
+    #[test]
+    fn a_span_in_place_is_recorded_as_one_that_is_returned_and_nothing_is_left_of_the_one_before() {
+        let remote = SpanContext::remote(
+            crate::id::TraceId::from_bytes([1; 16]),
+            crate::id::SpanId::from_bytes([2; 8]),
+            TraceFlags::SAMPLED,
+        );
+        let parent = ParentContext {
+            span_context: remote,
+            trace_state: "a=b",
+        };
+        let builders = [
+            SpanBuilder::new("a name that is longer than the next").parent(parent),
+            SpanBuilder::new("short"),
+        ];
+        let (mut returned, mut in_place) = (Buffer::new([0; 1024]), Buffer::new([0; 1024]));
+        let (mut one, mut other) = (tracer(AlwaysOn), tracer(AlwaysOn));
+        let mut place = Span::idle([0xff; 192]);
+        for (i, builder) in builders.into_iter().enumerate() {
+            let now = Instant::from_secs(i as u64);
+            let mut span = one.start::<192>(builder, now);
+            other.start_in_place(&mut place, builder, now);
+            assert_eq!(place.context(), span.context());
+            assert_eq!(place.trace_state(), span.trace_state());
+            if i == 0 {
+                for span in [&mut span, &mut place] {
+                    span.set_attribute("k", 1_i64);
+                    span.set_status(Status::Ok);
+                }
+            }
+            span.end(now, &mut returned).unwrap();
+            place.end_in_place(now, &mut in_place).unwrap();
+            // The second end finds nothing to do.
+            place.end_in_place(now, &mut in_place).unwrap();
+        }
+        assert_eq!(one.started(), other.started());
+        assert_eq!(bodies(&mut in_place), bodies(&mut returned));
+    }
+
+    #[test]
+    fn a_span_in_place_that_is_not_recorded_ends_without_a_record() {
+        let mut buffer = Buffer::new([0; 1024]);
+        let mut place = Span::idle([0; 192]);
+        place.set_attribute("k", 1_i64);
+        place.end_in_place(Instant::ZERO, &mut buffer).unwrap();
+        tracer(AlwaysOn).start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
+        tracer(ParentBased::new(AlwaysOff)).start_in_place(
+            &mut place,
+            SpanBuilder::new("b"),
+            Instant::ZERO,
+        );
+        assert!(place.context().is_valid() && !place.is_recording());
+        place.end_in_place(Instant::ZERO, &mut buffer).unwrap();
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn scratch_below_the_least_counts_as_not_sampled() {
+        let mut tracer = tracer(AlwaysOn);
+        let mut place = Span::idle([0; MIN_SCRATCH_BYTES - 1]);
+        tracer.start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
+        assert!(!place.context().is_sampled() && !place.is_recording());
+        assert_eq!(tracer.started().not_sampled, 1);
+    }
 }

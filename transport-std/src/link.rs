@@ -12,6 +12,9 @@
 //!
 //! With it the rule of fault catalogue N8 is exact: an attempt is repeated only when it went out
 //! over a *reused* connection and not one byte came back.
+//!
+//! It also spares the kernel work: the client would write the head of a request and its body
+//! separately, and look twice whether the connection still lives.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -98,15 +101,66 @@ impl<In: Transport> Connector<In> for Watch {
         Ok(chained.map(|inner| Watched {
             inner,
             link: Arc::clone(&self.0),
+            head: Vec::new(),
         }))
     }
 }
 
-/// A connection that notes what passes.
+/// A connection that notes what passes, and writes the head of a request together with the
+/// beginning of its body.
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
     inner: T,
     link: Arc<Link>,
+    /// A head that was to be transmitted and waits for the body.
+    head: Vec<u8>,
+}
+
+/// A larger head is written at once.
+const MAX_HELD: usize = 4 * 1024;
+
+impl<T: Transport> Watched<T> {
+    /// Takes the output for a head, to be written with what follows it.
+    fn hold(&mut self, amount: usize) -> bool {
+        let is_head = self.head.is_empty() && !self.link.body_taken.load(Ordering::Relaxed);
+        let output = self.inner.buffers().output();
+        match output.get(..amount) {
+            Some(head) if is_head && amount <= MAX_HELD && amount < output.len() => {
+                self.head.extend_from_slice(head);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes the head, if one is held, and `amount` bytes of output.
+    fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        // Taken before the write: the client reads a piece of the body, then transmits it.
+        let last = self.link.body_taken.load(Ordering::Relaxed);
+        let output = self.inner.buffers().output();
+        let held = self.head.len();
+        let first = amount.min(output.len().saturating_sub(held));
+        // What the head leaves no room for. Only a body that fills the buffer has such an end.
+        let rest = output.get(first..amount).unwrap_or_default().to_vec();
+        output.copy_within(..first, held);
+        copy_to_front(&self.head, output);
+        self.head.clear();
+        self.inner.transmit_output(held + first, timeout)?;
+        if !rest.is_empty() {
+            copy_to_front(&rest, self.inner.buffers().output());
+            self.inner.transmit_output(rest.len(), timeout)?;
+        }
+        if last {
+            self.link.body_sent.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+fn copy_to_front(from: &[u8], to: &mut [u8]) {
+    if let Some(to) = to.get_mut(..from.len()) {
+        to.copy_from_slice(from);
+    }
 }
 
 impl<T: Transport> Transport for Watched<T> {
@@ -115,16 +169,16 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        // Taken before the write: the client reads a piece of the body, then transmits it.
-        let last = self.link.body_taken.load(Ordering::Relaxed);
-        self.inner.transmit_output(amount, timeout)?;
-        if last {
-            self.link.body_sent.store(true, Ordering::Relaxed);
+        if self.hold(amount) {
+            return Ok(());
         }
-        Ok(())
+        self.write(amount, timeout)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if !self.head.is_empty() {
+            self.write(0, timeout)?;
+        }
         let progress = self.inner.await_input(timeout)?;
         if progress {
             self.link.answered.store(true, Ordering::Relaxed);
@@ -133,7 +187,9 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn is_open(&mut self) -> bool {
-        self.inner.is_open()
+        // After an answer the client asks in order to keep the connection. It asks again before the
+        // next request, and only that answer matters.
+        self.link.answered.load(Ordering::Relaxed) || self.inner.is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -235,6 +291,109 @@ fn literal(uri: &Uri) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ureq::unversioned::transport::LazyBuffers;
+
+    /// A connection that keeps what is written, write by write.
+    #[derive(Debug)]
+    struct Recorder {
+        buffers: LazyBuffers,
+        writes: Vec<Vec<u8>>,
+    }
+
+    impl Transport for Recorder {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.buffers
+        }
+
+        fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+            let output = self.buffers.output();
+            self.writes.push(output[..amount].to_vec());
+            Ok(())
+        }
+
+        fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+            Ok(true)
+        }
+
+        fn is_open(&mut self) -> bool {
+            false
+        }
+    }
+
+    fn watched() -> Watched<Recorder> {
+        let buffers = LazyBuffers::new(16, 100);
+        Watched {
+            inner: Recorder {
+                buffers,
+                writes: Vec::new(),
+            },
+            link: Arc::new(Link::default()),
+            head: Vec::new(),
+        }
+    }
+
+    fn put(connection: &mut Watched<Recorder>, bytes: &[u8]) {
+        copy_to_front(bytes, connection.buffers().output());
+        connection
+            .transmit_output(bytes.len(), NextTimeout::default())
+            .unwrap();
+    }
+
+    #[test]
+    fn a_head_and_its_body_are_one_write() {
+        let mut connection = watched();
+        for _ in 0..2 {
+            connection.link.begin();
+            put(&mut connection, b"head ");
+            assert!(!connection.link.body_sent());
+            connection.link.body_taken();
+            put(&mut connection, b"body");
+            assert!(connection.link.body_sent());
+            assert_eq!(connection.inner.writes, [b"head body"]);
+            connection.inner.writes.clear();
+        }
+    }
+
+    #[test]
+    fn a_body_of_any_size_arrives_in_order_behind_its_head() {
+        let body: Vec<u8> = (0..=255).collect();
+        for len in [1, 89, 90, 91, 99, 100, 101, 189, 190, 191, 256] {
+            let mut connection = watched();
+            put(&mut connection, b"0123456789");
+            let mut left = &body[..len];
+            while !left.is_empty() {
+                let (now, later) = left.split_at(left.len().min(100));
+                left = later;
+                if left.is_empty() {
+                    connection.link.body_taken();
+                }
+                put(&mut connection, now);
+            }
+            assert!(connection.link.body_sent());
+            let sent = connection.inner.writes.concat();
+            assert_eq!(sent, [b"0123456789", &body[..len]].concat(), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_head_without_a_body_goes_out_before_the_answer_is_awaited() {
+        let mut connection = watched();
+        put(&mut connection, b"head");
+        assert!(connection.inner.writes.is_empty());
+        connection.await_input(NextTimeout::default()).unwrap();
+        assert_eq!(connection.inner.writes, [b"head"]);
+    }
+
+    #[test]
+    fn a_connection_is_looked_at_before_a_request_and_not_after_its_answer() {
+        let mut connection = watched();
+        connection.link.begin();
+        assert!(!connection.is_open());
+        connection.await_input(NextTimeout::default()).unwrap();
+        assert!(connection.is_open());
+        connection.link.begin();
+        assert!(!connection.is_open());
+    }
 
     #[test]
     fn an_address_literal_is_its_own_answer() {

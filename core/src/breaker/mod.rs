@@ -41,9 +41,8 @@
 //! ```
 
 use core::fmt;
-use core::time::Duration;
 
-use crate::time::{Instant, duration_nanos};
+use crate::time::{Instant, divide, duration_nanos};
 
 mod config;
 mod transition;
@@ -364,12 +363,13 @@ impl CircuitBreaker {
         let jitter = match self.config.open {
             OpenInterval::Fixed(_) => 0,
             OpenInterval::Growing { .. } => {
-                let most = self.interval / 100 * u64::from(self.config.jitter_percent);
+                let (hundredth, _) = divide(self.interval, 100);
+                let most = hundredth * u64::from(self.config.jitter_percent);
                 (most >> 16) * (self.draw >> 48)
             }
         };
-        let interval = Duration::from_nanos(self.interval.saturating_add(jitter));
-        let until = self.latest.saturating_add(interval);
+        let interval = self.interval.saturating_add(jitter);
+        let until = self.latest.saturating_add_nanos(interval);
         self.opened = self.opened.saturating_add(1);
         self.go(Phase::Open { until }, reason)
     }
@@ -400,6 +400,7 @@ impl Default for CircuitBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::time::Duration;
     use std::string::ToString;
 
     const SECOND: Instant = Instant::from_secs(1);

@@ -1,6 +1,6 @@
 //! What the buffer knows beside the bytes: counts, leases and the rules of overflow.
 
-use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
+use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State, state_byte};
 use super::ring::Ring;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 
@@ -157,25 +157,30 @@ impl Bookkeeping {
     ) -> Option<Lease> {
         let index = self.slots.iter().position(Slot::is_free)?;
         let index8 = u8::try_from(index).ok()?;
-        let (first, mut header) = self.first_queued(bytes)?;
+        let (first, _) = self.first_queued(bytes)?;
         let mut slot = Slot {
             first,
             ..Slot::FREE
         };
+        let state = state_byte(State::Leased(index8));
         let mut at = first;
         while slot.count < self.queued {
-            let accepted = header.state == State::Queued
-                && record_at(bytes, at, &header).is_some_and(|record| take(&record));
-            if !accepted {
+            let Some((head, body)) = Ring::parts_mut(bytes, at) else {
+                break;
+            };
+            let header = Header::from_bytes(*head);
+            let record = Record {
+                scope: header.scope,
+                flags: header.flags,
+                body,
+            };
+            if header.state != State::Queued || !take(&record) {
                 break;
             }
-            Ring::set_state(bytes, at, State::Leased(index8));
+            head[Header::STATE] = state;
             slot.count += 1;
             slot.bytes += header.stored_len();
-            if slot.count < self.queued {
-                at = self.ring.next(at, &header);
-                header = Ring::header(bytes, at)?;
-            }
+            at = self.ring.next(at, &header);
         }
         if slot.count == 0 {
             return None;
@@ -198,6 +203,16 @@ impl Bookkeeping {
         let Some(mut slot) = self.slot(lease).copied() else {
             return;
         };
+        // Nearly always: all of a lease with nothing older in front of it. Its records follow each
+        // other, so they go in one step.
+        if count >= slot.count && slot.first == self.ring.head {
+            self.leased -= slot.count;
+            self.leased_bytes -= slot.bytes;
+            self.ring.pop_run(slot.bytes, slot.count);
+            self.free(lease, slot);
+            self.ring.reclaim(bytes);
+            return;
+        }
         let mut left = count.min(slot.count);
         let mut at = slot.first;
         for _ in 0..self.ring.records {
@@ -223,12 +238,20 @@ impl Bookkeeping {
             at = self.ring.next(at, &header);
         }
         if slot.count == 0 {
-            slot.generation = slot.generation.wrapping_add(1);
-        }
-        if let Some(target) = self.slots.get_mut(usize::from(lease.slot)) {
+            self.free(lease, slot);
+        } else if let Some(target) = self.slots.get_mut(usize::from(lease.slot)) {
             *target = slot;
         }
         self.ring.reclaim(bytes);
+    }
+
+    fn free(&mut self, lease: &Lease, slot: Slot) {
+        if let Some(target) = self.slots.get_mut(usize::from(lease.slot)) {
+            *target = Slot {
+                generation: slot.generation.wrapping_add(1),
+                ..Slot::FREE
+            };
+        }
     }
 
     pub(super) fn settle_oldest(&mut self, bytes: &mut [u8]) -> Option<()> {
@@ -270,23 +293,15 @@ impl Bookkeeping {
         let Some(slot) = self.slot(lease).copied() else {
             return;
         };
-        let (mut at, mut left) = (slot.first, slot.count);
-        for _ in 0..self.ring.records {
-            let Some(mut header) = Ring::header(bytes, at).filter(|_| left > 0) else {
+        // The records of a lease follow each other.
+        let mut at = slot.first;
+        for _ in 0..slot.count {
+            let Some((head, body)) = Ring::parts_mut(bytes, at) else {
                 return;
             };
-            let next = self.ring.next(at, &header);
-            if header.state == State::Leased(lease.slot) {
-                left -= 1;
-                let body = at + RECORD_HEADER_BYTES;
-                if let Some(body) = bytes.get_mut(body..body + header.len as usize) {
-                    header.flags = change(header.flags, body);
-                    if let Some(flags) = bytes.get_mut(at + Header::FLAGS) {
-                        *flags = header.to_bytes()[Header::FLAGS];
-                    }
-                }
-            }
-            at = next;
+            let header = Header::from_bytes(*head);
+            head[Header::FLAGS] = change(header.flags, body).to_byte();
+            at = self.ring.next(at, &header);
         }
     }
 

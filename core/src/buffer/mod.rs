@@ -41,15 +41,18 @@ mod bookkeeping;
 mod record;
 mod recover;
 mod ring;
+#[cfg(feature = "std")]
+mod run;
 
 use core::fmt;
 
 use bookkeeping::{Bookkeeping, Slot, record_at};
-use record::State;
 use ring::Ring;
 
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
 pub use recover::Snapshot;
+#[cfg(feature = "std")]
+pub(crate) use run::Run;
 
 /// How many leases can be out at once: the batch in hand and two parked suspects
 /// (`reliability.md` 4.6).
@@ -286,60 +289,45 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     /// The records of `lease` with their offsets.
     pub(crate) fn positions<'a>(&'a self, lease: &Lease) -> Walk<'a> {
         let slot = self.state.slot(lease).copied().unwrap_or(Slot::FREE);
-        self.walk(lease, slot.first, slot.count)
+        self.walk(slot.first, slot.count)
     }
 
-    /// At most `count` records of `lease` from the one at `offset`, which must stem from
-    /// [`Buffer::positions`] under the same [`Buffer::layout`].
-    pub(crate) fn positions_from<'a>(
-        &'a self,
-        lease: &Lease,
-        offset: usize,
-        count: usize,
-    ) -> Walk<'a> {
-        self.walk(lease, offset, u32::try_from(count).unwrap_or(u32::MAX))
+    /// `count` records from the one at `offset`, which must stem from [`Buffer::positions`] under the
+    /// same [`Buffer::layout`]; so many must be left of its lease.
+    pub(crate) fn positions_from(&self, offset: usize, count: usize) -> Walk<'_> {
+        self.walk(offset, u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    fn walk<'a>(&'a self, lease: &Lease, at: usize, left: u32) -> Walk<'a> {
+    fn walk(&self, at: usize, left: u32) -> Walk<'_> {
         Walk {
             bytes: self.storage.as_ref(),
             ring: &self.state.ring,
             at,
-            state: State::Leased(lease.slot),
             left,
-            steps: self.state.ring.records,
         }
     }
 }
 
-/// Iterates over the records of one lease.
+/// Iterates over the records of one lease, which follow each other in the ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],
     ring: &'a Ring,
     at: usize,
-    state: State,
     left: u32,
-    /// Bounds the walk whatever the bytes say.
-    steps: u32,
 }
 
 impl<'a> Iterator for Walk<'a> {
     type Item = (usize, Record<'a>);
 
-    #[inline]
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
     fn next(&mut self) -> Option<Self::Item> {
-        while self.left > 0 && self.steps > 0 {
-            self.steps -= 1;
-            let at = self.at;
-            let header = Ring::header(self.bytes, at)?;
-            self.at = self.ring.next(at, &header);
-            if header.state == self.state {
-                self.left -= 1;
-                return Some((at, record_at(self.bytes, at, &header)?));
-            }
-        }
-        None
+        self.left = self.left.checked_sub(1)?;
+        let at = self.at;
+        let header = Ring::header(self.bytes, at)?;
+        self.at = self.ring.next(at, &header);
+        Some((at, record_at(self.bytes, at, &header)?))
     }
 }
 

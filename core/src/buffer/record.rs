@@ -24,14 +24,18 @@ impl RecordFlags {
     /// The span's status is error.
     pub const ERROR: Self = Self(4);
 
+    pub(super) const fn to_byte(self) -> u8 {
+        self.0
+    }
+
     /// The flags as a byte.
-    #[cfg(feature = "link")]
+    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
     /// The flags that a byte stands for; bits without a meaning are left out.
-    #[cfg(feature = "link")]
+    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }

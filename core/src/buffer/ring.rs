@@ -11,7 +11,7 @@
 //! copied, inspected and dated in place.
 
 use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
-use crate::wire::move_within;
+use crate::wire::{copy, move_within};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
@@ -58,9 +58,9 @@ impl Ring {
         self.place(capacity, need).is_some()
     }
 
-    /// Takes `need` bytes after the newest record, or changes nothing.
+    /// Takes `need` bytes after the newest record for `records` more, or changes nothing.
     #[inline]
-    fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
+    fn reserve(&mut self, capacity: usize, need: usize, records: u32) -> Option<usize> {
         let (at, wrapped) = self.place(capacity, need)?;
         if self.records == 0 {
             *self = Self::new();
@@ -69,7 +69,7 @@ impl Ring {
         }
         self.wrapped = wrapped;
         self.tail = at + need;
-        self.records += 1;
+        self.records += records;
         Some(at)
     }
 
@@ -77,11 +77,23 @@ impl Ring {
     #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
-        let at = self.reserve(bytes.len(), need)?;
+        let at = self.reserve(bytes.len(), need, 1)?;
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
         *head = header.to_bytes();
-        rest.get_mut(..body.len())?.copy_from_slice(body);
+        copy(rest.get_mut(..body.len())?, body);
+        Some(())
+    }
+
+    /// Writes `records` records that lie one behind the other in `run`, or leaves everything as it
+    /// was and says `None`.
+    #[cfg(feature = "std")]
+    pub(super) fn push_run(&mut self, bytes: &mut [u8], run: &[u8], records: u32) -> Option<()> {
+        let at = self.reserve(bytes.len(), run.len(), records)?;
+        bytes
+            .get_mut(at..)?
+            .get_mut(..run.len())?
+            .copy_from_slice(run);
         Some(())
     }
 
@@ -132,8 +144,20 @@ impl Ring {
         Some(Header::from_bytes(*head))
     }
 
+    /// Header and body of the record at `at`.
+    #[inline]
+    pub(super) fn parts_mut(
+        bytes: &mut [u8],
+        at: usize,
+    ) -> Option<(&mut [u8; RECORD_HEADER_BYTES], &mut [u8])> {
+        let (head, rest) = bytes.get_mut(at..)?.split_first_chunk_mut()?;
+        let body = rest.get_mut(..Header::from_bytes(*head).len as usize)?;
+        Some((head, body))
+    }
+
     /// The offset of the record after the one at `at`.
-    pub(super) fn next(&self, at: usize, header: &Header) -> usize {
+    #[inline]
+    pub(super) const fn next(&self, at: usize, header: &Header) -> usize {
         let next = at + header.stored_len();
         if self.wrapped && next == self.end && at >= self.head {
             0
@@ -164,6 +188,20 @@ impl Ring {
         }
         self.head = next;
         self.records -= 1;
+        if self.records == 0 {
+            *self = Self::new();
+        }
+    }
+
+    /// Takes `records` records of `len` bytes together out at the head.
+    pub(super) fn pop_run(&mut self, len: usize, records: u32) {
+        self.head += len;
+        if self.wrapped && self.head >= self.end {
+            // The last of them, or the one behind it, is in the lower part.
+            self.head -= self.end;
+            self.wrapped = false;
+        }
+        self.records = self.records.saturating_sub(records);
         if self.records == 0 {
             *self = Self::new();
         }

@@ -117,7 +117,7 @@ where
             other => (other, None),
         };
         if let Some(open) = closed.and_then(|change| self.on_transition(change, now)) {
-            batch.backoff.exclude(open);
+            batch.backoff.exclude_nanos(open);
         }
         if verdict == Verdict::Failure {
             batch.failures = batch.failures.saturating_add(1);
@@ -257,7 +257,7 @@ where
                 // An answer that says nothing of the destination leaves the circuit half-open,
                 // and then nothing else would keep the next attempt back.
                 WhenOpen::Hold if self.machine.breaker.state() == State::HalfOpen => {
-                    Ok(now.saturating_add(batch.backoff.delay(draw)))
+                    Ok(now.saturating_add_nanos(batch.backoff.delay_nanos(draw)))
                 }
                 WhenOpen::Hold => Ok(now),
                 WhenOpen::Drop => batch.backoff.next_attempt(now, draw),
@@ -298,7 +298,7 @@ where
         let asked = response.pause(wall_now)?;
         let draw = self.machine.draw();
         let until = batch.backoff.after_pause(now, asked, draw);
-        batch.backoff.exclude(until.saturating_since(now));
+        batch.backoff.exclude_nanos(until.nanos_since(now));
         self.machine.not_before = self.machine.not_before.max(until);
         self.machine.breaker.hold_until(until);
         self.machine.events.push(Event::Paused {

@@ -1,8 +1,6 @@
 //! The delivery loop: which batch goes next, and what an answer does to it
 //! (`reliability.md` 4.3 to 4.8).
 
-use core::time::Duration;
-
 use super::event::Cause;
 use super::transmit::{Flight, Transmit};
 use super::{Exporter, earliest};
@@ -10,7 +8,7 @@ use crate::backoff::Backoff;
 use crate::breaker::{State, Transition};
 use crate::buffer::{Lease, RecordFlags};
 use crate::frame;
-use crate::request::{Body, BodyCursor, request_overhead, scope_overhead};
+use crate::request::{Body, BodyCursor, SCOPE_BYTES, request_overhead, scope_overhead};
 use crate::resource::ScopeId;
 use crate::response::{DropReason, Outcome, TransportError};
 use crate::time::Instant;
@@ -141,12 +139,8 @@ where
         let ready = match &self.current {
             Some(batch) => Some(batch.next_at),
             None => {
-                let parked = self
-                    .parked
-                    .iter()
-                    .flatten()
-                    .map(|batch| batch.next_at)
-                    .min();
+                // Nothing else is in hand.
+                let parked = self.batches().map(|batch| batch.next_at).min();
                 earliest(parked, self.queue_due())
             }
         };
@@ -166,14 +160,14 @@ where
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {
-        self.parked.iter().flatten().chain(self.current.as_ref())
+        // As references of one size: pointers to batches would have to be divided by their size.
+        let [first, second] = &self.parked;
+        [first, second, &self.current].into_iter().flatten()
     }
 
     pub(super) fn batches_mut(&mut self) -> impl Iterator<Item = &mut Batch> {
-        self.parked
-            .iter_mut()
-            .flatten()
-            .chain(self.current.as_mut())
+        let [first, second] = &mut self.parked;
+        [first, second, &mut self.current].into_iter().flatten()
     }
 
     pub(super) fn take_any_batch(&mut self) -> Option<Batch> {
@@ -251,7 +245,14 @@ where
         // the estimate larger.
         let mut scopes = heapless::Vec::<ScopeId, 8>::new();
         let most = config.batch.max_export_batch_size;
+        // Nearly always all that is queued would fit, whatever its scopes: nothing to add up then.
+        let queued = self.buffer.queued_bytes() + self.buffer.queued() * SCOPE_BYTES;
+        let fits = size + queued + self.registry.used_bytes() <= limit;
         let lease = self.buffer.lease(&mut |record| {
+            if fits {
+                count += 1;
+                return count <= most;
+            }
             let mut need = field_len(record.body.len());
             if !scopes.contains(&record.scope) {
                 need += scope_overhead(entries, record.scope);
@@ -307,7 +308,7 @@ where
         let is_old = |batch: &Batch| {
             batch
                 .first_attempt
-                .is_some_and(|first| now.saturating_since(first) >= age)
+                .is_some_and(|first| first.saturating_add(age) <= now)
         };
         if let Some(batch) = self.current.take_if(|batch| is_old(batch)) {
             self.drop_batch(batch, DropReason::Expired, None);
@@ -358,16 +359,12 @@ where
         batch
     }
 
-    /// Reports a change of the circuit. When it has closed: how long it was not, which does not
-    /// count as time spent retrying.
-    pub(super) fn on_transition(
-        &mut self,
-        transition: Transition,
-        now: Instant,
-    ) -> Option<Duration> {
+    /// Reports a change of the circuit. When it has closed: how many nanoseconds it was not, which do
+    /// not count as time spent retrying.
+    pub(super) fn on_transition(&mut self, transition: Transition, now: Instant) -> Option<u64> {
         let open = self.machine.note(transition, now)?;
         for batch in self.batches_mut() {
-            batch.backoff.exclude(open);
+            batch.backoff.exclude_nanos(open);
         }
         Some(open)
     }

@@ -127,18 +127,15 @@ impl Machine {
         }
     }
 
-    /// Reports a change of the circuit. How long it was open, when it has just closed.
-    pub(super) fn note(&mut self, transition: Transition, now: Instant) -> Option<Duration> {
+    /// Reports a change of the circuit. How many nanoseconds it was open, when it has just closed.
+    pub(super) fn note(&mut self, transition: Transition, now: Instant) -> Option<u64> {
         self.events.push(Event::Circuit(transition));
         if transition.to == State::Closed {
             self.ramp = Some(Ramp {
                 allowance: 2,
                 left: 2,
             });
-            return self
-                .open_since
-                .take()
-                .map(|since| now.saturating_since(since));
+            return self.open_since.take().map(|since| now.nanos_since(since));
         }
         self.open_since.get_or_insert(now);
         None

@@ -74,6 +74,8 @@ pub(crate) use machine::split_mix;
 pub use transmit::Transmit;
 
 use crate::breaker::State;
+#[cfg(feature = "std")]
+use crate::buffer::Run;
 use crate::buffer::{Buffer, PushError, Record, RecordSink};
 use crate::request::{request_overhead, scope_overhead};
 use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
@@ -241,6 +243,26 @@ where
     #[cfg(feature = "std")]
     pub(crate) const fn expect_more(&mut self, more: bool) {
         self.machine.more_to_come = more;
+    }
+
+    /// Takes all records of a run in by one copy, or says `false` and changes nothing: then they are
+    /// to come one by one.
+    #[cfg(feature = "std")]
+    pub(crate) fn push_run(&mut self, run: &Run<'_>) -> bool {
+        let machine = &mut self.machine;
+        // No record is larger than all of them and the whole registry.
+        let around = self.registry.used_bytes() + 64;
+        if machine.intake_has_ended()
+            || run.bytes() + around > machine.config.max_request_bytes
+            || !self.buffer.push_run(run)
+        {
+            return false;
+        }
+        let spans = run.len() as u64;
+        machine.ledger.ended = machine.ledger.ended.saturating_add(spans);
+        machine.pushed = machine.pushed.saturating_add(spans);
+        machine.found_room();
+        true
     }
 
     /// The registry, for a driver that keeps a copy of another one up to date.

@@ -79,6 +79,8 @@ use bits::{BitWriter, Pending};
 use crc::Crc;
 use deflate::{Deflate, Stop, Trailer};
 
+use crate::wire::move_within;
+
 /// Why nothing was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -244,7 +246,7 @@ impl<'a> Encoder<'a> {
         let count = self.deflate.position().saturating_sub(keep);
         let filled = self.window.get_mut(..self.filled).unwrap_or_default();
         if count <= filled.len() {
-            filled.copy_within(count.., 0);
+            move_within(filled, count, filled.len() - count, 0);
             self.filled -= count;
             self.deflate.forget(count);
         }

@@ -91,7 +91,7 @@ impl From<ParentContext<'_>> for Context {
 }
 
 std::thread_local! {
-    static STACK: RefCell<Stack<Context>> = const { RefCell::new(Stack::new()) };
+    static STACK: RefCell<Stack> = const { RefCell::new(Stack::new()) };
     /// How many slots the stack has: what tells most callers that nothing is current, in one load.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     // No destructor, so it works even while the thread's other locals are dropped.
@@ -100,36 +100,51 @@ std::thread_local! {
 
 /// Contexts by attachment. Every live guard owns the slot it was given; a slot is vacated by its
 /// own guard only and goes away when nothing is left above it.
-struct Stack<C> {
-    slots: Vec<Option<C>>,
+struct Stack {
+    slots: Vec<Slot>,
 }
 
-impl<C: Clone> Stack<C> {
+struct Slot {
+    context: Context,
+    is_vacant: bool,
+}
+
+impl Stack {
     const fn new() -> Self {
         Self { slots: Vec::new() }
     }
 
-    /// The slot of the pushed value, or the value when there is no room.
-    fn push(&mut self, value: C) -> Result<usize, C> {
-        if self.slots.len() >= MAX_DEPTH {
-            return Err(value);
+    /// The slot of the pushed context; `None` when there is no room.
+    #[inline]
+    fn push(&mut self, context: Context) -> Option<usize> {
+        let slot = self.slots.len();
+        if slot >= MAX_DEPTH {
+            return None;
         }
-        self.slots.push(Some(value));
-        Ok(self.slots.len() - 1)
+        self.slots.push(Slot {
+            context,
+            is_vacant: false,
+        });
+        Some(slot)
     }
 
-    /// Vacates `slot`. The value is handed out: dropping it is no business of the stack's borrow.
-    fn remove(&mut self, slot: usize) -> Option<C> {
-        let value = self.slots.get_mut(slot).and_then(Option::take);
-        while let Some(None) = self.slots.last() {
-            self.slots.pop();
-        }
-        value
+    /// Vacates `slot`. What it owned is handed out: dropping it is no business of the stack's
+    /// borrow.
+    #[inline]
+    fn remove(&mut self, slot: usize) -> Option<Arc<str>> {
+        let left = self.slots.get_mut(slot)?;
+        left.is_vacant = true;
+        let owned = left.context.trace_state.take();
+        let held = |slot: &Slot| !slot.is_vacant;
+        let len = self.slots.iter().rposition(held).map_or(0, |top| top + 1);
+        self.slots.truncate(len);
+        owned
     }
 
     /// The top slot is never vacant.
-    fn top(&self) -> Option<&C> {
-        self.slots.last()?.as_ref()
+    #[inline]
+    fn top(&self) -> Option<&Context> {
+        Some(&self.slots.last()?.context)
     }
 }
 
@@ -138,7 +153,7 @@ pub fn attach(context: Context) -> Guard {
     let slot = STACK
         .try_with(|stack| {
             let mut stack = stack.try_borrow_mut().ok()?;
-            let slot = stack.push(context).ok();
+            let slot = stack.push(context);
             DEPTH.set(stack.slots.len());
             slot
         })
@@ -156,7 +171,8 @@ pub(super) fn replace(guard: &Guard, context: Context) {
     let Some(slot) = guard.slot else { return };
     let old = STACK.try_with(|stack| {
         let mut stack = stack.try_borrow_mut().ok()?;
-        stack.slots.get_mut(slot)?.replace(context)
+        let slot = stack.slots.get_mut(slot)?;
+        Some(core::mem::replace(&mut slot.context, context))
     });
     drop(old);
 }
@@ -208,13 +224,13 @@ pub struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
-        let value = STACK.try_with(|stack| {
+        let owned = STACK.try_with(|stack| {
             let mut stack = stack.try_borrow_mut().ok()?;
-            let value = stack.remove(slot);
+            let owned = stack.remove(slot);
             DEPTH.set(stack.slots.len());
-            value
+            owned
         });
-        drop(value);
+        drop(owned);
     }
 }
 

@@ -24,9 +24,9 @@ use std::vec::Vec;
 
 use super::clock::Clock;
 use super::settings::Settings;
-use super::trace::{Shared, TracerProvider};
+use super::trace::{Drain, Shared, TracerProvider};
 use crate::breaker::State;
-use crate::buffer::{Buffer, RecordSink};
+use crate::buffer::{Buffer, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::resource::{RegistryError, Resource};
 use crate::response::Outcome;
@@ -319,14 +319,7 @@ impl Pipeline {
             return;
         }
         shared.sync_registry(exporter.registry_mut());
-        let drained = shared.drain_shards(&mut |record| {
-            let has_room = exporter.has_room_for(record);
-            if has_room {
-                // A refusal for good has been counted by the exporter.
-                let _ = exporter.push_record(record);
-            }
-            has_room
-        });
+        let drained = shared.drain_shards(&mut Collector(exporter));
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
@@ -380,6 +373,24 @@ impl Pipeline {
             .outcome_of(pending, now)
             .unwrap_or((FlushOutcome::TimedOut, held));
         report_between(outcome, left, &pending.before, &ledger)
+    }
+}
+
+/// Puts what threads left in their shards into the exporter, as long as there is room.
+struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
+
+impl Drain for Collector<'_> {
+    fn take_run(&mut self, run: &Run<'_>) -> bool {
+        self.0.push_run(run)
+    }
+
+    fn take(&mut self, record: &Record<'_>) -> bool {
+        let has_room = self.0.has_room_for(record);
+        if has_room {
+            // A refusal for good has been counted by the exporter.
+            let _ = self.0.push_record(record);
+        }
+        has_room
     }
 }
 

@@ -43,6 +43,10 @@ impl LastError {
         if let Some(location) = location {
             self.detail = format!("redirected to {location}");
         }
+        if (200..300).contains(&status) {
+            // Nothing that could be the last failure; and the way of nearly every request.
+            return;
+        }
         let cause = Cause::Status(status);
         self.text = cause.to_string();
         self.hint = hint(Some(cause));

@@ -1,6 +1,6 @@
 //! Randomness of a hosted process: for ids, jitter and the instance id.
 //!
-//! One xoshiro256++ per thread, seeded with 256 bits from the operating system. It is fast
+//! One xoroshiro128++ per thread, seeded with 128 bits from the operating system. It is fast
 //! (2 ns a number, 1 ns from an owned one) and uniform in all its bits, which is what the random
 //! flag of W3C Trace Context level 2 promises (checklist D-025); it is *not* for secrets.
 //!
@@ -24,7 +24,7 @@ use std::collections::hash_map::RandomState;
 use std::time::SystemTime;
 
 use rand_core::{Rng, SeedableRng, TryRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::Xoroshiro128PlusPlus;
 
 /// Counts forks; starts at 1, so that 0 marks a generator that was never seeded.
 static GENERATION: AtomicU32 = AtomicU32::new(1);
@@ -36,12 +36,12 @@ std::thread_local! {
 
 struct State {
     generation: u32,
-    rng: Option<Xoshiro256PlusPlus>,
+    rng: Option<Xoroshiro128PlusPlus>,
 }
 
 impl State {
     #[inline]
-    fn rng(&mut self) -> &mut Xoshiro256PlusPlus {
+    fn rng(&mut self) -> &mut Xoroshiro128PlusPlus {
         let generation = GENERATION.load(Ordering::Relaxed);
         if self.generation != generation {
             self.generation = generation;
@@ -59,7 +59,7 @@ impl ThreadRng {
     /// A generator for a single owner, seeded like the thread's own: for machines that draw
     /// where a thread local would be in the way.
     #[must_use]
-    pub fn owned() -> Xoshiro256PlusPlus {
+    pub fn owned() -> Xoroshiro128PlusPlus {
         seeded()
     }
 }
@@ -100,7 +100,7 @@ pub fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
 /// Drawing while drawing cannot happen (a draw runs no foreign code); should it ever, the inner
 /// draw gets a generator of its own instead of a panic.
 #[inline]
-fn draw<T>(take: impl Fn(&mut Xoshiro256PlusPlus) -> T) -> T {
+fn draw<T>(take: impl Fn(&mut Xoroshiro128PlusPlus) -> T) -> T {
     STATE
         .try_with(|state| state.try_borrow_mut().ok().map(|mut s| take(s.rng())))
         .ok()
@@ -109,8 +109,8 @@ fn draw<T>(take: impl Fn(&mut Xoshiro256PlusPlus) -> T) -> T {
 }
 
 #[cold]
-fn seeded() -> Xoshiro256PlusPlus {
-    let mut seed = [0; 32];
+fn seeded() -> Xoroshiro128PlusPlus {
+    let mut seed = [0; 16];
     if getrandom::fill(&mut seed).is_err() {
         // No entropy (a seccomp filter, a broken sandbox): the hash keys of the standard library
         // and the time still differ between processes and threads.
@@ -122,7 +122,7 @@ fn seeded() -> Xoshiro256PlusPlus {
             chunk.copy_from_slice(&hasher.finish().to_le_bytes());
         }
     }
-    Xoshiro256PlusPlus::from_seed(seed)
+    Xoroshiro128PlusPlus::from_seed(seed)
 }
 
 impl TryRng for ThreadRng {

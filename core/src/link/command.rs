@@ -50,7 +50,7 @@ impl Command {
                 Self::Announce { .. } => Body::Announce,
             },
         };
-        message.encode(target)
+        message.encode(target).map(|(len, _)| len)
     }
 
     fn decode(frame: &[u8]) -> Option<Self> {

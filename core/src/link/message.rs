@@ -7,10 +7,11 @@
 //! The zero in front ends whatever a receiver took for the start of a frame: the noise of a line,
 //! the output of a boot loader.
 
-use postcard::ser_flavors::{Cobs, Slice};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+#[cfg(test)]
+use serde::Serialize;
 
-use super::crc::{CRC_BYTES, WithCrc};
+use super::enframe::Enframer;
 use crate::wire::varint_len;
 
 /// The version of this protocol; a receiver ignores frames of another one and counts them.
@@ -21,7 +22,8 @@ pub(super) const VERSION: u8 = 1;
 pub const MIN_FRAME_BYTES: usize = 72;
 
 /// One frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub(super) struct Message<'a> {
     pub(super) version: u8,
     /// Which run of the device this is.
@@ -35,7 +37,8 @@ pub(super) struct Message<'a> {
 }
 
 /// What a frame is for. The order is part of the protocol: new ones go to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub(super) enum Body<'a> {
     /// Device to host: a piece of the resource (index 0) or of a scope (index 1 and up).
     Entry {
@@ -68,77 +71,101 @@ pub(super) enum Body<'a> {
 }
 
 /// A piece of something that may be larger than a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 pub(super) struct Part<'a> {
     /// Bytes of the whole.
     pub(super) total: u32,
     /// Where this piece belongs.
     pub(super) offset: u32,
-    #[serde(borrow, serialize_with = "as_bytes")]
+    #[serde(borrow)]
+    #[cfg_attr(test, serde(serialize_with = "as_bytes"))]
     pub(super) bytes: &'a [u8],
 }
 
-impl Part<'_> {
-    fn len_of_numbers(&self) -> usize {
-        let len = varint_len(self.bytes.len() as u64);
-        varint_len(self.total.into()) + varint_len(self.offset.into()) + len
-    }
-}
-
 /// Without this each byte would go through the serializer on its own.
+#[cfg(test)]
 fn as_bytes<S: serde::Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
-impl<'a> Message<'a> {
-    /// This message with the first bytes of its fragment, as many as a frame of `frame` bytes has
-    /// room for.
-    pub(super) fn cut(mut self, frame: usize) -> Self {
-        // A zero at each end, and one byte of COBS per 254 begun.
-        let around = 2 + frame / 254 + 1 + CRC_BYTES + self.len_without_part();
-        let room = frame.saturating_sub(around);
-        if let Body::Entry { part, .. } | Body::Span { part, .. } = &mut self.body {
-            part.bytes = part.bytes.get(..room).unwrap_or(part.bytes);
-        }
-        self
-    }
-
-    /// Bytes of the message beside those of its fragment, as postcard writes them.
-    fn len_without_part(&self) -> usize {
-        let body = match &self.body {
-            Body::Entry { index, part } => varint_len((*index).into()) + part.len_of_numbers(),
+impl Message<'_> {
+    /// Writes the frame to the start of `target`, with as much of its fragment as there is room
+    /// for: its length, and that of the fragment. `None` when it does not fit.
+    ///
+    /// Field by field as postcard would, without its serializer: see [`enframe`](super::enframe).
+    pub(super) fn encode(&self, target: &mut [u8]) -> Option<(usize, usize)> {
+        let mut frame = Enframer::new(target);
+        frame.put_byte(self.version);
+        frame.put_number(self.boot.into());
+        frame.put_number(self.sequence.into());
+        frame.put_number(self.now);
+        let mut taken = 0;
+        match &self.body {
+            Body::Entry { index, part } => {
+                frame.put_byte(0);
+                frame.put_number((*index).into());
+                taken = part.put(&mut frame);
+            }
             Body::Span {
                 number,
                 unacknowledged,
                 scope,
-                flags: _,
+                flags,
                 part,
             } => {
-                let unacknowledged = 1 + usize::from(unacknowledged.is_some());
-                let scope = varint_len((*scope).into());
-                varint_len(*number) + unacknowledged + scope + 1 + part.len_of_numbers()
+                frame.put_byte(1);
+                frame.put_number(*number);
+                frame.put_byte(unacknowledged.is_some().into());
+                if let Some(spans) = unacknowledged {
+                    frame.put_byte(*spans);
+                }
+                frame.put_number((*scope).into());
+                frame.put_byte(*flags);
+                taken = part.put(&mut frame);
             }
-            // Nothing to cut.
-            Body::Counts { .. } | Body::Ack { .. } | Body::Announce => 0,
-        };
-        let sequence = varint_len(self.sequence.into());
-        1 + varint_len(self.boot.into()) + sequence + varint_len(self.now) + 1 + body
+            Body::Counts {
+                ended,
+                queue_full,
+                too_large,
+            } => {
+                frame.put_byte(2);
+                for count in [ended, queue_full, too_large] {
+                    frame.put_number(*count);
+                }
+            }
+            Body::Ack { next } => {
+                frame.put_byte(3);
+                frame.put_number(*next);
+            }
+            Body::Announce => frame.put_byte(4),
+        }
+        Some((frame.finish()?, taken))
     }
+}
 
-    /// Writes the frame to the start of `target`; its length, or `None` when it does not fit.
-    pub(super) fn encode(&self, target: &mut [u8]) -> Option<usize> {
-        let (first, rest) = target.split_first_mut()?;
-        *first = 0;
-        let flavor = WithCrc::new(Cobs::try_new(Slice::new(rest)).ok()?);
-        let written = postcard::serialize_with_flavor(self, flavor).ok()?;
-        Some(1 + written.len())
+impl Part<'_> {
+    /// As many of its bytes as there is room for.
+    fn put(&self, frame: &mut Enframer<'_>) -> usize {
+        frame.put_number(self.total.into());
+        frame.put_number(self.offset.into());
+        // Room for the longest length that the bytes may need.
+        let room = frame.room();
+        let most = self.bytes.len().min(room);
+        let len = most.min(room.saturating_sub(varint_len(most as u64)));
+        let bytes = self.bytes.get(..len).unwrap_or_default();
+        frame.put_number(len as u64);
+        frame.put(bytes);
+        len
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::deframe::Deframer;
     use std::vec;
+    use std::vec::Vec;
 
     fn largest(bytes: &[u8]) -> Message<'_> {
         Message {
@@ -177,31 +204,46 @@ mod tests {
         }
     }
 
-    fn part_len(message: &Message<'_>) -> usize {
-        match message.body {
-            Body::Entry { part, .. } | Body::Span { part, .. } => part.bytes.len(),
-            _ => 0,
-        }
-    }
-
     #[test]
-    fn what_was_cut_fits_and_wastes_little() {
-        for frame in MIN_FRAME_BYTES..1_000 {
+    fn what_is_cut_fits_wastes_little_and_is_what_postcard_writes() {
+        for size in MIN_FRAME_BYTES..1_000 {
             for fill in [0, 1, 0xff] {
                 let bytes = vec![fill; 1_000];
                 for message in [largest(&bytes), smallest(&bytes)] {
-                    let cut = message.cut(frame);
-                    assert!(part_len(&cut) >= 8);
-                    let mut target = vec![0; frame];
-                    let len = cut.encode(&mut target).unwrap();
+                    let mut target = vec![0; size];
+                    let (len, taken) = message.encode(&mut target).unwrap();
+                    assert!(taken >= 8);
                     assert!(target[1..len - 1].iter().all(|&byte| byte != 0));
                     assert_eq!((target[0], target[len - 1]), (0, 0));
-                    assert!(len + 8 > frame, "{len} of {frame}");
+                    assert!(len + 8 > size, "{len} of {size}");
+                    assert_eq!(content(&target[..len]), by_postcard(message, taken));
                 }
             }
         }
-        let short = largest(b"short").cut(MIN_FRAME_BYTES);
-        assert_eq!(part_len(&short), 5);
+        let mut target = [0; MIN_FRAME_BYTES];
+        assert!(matches!(
+            largest(b"short").encode(&mut target),
+            Some((_, 5))
+        ));
+    }
+
+    #[test]
+    fn messages_without_a_fragment_are_what_postcard_writes() {
+        let counts = Body::Counts {
+            ended: 300,
+            queue_full: u64::MAX,
+            too_large: 0,
+        };
+        for body in [counts, Body::Ack { next: 128 }, Body::Announce] {
+            let message = Message {
+                body,
+                ..smallest(&[])
+            };
+            let mut target = [0; 64];
+            let (len, taken) = message.encode(&mut target).unwrap();
+            assert_eq!(taken, 0);
+            assert_eq!(content(&target[..len]), by_postcard(message, 0));
+        }
     }
 
     #[test]
@@ -209,5 +251,20 @@ mod tests {
         let mut target = [0; 40];
         assert_eq!(largest(&[1; 8]).encode(&mut target), None);
         assert_eq!(largest(&[]).encode(&mut []), None);
+    }
+
+    fn content(frame: &[u8]) -> Vec<u8> {
+        let mut deframer = Deframer::new(vec![0; frame.len()]);
+        let found = frame.iter().find_map(|&byte| deframer.push(byte));
+        deframer.content(found.unwrap().unwrap()).to_vec()
+    }
+
+    /// The definition of the format: postcard, of the message with `taken` bytes of its fragment.
+    fn by_postcard(mut message: Message<'_>, taken: usize) -> Vec<u8> {
+        if let Body::Entry { part, .. } | Body::Span { part, .. } = &mut message.body {
+            part.bytes = &part.bytes[..taken];
+        }
+        let mut target = vec![0; 1_100];
+        postcard::to_slice(&message, &mut target).unwrap().to_vec()
     }
 }

@@ -73,6 +73,7 @@ mod command;
 mod crc;
 mod decoder;
 mod deframe;
+mod enframe;
 mod event;
 mod exporter;
 mod message;

@@ -151,16 +151,11 @@ impl State {
             sequence: self.sequence,
             now: now.as_nanos(),
             body,
-        }
-        .cut(target.len());
-        let len = message.encode(target)?;
-        let taken = match message.body {
-            Body::Entry { part, .. } | Body::Span { part, .. } => part.bytes.len(),
-            _ => 0,
         };
+        let done = message.encode(target)?;
         // 0 is kept for the first frame of a boot.
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
-        Some((len, taken))
+        Some(done)
     }
 
     /// When to repeat what was sent at `now`.

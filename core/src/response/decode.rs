@@ -5,6 +5,10 @@ use super::MessageText;
 use super::json::Scanner;
 use crate::wire::{FieldValue, Fields};
 
+/// Answers in JSON are against the rules (checklist A-031): a device that is short of flash does not
+/// read them, and takes them for answers of another type.
+pub(super) const READS_JSON: bool = cfg!(any(test, feature = "std", feature = "json-answers"));
+
 /// What the body of a 2xx says (checklist A-031 to A-037, F-071 to F-073).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuccessBody<'a> {
@@ -144,13 +148,14 @@ impl<'a> StatusBody<'a> {
 }
 
 /// Reads the body of a 2xx. An empty one is a full success, whatever its type (checklist A-031);
-/// one of another media type is not read (A-038).
+/// one of another media type is not read (A-038), and JSON only with the feature `std` or
+/// `json-answers`.
 ///
 /// ```
 /// use spandrel_core::response::decode_success;
 ///
-/// let body = br#"{"partialSuccess":{"x":[1],"rejectedSpans":"2","errorMessage":"old"}}"#;
-/// let success = decode_success(Some("application/json; charset=utf-8"), body);
+/// let body = b"\x0a\x07\x08\x02\x12\x03old";
+/// let success = decode_success(Some("application/x-protobuf"), body);
 /// assert_eq!(success.rejected_spans, 2);
 /// assert_eq!(success.error_message, "old");
 /// assert!(!decode_success(Some("text/html"), b"<html>").valid);
@@ -161,8 +166,8 @@ pub fn decode_success<'a>(content_type: Option<&str>, body: &'a [u8]) -> Success
     let read = match media(content_type) {
         _ if body.is_empty() => Some(()),
         Media::Protobuf => success.read_protobuf(body),
-        Media::Json => success.read_json(body),
-        Media::Other => None,
+        Media::Json if READS_JSON => success.read_json(body),
+        Media::Json | Media::Other => None,
     };
     read.map_or(SuccessBody::INVALID, |()| success)
 }
@@ -175,8 +180,8 @@ pub fn decode_status<'a>(content_type: Option<&str>, body: &'a [u8]) -> StatusBo
     let read = match media(content_type) {
         _ if body.is_empty() => Some(()),
         Media::Protobuf => status.read_protobuf(body),
-        Media::Json => status.read_json(body),
-        Media::Other => None,
+        Media::Json if READS_JSON => status.read_json(body),
+        Media::Json | Media::Other => None,
     };
     read.map_or(StatusBody::INVALID, |()| status)
 }

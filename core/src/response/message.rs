@@ -2,6 +2,9 @@
 
 use core::fmt::{self, Write as _};
 
+use super::decode::READS_JSON;
+use crate::id::hex_value;
+
 /// A message from a response body: a view, at most [`MAX_BYTES`](Self::MAX_BYTES) long.
 ///
 /// What it shows is always valid text. Bytes that are not UTF-8 and lone surrogates become U+FFFD;
@@ -45,7 +48,7 @@ impl<'a> MessageText<'a> {
         let escaped = self.escaped;
         core::iter::from_fn(move || {
             let (c, len) = match rest.first()? {
-                b'\\' if escaped => unescape(rest),
+                b'\\' if READS_JSON && escaped => unescape(rest),
                 _ => decode(rest),
             };
             room = room.checked_sub(c.len_utf8())?;
@@ -63,14 +66,33 @@ fn decode(bytes: &[u8]) -> (char, usize) {
         Some(0xf0..=0xf4) => 4,
         _ => 1,
     };
-    let c = bytes
-        .get(..len)
-        .and_then(|bytes| core::str::from_utf8(bytes).ok())
-        .and_then(|text| text.chars().next());
-    match c {
+    match bytes.get(..len).and_then(whole_char) {
         Some(c) => (c, len),
         None => (char::REPLACEMENT_CHARACTER, 1),
     }
+}
+
+/// The character whose UTF-8 these bytes are, one to four: less code than the library's check of
+/// text of any length.
+fn whole_char(bytes: &[u8]) -> Option<char> {
+    let (&first, rest) = bytes.split_first()?;
+    // What the first byte holds beside the bits that tell the length, and the least code point
+    // for which that length is allowed.
+    let (mask, least) = match rest.len() {
+        0 => (0x7f, 0),
+        1 => (0x1f, 0x80),
+        2 => (0x0f, 0x800),
+        _ => (0x07, 0x1_0000),
+    };
+    if rest.is_empty() && first >= 0x80 {
+        return None;
+    }
+    let code = rest
+        .iter()
+        .try_fold(u32::from(first) & mask, |code, &byte| {
+            (byte & 0xc0 == 0x80).then_some(code << 6 | u32::from(byte & 0x3f))
+        })?;
+    char::from_u32(code).filter(|_| code >= least)
 }
 
 /// The character of the JSON escape at the start of `bytes`, and its length.
@@ -91,8 +113,9 @@ fn unescape(bytes: &[u8]) -> (char, usize) {
 fn unescape_unicode(bytes: &[u8]) -> (char, usize) {
     let unit = |at: usize| {
         let digits = bytes.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
-        let digits = core::str::from_utf8(digits).ok()?;
-        u16::from_str_radix(digits, 16).ok()
+        digits.iter().try_fold(0_u16, |unit, &digit| {
+            Some(unit << 4 | u16::from(hex_value(digit)?))
+        })
     };
     let Some(first) = unit(0) else {
         return (char::REPLACEMENT_CHARACTER, 2);

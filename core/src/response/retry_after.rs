@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::decode::trim_blank;
-use crate::time::UnixNanos;
+use crate::time::{UnixNanos, divide};
 
 /// The pause that a `Retry-After` header asks for, or `None` when it says nothing usable.
 ///
@@ -64,7 +64,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 /// The Gregorian year of a Unix time, to within a day around New Year: enough to pick a century.
 fn year_of(unix: i64) -> i32 {
-    1970 + (unix.clamp(0, MAX_UNIX) / 31_556_952) as i32
+    1970 + divide(unix.clamp(0, MAX_UNIX) as u64, 31_556_952).0 as i32
 }
 
 /// The last second of the year 9999.
@@ -147,23 +147,34 @@ fn http_date(text: &[u8], near: i32) -> Option<i64> {
 /// The year ending in `short` that is at most 50 years after `near` and less than 50 before.
 fn in_century(short: i32, near: i32) -> i32 {
     let first = near - 49;
-    first + (short - first).rem_euclid(100)
+    // All years here are between 1921 and 9999.
+    let after = (short - first + 10_000).unsigned_abs();
+    first + divide(after.into(), 100).1 as i32
 }
 
 /// The Unix time of a date and a time of day, if the date exists.
 fn seconds(year: i32, month: &Month, day: i32, time: i32) -> Option<i64> {
     let (_, length, before) = *month;
-    let leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    // February's length is that of a leap year.
-    let length = length - i32::from(length == 29 && !leap_year);
-    if year < 1 || day < 1 || day > length {
+    if year < 1 {
         return None;
     }
-    let past = year - 1;
-    let leap_days = past / 4 - past / 100 + past / 400 + i32::from(leap_year && before > 31);
+    let past = (year - 1) as u32;
+    let leap_year = leap_days(past + 1) > leap_days(past);
+    // February's length is that of a leap year.
+    let length = length - i32::from(length == 29 && !leap_year);
+    if day < 1 || day > length {
+        return None;
+    }
+    let leap_days = leap_days(past) as i32 + i32::from(leap_year && before > 31);
     // 719,162 days lie between 0001-01-01 and 1970-01-01.
-    let days = past * 365 + leap_days + before + day - 1 - 719_162;
+    let days = past as i32 * 365 + leap_days + before + day - 1 - 719_162;
     Some(i64::from(days) * 86_400 + i64::from(time))
+}
+
+/// Leap days of the years from 1 to `year`, at most 9999.
+fn leap_days(year: u32) -> u32 {
+    let centuries = divide(year.into(), 100).0 as u32;
+    year / 4 - centuries + centuries / 4
 }
 
 struct Cursor<'a>(&'a [u8]);

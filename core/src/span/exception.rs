@@ -3,8 +3,8 @@
 use core::error::Error;
 use core::fmt::{self, Write as _};
 
-use super::Span;
 use super::log::AttributeList;
+use super::recording::Recording;
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::time::Instant;
 use crate::wire::{Writer, field_len, key_value_len, nonempty_len, nonzero_len, put_key_value};
@@ -12,22 +12,10 @@ use crate::wire::{Writer, field_len, key_value_len, nonempty_len, nonzero_len, p
 const TYPE: &str = "exception.type";
 const MESSAGE: &str = "exception.message";
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
-    /// Records `error` as an event named `exception`, with its type and message. The status is
-    /// left alone (checklist D-074); set it too when the error is the outcome of the span.
-    ///
-    /// For a `dyn Error` the type says just that: the concrete one is not known.
-    pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, now: Instant) {
-        self.record_error_with(error, &[], now);
-    }
-
-    /// Like [`Span::record_error`], with more attributes; one named like a generated one replaces
-    /// it.
-    ///
-    /// The message is formatted twice, for its length and into the record, so no copy of it is
-    /// made. An error whose text differs between the two is left out and counted as a dropped
-    /// event.
-    pub fn record_error_with<E: Error + ?Sized>(
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
+    /// Records `error` as the event `exception`, with `attributes` beside the generated ones; see
+    /// [`Span::record_error_with`](super::Span::record_error_with).
+    pub(crate) fn record_error<E: Error + ?Sized>(
         &mut self,
         error: &E,
         attributes: &[KeyValue<'_>],

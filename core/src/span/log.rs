@@ -8,15 +8,16 @@
 #[cfg(feature = "tracing")]
 mod reparent;
 
+use super::recording::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
-use crate::context::{Link, ParentContext, SpanContext, SpanKind};
+use crate::context::{Link, SpanContext};
 use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, field_len, key_value_len, move_within, nonempty_len,
-    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
+    BYTES, FIXED32, FIXED64, Writer, copy_id, copy_short, field_len, key_value_len, move_within,
+    nonempty_len, nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -38,19 +39,25 @@ const PARENT_LEN: usize = 10;
 pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERVE + COUNTS_RESERVE;
 
 /// Everything about a recording span but its bytes.
+///
+/// In this order no more than 16 bytes in a row begin as zeros, which small processors store at
+/// once; for more the compiler calls a routine of 40 instructions.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Log {
-    len: usize,
+    dropped_attributes: u32,
+    dropped_events: u32,
+    dropped_links: u32,
     limits: SpanLimits,
+    len: usize,
     /// One bit for each attribute key set, by a hash: a clear bit proves that a key is new.
     keys: usize,
     attributes: u16,
     events: u16,
     links: u16,
     status: u8,
-    dropped_attributes: u32,
-    dropped_events: u32,
-    dropped_links: u32,
+    /// Whether there is a tracestate, for nearly always there is none to be looked for.
+    has_trace_state: bool,
 }
 
 /// Status codes as OTLP numbers them (checklist F-057).
@@ -67,56 +74,64 @@ fn key_bit(key: &[u8]) -> usize {
 }
 
 impl Log {
-    /// Writes the start of a span; `None` when the scratch is below [`MIN_SCRATCH_BYTES`].
+    /// A log of nothing.
     #[inline]
-    pub(crate) fn begin(
-        bytes: &mut [u8],
-        limits: &SpanLimits,
-        context: &SpanContext,
-        parent: &ParentContext<'_>,
-        name: &str,
-        kind: SpanKind,
-        start: Instant,
-    ) -> Option<Self> {
-        if bytes.len() < MIN_SCRATCH_BYTES {
-            return None;
-        }
-        let flags =
-            u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
-        // Constant places in an array: plain stores, without a check or a call.
-        let fixed = bytes.first_chunk_mut::<FIXED_LEN>()?;
-        *fixed = frame::TEMPLATE;
-        fixed[frame::TRACE_ID..frame::TRACE_ID + 16].copy_from_slice(context.trace_id().as_bytes());
-        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
-        fixed[frame::START..frame::START + 8].copy_from_slice(&start.as_nanos().to_le_bytes());
-        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-        fixed[frame::KIND] = kind as u8;
-        let mut log = Self {
-            len: FIXED_LEN,
+    pub(super) const fn new(limits: &SpanLimits) -> Self {
+        Self {
+            len: 0,
             limits: *limits,
             keys: 0,
             attributes: 0,
             events: 0,
             links: 0,
             status: UNSET,
+            has_trace_state: false,
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
+        }
+    }
+
+    /// Writes the start of a span; `false`, and a log of nothing, when the scratch is below
+    /// [`MIN_SCRATCH_BYTES`].
+    #[inline(always)]
+    pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
+        *self = Self::new(with.limits);
+        if bytes.len() < MIN_SCRATCH_BYTES {
+            return false;
+        }
+        let (context, parent) = (with.context, with.parent);
+        let flags = u32::from(context.trace_flags().known().bits())
+            | remote_flags(parent.is_some_and(SpanContext::is_remote));
+        // Constant places in an array: plain stores, without a check or a call.
+        let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() else {
+            return false;
         };
-        if parent.span_context.is_valid() {
+        *fixed = frame::TEMPLATE;
+        if let Some(id) = fixed[frame::TRACE_ID..].first_chunk_mut() {
+            copy_id(id, context.trace_id().as_bytes());
+        }
+        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
+        fixed[frame::START..frame::START + 8].copy_from_slice(&with.start.as_nanos().to_le_bytes());
+        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+        fixed[frame::KIND] = with.kind as u8;
+        self.len = FIXED_LEN;
+        if let Some(parent) = parent {
             let field = bytes
-                .get_mut(FIXED_LEN..)?
-                .first_chunk_mut::<PARENT_LEN>()?;
-            field[0] = tag(PARENT, BYTES);
-            field[1] = 8;
-            field[2..].copy_from_slice(parent.span_context.span_id().as_bytes());
-            log.len += PARENT_LEN;
+                .get_mut(FIXED_LEN..)
+                .and_then(<[u8]>::first_chunk_mut::<PARENT_LEN>);
+            if let Some(field) = field {
+                field[0] = tag(PARENT, BYTES);
+                field[1] = 8;
+                field[2..].copy_from_slice(parent.span_id().as_bytes());
+                self.len += PARENT_LEN;
+            }
         }
-        if !parent.trace_state.is_empty() {
-            log.put_trace_state(bytes, parent.trace_state.as_bytes());
+        if !with.trace_state.is_empty() {
+            self.put_trace_state(bytes, with.trace_state.as_bytes());
         }
-        log.put_name(bytes, name);
-        Some(log)
+        self.put_name(bytes, with.name);
+        true
     }
 
     /// Leaves a tracestate out that would leave no room for a name.
@@ -126,31 +141,37 @@ impl Log {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
+            self.has_trace_state = true;
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_name(&mut self, bytes: &mut [u8], name: &str) {
         let len = name.len();
-        if len < 0x80 && 2 + len <= self.room(bytes) {
-            let target = bytes
-                .get_mut(self.len..self.len + 2 + len)
-                .unwrap_or_default();
+        let end = self.len + 2 + len;
+        if len < 0x80 && end + self.reserve() <= bytes.len() {
+            let target = bytes.get_mut(self.len..end).unwrap_or_default();
             if let Some((start, rest)) = target.split_first_chunk_mut::<2>() {
                 *start = [tag(NAME, BYTES), len as u8];
-                rest.copy_from_slice(name.as_bytes());
-                self.len += 2 + len;
+                copy_short(rest, name.as_bytes());
+                self.len = end;
             }
             return;
         }
+        self.put_long_name(bytes, name);
+    }
+
+    #[inline(never)]
+    fn put_long_name(&mut self, bytes: &mut [u8], name: &str) {
         let name = fitting(name, self.room(bytes)).as_bytes();
         self.append(bytes, field_len(name.len()), |w| {
             w.put_bytes_field(NAME, name);
         });
     }
 
-    #[inline]
-    pub(crate) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
+    #[cfg_attr(not(target_os = "none"), inline)]
+    #[cfg_attr(target_os = "none", inline(never))]
+    pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
         if key.is_empty() {
             return;
         }
@@ -333,7 +354,8 @@ impl Log {
                 list.put(&mut writer);
                 writer.put_nonzero(5, u64::from(dropped));
                 writer.put_byte(tag(6, FIXED32));
-                let flags = u32::from(context.trace_flags().known().bits()) | remote_flags(context);
+                let flags = u32::from(context.trace_flags().known().bits())
+                    | remote_flags(context.is_remote());
                 writer.put(&flags.to_le_bytes());
                 self.links += 1;
             }
@@ -343,7 +365,7 @@ impl Log {
 
     /// Completes the record: the end time and the dropped counts. An end before the start is
     /// moved to the start (fault catalogue C6). The length and what is known of the record.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes
             .get(frame::START..)
@@ -393,6 +415,9 @@ impl Log {
 
     /// The tracestate text that the span carries.
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
+        if !self.has_trace_state {
+            return "";
+        }
         self.find(bytes, TRACE_STATE, b"")
             .and_then(|(at, len)| bytes.get(at..at + len))
             .and_then(|field| field.get(length_prefixed(field)?.1..))
@@ -486,9 +511,9 @@ fn has_key(content: &[u8], key: &[u8]) -> bool {
     length_prefixed(content).is_some_and(|(_, start, end)| content.get(start..end) == Some(key))
 }
 
-/// OTLP's flag bits 8 and 9: that it is known whether `context` is remote, and whether it is.
-fn remote_flags(context: &SpanContext) -> u32 {
-    if context.is_remote() { 0x300 } else { 0x100 }
+/// OTLP's flag bits 8 and 9: that it is known whether a context is remote, and whether it is.
+fn remote_flags(is_remote: bool) -> u32 {
+    if is_remote { 0x300 } else { 0x100 }
 }
 
 /// As much of `text` as a field of at most `room` bytes holds, in whole characters.

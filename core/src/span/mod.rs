@@ -30,18 +30,19 @@
 
 mod exception;
 mod log;
+mod recording;
 
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
+pub(crate) use recording::{Beginning, PutLink, Recording};
 
 pub use crate::context::{Link, SpanKind};
 
+use core::error::Error;
+
 use crate::attribute::{KeyValue, Value};
-use crate::buffer::{PushError, Record, RecordSink};
-#[cfg(feature = "tracing")]
-use crate::context::ParentContext;
+use crate::buffer::{PushError, RecordSink};
 use crate::context::SpanContext;
-use crate::resource::ScopeId;
 use crate::time::Instant;
 
 /// The outcome of what a span describes. `Unset < Error < Ok`: a lower one never replaces a higher
@@ -75,17 +76,9 @@ impl<'a> Status<'a> {
 #[derive(Debug)]
 #[must_use = "a span is exported when it is ended"]
 pub struct Span<B> {
-    context: SpanContext,
-    scope: ScopeId,
-    recording: bool,
-    live: Option<Live<B>>,
-}
-
-/// What a span needs beside its context: to record, or to carry a tracestate.
-#[derive(Debug)]
-struct Live<B> {
-    scratch: B,
-    log: Log,
+    pub(crate) context: SpanContext,
+    /// What is recorded, or a tracestate that is only carried.
+    pub(crate) live: Option<Recording<B>>,
 }
 
 impl<B> Span<B> {
@@ -95,25 +88,17 @@ impl<B> Span<B> {
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
             context,
-            scope: ScopeId(0),
-            recording: false,
             live: None,
         }
     }
 
-    #[inline]
-    pub(crate) const fn new(
-        context: SpanContext,
-        scope: ScopeId,
-        recording: bool,
-        scratch: B,
-        log: Log,
-    ) -> Self {
+    /// A span that waits over `scratch` for
+    /// [`Tracer::start_in_place`](crate::tracer::Tracer::start_in_place); till then, and between
+    /// an [end](Span::end_in_place) and the next start, nothing is recorded. For statics.
+    pub const fn idle(scratch: B) -> Self {
         Self {
-            context,
-            scope,
-            recording,
-            live: Some(Live { scratch, log }),
+            context: SpanContext::INVALID,
+            live: Some(Recording::idle(scratch)),
         }
     }
 
@@ -127,20 +112,17 @@ impl<B> Span<B> {
     /// Whether anything set on this span is kept (checklist D-039).
     #[must_use]
     pub const fn is_recording(&self) -> bool {
-        self.recording
-    }
-
-    /// Whether the span holds scratch, to record or to carry a tracestate.
-    #[cfg(feature = "std")]
-    pub(crate) const fn is_live(&self) -> bool {
-        self.live.is_some()
+        match &self.live {
+            Some(live) => live.is_recording(),
+            None => false,
+        }
     }
 
     /// What was left out so far, for limits or for lack of scratch: attributes, events, links.
     #[must_use]
     pub const fn dropped(&self) -> [u32; 3] {
         match &self.live {
-            Some(live) => live.log.dropped(),
+            Some(live) => live.dropped(),
             None => [0; 3],
         }
     }
@@ -150,50 +132,69 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
     /// Sets an attribute; the last value of a key wins (checklist D-052). An empty key is ignored.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        if let Some((bytes, log)) = self.recorder() {
-            log.set_attribute(bytes, key, &value.into());
+        if let Some(live) = &mut self.live {
+            live.set_attribute(key, &value.into());
         }
     }
 
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
-        if let Some((bytes, log)) = self.recorder() {
-            for attribute in attributes {
-                log.set_attribute(bytes, attribute.key, &attribute.value);
-            }
+        if let Some(live) = &mut self.live {
+            live.set_attributes(attributes);
         }
     }
 
     /// Adds an event at `now` (checklist D-066).
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>], now: Instant) {
-        if let Some((bytes, log)) = self.recorder() {
-            log.add_event(bytes, name, attributes, now);
+        if let Some(live) = &mut self.live {
+            live.add_event(name, attributes, now);
         }
     }
 
     /// Adds a link to another span (checklist D-067). Samplers see only the links that a span is
     /// started with.
     pub fn add_link(&mut self, link: &Link<'_>) {
-        if let Some((bytes, log)) = self.recorder() {
-            log.add_link(bytes, link);
+        if let Some(live) = &mut self.live {
+            live.add_link(link);
         }
     }
 
     /// Sets the status by its total order. A description is kept with errors only.
     pub fn set_status(&mut self, status: Status<'_>) {
-        if let Some((bytes, log)) = self.recorder() {
-            match status {
-                Status::Unset => {}
-                Status::Ok => log.set_status(bytes, 1, ""),
-                Status::Error { description } => log.set_status(bytes, 2, description),
-            }
+        if let Some(live) = &mut self.live {
+            live.set_status(status);
         }
     }
 
     /// Renames the span. Samplers have seen only the first name.
     pub fn update_name(&mut self, name: &str) {
-        if let Some((bytes, log)) = self.recorder() {
-            log.set_name(bytes, name);
+        if let Some(live) = &mut self.live {
+            live.update_name(name);
+        }
+    }
+
+    /// Records `error` as an event named `exception`, with its type and message. The status is
+    /// left alone (checklist D-074); set it too when the error is the outcome of the span.
+    ///
+    /// For a `dyn Error` the type says just that: the concrete one is not known.
+    pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, now: Instant) {
+        self.record_error_with(error, &[], now);
+    }
+
+    /// Like [`Span::record_error`], with more attributes; one named like a generated one replaces
+    /// it.
+    ///
+    /// The message is formatted twice, for its length and into the record, so no copy of it is
+    /// made. An error whose text differs between the two is left out and counted as a dropped
+    /// event.
+    pub fn record_error_with<E: Error + ?Sized>(
+        &mut self,
+        error: &E,
+        attributes: &[KeyValue<'_>],
+        now: Instant,
+    ) {
+        if let Some(live) = &mut self.live {
+            live.record_error(error, attributes, now);
         }
     }
 
@@ -205,7 +206,26 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
     /// Why the sink refused the record; it has counted the loss.
     #[inline]
     pub fn end(mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
-        self.push_into(now, sink)
+        self.end_in_place(now, sink)
+    }
+
+    /// Like [`Span::end`], for a span that stays where it is and is
+    /// [started again](crate::tracer::Tracer::start_in_place) later; a second end does nothing.
+    /// Nothing is moved, which on small processors is most of what a span costs.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Span::end`].
+    #[inline]
+    pub fn end_in_place(
+        &mut self,
+        now: Instant,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), PushError> {
+        match &mut self.live {
+            Some(live) => live.push_into(now, sink),
+            None => Ok(()),
+        }
     }
 
     /// Like [`Span::end`], and gives the scratch back for the next span.
@@ -215,72 +235,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         now: Instant,
         sink: &mut impl RecordSink,
     ) -> (Result<(), PushError>, Option<B>) {
-        self.finish_in_place(now, sink)
-    }
-
-    /// Ends the span where it is; what is left of it only carries its context.
-    #[inline]
-    pub(crate) fn finish_in_place(
-        &mut self,
-        now: Instant,
-        sink: &mut impl RecordSink,
-    ) -> (Result<(), PushError>, Option<B>) {
-        let pushed = self.push_into(now, sink);
-        (pushed, self.live.take().map(|live| live.scratch))
-    }
-
-    /// Completes the record and hands it to `sink`, from where it lies: the scratch is larger than
-    /// all else of a span, and every move of it costs more than the record's own copy.
-    #[inline]
-    fn push_into(&mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
-        self.recording = false;
-        let Some(live) = self.live.as_mut().filter(|_| self.context.is_sampled()) else {
-            return Ok(());
-        };
-        let (len, flags) = live.log.end(live.scratch.as_mut(), now);
-        sink.push_record(&Record {
-            scope: self.scope,
-            flags,
-            body: live.scratch.as_ref().get(..len).unwrap_or_default(),
-        })
+        match self.live.take() {
+            Some(mut live) => (live.push_into(now, sink), Some(live.into_scratch())),
+            None => (Ok(()), None),
+        }
     }
 
     /// The W3C tracestate that the span inherited or its sampler set; empty when there is none.
     #[must_use]
     pub fn trace_state(&self) -> &str {
         match &self.live {
-            Some(live) => live.log.trace_state(live.scratch.as_ref()),
+            Some(live) => live.trace_state(),
             None => "",
         }
-    }
-
-    /// Sets the kind.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn set_kind(&mut self, kind: SpanKind) {
-        if let Some((bytes, log)) = self.recorder() {
-            log.set_kind(bytes, kind);
-        }
-    }
-
-    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
-    /// whether there was room for that. Nothing may have been told of its ids before.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
-        if let Some(live) = &mut self.live {
-            if !live.log.reparent(live.scratch.as_mut(), &context, parent) {
-                return false;
-            }
-        }
-        self.context = context;
-        true
-    }
-
-    #[inline]
-    fn recorder(&mut self) -> Option<(&mut [u8], &mut Log)> {
-        if !self.recording {
-            return None;
-        }
-        let live = self.live.as_mut()?;
-        Some((live.scratch.as_mut(), &mut live.log))
     }
 }

@@ -54,14 +54,138 @@ pub(crate) fn slot(bytes: &mut [u8], at: usize, len: usize) -> Option<&mut [u8]>
     bytes.get_mut(at..)?.get_mut(..len)
 }
 
+/// Copies `source` over `target`, which is as long; nothing happens when it is not.
+///
+/// The library's copy for bare metal takes ten instructions a word where the two sides differ in
+/// alignment, as a span and its place in the ring do; Cortex-M3 and up read and write words
+/// anywhere.
+#[inline]
+pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
+    if target.len() != source.len() {
+        return;
+    }
+    if HAS_UNALIGNED_WORDS {
+        copy_words(target, source);
+    } else {
+        target.copy_from_slice(source);
+    }
+}
+
+/// The same for keys, names and texts: they are short, and to call a host's `memcpy` takes more
+/// instructions than two copies of a word that overlap.
+#[inline(always)]
+pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
+    match source.len() {
+        _ if cfg!(target_os = "none") || target.len() != source.len() => copy(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        8..17 => copy_ends::<8>(target, source),
+        17..33 => copy_ends::<16>(target, source),
+        _ => target.copy_from_slice(source),
+    }
+}
+
+/// Without an operating system only Arm's larger profiles have both.
+const HAS_UNALIGNED_WORDS: bool = cfg!(all(
+    target_arch = "arm",
+    target_os = "none",
+    target_has_atomic = "32"
+));
+
+/// From both ends, so that what is in the middle may be copied twice and no rest is left.
+#[inline(never)]
+fn copy_words(target: &mut [u8], source: &[u8]) {
+    match source.len() {
+        0 => {}
+        1 => copy_ends::<1>(target, source),
+        2..4 => copy_ends::<2>(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        8..16 => copy_ends::<8>(target, source),
+        _ => {
+            for (target, source) in target.chunks_exact_mut(16).zip(source.chunks_exact(16)) {
+                copy_four_words(target, source);
+            }
+            if let (Some(target), Some(source)) =
+                (target.last_chunk_mut::<16>(), source.last_chunk::<16>())
+            {
+                copy_four_words(target, source);
+            }
+        }
+    }
+}
+
+/// The first and the last `N` bytes.
+#[inline(always)]
+fn copy_ends<const N: usize>(target: &mut [u8], source: &[u8]) {
+    if let (Some(target), Some(source)) = (target.first_chunk_mut::<N>(), source.first_chunk()) {
+        *target = *source;
+    }
+    if let (Some(target), Some(source)) = (target.last_chunk_mut::<N>(), source.last_chunk()) {
+        *target = *source;
+    }
+}
+
+/// One by one: a loop over words would be made the library's copy again.
+#[inline(always)]
+fn copy_four_words(target: &mut [u8], source: &[u8]) -> Option<()> {
+    let (a, target) = target.split_first_chunk_mut::<4>()?;
+    let (b, target) = target.split_first_chunk_mut::<4>()?;
+    let (c, target) = target.split_first_chunk_mut::<4>()?;
+    let d = target.first_chunk_mut::<4>()?;
+    let (e, source) = source.split_first_chunk::<4>()?;
+    let (f, source) = source.split_first_chunk::<4>()?;
+    let (g, source) = source.split_first_chunk::<4>()?;
+    let h = source.first_chunk::<4>()?;
+    (*a, *b, *c, *d) = (*e, *f, *g, *h);
+    Some(())
+}
+
+/// Copies a trace id, by the same rule.
+#[inline(always)]
+pub(crate) fn copy_id(target: &mut [u8; 16], source: &[u8; 16]) {
+    if HAS_UNALIGNED_WORDS {
+        copy_four_words(target, source);
+    } else {
+        *target = *source;
+    }
+}
+
 /// Moves `len` bytes from one offset to another; nothing happens when a range is out of bounds.
 /// Not inlined, so that the checks of `copy_within` meet those made here and vanish.
 #[inline(never)]
 pub(crate) fn move_within(bytes: &mut [u8], from: usize, len: usize, to: usize) {
     let last = bytes.len().checked_sub(len);
-    if last.is_some_and(|last| from <= last && to <= last) {
+    if !last.is_some_and(|last| from <= last && to <= last) {
+        return;
+    }
+    if cfg!(target_os = "none") {
+        move_in_steps(bytes, from, len, to);
+    } else {
         bytes.copy_within(from..from + len, to);
     }
+}
+
+/// The same in steps that do not overlap: `memmove` would add 1.3 KB to firmware that needs it for
+/// nothing else.
+fn move_in_steps(bytes: &mut [u8], from: usize, len: usize, to: usize) -> Option<()> {
+    let step = from.abs_diff(to);
+    let mut left = len;
+    while left > 0 && step > 0 {
+        let part = step.min(left);
+        // Towards the start from the first byte on, towards the end from the last one.
+        let done = if to < from { len - left } else { left - part };
+        let (below, above) = bytes.split_at_mut_checked(from.max(to) + done)?;
+        let (below, above) = (
+            slot(below, from.min(to) + done, part)?,
+            slot(above, 0, part)?,
+        );
+        if to < from {
+            below.copy_from_slice(above);
+        } else {
+            above.copy_from_slice(below);
+        }
+        left -= part;
+    }
+    Some(())
 }
 
 /// A write position in a slice that the caller has checked to be large enough.
@@ -81,6 +205,33 @@ impl<'a> Writer<'a> {
             at: 0,
             overflow: false,
         }
+    }
+
+    /// A writer that has no room: it tells how long what was put would have been.
+    pub(crate) fn measuring() -> Self {
+        Self {
+            buf: &mut [],
+            at: 0,
+            overflow: true,
+        }
+    }
+
+    /// What was put so far, whether it fitted or not.
+    pub(crate) const fn measured(&self) -> usize {
+        self.at
+    }
+
+    /// The tag and the length of a field whose `content` bytes follow, if the answer is yes. A
+    /// writer that measures has taken them into account already, so no part of a nested value is
+    /// measured at each level again.
+    pub(crate) fn open(&mut self, field: u8, content: usize) -> bool {
+        if self.buf.is_empty() {
+            self.at += field_len(content);
+            self.overflow = true;
+            return false;
+        }
+        self.put_header(field, content);
+        true
     }
 
     /// The bytes written, or `None` when they did not fit.
@@ -205,6 +356,33 @@ mod tests {
             None
         );
         assert_eq!(get_varint(&[]), None);
+    }
+
+    #[test]
+    fn what_is_copied_by_words_is_copied_at_every_length() {
+        let source: [u8; 70] = core::array::from_fn(|i| i as u8 + 1);
+        for len in 0..=source.len() {
+            let mut target = [0; 72];
+            copy_words(&mut target[1..=len], &source[..len]);
+            assert_eq!(target[1..=len], source[..len]);
+            assert_eq!((target[0], target[len + 1]), (0, 0));
+        }
+    }
+
+    #[test]
+    fn bytes_moved_in_steps_are_moved_as_at_once() {
+        const LEN: usize = 12;
+        for (from, to, len) in (0..LEN * LEN * LEN).map(|i| (i % LEN, i / LEN % LEN, i / LEN / LEN))
+        {
+            let mut steps: [u8; LEN] = core::array::from_fn(|i| i as u8);
+            let mut at_once = steps;
+            if from.max(to) + len > LEN {
+                continue;
+            }
+            assert!(move_in_steps(&mut steps, from, len, to).is_some());
+            at_once.copy_within(from..from + len, to);
+            assert_eq!(steps, at_once, "{len} from {from} to {to}");
+        }
     }
 
     #[test]

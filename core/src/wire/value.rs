@@ -1,11 +1,12 @@
 //! Writing attributes: `KeyValue` and `AnyValue` (checklist F-058 to F-070).
 //!
-//! A length pass and a write pass; both walk the value the same way. For the flat values that
-//! make up nearly all attributes the length pass is arithmetic on known sizes. Nested values
-//! recurse, at most [`ValueLimits::depth`] (64) levels.
+//! A length pass and a write pass. For the flat values that make up nearly all attributes the length
+//! is arithmetic on known sizes; arrays and lists are walked by the same code in both passes, the
+//! first with a writer that only measures. They recurse, at most [`ValueLimits::depth`] (64) levels.
 
-use super::{BYTES, FIXED64, VARINT, Writer, field_len, tag, varint_len};
+use super::{BYTES, FIXED64, VARINT, Writer, copy_short, field_len, tag, varint_len};
 use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
+use crate::time::divide;
 
 /// The decimal digits of an integer beyond `i64::MAX` (checklist D-056).
 struct Digits {
@@ -21,9 +22,9 @@ impl Digits {
         };
         while value > 0 && digits.start > 0 {
             digits.start -= 1;
-            let tenth = tenth(value);
+            let (tenth, digit) = divide(value, 10);
             if let Some(byte) = digits.bytes.get_mut(digits.start) {
-                *byte = b'0' + (value - 10 * tenth) as u8;
+                *byte = b'0' + digit as u8;
             }
             value = tenth;
         }
@@ -33,19 +34,6 @@ impl Digits {
     fn as_bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
-}
-
-/// `value / 10` in additions and shifts: the library's 64-bit division takes a kilobyte of a
-/// microcontroller's flash, and nothing else that records a span needs it.
-const fn tenth(value: u64) -> u64 {
-    let mut quotient = (value >> 1) + (value >> 2);
-    quotient += quotient >> 4;
-    quotient += quotient >> 8;
-    quotient += quotient >> 16;
-    quotient += quotient >> 32;
-    quotient >>= 3;
-    // The series is cut off, so it may be one short.
-    quotient + (value - 10 * quotient > 9) as u64
 }
 
 fn cut(bytes: &[u8], limits: ValueLimits) -> &[u8] {
@@ -87,32 +75,12 @@ fn any_value_len(value: &Value<'_>, limits: ValueLimits) -> usize {
     }
 }
 
-/// Length of the content of an `ArrayValue` or a `KeyValueList`.
+/// Length of the content of an `ArrayValue` or a `KeyValueList`: what [`put_container`] would write.
 #[inline(never)]
 fn container_len(value: &Value<'_>, limits: ValueLimits) -> usize {
-    match value {
-        Value::Strings(items) => items
-            .iter()
-            .map(|item| field_len(any_value_len(&Value::String(item), limits)))
-            .sum(),
-        Value::Bools(items) => items.len() * field_len(2),
-        Value::I64s(items) => items
-            .iter()
-            .map(|item| field_len(1 + varint_len(*item as u64)))
-            .sum(),
-        Value::F64s(items) => items.len() * field_len(9),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| field_len(any_value_len(item, limits)))
-            .sum(),
-        Value::Map(entries) => entries
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| !is_superseded(entries, *i))
-            .map(|(_, entry)| field_len(key_value_len(entry.key, &entry.value, limits)))
-            .sum(),
-        _ => 0,
-    }
+    let mut writer = Writer::measuring();
+    put_container(&mut writer, value, limits);
+    writer.measured()
 }
 
 /// Length of the content of a `KeyValue`.
@@ -192,13 +160,13 @@ fn try_put_short(target: &mut [u8], field: u8, key: &[u8], value: &Value<'_>) ->
     let (start, rest) = target.split_first_chunk_mut::<4>()?;
     *start = [tag(field, BYTES), content, tag(1, BYTES), key.len() as u8];
     let (name, rest) = rest.split_at_mut_checked(key.len())?;
-    name.copy_from_slice(key);
+    copy_short(name, key);
     let len = rest.len() as u8 - 2;
     match value {
         Value::String(text) => {
             let (start, rest) = rest.split_first_chunk_mut::<4>()?;
             *start = [tag(2, BYTES), len, tag(1, BYTES), text.len() as u8];
-            rest.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+            copy_short(rest.get_mut(..text.len())?, text.as_bytes());
         }
         Value::Bool(v) => {
             *rest.first_chunk_mut::<4>()? = [tag(2, BYTES), len, tag(2, VARINT), u8::from(*v)];
@@ -266,9 +234,10 @@ fn put_container(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
         Value::Map(entries) => {
             for (i, entry) in entries.iter().enumerate() {
                 if !is_superseded(entries, i) {
-                    writer.put_byte(tag(1, BYTES));
-                    writer.put_varint(key_value_len(entry.key, &entry.value, limits) as u64);
-                    put_key_value(writer, entry.key, &entry.value, limits);
+                    let len = key_value_len(entry.key, &entry.value, limits);
+                    if writer.open(1, len) {
+                        put_key_value(writer, entry.key, &entry.value, limits);
+                    }
                 }
             }
         }
@@ -277,8 +246,9 @@ fn put_container(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
 }
 
 fn put_item(writer: &mut Writer<'_>, item: &Value<'_>, limits: ValueLimits) {
-    writer.put_header(1, any_value_len(item, limits));
-    put_any_value(writer, item, limits);
+    if writer.open(1, any_value_len(item, limits)) {
+        put_any_value(writer, item, limits);
+    }
 }
 
 #[cfg(test)]
@@ -374,16 +344,6 @@ mod tests {
             hex("m", Value::Map(&twice), l),
             hex("m", Value::Map(&once), l)
         );
-    }
-
-    #[test]
-    fn a_tenth_needs_no_division() {
-        let powers = (0..20).map(|i| 10_u64.pow(i));
-        for value in powers.chain((0..64).map(|i| 1 << i)).chain([u64::MAX]) {
-            for value in [value - 1, value, value.saturating_add(1)] {
-                assert_eq!(tenth(value), value / 10, "{value}");
-            }
-        }
     }
 
     #[test]

@@ -37,18 +37,19 @@ fn run() -> Option<()> {
     let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
 
     let at = |millis: u8| Instant::from_millis(millis.into());
-    let root = tracer.start::<128>(SpanBuilder::new("boot"), at(0));
+    let (mut root, mut span) = (Span::idle([0_u8; 128]), Span::idle([0_u8; 128]));
+    tracer.start_in_place(&mut root, SpanBuilder::new("boot"), at(0));
     for i in 1..SPANS {
         let builder = SpanBuilder::new("work").parent(*root.context());
-        let mut span = tracer.start::<128>(builder, at(i));
+        tracer.start_in_place(&mut span, builder, at(i));
         span.set_attribute("number", i);
         // What is refused is counted, and the count is sent.
-        let _ = span.end(at(i + 1), &mut link);
+        let _ = span.end_in_place(at(i + 1), &mut link);
         if i == SPANS - 2 {
             send(&mut link, at(i));
         }
     }
-    root.end(at(SPANS), &mut link).ok()?;
+    root.end_in_place(at(SPANS), &mut link).ok()?;
     send(&mut link, at(SPANS));
     Some(())
 }
@@ -65,9 +66,9 @@ fn on_tick() {}
 struct Counter(u32);
 
 impl Counter {
-    fn next(&mut self) -> [u8; 4] {
+    fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1).max(1);
-        self.0.to_be_bytes()
+        self.0
     }
 }
 
@@ -75,13 +76,11 @@ impl IdGenerator for Counter {
     const RANDOM: bool = false;
 
     fn trace_id(&mut self) -> TraceId {
-        let [a, b, c, d] = self.next();
-        TraceId::from_bytes([0x54, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d])
+        TraceId::from_bytes((0x54 << 120 | u128::from(self.next())).to_be_bytes())
     }
 
     fn span_id(&mut self) -> SpanId {
-        let [a, b, c, d] = self.next();
-        SpanId::from_bytes([0x53, 0, 0, 0, a, b, c, d])
+        SpanId::from_bytes((0x53 << 56 | u64::from(self.next())).to_be_bytes())
     }
 }
 

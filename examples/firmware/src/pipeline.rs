@@ -60,9 +60,9 @@ impl Counter {
         Self(count as u32)
     }
 
-    fn next(&mut self) -> [u8; 4] {
+    fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1).max(1);
-        self.0.to_be_bytes()
+        self.0
     }
 }
 
@@ -70,12 +70,10 @@ impl IdGenerator for Counter {
     const RANDOM: bool = false;
 
     fn trace_id(&mut self) -> TraceId {
-        let [a, b, c, d] = self.next();
-        TraceId::from_bytes([0x54, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d])
+        TraceId::from_bytes((0x54 << 120 | u128::from(self.next())).to_be_bytes())
     }
 
     fn span_id(&mut self) -> SpanId {
-        let [a, b, c, d] = self.next();
-        SpanId::from_bytes([0x53, 0, 0, 0, a, b, c, d])
+        SpanId::from_bytes((0x53 << 56 | u64::from(self.next())).to_be_bytes())
     }
 }

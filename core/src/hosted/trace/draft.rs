@@ -4,22 +4,19 @@
 //! only the parent tells whether it is sampled. So a draft records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
-use core::cell::Cell;
-use core::fmt;
 use std::sync::Arc;
 
-use super::local::{self, Entry};
+use super::local;
 use super::shared::Shared;
 use super::span::Span;
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
-use crate::hosted::clock;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::settings::HostedSampler;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use crate::tracer::{SpanBuilder, Started, start_span};
+use crate::tracer::{Plan, SpanBuilder};
 
 /// A span about which not everything is decided.
 pub(in crate::hosted) struct Draft {
@@ -48,44 +45,34 @@ impl Tracer {
             .kind(start.kind)
             .parent(start.parent)
             .attributes(start.attributes);
-        Some(match &shared.sampler {
+        let mut plan;
+        let mut entry;
+        match &shared.sampler {
             HostedSampler::Builtin(sampler) => {
-                let sampler = Keeping::new(sampler, start.keep);
                 // No foreign code runs while the thread's entry is out.
-                let mut entry = local::entry_for(shared);
-                let Entry { ids, pool, .. } = entry.ready();
-                let mut uncounted = Started::default();
-                let limits = &shared.limits;
-                let span = start_span(
-                    &sampler,
-                    ids,
-                    limits,
-                    &mut uncounted,
-                    builder,
-                    clock::now,
-                    || pool.take(),
-                );
-                local::give_back(entry);
-                sampler.draft(Span::of(span, shared))
+                entry = local::entry_for(shared);
+                plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
             }
             HostedSampler::Custom(sampler) => {
-                let sampler = Keeping::new(&**sampler, start.keep);
-                let span = start_span(
-                    &sampler,
-                    &mut RandomIdGenerator::new(ThreadRng),
-                    &shared.limits,
-                    &mut Started::default(),
-                    builder,
-                    clock::now,
-                    || {
-                        let mut entry = local::entry_for(shared);
-                        let scratch = entry.pool.take();
-                        local::give_back(entry);
-                        scratch
-                    },
-                );
-                sampler.draft(Span::of(span, shared))
+                let mut ids = RandomIdGenerator::new(ThreadRng);
+                plan = Plan::new(&**sampler, &mut ids, &builder);
+                entry = local::entry_for(shared);
             }
+        }
+        let decision = plan.decision();
+        let has_trace_state = plan.has_trace_state();
+        if start.keep {
+            plan.keep();
+        }
+        let span = match plan.is_kept() {
+            true => entry.begin(&plan, shared, &builder, None),
+            false => None,
+        };
+        local::give_back(entry);
+        Some(Draft {
+            span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
+            decision,
+            has_trace_state,
         })
     }
 
@@ -128,15 +115,12 @@ impl Tracer {
     /// Makes a draft final: it is counted, and one that is dropped records no more.
     pub(in crate::hosted) fn settle(&self, draft: &mut Draft) {
         let Some(shared) = &self.shared else { return };
-        let mut entry = local::entry_for(shared);
-        let started = &mut entry.started;
-        let counter = match (draft.decision, draft.span.is_recording()) {
-            (SamplingDecision::RecordAndSample, true) => &mut started.recorded,
-            (SamplingDecision::RecordOnly, true) => &mut started.record_only,
-            _ => &mut started.not_sampled,
-        };
-        *counter = counter.wrapping_add(1);
-        entry.after_start();
+        let entry = local::entry_for(shared);
+        let kept = draft.span.is_recording();
+        entry.shard.count(match draft.decision {
+            decision if kept => decision,
+            _ => SamplingDecision::Drop,
+        });
         local::give_back(entry);
         if draft.decision == SamplingDecision::Drop {
             // What is replaced is not sampled: only its memory goes back.
@@ -173,7 +157,7 @@ impl Draft {
     pub(in crate::hosted) fn reparent(&mut self, verdict: &Verdict<'_>) -> bool {
         let span_id = self.span.context().span_id();
         let context = SpanContext::new(verdict.trace_id, span_id, verdict.flags);
-        if !self.span.inner().reparent(context, &verdict.parent) {
+        if !self.span.reparent(context, &verdict.parent) {
             return false;
         }
         self.decision = verdict.sampling.decision;
@@ -189,48 +173,4 @@ pub(in crate::hosted) struct Verdict<'a> {
     flags: TraceFlags,
     parent: ParentContext<'a>,
     sampling: SamplingResult<'a>,
-}
-
-/// A sampler whose "drop" is not final.
-struct Keeping<'s, S: ?Sized> {
-    sampler: &'s S,
-    keep: bool,
-    /// The decision, and whether there is a tracestate.
-    said: Cell<(SamplingDecision, bool)>,
-}
-
-impl<'s, S: ?Sized> Keeping<'s, S> {
-    const fn new(sampler: &'s S, keep: bool) -> Self {
-        Self {
-            sampler,
-            keep,
-            said: Cell::new((SamplingDecision::Drop, false)),
-        }
-    }
-
-    fn draft(&self, span: Span) -> Draft {
-        let (decision, has_trace_state) = self.said.get();
-        Draft {
-            span,
-            decision,
-            has_trace_state,
-        }
-    }
-}
-
-impl<S: Sampler + ?Sized> Sampler for Keeping<'_, S> {
-    #[inline]
-    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
-        let mut result = self.sampler.should_sample(parameters);
-        let has_trace_state = !result.trace_state.is_empty();
-        self.said.set((result.decision, has_trace_state));
-        if self.keep && result.decision == SamplingDecision::Drop {
-            result.decision = SamplingDecision::RecordOnly;
-        }
-        result
-    }
-
-    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.sampler.description(f)
-    }
 }

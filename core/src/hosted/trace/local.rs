@@ -1,4 +1,4 @@
-//! What each thread keeps: its shard, its boxes, its generator of ids, its counts.
+//! What each thread keeps: its shard, its boxes, its generator of ids.
 //!
 //! One entry per provider that the thread has recorded for; nearly always there is one. A span
 //! knows its provider by number and comes back here when it ends, so that recording touches no
@@ -10,31 +10,26 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::scratch::{Pool, Scratch};
-use super::shard::{Pushed, Shard};
+use super::scratch::{Live, Pool};
+use super::shard::Shard;
 use super::shared::Shared;
+use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::id::RandomIdGenerator;
-use crate::span::Span as CoreSpan;
 use crate::time::Instant;
-use crate::tracer::Started;
-
-/// Unpublished starts after which the shard is told, for threads that never end a span.
-const PUBLISH_EVERY: u64 = 256;
 
 /// A thread's generator of ids.
-pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoshiro256PlusPlus>;
+pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoroshiro128PlusPlus>;
 
 /// One provider's part of a thread.
 pub(super) struct Entry {
     /// The entry of another provider, not used since.
     next: Option<Box<Entry>>,
     provider: u32,
-    shard: Arc<Shard>,
+    pub(super) shard: Arc<Shard>,
     pub(super) pool: Pool,
     pub(super) ids: Ids,
     fork: u32,
-    pub(super) started: Started,
 }
 
 impl Entry {
@@ -46,17 +41,6 @@ impl Entry {
             pool: shared.pool(),
             ids: RandomIdGenerator::new(ThreadRng::owned()),
             fork: rng::fork_generation(),
-            started: Started::default(),
-        }
-    }
-
-    /// Publishes the counts now and then.
-    #[inline]
-    pub(super) fn after_start(&mut self) {
-        let started = &self.started;
-        // One of them has reached it exactly when their union has, for it is a power of two.
-        if started.recorded | started.record_only | started.not_sampled >= PUBLISH_EVERY {
-            self.publish();
         }
     }
 
@@ -71,16 +55,10 @@ impl Entry {
         }
         self
     }
-
-    #[cold]
-    fn publish(&mut self) {
-        self.shard.lock().add_started(&mut self.started);
-    }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.publish();
         self.shard.disown();
     }
 }
@@ -106,7 +84,7 @@ fn take_entry(id: u32, shared: impl FnOnce() -> Option<Arc<Shared>>) -> Option<B
 /// Puts an entry back as the one used last.
 #[inline(always)]
 pub(super) fn give_back(entry: Box<Entry>) {
-    // While the thread ends it is dropped instead, which publishes its counts.
+    // While the thread ends it is dropped instead.
     let _ = ENTRY.try_with(|place| place.set(Some(entry)));
 }
 
@@ -155,17 +133,18 @@ fn passing(shared: &Shared) -> Box<Entry> {
     Box::new(Entry::new(shared))
 }
 
-/// Ends `span` and leaves it in this thread's shard; its box goes back to the pool.
-#[inline]
-pub(super) fn finish(provider: u32, span: &mut CoreSpan<Scratch>, now: Instant) {
+/// Ends the span in `live` and leaves it in this thread's shard; the box goes back to the pool.
+#[inline(always)]
+pub(super) fn finish(live: Box<Live>, now: Instant) {
+    let provider = live.provider;
     let Some(mut entry) = take_entry(provider, || Shared::find(provider)) else {
         // The thread's locals are gone, or the provider is; then nobody can miss the span.
         if let Some(shared) = Shared::find(provider) {
-            passing(&shared).finish(span, now);
+            passing(&shared).finish(live, now);
         }
         return;
     };
-    let wake = entry.finish(span, now);
+    let wake = entry.finish(live, now);
     give_back(entry);
     if wake {
         wake_drainer(provider);
@@ -181,20 +160,16 @@ fn wake_drainer(provider: u32) {
 
 impl Entry {
     /// Whether it is time to wake the drainer.
-    #[inline]
-    fn finish(&mut self, span: &mut CoreSpan<Scratch>, now: Instant) -> bool {
+    #[inline(always)]
+    fn finish(&mut self, mut live: Box<Live>, now: Instant) -> bool {
         let mut sink = Sink {
             shard: &self.shard,
-            started: &mut self.started,
-            now,
             wake: false,
         };
         // A loss has been counted where it happened.
-        let (_, scratch) = span.finish_in_place(now, &mut sink);
+        let _ = live.recording.push_into(now, &mut sink);
         let wake = sink.wake;
-        if let Some(scratch) = scratch {
-            self.pool.put(scratch);
-        }
+        self.pool.put(live);
         wake
     }
 }
@@ -202,24 +177,13 @@ impl Entry {
 /// The shard of a thread as the place where a span goes.
 struct Sink<'a> {
     shard: &'a Shard,
-    started: &'a mut Started,
-    now: Instant,
     wake: bool,
 }
 
-impl crate::buffer::RecordSink for Sink<'_> {
-    #[inline]
-    fn push_record(
-        &mut self,
-        record: &crate::buffer::Record<'_>,
-    ) -> Result<(), crate::buffer::PushError> {
-        match self.shard.lock().push(record, self.now, self.started) {
-            Pushed::Kept => Ok(()),
-            Pushed::Wake => {
-                self.wake = true;
-                Ok(())
-            }
-            Pushed::Lost(error) => Err(error),
-        }
+impl RecordSink for Sink<'_> {
+    #[inline(always)]
+    fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
+        self.wake = self.shard.push(record)?;
+        Ok(())
     }
 }

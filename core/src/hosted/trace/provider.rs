@@ -69,12 +69,11 @@ impl TracerProvider {
         let mut counts = SpanCounts::default();
         if let Some(shared) = &self.shared {
             shared.shards.for_each(|shard| {
-                let shard = shard.lock();
-                let started = shard.started();
+                let (started, ended) = shard.counts();
                 counts.started.recorded += started.recorded;
                 counts.started.record_only += started.record_only;
                 counts.started.not_sampled += started.not_sampled;
-                counts.ended += shard.ended();
+                counts.ended += ended;
             });
         }
         counts.live = counts.started.recorded.saturating_sub(counts.ended);

@@ -10,37 +10,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
+use crate::span::Recording;
+
 /// Boxes that a thread keeps; half of them move at a time.
 const LOCAL: usize = 32;
 const HALF: usize = LOCAL / 2;
 /// Boxes that the reserve keeps; more are freed.
 const RESERVE: usize = 512;
 
-/// The memory of one live span. Also what a span knows of its pool: boxes of different providers
-/// differ in length and must not mix.
+/// A span in the making, in a box that stays where it is from start to end. It also knows its
+/// provider: boxes of different providers differ in length and must not mix.
 #[derive(Debug)]
-pub(crate) struct Scratch(Box<[u8]>);
-
-impl AsRef<[u8]> for Scratch {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
+pub(super) struct Live {
+    pub(super) recording: Recording<Box<[u8]>>,
+    /// The number of the provider.
+    pub(super) provider: u32,
 }
 
-impl AsMut<[u8]> for Scratch {
-    #[inline]
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
+/// Boxes, which go from hand to hand as pointers.
+#[allow(clippy::vec_box, reason = "what is in a box never moves")]
+type Boxes = Vec<Box<Live>>;
 
 /// The reserve that the threads of one provider share.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reserve(Arc<Mutex<Vec<Scratch>>>);
+pub(super) struct Reserve(Arc<Mutex<Boxes>>);
 
 impl Reserve {
-    fn with<T>(&self, f: impl FnOnce(&mut Vec<Scratch>) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut Boxes) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -48,45 +44,51 @@ impl Reserve {
 /// The boxes of one thread.
 #[derive(Debug)]
 pub(super) struct Pool {
-    boxes: Vec<Scratch>,
+    boxes: Boxes,
     reserve: Reserve,
     bytes: usize,
+    provider: u32,
 }
 
 impl Pool {
-    pub(super) fn new(reserve: Reserve, bytes: usize) -> Self {
+    /// A pool of boxes for spans of `bytes` of the provider numbered `provider`.
+    pub(super) fn new(reserve: Reserve, bytes: usize, provider: u32) -> Self {
         Self {
             boxes: Vec::with_capacity(LOCAL),
             reserve,
             bytes,
+            provider,
         }
     }
 
     #[inline]
-    pub(super) fn take(&mut self) -> Scratch {
+    pub(super) fn take(&mut self) -> Box<Live> {
         match self.boxes.pop() {
-            Some(scratch) => scratch,
+            Some(live) => live,
             None => self.refill(),
         }
     }
 
     #[inline]
-    pub(super) fn put(&mut self, scratch: Scratch) {
+    pub(super) fn put(&mut self, live: Box<Live>) {
         if self.boxes.len() >= LOCAL {
             self.spill(HALF);
         }
-        self.boxes.push(scratch);
+        self.boxes.push(live);
     }
 
     #[cold]
-    fn refill(&mut self) -> Scratch {
+    fn refill(&mut self) -> Box<Live> {
         self.reserve.with(|reserve| {
             let keep = reserve.len().saturating_sub(HALF);
             self.boxes.extend(reserve.drain(keep..));
         });
-        self.boxes
-            .pop()
-            .unwrap_or_else(|| Scratch(vec![0; self.bytes].into_boxed_slice()))
+        self.boxes.pop().unwrap_or_else(|| {
+            Box::new(Live {
+                recording: Recording::idle(vec![0; self.bytes].into_boxed_slice()),
+                provider: self.provider,
+            })
+        })
     }
 
     #[cold]
@@ -112,8 +114,8 @@ mod tests {
     #[test]
     fn boxes_that_end_on_another_thread_come_back_through_the_reserve() {
         let reserve = Reserve::default();
-        let mut starts = Pool::new(reserve.clone(), 8);
-        let mut ends = Pool::new(reserve.clone(), 8);
+        let mut starts = Pool::new(reserve.clone(), 8, 1);
+        let mut ends = Pool::new(reserve.clone(), 8, 1);
         for _ in 0..10 * LOCAL {
             ends.put(starts.take());
         }
@@ -124,10 +126,10 @@ mod tests {
     #[test]
     fn the_reserve_is_bounded_and_takes_the_boxes_of_a_finished_thread() {
         let reserve = Reserve::default();
-        let mut pool = Pool::new(reserve.clone(), 8);
+        let mut pool = Pool::new(reserve.clone(), 8, 1);
         let boxes: Vec<_> = (0..2 * RESERVE).map(|_| pool.take()).collect();
-        for scratch in boxes {
-            pool.put(scratch);
+        for live in boxes {
+            pool.put(live);
         }
         drop(pool);
         assert_eq!(reserve.with(|boxes| boxes.len()), RESERVE);

@@ -8,8 +8,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Drained, Shard, Shards};
-use crate::buffer::Record;
+use super::shard::{Drain, Drained, Shard, Shards};
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::settings::{HostedSampler, Settings};
@@ -103,7 +102,7 @@ impl Shared {
     }
 
     pub(super) fn pool(&self) -> Pool {
-        Pool::new(self.reserve.clone(), self.max_span_bytes)
+        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id)
     }
 
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Box<[u8]>>> {
@@ -147,22 +146,9 @@ impl Shared {
         self.shards.for_each(Shard::mark);
     }
 
-    /// Hands the finished spans of all threads to `take`; see [`Shard::drain`].
-    pub(crate) fn drain_shards(&self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Drained {
-        let mut sum = Drained {
-            is_complete: true,
-            ..Drained::default()
-        };
-        self.shards.for_each(|shard| {
-            let drained = shard.drain(take);
-            sum.is_complete &= drained.is_complete;
-            sum.awaited += drained.awaited;
-            sum.oldest = match (sum.oldest, drained.oldest) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        });
-        sum
+    /// Hands the finished spans of all threads to `target`; see [`Shard::drain`].
+    pub(crate) fn drain_shards(&self, target: &mut dyn Drain) -> Drained {
+        self.shards.drain(target)
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {

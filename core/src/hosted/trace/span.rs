@@ -3,14 +3,17 @@
 use core::error::Error;
 use core::fmt;
 
+use std::boxed::Box;
+
 use super::local;
-use super::scratch::Scratch;
-use super::shared::Shared;
+use super::scratch::Live;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, SpanContext};
+#[cfg(feature = "tracing")]
+use crate::context::{ParentContext, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context, Guard};
-use crate::span::{Span as CoreSpan, Status};
+use crate::span::{Recording, Status};
 use crate::time::Instant;
 
 /// A span that ends when it is dropped.
@@ -18,9 +21,9 @@ use crate::time::Instant;
 /// Dropped by a panic, it ends with the status error, unless one was set.
 #[must_use = "a span ends when it is dropped; bind it to a name"]
 pub struct Span {
-    span: CoreSpan<Scratch>,
-    /// The number of the provider; 0 when there is nothing to end.
-    provider: u32,
+    context: SpanContext,
+    /// What is recorded, or a tracestate that is only carried; none when there is nothing to end.
+    live: Option<Box<Live>>,
 }
 
 impl Span {
@@ -28,8 +31,8 @@ impl Span {
     #[inline]
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
-            span: CoreSpan::non_recording(context),
-            provider: 0,
+            context,
+            live: None,
         }
     }
 
@@ -40,79 +43,103 @@ impl Span {
     }
 
     #[inline(always)]
-    pub(super) fn of(span: CoreSpan<Scratch>, shared: &Shared) -> Self {
-        // One without scratch has nothing to end.
-        let provider = if span.is_live() { shared.id() } else { 0 };
-        Self { span, provider }
+    pub(super) const fn of(context: SpanContext, live: Box<Live>) -> Self {
+        Self {
+            context,
+            live: Some(live),
+        }
     }
 
-    /// The span without its provider, for what only its starter may do.
     #[cfg(feature = "tracing")]
-    pub(in crate::hosted) const fn inner(&mut self) -> &mut CoreSpan<Scratch> {
-        &mut self.span
+    pub(in crate::hosted) fn set_kind(&mut self, kind: SpanKind) {
+        if let Some(live) = &mut self.live {
+            live.recording.set_kind(kind);
+        }
+    }
+
+    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
+    /// whether there was room for that. Nothing may have been told of its ids before.
+    #[cfg(feature = "tracing")]
+    pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
+        let live = self.live.as_mut();
+        let moved = live.is_none_or(|live| live.recording.reparent(&context, parent));
+        if moved {
+            self.context = context;
+        }
+        moved
     }
 
     /// Sets an attribute; the last value of a key wins.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        self.span.set_attribute(key, value);
+        if let Some(live) = &mut self.live {
+            live.recording.set_attribute(key, &value.into());
+        }
     }
 
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
-        self.span.set_attributes(attributes);
+        if let Some(live) = &mut self.live {
+            live.recording.set_attributes(attributes);
+        }
     }
 
     /// Adds an event that happens now.
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>]) {
-        if let Some(now) = self.recording_now() {
-            self.span.add_event(name, attributes, now);
+        if let Some(recording) = self.recording() {
+            recording.add_event(name, attributes, clock::now());
         }
     }
 
     /// Adds an event that happened at `at`.
     pub fn add_event_at(&mut self, name: &str, attributes: &[KeyValue<'_>], at: Instant) {
-        self.span.add_event(name, attributes, at);
+        if let Some(recording) = self.recording() {
+            recording.add_event(name, attributes, at);
+        }
     }
 
     /// Adds a link to another span.
     pub fn add_link(&mut self, link: &Link<'_>) {
-        self.span.add_link(link);
+        if let Some(live) = &mut self.live {
+            live.recording.add_link(link);
+        }
     }
 
     /// Sets the status by its total order, `Unset < Error < Ok`.
     pub fn set_status(&mut self, status: Status<'_>) {
-        self.span.set_status(status);
+        if let Some(live) = &mut self.live {
+            live.recording.set_status(status);
+        }
     }
 
     /// Sets the status to error, with a description.
     pub fn set_error(&mut self, description: &str) {
-        self.span.set_status(Status::error(description));
+        self.set_status(Status::error(description));
     }
 
     /// Renames the span.
     pub fn update_name(&mut self, name: &str) {
-        self.span.update_name(name);
+        if let Some(live) = &mut self.live {
+            live.recording.update_name(name);
+        }
     }
 
     /// Records `error` as an event `exception`. The status is left alone; see
     /// [`Span::fail`] for both.
     pub fn record_error<E: Error + ?Sized>(&mut self, error: &E) {
-        if let Some(now) = self.recording_now() {
-            self.span.record_error(error, now);
-        }
+        self.record_error_with(error, &[]);
     }
 
     /// Like [`Span::record_error`], with more attributes.
     pub fn record_error_with<E: Error + ?Sized>(&mut self, error: &E, attributes: &[KeyValue<'_>]) {
-        if let Some(now) = self.recording_now() {
-            self.span.record_error_with(error, attributes, now);
+        if let Some(recording) = self.recording() {
+            recording.record_error(error, attributes, clock::now());
         }
     }
 
     /// Records `error` and sets the status to error with its text: the outcome of this span.
     pub fn fail<E: Error + ?Sized>(&mut self, error: &E) {
-        if self.span.is_recording() {
+        if self.is_recording() {
             self.record_error(error);
             self.set_error(&std::format!("{error}"));
         }
@@ -140,8 +167,8 @@ impl Span {
 
     /// Ends the span at `at`.
     pub fn end_at(mut self, at: Instant) {
-        if self.provider != 0 {
-            self.finish(Some(at));
+        if let Some(live) = self.live.take() {
+            finish(live, Some(at));
         }
     }
 
@@ -160,15 +187,15 @@ impl Span {
     #[inline]
     #[must_use]
     pub const fn context(&self) -> &SpanContext {
-        self.span.context()
+        &self.context
     }
 
     /// The context with its tracestate, to be attached elsewhere.
     #[must_use]
     pub fn as_context(&self) -> Context {
-        let state = self.span.trace_state();
+        let state = self.trace_state();
         Context {
-            span_context: *self.span.context(),
+            span_context: self.context,
             trace_state: (!state.is_empty()).then(|| state.into()),
         }
     }
@@ -176,31 +203,42 @@ impl Span {
     /// Whether anything set on this span is kept.
     #[inline]
     #[must_use]
-    pub const fn is_recording(&self) -> bool {
-        self.span.is_recording()
+    pub fn is_recording(&self) -> bool {
+        self.live
+            .as_ref()
+            .is_some_and(|live| live.recording.is_recording())
     }
 
-    fn recording_now(&self) -> Option<Instant> {
-        self.span.is_recording().then(clock::now)
-    }
-
-    /// Not inlined, so that what a drop costs in code is one comparison.
-    #[inline(never)]
-    fn finish(&mut self, at: Option<Instant>) {
-        let provider = core::mem::take(&mut self.provider);
-        let now = at.unwrap_or_else(clock::now);
-        if std::thread::panicking() {
-            self.span.set_status(Status::error("panicked"));
+    pub(in crate::hosted) fn trace_state(&self) -> &str {
+        match &self.live {
+            Some(live) => live.recording.trace_state(),
+            None => "",
         }
-        local::finish(provider, &mut self.span, now);
     }
+
+    /// What is set goes there; nothing for a span that only carries its tracestate, so that its
+    /// clock is not read in vain.
+    fn recording(&mut self) -> Option<&mut Recording<Box<[u8]>>> {
+        let recording = &mut self.live.as_mut()?.recording;
+        recording.is_recording().then_some(recording)
+    }
+}
+
+/// Not inlined, so that what a drop costs in code is one comparison.
+#[inline(never)]
+fn finish(mut live: Box<Live>, at: Option<Instant>) {
+    let now = at.unwrap_or_else(clock::now);
+    if std::thread::panicking() {
+        live.recording.set_status(Status::error("panicked"));
+    }
+    local::finish(live, now);
 }
 
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if self.provider != 0 {
-            self.finish(None);
+        if let Some(live) = self.live.take() {
+            finish(live, None);
         }
     }
 }

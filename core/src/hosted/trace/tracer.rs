@@ -12,8 +12,9 @@ use crate::hosted::settings::HostedSampler;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::ScopeId;
+use crate::sampler::SamplingDecision;
 use crate::time::Instant;
-use crate::tracer::{SpanBuilder, Started, start_span};
+use crate::tracer::{Plan, SpanBuilder};
 
 /// Starts spans of one scope. Cheap to clone; share it freely between threads.
 #[derive(Clone, Debug)]
@@ -122,44 +123,62 @@ fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>)
     };
     // No foreign code runs while the thread's entry is out.
     let mut entry = local::entry_for(shared);
-    let Entry {
-        ids, pool, started, ..
-    } = entry.ready();
-    let now = || at.unwrap_or_else(clock::now);
-    let span = start_span(sampler, ids, &shared.limits, started, builder, now, || {
-        pool.take()
-    });
-    entry.after_start();
+    let plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
+    let span = entry.begin_counted(&plan, shared, &builder, at);
     local::give_back(entry);
-    Span::of(span, shared)
+    span
 }
 
 /// With a sampler of the application's, which may start spans itself.
 #[inline(never)]
 fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
-    let mut started = Started::default();
     let mut ids = RandomIdGenerator::new(ThreadRng);
-    let span = start_span(
-        &shared.sampler,
-        &mut ids,
-        &shared.limits,
-        &mut started,
-        builder,
-        || at.unwrap_or_else(clock::now),
-        || {
-            let mut entry = local::entry_for(shared);
-            let scratch = entry.pool.take();
-            local::give_back(entry);
-            scratch
-        },
-    );
+    let plan = Plan::new(&shared.sampler, &mut ids, &builder);
     let mut entry = local::entry_for(shared);
-    entry.started.recorded += started.recorded;
-    entry.started.record_only += started.record_only;
-    entry.started.not_sampled += started.not_sampled;
-    entry.after_start();
+    let span = entry.begin_counted(&plan, shared, &builder, at);
     local::give_back(entry);
-    Span::of(span, shared)
+    span
+}
+
+impl Entry {
+    #[inline(always)]
+    fn begin_counted(
+        &mut self,
+        plan: &Plan<'_>,
+        shared: &Shared,
+        builder: &SpanBuilder<'_>,
+        at: Option<Instant>,
+    ) -> Span {
+        if !plan.is_kept() {
+            self.shard.count(SamplingDecision::Drop);
+            return Span::non_recording(plan.context);
+        }
+        let Some(span) = self.begin(plan, shared, builder, at) else {
+            self.shard.count(SamplingDecision::Drop);
+            return Span::non_recording(plan.unsampled());
+        };
+        self.shard.count(plan.decision());
+        span
+    }
+
+    /// Begins a span of which something is kept; `None` when its scratch is too small. The clock is
+    /// read late, so that a span measures its work and not its start.
+    #[inline(always)]
+    pub(super) fn begin(
+        &mut self,
+        plan: &Plan<'_>,
+        shared: &Shared,
+        builder: &SpanBuilder<'_>,
+        at: Option<Instant>,
+    ) -> Option<Span> {
+        let mut live = self.pool.take();
+        let now = at.unwrap_or_else(clock::now);
+        if plan.begin(&mut live.recording, &shared.limits, builder, now) {
+            return Some(Span::of(plan.context, live));
+        }
+        self.pool.put(live);
+        None
+    }
 }
 
 /// A span about to be started.

@@ -64,7 +64,7 @@ impl Live {
     fn renew_trace_state(&mut self) {
         self.trace_state = None;
         if self.draft.has_trace_state {
-            let state = self.draft.span.inner().trace_state();
+            let state = self.draft.span.trace_state();
             self.trace_state = (!state.is_empty()).then(|| state.into());
         }
     }
@@ -79,7 +79,7 @@ impl Live {
     }
 
     #[inline]
-    pub(super) const fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         match (self.settled, self.draft.span.is_recording()) {
             (false, _) => State::Fresh,
             (true, true) => State::Recording,
@@ -88,7 +88,7 @@ impl Live {
     }
 
     #[inline]
-    pub(super) const fn is_recording(&self) -> bool {
+    pub(super) fn is_recording(&self) -> bool {
         self.draft.span.is_recording()
     }
 
@@ -230,7 +230,7 @@ impl Sink for Live {
             Some(Special::Name) => self.draft.span.update_name(text),
             Some(Special::Kind(kind)) => {
                 self.kind = kind;
-                self.draft.span.inner().set_kind(kind);
+                self.draft.span.set_kind(kind);
             }
             Some(Special::Status(StatusCode::Unset)) => {}
             Some(Special::Status(StatusCode::Ok)) => self.draft.span.set_status(Status::Ok),

@@ -38,16 +38,18 @@ impl Log {
             .find(bytes, TRACE_STATE, b"")
             .unwrap_or((FIXED_LEN + new_len, 0));
         self.splice(bytes, at, old_len, 0, 0);
+        self.has_trace_state = false;
         let state = parent.trace_state.as_bytes();
         if !state.is_empty() {
             let len = field_len(state.len());
             if let Some(field) = self.splice(bytes, at, 0, len, self.reserve()) {
                 Writer::new(field).put_bytes_field(TRACE_STATE, state);
+                self.has_trace_state = true;
             }
         }
         if let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() {
             let flags = u32::from(context.trace_flags().known().bits())
-                | remote_flags(&parent.span_context);
+                | remote_flags(parent.span_context.is_remote());
             fixed[frame::TRACE_ID..frame::TRACE_ID + 16]
                 .copy_from_slice(context.trace_id().as_bytes());
             fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
@@ -64,6 +66,8 @@ mod tests {
     use crate::context::TraceFlags;
     use crate::id::{SpanId, TraceId};
     use crate::limits::SpanLimits;
+    use crate::resource::ScopeId;
+    use crate::span::Beginning;
     use crate::time::Instant;
 
     fn context(n: u8) -> SpanContext {
@@ -84,9 +88,22 @@ mod tests {
 
     /// A span in the trace 9 under `parent`, with an attribute.
     fn begun(bytes: &mut [u8], parent: &ParentContext<'_>) -> Log {
-        let limits = SpanLimits::DEFAULT;
-        let (kind, at) = (SpanKind::Server, Instant::from_millis(1));
-        let mut log = Log::begin(bytes, &limits, &context(9), parent, "name", kind, at).unwrap();
+        let mut log = Log::new(&SpanLimits::DEFAULT);
+        let begun = log.begin(
+            bytes,
+            &Beginning {
+                limits: &SpanLimits::DEFAULT,
+                context: &context(9),
+                parent: (parent.span_context.is_valid()).then_some(&parent.span_context),
+                trace_state: parent.trace_state,
+                name: "name",
+                kind: SpanKind::Server,
+                scope: ScopeId(0),
+                start: Instant::from_millis(1),
+                is_recording: true,
+            },
+        );
+        assert!(begun);
         log.set_attribute(bytes, "key", &Value::I64(1));
         log
     }

@@ -27,11 +27,12 @@ pub fn run() -> Option<()> {
 fn measure(device: &mut Device, name: &str, describe: impl Fn(&mut Span<[u8; 256]>)) -> Option<()> {
     let now = black_box(Instant::from_millis(1));
     let begin = instructions();
+    let mut span = Span::idle([0; 256]);
     for _ in 0..SPANS {
         let builder = SpanBuilder::new(black_box("measure")).scope(device.scope);
-        let mut span = device.tracer.start::<256>(builder, now);
+        device.tracer.start_in_place(&mut span, builder, now);
         describe(&mut span);
-        span.end(now, &mut device.spans).ok()?;
+        span.end_in_place(now, &mut device.spans).ok()?;
     }
     let recorded = instructions();
     let now = Instant::from_secs(60);

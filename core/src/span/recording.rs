@@ -1,0 +1,192 @@
+//! A span in the making: its bytes, and what is known of them.
+//!
+//! It is apart from the span's context, which is all that most calls on a span need, so that an
+//! owner may keep it where it likes: a device inside the span, a host in a pooled box that never
+//! moves. Moving it costs more than the record's own copy.
+
+use super::Status;
+use super::log::Log;
+use crate::attribute::{KeyValue, Value};
+use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
+#[cfg(feature = "tracing")]
+use crate::context::ParentContext;
+use crate::context::{Link, SpanContext, SpanKind};
+use crate::limits::SpanLimits;
+use crate::resource::ScopeId;
+use crate::time::Instant;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Recording<B> {
+    scope: ScopeId,
+    /// Whether what is set is kept. If not, only a tracestate is carried.
+    is_recording: bool,
+    /// Whether the record is exported at the end.
+    is_sampled: bool,
+    pub(super) log: Log,
+    scratch: B,
+}
+
+/// What writes a link.
+pub(crate) type PutLink = fn(&mut Log, &mut [u8], &Link<'_>);
+
+/// What a recording begins with.
+pub(crate) struct Beginning<'a> {
+    pub(crate) limits: &'a SpanLimits,
+    pub(crate) context: &'a SpanContext,
+    pub(crate) parent: Option<&'a SpanContext>,
+    pub(crate) trace_state: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) kind: SpanKind,
+    pub(crate) scope: ScopeId,
+    pub(crate) start: Instant,
+    pub(crate) is_recording: bool,
+}
+
+impl<B> Recording<B> {
+    /// Memory for a span that has not begun: nothing can be set on it.
+    #[inline]
+    pub(crate) const fn idle(scratch: B) -> Self {
+        Self {
+            scope: ScopeId(0),
+            is_recording: false,
+            is_sampled: false,
+            log: Log::new(&SpanLimits::DEFAULT),
+            scratch,
+        }
+    }
+
+    /// Forgets what was recorded.
+    #[inline]
+    pub(crate) const fn clear(&mut self) {
+        self.is_recording = false;
+        self.is_sampled = false;
+        self.log = Log::new(&SpanLimits::DEFAULT);
+    }
+
+    pub(crate) fn into_scratch(self) -> B {
+        self.scratch
+    }
+
+    pub(crate) const fn is_recording(&self) -> bool {
+        self.is_recording
+    }
+
+    pub(crate) const fn dropped(&self) -> [u32; 3] {
+        self.log.dropped()
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
+    /// Begins a span, whatever was here before. `false` when the scratch is too small to record
+    /// anything; then the recording is idle.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, beginning: &Beginning<'_>) -> bool {
+        let begun = self.log.begin(self.scratch.as_mut(), beginning);
+        self.scope = beginning.scope;
+        self.is_recording = begun && beginning.is_recording;
+        self.is_sampled = begun && beginning.context.is_sampled();
+        begun
+    }
+
+    #[inline]
+    pub(crate) fn set_attribute(&mut self, key: &str, value: &Value<'_>) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.set_attribute(bytes, key, value);
+        }
+    }
+
+    pub(crate) fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
+        if let Some((bytes, log)) = self.recorder() {
+            for attribute in attributes {
+                log.set_attribute(bytes, attribute.key, &attribute.value);
+            }
+        }
+    }
+
+    pub(crate) fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>], now: Instant) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.add_event(bytes, name, attributes, now);
+        }
+    }
+
+    pub(crate) fn add_link(&mut self, link: &Link<'_>) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.add_link(bytes, link);
+        }
+    }
+
+    pub(crate) fn set_status(&mut self, status: Status<'_>) {
+        if let Some((bytes, log)) = self.recorder() {
+            match status {
+                Status::Unset => {}
+                Status::Ok => log.set_status(bytes, 1, ""),
+                Status::Error { description } => log.set_status(bytes, 2, description),
+            }
+        }
+    }
+
+    pub(crate) fn update_name(&mut self, name: &str) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.set_name(bytes, name);
+        }
+    }
+
+    /// Completes the record and hands it to `sink`, if it is to be exported. What is left here is
+    /// idle.
+    #[inline(always)]
+    pub(crate) fn push_into(
+        &mut self,
+        now: Instant,
+        sink: &mut impl RecordSink,
+    ) -> Result<(), PushError> {
+        self.is_recording = false;
+        if !core::mem::take(&mut self.is_sampled) {
+            return Ok(());
+        }
+        let (len, flags): (usize, RecordFlags) = self.log.end(self.scratch.as_mut(), now);
+        sink.push_record(&Record {
+            scope: self.scope,
+            flags,
+            body: self.scratch.as_ref().get(..len).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn trace_state(&self) -> &str {
+        self.log.trace_state(self.scratch.as_ref())
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn set_kind(&mut self, kind: SpanKind) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.set_kind(bytes, kind);
+        }
+    }
+
+    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
+    /// whether there was room for that. Nothing may have been told of its ids before.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn reparent(&mut self, context: &SpanContext, parent: &ParentContext<'_>) -> bool {
+        let moved = self.log.reparent(self.scratch.as_mut(), context, parent);
+        if moved {
+            self.is_sampled = context.is_sampled();
+        }
+        moved
+    }
+
+    /// Writes a link by `put`, which is [`Log::add_link`] or nothing.
+    #[inline]
+    pub(crate) fn add_link_by(&mut self, put: Option<PutLink>, link: &Link<'_>) {
+        if let (Some(put), Some((bytes, log))) = (put, self.recorder()) {
+            put(log, bytes, link);
+        }
+    }
+
+    #[inline]
+    pub(super) fn recorder(&mut self) -> Option<(&mut [u8], &mut Log)> {
+        if !self.is_recording {
+            return None;
+        }
+        Some((self.scratch.as_mut(), &mut self.log))
+    }
+}
