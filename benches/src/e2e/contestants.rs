@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{
     Compression, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
 };
@@ -26,9 +25,10 @@ pub struct Running {
 }
 
 /// All of them, ours first. The last one makes no spans: what the work itself costs.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     "spandrel",
     "spandrel, gzip level 2",
+    "spandrel, gzip level 6",
     "opentelemetry_sdk",
     "tracing-opentelemetry",
     "fastrace",
@@ -46,6 +46,7 @@ pub fn start(name: &str, endpoint: &str) -> Running {
     match name {
         "spandrel" => spandrel(endpoint, None),
         "spandrel, gzip level 2" => spandrel(endpoint, Some(2)),
+        "spandrel, gzip level 6" => spandrel(endpoint, Some(6)),
         "opentelemetry_sdk" => opentelemetry(endpoint),
         "tracing-opentelemetry" => tracing_opentelemetry(endpoint),
         "fastrace" => fastrace(endpoint),
@@ -107,30 +108,9 @@ fn opentelemetry(endpoint: &str) -> Running {
     let provider = provider(endpoint);
     let tracer = provider.tracer("bench");
     Running {
-        trace: Arc::new(move |n| {
-            tracer.in_span("http.request", |context| {
-                let (route, rows, load, hit) = values(n, 0);
-                let span = context.span();
-                span.set_attribute(KeyValue::new("http.route", route));
-                span.set_attribute(KeyValue::new("db.rows", rows));
-                span.set_attribute(KeyValue::new("server.load", load));
-                span.set_attribute(KeyValue::new("cache.hit", hit));
-                for child in 1..SPANS_PER_TRACE {
-                    let mut span = tracer.start("db.query");
-                    set_otel(&mut span, n, child);
-                }
-            });
-        }),
+        trace: Arc::new(move |n| rivals::otel::trace(&tracer, n)),
         finish: Box::new(move |patience| shut_down(&provider, patience)),
     }
-}
-
-fn set_otel(span: &mut impl opentelemetry::trace::Span, trace: u64, child: u64) {
-    let (route, rows, load, hit) = values(trace, child);
-    span.set_attribute(KeyValue::new("http.route", route));
-    span.set_attribute(KeyValue::new("db.rows", rows));
-    span.set_attribute(KeyValue::new("server.load", load));
-    span.set_attribute(KeyValue::new("cache.hit", hit));
 }
 
 fn tracing_opentelemetry(endpoint: &str) -> Running {

@@ -1,0 +1,227 @@
+//! The figures of the README.
+
+use std::fmt::Write as _;
+
+use super::Results;
+use crate::table::digits;
+
+/// Who has a column: the title, and the name in the results.
+const COLUMNS: [(&str, &str); 7] = [
+    ("Spandrel", "spandrel"),
+    ("Spandrel's `tracing` layer", "spandrel, tracing layer"),
+    ("opentelemetry_sdk", "opentelemetry_sdk"),
+    ("tracing-opentelemetry", "tracing-opentelemetry"),
+    ("fastrace", "fastrace"),
+    ("fastrace, local child", "fastrace, child of a local root"),
+    ("emit", "emit"),
+];
+
+const MICRO: &str = "One operation on the recording thread";
+const PACED: &str = "100,000 spans/s, 1 thread";
+const FULL_SPEED: &str = "full speed, 2 threads";
+const OUTAGE: &str = "an outage";
+const BUILD: &str = "What it adds to a build";
+const PARTS: &str = "The parts of Spandrel";
+
+/// Where the cells of a row come from.
+struct Row {
+    title: &'static str,
+    heading: &'static str,
+    /// The first cells of its rows, before the name.
+    operation: Option<&'static str>,
+    column: &'static str,
+    /// Whether `x ours` is given as well.
+    ratio: bool,
+}
+
+const fn micro(title: &'static str, operation: &'static str) -> Row {
+    Row {
+        title,
+        heading: MICRO,
+        operation: Some(operation),
+        column: "ns, median",
+        ratio: true,
+    }
+}
+
+const fn whole(title: &'static str, heading: &'static str, column: &'static str) -> Row {
+    Row {
+        title,
+        heading,
+        operation: None,
+        column,
+        ratio: false,
+    }
+}
+
+const ROWS: [Row; 20] = [
+    micro("start + end, ns", "start + end"),
+    micro(
+        "start + 4 attributes + end, ns",
+        "start + 4 attributes + end",
+    ),
+    micro(
+        "start + 10 attributes + end, ns",
+        "start + 10 attributes of 20 characters + end",
+    ),
+    micro("parent + child, ns", "parent + child, both current"),
+    micro("start + end, not sampled, ns", "unsampled: start + end"),
+    micro("start + end, disabled, ns", "disabled: start + end"),
+    micro(
+        "2 threads: time per span, ns",
+        "2 threads, wall time / span",
+    ),
+    Row {
+        title: "allocations of a span with 4 attributes",
+        heading: MICRO,
+        operation: Some("start + 4 attributes + end"),
+        column: "allocs",
+        ratio: false,
+    },
+    Row {
+        ratio: true,
+        ..whole(
+            "CPU of the whole process per span delivered, 100,000/s, ns",
+            PACED,
+            "median",
+        )
+    },
+    whole("bytes on the wire per span, there", PACED, "wire B"),
+    whole("peak memory, there, MiB", PACED, "peak MiB"),
+    whole(
+        "as fast as possible, 2 threads: delivered of 500,000",
+        FULL_SPEED,
+        "delivered",
+    ),
+    whole(
+        "delivered per second, there",
+        FULL_SPEED,
+        "spans/s delivered",
+    ),
+    whole("peak memory, there, MiB", FULL_SPEED, "peak MiB"),
+    Row {
+        ratio: true,
+        ..whole(
+            "collector away, 10,000/s: CPU per span made, ns",
+            OUTAGE,
+            "median",
+        )
+    },
+    whole("peak memory, there, MiB", OUTAGE, "peak MiB"),
+    whole("crates compiled", BUILD, "crates"),
+    whole("clean release build, s", BUILD, "clean build"),
+    whole("KiB added to a program", BUILD, "KiB added"),
+    whole("with TLS", BUILD, "TLS"),
+];
+
+/// Everything between the marks.
+#[must_use]
+pub fn section(results: &Results) -> String {
+    let head = |row| results.cell("Results", &[row], "value").unwrap_or("-");
+    let mut text = format!(
+        "![Spandrel and its rivals](benches/results.svg)\n\n\
+         By `{}` at commit {}, on {}, {}. Each was set up as its own documentation recommends \
+         ([how](benches/README.md)). All take turns in every round; a figure is the median of the \
+         rounds, and a ratio the median of the ratios within a round.\n\n",
+        head("command"),
+        head("commit"),
+        head("machine"),
+        head("compiler"),
+    );
+    text.push_str(&table(results));
+    text.push_str(&compression(results));
+    text.push_str(&threads(results));
+    text
+}
+
+fn table(results: &Results) -> String {
+    let rows: Vec<_> = ROWS
+        .iter()
+        .map(|row| (row.title, COLUMNS.map(|(_, who)| cell(results, row, who))))
+        .collect();
+    // A column that nobody has figures for is left out.
+    let used = |at: usize| at == 0 || rows.iter().any(|(_, cells)| cells[at].is_some());
+    let columns: Vec<_> = (0..COLUMNS.len()).filter(|&at| used(at)).collect();
+    let mut text = String::from("| |");
+    for &at in &columns {
+        let _ = write!(text, " {} |", COLUMNS[at].0);
+    }
+    let _ = writeln!(text, "\n|---|{}", "---:|".repeat(columns.len()));
+    for (title, cells) in &rows {
+        // Nor is a row.
+        if cells.iter().any(Option::is_some) {
+            let _ = write!(text, "| {title} |");
+            for &at in &columns {
+                let _ = write!(text, " {} |", cells[at].as_deref().unwrap_or("-"));
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn cell(results: &Results, row: &Row, who: &str) -> Option<String> {
+    let key: Vec<_> = row.operation.into_iter().chain([who]).collect();
+    let mut text = results.cell(row.heading, &key, row.column)?.to_owned();
+    let number = results.number(row.heading, &key, row.column);
+    if let Some(ratio) = results.cell(row.heading, &key, "x ours")
+        && row.ratio
+        && who != COLUMNS[0].1
+        && number.is_some()
+    {
+        let _ = write!(text, " ({ratio}x)");
+    }
+    Some(text)
+}
+
+/// What the levels of gzip cost and give.
+fn compression(results: &Results) -> String {
+    let levels: Vec<_> = (1..=9)
+        .filter_map(|level| {
+            let name = format!("gzip, zlib-rs level {level}");
+            // Traces are whole, so a batch has as many spans as its size or a little more.
+            let cell = |column| {
+                let sizes = ["512", "520"].into_iter();
+                sizes
+                    .filter_map(|size| results.cell(PARTS, &[&name, size], column))
+                    .next()
+            };
+            Some((level, cell("ns / span, median")?, cell("B / span")?))
+        })
+        .collect();
+    if levels.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n| gzip of a batch of 512, level |");
+    for (level, ..) in &levels {
+        let _ = write!(text, " {level} |");
+    }
+    let _ = write!(
+        text,
+        "\n|---|{}\n| ns per span |",
+        "---:|".repeat(levels.len())
+    );
+    for (_, ns, _) in &levels {
+        let _ = write!(text, " {ns} |");
+    }
+    text.push_str("\n| bytes per span |");
+    for (.., bytes) in &levels {
+        let _ = write!(text, " {bytes} |");
+    }
+    text.push('\n');
+    text
+}
+
+fn threads(results: &Results) -> String {
+    let time = |threads: &str| {
+        let operation = format!("{threads}, wall time / span");
+        results.number(MICRO, &[&operation, "spandrel"], "median")
+    };
+    match (time("1 thread"), time("2 threads")) {
+        (Some(one), Some(two)) => format!(
+            "\nTwo threads record {} times as much as one.\n",
+            digits(one / two)
+        ),
+        _ => String::new(),
+    }
+}
