@@ -104,7 +104,7 @@ fn ways(batch: u32) -> (Vec<Way>, u32) {
             }
         }),
     };
-    let mut ways = vec![protobuf, protobuf_of_opentelemetry(batch), json(&body)];
+    let mut ways = vec![protobuf, protobuf_of_opentelemetry(spans), json(&body)];
     ways.extend(ZLIB_RS.map(|(name, level)| {
         let mut gzip = Gzip::new(level);
         compression(name, &body, move |body, take| {
@@ -136,8 +136,8 @@ fn ways(batch: u32) -> (Vec<Way>, u32) {
 
 /// The same spans as `opentelemetry-otlp` encodes them. Its exporter owns the batch, so the copy
 /// that each round needs is not timed.
-fn protobuf_of_opentelemetry(batch: u32) -> Way {
-    let spans = otel::finished(u64::from(batch));
+fn protobuf_of_opentelemetry(count: u32) -> Way {
+    let spans = otel::finished(count as usize);
     let resource = Resource::builder().with_service_name("bench").build();
     let resource = (&resource).into();
     let encode = move |spans| {

@@ -176,7 +176,7 @@ fn figures(entry: &mut Entry, ops: u32, times: &[f64], first: &[f64]) -> Figures
 /// always comes after the same neighbour, whose caches and threads it would inherit.
 pub fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |turn| {
-        let turn = if round % 2 == 0 {
+        let turn = if round.is_multiple_of(2) {
             turn
         } else {
             count - 1 - turn

@@ -146,7 +146,8 @@ fn exporter_cycle() -> Entry {
     let mut now = Instant::from_millis(1);
     Entry::new(SUBJECT, move || {
         push(&mut exporter);
-        // Later than the scheduled delay.
+        // It sees the record now, and is asked again after the scheduled delay.
+        exporter.handle_timeout(now);
         now = now.saturating_add(Duration::from_secs(10));
         let transmit = exporter.poll_transmit(now).expect("a request");
         let outcome = Outcome::Response(Response::new(black_box(200)));

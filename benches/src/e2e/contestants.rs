@@ -24,7 +24,7 @@ pub struct Running {
     pub finish: Box<dyn FnOnce(Duration) -> String>,
 }
 
-/// All of them, ours first. The last one makes no spans: what the work itself costs.
+/// All of them, ours first. The last one tells what the work itself costs.
 pub const NAMES: [&str; 8] = [
     "spandrel",
     "spandrel, gzip level 2",
@@ -33,8 +33,11 @@ pub const NAMES: [&str; 8] = [
     "tracing-opentelemetry",
     "fastrace",
     "emit",
-    "(no tracing)",
+    BARE,
 ];
+
+/// The one that makes no spans.
+pub const BARE: &str = "(no tracing)";
 
 /// Sets up the contestant `name`, which sends to `endpoint`.
 ///
@@ -51,7 +54,7 @@ pub fn start(name: &str, endpoint: &str) -> Running {
         "tracing-opentelemetry" => tracing_opentelemetry(endpoint),
         "fastrace" => fastrace(endpoint),
         "emit" => emit(endpoint),
-        "(no tracing)" => nothing(),
+        BARE => nothing(),
         _ => panic!("no contestant {name:?}"),
     }
 }

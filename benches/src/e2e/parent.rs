@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::child::{Job, Outcome};
-use super::contestants::NAMES;
+use super::contestants::{BARE, NAMES};
 use crate::harness::{median, order};
 use crate::process::{self, Complaints};
 use crate::sink::Totals;
@@ -169,13 +169,16 @@ impl Run {
         (self.outcome.usage.user + self.outcome.usage.system).as_nanos() as f64
     }
 
-    /// Per delivered span; per created one where nothing is delivered by design.
-    fn cpu_per_span(&self) -> f64 {
-        let spans = match self.totals.spans {
+    /// Those delivered; those made where nothing is delivered by design.
+    fn spans(&self) -> u64 {
+        match self.totals.spans {
             0 => self.outcome.created,
             spans => spans,
-        };
-        self.cpu_nanos() / spans as f64
+        }
+    }
+
+    fn cpu_per_span(&self) -> f64 {
+        self.cpu_nanos() / self.spans() as f64
     }
 }
 
@@ -251,13 +254,16 @@ fn table(plan: &Plan, names: &[&str], runs: &[Runs]) -> String {
     let per = if plan.outage { "made" } else { "delivered" };
     let mut text = format!(
         "\n### {}, {} spans\n\n\
-         | who | CPU ns / span {per}, least | median | x ours | delivered | spans/s delivered | wire B / span | B / span, plain | requests | producing s | wall s | peak MiB | its own account (last run) |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
+         | who | CPU ns / span {per}, least | median | x ours | of it for tracing | delivered | spans/s delivered | wire B / span | B / span, plain | requests | producing s | wall s | peak MiB | its own account (last run) |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
         plan.title,
         thousands(plan.spans)
     );
+    let of = |at: Option<usize>| at.map_or(&[][..], |at| runs[at].as_slice());
+    let first = of((!runs.is_empty()).then_some(0));
+    let bare = of(names.iter().position(|name| *name == BARE));
     for (name, runs_of) in names.iter().zip(runs) {
-        text.push_str(&row(name, runs_of, runs.first().map_or(&[], Vec::as_slice)));
+        text.push_str(&row(name, runs_of, first, bare));
     }
     for (name, runs_of) in names.iter().zip(runs) {
         let reasons: Vec<_> = runs_of.iter().filter_map(|r| r.as_ref().err()).collect();
@@ -269,31 +275,44 @@ fn table(plan: &Plan, names: &[&str], runs: &[Runs]) -> String {
     text
 }
 
-fn row(name: &str, runs: &[Result<Run, String>], first: &[Result<Run, String>]) -> String {
+type RunsOf<'a> = &'a [Result<Run, String>];
+
+/// The median over the rounds in which both went well.
+fn pairs(runs: RunsOf, others: RunsOf, compare: impl Fn(&Run, &Run) -> f64) -> f64 {
+    let pairs = runs.iter().zip(others).filter_map(|pair| match pair {
+        (Ok(a), Ok(b)) => Some(compare(a, b)),
+        _ => None,
+    });
+    median(pairs.collect())
+}
+
+/// `first` is who is compared with, `bare` the one without tracing.
+fn row(name: &str, runs: RunsOf, first: RunsOf, bare: RunsOf) -> String {
     let good: Vec<_> = runs.iter().flatten().collect();
     let Some(last) = good.last() else {
-        return format!("| {name} | failed |{}\n", " - |".repeat(11));
+        return format!("| {name} | failed |{}\n", " - |".repeat(12));
     };
     let of = |f: &dyn Fn(&Run) -> f64| median(good.iter().map(|run| f(run)).collect());
     let least = good
         .iter()
         .map(|run| run.cpu_per_span())
         .fold(f64::INFINITY, f64::min);
-    // Pair by pair: only rounds in which both went well.
-    let pairs = runs.iter().zip(first).filter_map(|pair| match pair {
-        (Ok(a), Ok(b)) => Some(a.cpu_per_span() / b.cpu_per_span()),
-        _ => None,
+    let ratio = pairs(runs, first, |a, b| a.cpu_per_span() / b.cpu_per_span());
+    // The work itself is done for every span that is made, whether it is delivered or not.
+    let tracing = pairs(runs, bare, |a, b| {
+        (a.cpu_nanos() - b.cpu_nanos()) / a.spans() as f64
     });
-    let spans = |run: &Run| run.totals.spans.max(1) as f64;
+    let delivered = |run: &Run| run.totals.spans.max(1) as f64;
     format!(
-        "| {name} | {} | {} | {} | {:.1} % | {} | {:.1} | {:.0} | {:.0} | {:.2} | {:.2} | {:.1} | {} |\n",
+        "| {name} | {} | {} | {} | {} | {:.1} % | {} | {:.1} | {:.0} | {:.0} | {:.2} | {:.2} | {:.1} | {} |\n",
         digits(least),
         digits(of(&Run::cpu_per_span)),
-        digits(median(pairs.collect())),
+        digits(ratio),
+        digits(tracing.clamp(0.0, f64::INFINITY)),
         of(&|r| r.totals.spans as f64 * 100.0 / r.outcome.created as f64),
         thousands(of(&|r| r.totals.spans as f64 / r.outcome.wall.as_secs_f64()) as u64),
-        of(&|r| r.totals.wire_bytes as f64 / spans(r)),
-        of(&|r| r.totals.plain_bytes as f64 / spans(r)),
+        of(&|r| r.totals.wire_bytes as f64 / delivered(r)),
+        of(&|r| r.totals.plain_bytes as f64 / delivered(r)),
         of(&|r| r.totals.requests as f64),
         of(&|r| r.outcome.producing.as_secs_f64()),
         of(&|r| r.outcome.wall.as_secs_f64()),

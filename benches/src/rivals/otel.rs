@@ -44,18 +44,20 @@ impl SpanExporter for Keep {
     }
 }
 
-/// So many finished spans of the end-to-end workload, rounded up to whole traces.
+/// So many finished spans of the end-to-end workload.
 #[must_use]
-pub fn finished(spans: u64) -> Vec<SpanData> {
+pub fn finished(spans: usize) -> Vec<SpanData> {
     let kept = Keep::default();
     let provider = SdkTracerProvider::builder()
         .with_simple_exporter(kept.clone())
         .build();
     let tracer = provider.tracer("bench");
-    for n in 0..spans.div_ceil(SPANS_PER_TRACE) {
+    for n in 0..(spans as u64).div_ceil(SPANS_PER_TRACE) {
         trace(&tracer, n);
     }
-    std::mem::take(&mut *kept.0.lock().expect("no panic"))
+    let mut finished = std::mem::take(&mut *kept.0.lock().expect("no panic"));
+    finished.truncate(spans);
+    finished
 }
 
 /// One trace of the end-to-end workload.
