@@ -224,6 +224,57 @@ impl Log {
         }
     }
 
+    #[cfg(feature = "tracing")]
+    pub(super) fn set_kind(&mut self, bytes: &mut [u8], kind: SpanKind) {
+        if let Some(byte) = bytes.get_mut(frame::KIND) {
+            *byte = kind as u8;
+        }
+    }
+
+    /// Changes trace, parent and tracestate; `false`, and no change, when there is no room. A
+    /// tracestate that does not fit is left out.
+    #[cfg(feature = "tracing")]
+    pub(super) fn reparent(
+        &mut self,
+        bytes: &mut [u8],
+        context: &SpanContext,
+        parent: &ParentContext<'_>,
+    ) -> bool {
+        let (at, old_len) = self.find(bytes, PARENT, b"").unwrap_or((FIXED_LEN, 0));
+        let new_len = match parent.span_context.is_valid() {
+            true => PARENT_LEN,
+            false => 0,
+        };
+        let Some(field) = self.splice(bytes, at, old_len, new_len, self.reserve()) else {
+            return false;
+        };
+        if let Some(field) = field.first_chunk_mut::<PARENT_LEN>() {
+            field[0] = tag(PARENT, BYTES);
+            field[1] = 8;
+            field[2..].copy_from_slice(parent.span_context.span_id().as_bytes());
+        }
+        let (at, old_len) = self
+            .find(bytes, TRACE_STATE, b"")
+            .unwrap_or((FIXED_LEN + new_len, 0));
+        self.splice(bytes, at, old_len, 0, 0);
+        let state = parent.trace_state.as_bytes();
+        if let Some(field) = (!state.is_empty())
+            .then(|| self.splice(bytes, at, 0, field_len(state.len()), self.reserve()))
+            .flatten()
+        {
+            Writer::new(field).put_bytes_field(TRACE_STATE, state);
+        }
+        let flags =
+            u32::from(context.trace_flags().known().bits()) | remote_flags(&parent.span_context);
+        if let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() {
+            fixed[frame::TRACE_ID..frame::TRACE_ID + 16]
+                .copy_from_slice(context.trace_id().as_bytes());
+            fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
+            fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+        }
+        true
+    }
+
     /// Sets a status by the total order; a description is cut to what fits.
     pub(super) fn set_status(&mut self, bytes: &mut [u8], code: u8, description: &str) {
         if code == UNSET || self.status == OK {

@@ -38,6 +38,8 @@ pub use crate::context::{Link, SpanKind};
 
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordSink};
+#[cfg(feature = "tracing")]
+use crate::context::ParentContext;
 use crate::context::SpanContext;
 use crate::resource::ScopeId;
 use crate::time::Instant;
@@ -250,6 +252,27 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
             Some(live) => live.log.trace_state(live.scratch.as_ref()),
             None => "",
         }
+    }
+
+    /// Sets the kind.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn set_kind(&mut self, kind: SpanKind) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.set_kind(bytes, kind);
+        }
+    }
+
+    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
+    /// whether there was room for that. Nothing may have been told of its ids before.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
+        if let Some(live) = &mut self.live {
+            if !live.log.reparent(live.scratch.as_mut(), &context, parent) {
+                return false;
+            }
+        }
+        self.context = context;
+        true
     }
 
     #[inline]

@@ -46,6 +46,12 @@ impl Span {
         Self { span, provider }
     }
 
+    /// The span without its provider, for what only its starter may do.
+    #[cfg(feature = "tracing")]
+    pub(in crate::hosted) const fn inner(&mut self) -> &mut CoreSpan<Scratch> {
+        &mut self.span
+    }
+
     /// Sets an attribute; the last value of a key wins.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {

@@ -18,8 +18,8 @@ use crate::tracer::{SpanBuilder, Started, start_span};
 /// Starts spans of one scope. Cheap to clone; share it freely between threads.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    shared: Option<Arc<Shared>>,
-    scope: ScopeId,
+    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) scope: ScopeId,
 }
 
 impl Tracer {
