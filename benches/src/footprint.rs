@@ -26,7 +26,7 @@ struct Program {
 }
 
 /// Without tracing first: what the others are compared with.
-const PROGRAMS: [Program; 7] = [
+const PROGRAMS: [Program; 8] = [
     Program {
         title: "(no tracing)",
         name: "none",
@@ -35,6 +35,11 @@ const PROGRAMS: [Program; 7] = [
     Program {
         title: "spandrel",
         name: "spandrel",
+        tls: true,
+    },
+    Program {
+        title: "spandrel, tracing layer",
+        name: "spandrel-tracing",
         tls: true,
     },
     Program {

@@ -86,6 +86,19 @@ impl Discarding {
     }
 }
 
+/// A subscriber with our layer; spans below the level info are disabled.
+#[cfg(feature = "rivals")]
+#[must_use]
+pub fn dispatch(tracer: &Tracer) -> tracing::Dispatch {
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
+        .with(spandrel_core::hosted::tracing::layer(tracer));
+    tracing::Dispatch::new(subscriber)
+}
+
 /// A pipeline that nobody drives yet, and its provider.
 #[must_use]
 pub fn pipeline(config: Config) -> (Pipeline, TracerProvider) {

@@ -10,7 +10,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use spandrel_transport_std::{Config, init};
+use spandrel_transport_std::{Config, Telemetry, init};
 
 use crate::rivals;
 use crate::workload::{SPANS_PER_TRACE, values};
@@ -25,10 +25,11 @@ pub struct Running {
 }
 
 /// All of them, ours first. The last one tells what the work itself costs.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "spandrel",
     "spandrel, gzip level 2",
     "spandrel, gzip level 6",
+    "spandrel, tracing layer",
     "opentelemetry_sdk",
     "tracing-opentelemetry",
     "fastrace",
@@ -50,6 +51,7 @@ pub fn start(name: &str, endpoint: &str) -> Running {
         "spandrel" => spandrel(endpoint, None),
         "spandrel, gzip level 2" => spandrel(endpoint, Some(2)),
         "spandrel, gzip level 6" => spandrel(endpoint, Some(6)),
+        "spandrel, tracing layer" => spandrel_tracing(endpoint),
         "opentelemetry_sdk" => opentelemetry(endpoint),
         "tracing-opentelemetry" => tracing_opentelemetry(endpoint),
         "fastrace" => fastrace(endpoint),
@@ -59,23 +61,39 @@ pub fn start(name: &str, endpoint: &str) -> Running {
     }
 }
 
-fn spandrel(endpoint: &str, gzip_level: Option<u32>) -> Running {
-    let telemetry = init(Config {
+fn telemetry(endpoint: &str, gzip_level: Option<u32>) -> Telemetry {
+    init(Config {
         enabled: true,
         service_name: "bench".into(),
         endpoint: endpoint.into(),
         gzip_level,
         ..Config::default()
     })
-    .expect("spandrel");
+    .expect("spandrel")
+}
+
+fn spandrel(endpoint: &str, gzip_level: Option<u32>) -> Running {
+    let telemetry = telemetry(endpoint, gzip_level);
     let tracer = telemetry.tracer("bench");
     Running {
         trace: Arc::new(move |n| crate::ours::trace(&tracer, n)),
-        finish: Box::new(move |patience| {
-            let _ = telemetry.shutdown(patience);
-            telemetry.ledger().to_string()
-        }),
+        finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),
     }
+}
+
+fn spandrel_tracing(endpoint: &str) -> Running {
+    let telemetry = telemetry(endpoint, None);
+    let subscriber = crate::ours::dispatch(&telemetry.tracer("bench"));
+    tracing::dispatcher::set_global_default(subscriber).expect("the only subscriber");
+    Running {
+        trace: Arc::new(trace_by_tracing),
+        finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),
+    }
+}
+
+fn shut_down_ours(telemetry: &Telemetry, patience: Duration) -> String {
+    let _ = telemetry.shutdown(patience);
+    telemetry.ledger().to_string()
 }
 
 fn exporter(endpoint: &str) -> SpanExporter {
@@ -127,30 +145,33 @@ fn tracing_opentelemetry(endpoint: &str) -> Running {
         .with(layer);
     tracing::subscriber::set_global_default(subscriber).expect("the only subscriber");
     Running {
-        trace: Arc::new(|n| {
-            let (route, rows, load, hit) = values(n, 0);
-            let root = tracing::info_span!(
-                "http.request",
+        trace: Arc::new(trace_by_tracing),
+        finish: Box::new(move |patience| shut_down(&provider, patience)),
+    }
+}
+
+/// For both layers.
+fn trace_by_tracing(n: u64) {
+    let (route, rows, load, hit) = values(n, 0);
+    let root = tracing::info_span!(
+        "http.request",
+        http.route = route,
+        db.rows = rows,
+        server.load = load,
+        cache.hit = hit,
+    );
+    root.in_scope(|| {
+        for child in 1..SPANS_PER_TRACE {
+            let (route, rows, load, hit) = values(n, child);
+            drop(tracing::info_span!(
+                "db.query",
                 http.route = route,
                 db.rows = rows,
                 server.load = load,
                 cache.hit = hit,
-            );
-            root.in_scope(|| {
-                for child in 1..SPANS_PER_TRACE {
-                    let (route, rows, load, hit) = values(n, child);
-                    drop(tracing::info_span!(
-                        "db.query",
-                        http.route = route,
-                        db.rows = rows,
-                        server.load = load,
-                        cache.hit = hit,
-                    ));
-                }
-            });
-        }),
-        finish: Box::new(move |patience| shut_down(&provider, patience)),
-    }
+            ));
+        }
+    });
 }
 
 fn fastrace(endpoint: &str) -> Running {

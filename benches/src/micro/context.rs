@@ -16,12 +16,13 @@ use spandrel_core::propagation::{
 };
 
 use crate::harness::{Case, Entry};
+use crate::ours;
 use crate::rivals::{self, tracing_otel};
 
 const TRACEPARENT: &str = "00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01";
 const ROUND: u32 = 5000;
 
-fn ours() -> SpanContext {
+fn ours_context() -> SpanContext {
     SpanContext::new(
         "5b8efff798038103d269b633813fc60c".parse().expect("an id"),
         "eee19b7ec3c1b174".parse().expect("an id"),
@@ -39,12 +40,17 @@ fn otel() -> OtelContext {
     ))
 }
 
+fn current_span(subscriber: &tracing::Dispatch) -> tracing::Span {
+    tracing::dispatcher::with_default(subscriber, || tracing::info_span!("current"))
+}
+
 pub(super) fn attach() -> Case {
-    let context = Context::from(ours());
+    let context = Context::from(ours_context());
     let theirs = otel();
+    let spandrel = ours::Discarding::new(1.0);
+    let ours_span = current_span(&ours::dispatch(&spandrel.tracer()));
     let provider = rivals::otel::Discarding::new(Sampler::AlwaysOn);
-    let subscriber = tracing_otel::dispatch(&provider);
-    let span = tracing::dispatcher::with_default(&subscriber, || tracing::info_span!("current"));
+    let their_span = current_span(&tracing_otel::dispatch(&provider));
     rivals::fastrace::install();
     let local = FastSpan::root("current", FastContext::random());
     rivals::emit::install(true);
@@ -61,9 +67,14 @@ pub(super) fn attach() -> Case {
                 let guard = black_box(&theirs).clone().attach();
                 black_box(&guard);
             }),
+            Entry::new("spandrel, tracing layer", move || {
+                let _ = &spandrel;
+                let guard = black_box(&ours_span).enter();
+                black_box(&guard);
+            }),
             Entry::new("tracing-opentelemetry", move || {
                 let _ = &provider;
-                let guard = black_box(&span).enter();
+                let guard = black_box(&their_span).enter();
                 black_box(&guard);
             }),
             Entry::new("fastrace", move || {
@@ -99,7 +110,7 @@ pub(super) fn parse() -> Case {
 
 /// Into whatever each of them makes: an array, a `String`, a `String`.
 pub(super) fn format() -> Case {
-    let context = ours();
+    let context = ours_context();
     let fast = FastContext::decode_w3c_traceparent(TRACEPARENT).expect("a traceparent");
     let theirs = emit_traceparent::Traceparent::try_from_str(TRACEPARENT).expect("a traceparent");
     Case {
@@ -136,7 +147,7 @@ pub(super) fn extract() -> Case {
 }
 
 pub(super) fn inject() -> Case {
-    let parent = ParentContext::from(ours());
+    let parent = ParentContext::from(ours_context());
     let mut ours_carrier = HashMap::new();
     let context = otel();
     let mut carrier = HashMap::new();

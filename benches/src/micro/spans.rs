@@ -41,13 +41,40 @@ fn otel(
         .delivers(0, move || discarding.exported())
 }
 
-/// tracing-opentelemetry, with a subscriber of its own for this thread: two layers of the same kind
-/// cannot share one, and the other contestants see none.
-fn tracing(sampler: Sampler, mut op: impl FnMut() + 'static) -> Entry {
-    let discarding = otel::Discarding::new(sampler);
-    let subscriber = tracing_otel::dispatch(&discarding);
+/// Ours by the macros of `tracing`.
+fn ours_tracing(rate: f64, op: impl FnMut() + 'static) -> Entry {
+    let discarding = std::rc::Rc::new(ours::Discarding::new(rate));
     let flusher = discarding.clone();
-    Entry::timed("tracing-opentelemetry", move |n| {
+    under(
+        "spandrel, tracing layer",
+        ours::dispatch(&discarding.tracer()),
+        op,
+    )
+    .settle(move || flusher.flush())
+    .delivers(0, move || discarding.exported())
+}
+
+/// tracing-opentelemetry, with a provider of its own.
+fn tracing(sampler: Sampler, op: impl FnMut() + 'static) -> Entry {
+    let discarding = otel::Discarding::new(sampler);
+    let flusher = discarding.clone();
+    under(
+        "tracing-opentelemetry",
+        tracing_otel::dispatch(&discarding),
+        op,
+    )
+    .settle(move || flusher.flush())
+    .delivers(0, move || discarding.exported())
+}
+
+/// Operations under a subscriber of their own, for this thread and this long: two layers of the
+/// same kind cannot share one, and the other contestants see none.
+fn under(
+    subject: &'static str,
+    subscriber: tracing::Dispatch,
+    mut op: impl FnMut() + 'static,
+) -> Entry {
+    Entry::timed(subject, move |n| {
         let _default = tracing::dispatcher::set_default(&subscriber);
         let start = std::time::Instant::now();
         for _ in 0..n {
@@ -55,8 +82,6 @@ fn tracing(sampler: Sampler, mut op: impl FnMut() + 'static) -> Entry {
         }
         start.elapsed().as_nanos() as u64
     })
-    .settle(move || flusher.flush())
-    .delivers(0, move || discarding.exported())
 }
 
 /// fastrace: one reporter for all cases.
@@ -172,6 +197,45 @@ fn record_tracing() {
     drop(black_box(tracing::info_span!("operation")));
 }
 
+fn tracing_four() {
+    drop(tracing::info_span!(
+        "operation",
+        http.request.method = black_box("GET"),
+        http.response.status_code = black_box(200_i64),
+        server.load = black_box(0.75_f64),
+        cache.hit = black_box(true),
+    ));
+}
+
+fn tracing_ten() {
+    let [a, b, c, d, e, f, g, h, i, j] = black_box(TEN_VALUES);
+    drop(tracing::info_span!(
+        "operation",
+        app.checkout.basket0 = a,
+        app.checkout.basket1 = b,
+        app.checkout.basket2 = c,
+        app.checkout.basket3 = d,
+        app.checkout.basket4 = e,
+        app.checkout.basket5 = f,
+        app.checkout.basket6 = g,
+        app.checkout.basket7 = h,
+        app.checkout.basket8 = i,
+        app.checkout.basket9 = j,
+    ));
+}
+
+fn tracing_event() {
+    tracing::info_span!("operation").in_scope(|| {
+        tracing::info!(cache.key = black_box(17_i64), "cache.miss");
+    });
+}
+
+fn tracing_nested() {
+    tracing::info_span!("parent").in_scope(|| {
+        tracing::info_span!("child").in_scope(|| black_box(()));
+    });
+}
+
 /// Properties are texts in fastrace.
 fn fast_properties() -> [(&'static str, Cow<'static, str>); 4] {
     [
@@ -251,6 +315,7 @@ pub(super) fn unsampled() -> Case {
         0,
         vec![
             ours(0.0, record_ours),
+            ours_tracing(0.0, record_tracing),
             otel(parent_based(Sampler::AlwaysOff), record_otel),
             tracing(parent_based(Sampler::AlwaysOff), record_tracing),
             fastrace("fastrace", || {
@@ -267,6 +332,7 @@ pub(super) fn ratio() -> Case {
         0,
         vec![
             ours(0.1, record_ours),
+            ours_tracing(0.1, record_tracing),
             otel(parent_based(Sampler::TraceIdRatioBased(0.1)), record_otel),
             tracing(
                 parent_based(Sampler::TraceIdRatioBased(0.1)),
@@ -291,6 +357,7 @@ pub(super) fn start_end() -> Case {
         1,
         vec![
             ours(1.0, record_ours),
+            ours_tracing(1.0, record_tracing),
             otel(parent_based(Sampler::AlwaysOn), record_otel),
             tracing(parent_based(Sampler::AlwaysOn), record_tracing),
             fastrace("fastrace", || {
@@ -332,20 +399,13 @@ pub(super) fn four_attributes() -> Case {
                 attributes_ours(&mut span);
                 span.end();
             }),
+            ours_tracing(1.0, tracing_four),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 let mut span = tracer.start("operation");
                 attributes_otel(&mut span);
                 span.end();
             }),
-            tracing(parent_based(Sampler::AlwaysOn), || {
-                drop(tracing::info_span!(
-                    "operation",
-                    http.request.method = black_box("GET"),
-                    http.response.status_code = black_box(200_i64),
-                    server.load = black_box(0.75_f64),
-                    cache.hit = black_box(true),
-                ));
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_four),
             fastrace("fastrace", || {
                 drop(
                     FastSpan::root("operation", FastContext::random())
@@ -381,6 +441,7 @@ pub(super) fn ten_attributes() -> Case {
                 }
                 span.end();
             }),
+            ours_tracing(1.0, tracing_ten),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 let mut span = tracer.start("operation");
                 for (key, value) in TEN_KEYS.iter().zip(TEN_VALUES) {
@@ -388,22 +449,7 @@ pub(super) fn ten_attributes() -> Case {
                 }
                 span.end();
             }),
-            tracing(parent_based(Sampler::AlwaysOn), || {
-                let [a, b, c, d, e, f, g, h, i, j] = black_box(TEN_VALUES);
-                drop(tracing::info_span!(
-                    "operation",
-                    app.checkout.basket0 = a,
-                    app.checkout.basket1 = b,
-                    app.checkout.basket2 = c,
-                    app.checkout.basket3 = d,
-                    app.checkout.basket4 = e,
-                    app.checkout.basket5 = f,
-                    app.checkout.basket6 = g,
-                    app.checkout.basket7 = h,
-                    app.checkout.basket8 = i,
-                    app.checkout.basket9 = j,
-                ));
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_ten),
             fastrace("fastrace", || {
                 let pairs = || TEN_KEYS.into_iter().zip(black_box(TEN_VALUES));
                 drop(FastSpan::root("operation", FastContext::random()).with_properties(pairs));
@@ -432,6 +478,7 @@ pub(super) fn event() -> Case {
                 );
                 span.end();
             }),
+            ours_tracing(1.0, tracing_event),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 let mut span = tracer.start("operation");
                 span.add_event(
@@ -440,11 +487,7 @@ pub(super) fn event() -> Case {
                 );
                 span.end();
             }),
-            tracing(parent_based(Sampler::AlwaysOn), || {
-                tracing::info_span!("operation").in_scope(|| {
-                    tracing::info!(cache.key = black_box(17_i64), "cache.miss");
-                });
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_event),
             fastrace("fastrace", || {
                 let span = FastSpan::root("operation", FastContext::random());
                 span.add_event(
@@ -467,6 +510,7 @@ pub(super) fn nested() -> Case {
                     });
                 });
             }),
+            ours_tracing(1.0, tracing_nested),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 tracer.in_span("parent", |_| {
                     tracer.in_span("child", |context| {
@@ -474,11 +518,7 @@ pub(super) fn nested() -> Case {
                     });
                 });
             }),
-            tracing(parent_based(Sampler::AlwaysOn), || {
-                tracing::info_span!("parent").in_scope(|| {
-                    tracing::info_span!("child").in_scope(|| black_box(()));
-                });
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_nested),
             fastrace("fastrace", || {
                 let parent = FastSpan::root("parent", FastContext::random());
                 let _current = parent.set_local_parent();

@@ -19,8 +19,8 @@ use crate::rivals::{self, otel, tracing_otel};
 
 /// Spans of each thread in a round.
 const ROUND: u32 = 4000;
-/// Spans of a round, all threads together, for queues whose length is not ours to choose; these
-/// contestants take long enough for the clock with so few.
+/// Spans of a round of emit, all threads together: its queue has a fixed length, and it takes long
+/// enough for the clock with so few.
 const SHORT_ROUND: u32 = 2000;
 /// For one round: who has not told its time by then never will.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,8 +106,9 @@ pub(super) fn case(threads: u32) -> Case {
         ops: all,
         entries: vec![
             spandrel(threads, all),
+            spandrel_tracing(threads, all),
             opentelemetry(threads, all),
-            tracing(threads),
+            tracing(threads, all),
             fastrace(threads),
             fastrace_local(threads),
             emit(threads),
@@ -137,20 +138,30 @@ fn opentelemetry(threads: u32, all: u32) -> Entry {
         .delivers(1, move || theirs.exported())
 }
 
-fn tracing(threads: u32) -> Entry {
-    let theirs = otel::Discarding::with_long_queue(SHORT_ROUND as usize + 100);
+fn spandrel_tracing(threads: u32, all: u32) -> Entry {
+    let ours = Arc::new(ours::Discarding::with_long_queue(all + 100));
+    let (subscriber, flusher) = (ours::dispatch(&ours.tracer()), Arc::clone(&ours));
+    crewed("spandrel, tracing layer", threads, &under(subscriber))
+        .settle(move || flusher.flush())
+        .delivers(1, move || ours.exported())
+}
+
+fn tracing(threads: u32, all: u32) -> Entry {
+    let theirs = otel::Discarding::with_long_queue(all as usize + 100);
     let (subscriber, flusher) = (tracing_otel::dispatch(&theirs), theirs.clone());
-    let spans: Spans = Arc::new(move |n| {
+    crewed("tracing-opentelemetry", threads, &under(subscriber))
+        .settle(move || flusher.flush())
+        .delivers(1, move || theirs.exported())
+}
+
+fn under(subscriber: tracing::Dispatch) -> Spans {
+    Arc::new(move |n| {
         tracing::dispatcher::with_default(&subscriber, || {
             for _ in 0..n {
                 drop(tracing::info_span!("operation"));
             }
         });
-    });
-    crewed("tracing-opentelemetry", threads, &spans)
-        .ops(SHORT_ROUND)
-        .settle(move || flusher.flush())
-        .delivers(1, move || theirs.exported())
+    })
 }
 
 /// Each thread has a queue of 10,240 commands, two for a root, and its worker empties them as it
