@@ -63,13 +63,13 @@ pub(super) fn attach() -> Case {
                 let guard = current::attach(black_box(&context).clone());
                 black_box(&guard);
             }),
-            Entry::new("opentelemetry", move || {
-                let guard = black_box(&theirs).clone().attach();
-                black_box(&guard);
-            }),
             Entry::new("spandrel, tracing layer", move || {
                 let _ = &spandrel;
                 let guard = black_box(&ours_span).enter();
+                black_box(&guard);
+            }),
+            Entry::new("opentelemetry", move || {
+                let guard = black_box(&theirs).clone().attach();
                 black_box(&guard);
             }),
             Entry::new("tracing-opentelemetry", move || {

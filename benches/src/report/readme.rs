@@ -5,15 +5,24 @@ use std::fmt::Write as _;
 use super::Results;
 use crate::table::digits;
 
-/// Who has a column: the title, and the name in the results.
-const COLUMNS: [(&str, &str); 7] = [
-    ("Spandrel", "spandrel"),
-    ("Spandrel's `tracing` layer", "spandrel, tracing layer"),
-    ("opentelemetry_sdk", "opentelemetry_sdk"),
-    ("tracing-opentelemetry", "tracing-opentelemetry"),
-    ("fastrace", "fastrace"),
-    ("fastrace, local child", "fastrace, child of a local root"),
-    ("emit", "emit"),
+/// Who has a column: the title, and the names in the results; the first that has a figure counts.
+const COLUMNS: [(&str, &[&str]); 7] = [
+    ("Spandrel", &["spandrel"]),
+    ("Spandrel's `tracing` layer", &["spandrel, tracing layer"]),
+    (
+        "opentelemetry_sdk",
+        &["opentelemetry_sdk", "opentelemetry (no-op)"],
+    ),
+    (
+        "tracing-opentelemetry",
+        &["tracing-opentelemetry", "tracing (level off)"],
+    ),
+    ("fastrace", &["fastrace", "fastrace (outside of a trace)"]),
+    (
+        "fastrace, local child",
+        &["fastrace, child of a local root"],
+    ),
+    ("emit", &["emit", "emit (filtered out)"]),
 ];
 
 const MICRO: &str = "One operation on the recording thread";
@@ -81,34 +90,38 @@ const ROWS: [Row; 20] = [
     Row {
         ratio: true,
         ..whole(
-            "CPU of the whole process per span delivered, 100,000/s, ns",
+            "whole process at 100,000/s: CPU per span delivered, ns",
             PACED,
             "median",
         )
     },
-    whole("bytes on the wire per span, there", PACED, "wire B"),
-    whole("peak memory, there, MiB", PACED, "peak MiB"),
+    whole("bytes on the wire per span", PACED, "wire B"),
+    whole("peak memory, MiB", PACED, "peak MiB"),
     whole(
         "as fast as possible, 2 threads: delivered of 500,000",
         FULL_SPEED,
         "delivered",
     ),
     whole(
-        "delivered per second, there",
+        "delivered per second as fast as possible",
         FULL_SPEED,
         "spans/s delivered",
     ),
-    whole("peak memory, there, MiB", FULL_SPEED, "peak MiB"),
+    whole(
+        "peak memory as fast as possible, MiB",
+        FULL_SPEED,
+        "peak MiB",
+    ),
     whole(
         "collector away, 10,000/s: CPU per span made, ns",
         OUTAGE,
         "for tracing",
     ),
-    whole("peak memory, there, MiB", OUTAGE, "peak MiB"),
+    whole("peak memory while it is away, MiB", OUTAGE, "peak MiB"),
     whole("crates compiled", BUILD, "crates"),
     whole("clean release build, s", BUILD, "clean build"),
     whole("KiB added to a program", BUILD, "KiB added"),
-    whole("with TLS", BUILD, "TLS"),
+    whole("which can send to https://", BUILD, "TLS"),
 ];
 
 /// Everything between the marks.
@@ -117,9 +130,11 @@ pub fn section(results: &Results) -> String {
     let head = |row| results.cell("Results", &[row], "value").unwrap_or("-");
     let mut text = format!(
         "![Spandrel and its rivals](benches/results.svg)\n\n\
-         By `{}` at commit {}, on {}, {}. Each was set up as its own documentation recommends \
-         ([how](benches/README.md)). All take turns in every round; a figure is the median of the \
-         rounds, and a ratio the median of the ratios within a round.\n\n",
+         By `{}` at commit {}, on {}, {}.\n\
+         Each was set up as its own documentation recommends ([how](benches/README.md)). All take \
+         turns in every round:\n\
+         a figure is the median of the rounds, and a ratio the median of the ratios within a \
+         round.\n\n",
         head("command"),
         head("commit"),
         head("machine"),
@@ -135,7 +150,12 @@ pub fn section(results: &Results) -> String {
 fn table(results: &Results) -> String {
     let rows: Vec<_> = ROWS
         .iter()
-        .map(|row| (row.title, COLUMNS.map(|(_, who)| cell(results, row, who))))
+        .map(|row| {
+            (
+                row.title,
+                COLUMNS.map(|(_, names)| cell(results, row, names)),
+            )
+        })
         .collect();
     // A column that nobody has figures for is left out.
     let used = |at: usize| at == 0 || rows.iter().any(|(_, cells)| cells[at].is_some());
@@ -158,18 +178,21 @@ fn table(results: &Results) -> String {
     text
 }
 
-fn cell(results: &Results, row: &Row, who: &str) -> Option<String> {
-    let key: Vec<_> = row.operation.into_iter().chain([who]).collect();
-    let mut text = results.cell(row.heading, &key, row.column)?.to_owned();
+fn cell(results: &Results, row: &Row, names: &[&str]) -> Option<String> {
+    let keys = names
+        .iter()
+        .map(|who| row.operation.into_iter().chain([*who]).collect::<Vec<_>>());
+    let (key, text) = { keys }.find_map(|key| {
+        let text = results.cell(row.heading, &key, row.column)?.to_owned();
+        Some((key, text))
+    })?;
     let number = results.number(row.heading, &key, row.column);
-    if let Some(ratio) = results.cell(row.heading, &key, "x ours")
-        && row.ratio
-        && who != COLUMNS[0].1
-        && number.is_some()
-    {
-        let _ = write!(text, " ({ratio}x)");
+    match results.cell(row.heading, &key, "x ours") {
+        Some(ratio) if row.ratio && names != COLUMNS[0].1 && number.is_some() => {
+            Some(format!("{text} ({ratio}x)"))
+        }
+        _ => Some(text),
     }
-    Some(text)
 }
 
 /// What the levels of gzip cost and give.
