@@ -43,9 +43,7 @@ pub fn run(
     let _open = child.stdin.take();
     let text = output.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     let Some(status) = text.is_ok().then(|| wait(&mut child, deadline)).flatten() else {
-        // It was started here and has nothing to lose.
-        let _ = child.kill();
-        let _ = child.wait();
+        end(&mut child);
         return Err(format!("ended after {} s", limit.as_secs()));
     };
     if status.success() {
@@ -55,6 +53,48 @@ pub fn run(
         .recv_timeout(Duration::from_secs(1))
         .unwrap_or_default();
     Err(format!("{status}: {words}"))
+}
+
+/// Ends a child and what it has started: a build is cargo, compilers, and compilers of C.
+fn end(child: &mut Child) {
+    let mut pids = descendants(child.id());
+    // They were started here and have nothing to lose.
+    let _ = child.kill();
+    let _ = child.wait();
+    // What they started meanwhile belongs to nobody now, and is found by its parent all the same.
+    pids.extend(pids.clone().into_iter().flat_map(descendants));
+    for pid in pids.into_iter().filter_map(|pid| i32::try_from(pid).ok()) {
+        // SAFETY: the call has no precondition; a process that has ended meanwhile is an error of it.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+    }
+}
+
+/// By `/proc`; none where there is none.
+fn descendants(pid: u32) -> Vec<u32> {
+    let children = |parent: u32| {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .filter(move |&pid| parent_of(pid) == Some(parent))
+    };
+    let mut found: Vec<u32> = children(pid).collect();
+    let mut at = 0;
+    while let Some(&next) = found.get(at) {
+        found.extend(children(next));
+        at += 1;
+    }
+    found
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which stands in brackets: the state, the parent.
+    text.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 /// Ends this process when its parent does: when the standard input, which [`run`] holds open, ends.
@@ -156,6 +196,27 @@ mod tests {
         );
         assert!(text.is_err());
         assert!(before.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_such_a_child_has_started_ends_with_it() {
+        let own = std::process::id();
+        let text = run(
+            shell("sleep 86123 & sleep 86124"),
+            Duration::from_millis(300),
+            Complaints::Keep,
+        );
+        assert!(text.is_err());
+        // Killed is not yet gone; what is left is only a name in the table.
+        let asleep = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.starts_with(b"sleep\x008612")
+        };
+        let before = Instant::now();
+        while descendants(own).iter().any(asleep) || descendants(1).iter().any(asleep) {
+            assert!(before.elapsed() < Duration::from_secs(10), "still there");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
