@@ -305,6 +305,7 @@ impl Bookkeeping {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn first_queued(&self, bytes: &[u8]) -> Option<(usize, Header)> {
         if self.queued == 0 {
             return None;

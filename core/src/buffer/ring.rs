@@ -139,6 +139,7 @@ impl Ring {
         }
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn header(bytes: &[u8], at: usize) -> Option<Header> {
         let head = bytes.get(at..)?.first_chunk::<RECORD_HEADER_BYTES>()?;
         Some(Header::from_bytes(*head))

@@ -1,9 +1,9 @@
 //! The delivery loop: which batch goes next, and what an answer does to it
 //! (`reliability.md` 4.3 to 4.8).
 
+use super::Exporter;
 use super::event::Cause;
 use super::transmit::{Flight, Transmit};
-use super::{Exporter, earliest};
 use crate::backoff::Backoff;
 use crate::breaker::{State, Transition};
 use crate::buffer::{Lease, RecordFlags};
@@ -134,29 +134,33 @@ where
         now
     }
 
-    /// When the next attempt may start, if there is anything to send.
-    pub(super) fn next_attempt(&self) -> Option<Instant> {
-        let ready = match &self.current {
-            Some(batch) => Some(batch.next_at),
+    /// When the next attempt may start; [`Instant::MAX`] when there is nothing to send.
+    pub(super) fn next_attempt(&self) -> Instant {
+        let mut ready = Instant::MAX;
+        match &self.current {
+            Some(batch) => ready = batch.next_at,
             None => {
-                // Nothing else is in hand.
-                let parked = self.batches().map(|batch| batch.next_at).min();
-                earliest(parked, self.queue_due())
+                for batch in self.parked.iter().flatten() {
+                    ready = ready.min(batch.next_at);
+                }
+                if let Some(due) = self.queue_due() {
+                    ready = ready.min(due);
+                }
             }
-        };
-        ready.map(|at| at.max(self.machine.gate()))
+        }
+        ready.max(self.machine.gate())
     }
 
-    /// When the oldest batch gets too old.
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
+    /// When the oldest batch gets too old; [`Instant::MAX`] when none does.
+    pub(super) fn next_expiry(&self) -> Instant {
         let age = self.machine.config.max_batch_age;
-        if age.is_zero() {
-            return None;
+        let mut first = Instant::MAX;
+        if !age.is_zero() {
+            for started in self.batches().filter_map(|batch| batch.first_attempt) {
+                first = first.min(started);
+            }
         }
-        self.batches()
-            .filter_map(|batch| batch.first_attempt)
-            .min()
-            .map(|first| first.saturating_add(age))
+        first.saturating_add(age)
     }
 
     pub(super) fn batches(&self) -> impl Iterator<Item = &Batch> {

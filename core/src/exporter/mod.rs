@@ -231,16 +231,17 @@ where
         if machine.stopped {
             return None;
         }
-        let deadline = machine.shutdown.as_ref().map(|shutdown| shutdown.deadline);
-        let next = match &machine.flight {
-            Some(flight) => Some(flight.expires),
-            None => earliest(self.next_attempt(), self.next_expiry()),
+        let mut next = match &machine.flight {
+            Some(flight) => flight.expires,
+            None => self.next_attempt().min(self.next_expiry()),
         };
-        let next = earliest(
-            next,
-            machine.breaker.poll_timeout().filter(|_| self.holds_any()),
-        );
-        earliest(next, deadline).filter(|&at| at < Instant::MAX)
+        if let Some(timer) = machine.breaker.poll_timeout().filter(|_| self.holds_any()) {
+            next = next.min(timer);
+        }
+        if let Some(shutdown) = &machine.shutdown {
+            next = next.min(shutdown.deadline);
+        }
+        (next < Instant::MAX).then_some(next)
     }
 
     /// Where every span is. Costs a copy of counters.
@@ -392,12 +393,5 @@ where
             Err(PushError::Shutdown) => self.machine.ledger.drop_spans(DropReason::Shutdown, 1),
         }
         result
-    }
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

@@ -180,6 +180,7 @@ fn leap_days(year: u32) -> u32 {
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {
+    #[cfg_attr(target_os = "none", inline(never))]
     fn literal(&mut self, text: &[u8]) -> Option<()> {
         self.0 = self.0.strip_prefix(text)?;
         Some(())

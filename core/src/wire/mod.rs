@@ -59,7 +59,7 @@ pub(crate) fn slot(bytes: &mut [u8], at: usize, len: usize) -> Option<&mut [u8]>
 /// The library's copy for bare metal takes ten instructions a word where the two sides differ in
 /// alignment, as a span and its place in the ring do; Cortex-M3 and up read and write words
 /// anywhere.
-#[inline]
+#[inline(always)]
 pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
     if target.len() != source.len() {
         return;

@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use spandrel_core::buffer::{Buffer, Overflow, PushError, Record, RecordFlags, RecordSink};
 use spandrel_core::exporter::{Exporter, ExporterConfig, Flush, FlushReport, Transmit};
+use spandrel_core::frame::Frame;
 use spandrel_core::resource::{Registry, Resource, ScopeId};
 use spandrel_core::response::DropReason;
 use spandrel_core::stats::Ledger;
@@ -494,8 +495,9 @@ impl Sim {
             .exporter
             .buffer()
             .front()
-            .map(|record| record.body[20..28].to_vec());
-        let expected = queued.front().map(|id| id.to_be_bytes().to_vec());
+            .and_then(|record| Frame::new(record.body))
+            .map(|frame| frame.span_id().to_bytes());
+        let expected = queued.front().map(|id| id.to_be_bytes());
         assert_eq!(front, expected, "I2, I7");
     }
 }

@@ -15,7 +15,14 @@ use crate::board::{Image, images};
 
 const FILE: &str = "../examples/firmware/budgets.txt";
 /// Images beside the program that show what a part of the core costs.
-const PARTS: [&str; 5] = ["record", "export", "linked", "networked", "compressed"];
+const PARTS: [&str; 6] = [
+    "empty",
+    "record",
+    "export",
+    "linked",
+    "networked",
+    "compressed",
+];
 
 type Figures = BTreeMap<String, u64>;
 
@@ -89,6 +96,7 @@ fn measure(image: &Image, figures: &mut Figures) {
     for (name, value) in image.run_counted("measure").numbers() {
         let name = match name.as_str() {
             "stack.bytes" => format!("{board} program.stack"),
+            size if size.starts_with("ram.") => format!("{board} {size}"),
             step => format!("{board} instructions.{step}"),
         };
         figures.insert(name, *value);

@@ -115,13 +115,13 @@ impl fmt::Debug for Collector<'_> {
     }
 }
 
-/// The same as `Debug`, and the path.
+/// Shows no header's value.
 #[cfg(feature = "defmt")]
 impl defmt::Format for Collector<'_> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(
             f,
-            "Collector {{ host: {=str}, path: {=str}, headers: {=usize}, .. }}",
+            "Collector {{ host: {=str}, path: {=str}, headers: {=usize} }}",
             self.host,
             self.path,
             self.headers.len(),
