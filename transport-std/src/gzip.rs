@@ -3,15 +3,19 @@
 //! The body is pulled (design rule R5), so nothing holds it uncompressed as a whole, and the
 //! output buffer keeps its capacity: at steady state compressing allocates nothing.
 //!
-//! Level 1 by default. Measured on batches of 512 spans of 161 bytes with random ids (of which 24
-//! bytes a span cannot be compressed), on the machine of the project's other figures:
+//! Level 1 by default: compressing is the largest part of what delivering a span costs the
+//! processor, and each byte that a higher level saves costs more than the one before. Measured on
+//! batches of 512 spans of 166 bytes, of traces of ten spans with four attributes:
 //!
-//! | level | time a span | size a span |
-//! |---|---|---|
-//! | 1 | 250 ns | 43.2 B |
-//! | 2 | 401 ns | 40.1 B |
-//! | 4 | 654 ns | 39.8 B |
-//! | 6 | 1,036 ns | 38.4 B |
+//! | level | time a span | size a span | time for each byte saved, against the level above |
+//! |---|---|---|---|
+//! | 1 | 208 ns | 37.0 B | |
+//! | 2 | 393 ns | 32.7 B | 43 ns |
+//! | 4 | 708 ns | 30.4 B | 137 ns |
+//! | 6 | about 1,200 ns | 29.1 B | about 400 ns |
+//!
+//! About 14 bytes of a span are news that no encoder can leave out: 9.6 of random ids, 3 of
+//! attributes, 1.2 of times. Batches of 2,048 spans save nearly one byte more at each level.
 
 use std::{error, fmt};
 
