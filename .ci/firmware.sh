@@ -30,11 +30,10 @@ for i in "${!boards[@]}"; do
   for file in $files; do
     image=$images/$board-${file##*/}
     cp "$file" "$image"
-    # A heap would be linked by mistake only; so would text made for people, and a panic, but
-    # postcard's framing can panic, and the TCP/IP stack brings both.
+    # A heap would be linked by mistake only; so would text made for people, and a panic, but the
+    # TCP/IP stack brings both.
     forbidden='__rust_(no_)?alloc|core::unicode::'
-    [[ $image == *-networked ]] || forbidden+='|core::fmt::'
-    [[ $image == *-networked || $image == *-linked ]] || forbidden+='|core::panicking::'
+    [[ $image == *-networked ]] || forbidden+='|core::fmt::|core::panicking::'
     if found=$(nm -C "$image" | grep -E "$forbidden"); then
       fail "$image holds what it should not:"$'\n'"$found"
     fi
