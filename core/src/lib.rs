@@ -61,6 +61,7 @@
 //! |---|---|
 //! | (none) | everything above but `hosted`: no `std`, no heap |
 //! | `std` | the hosted runtime |
+//! | `tracing` | a layer for programs that use the macros of the `tracing` crate (with `std`) |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |

@@ -299,6 +299,20 @@ impl<'a> Plan<'a> {
         self.decision
     }
 
+    /// Whether the span gets a tracestate, if there is room.
+    #[cfg(feature = "tracing")]
+    pub(crate) const fn has_trace_state(&self) -> bool {
+        !self.trace_state.is_empty()
+    }
+
+    /// Has the span recorded even if the sampler drops it, for the time being.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn keep(&mut self) {
+        if self.decision == SamplingDecision::Drop {
+            self.decision = SamplingDecision::RecordOnly;
+        }
+    }
+
     #[inline(always)]
     const fn is_recording(&self) -> bool {
         !matches!(self.decision, SamplingDecision::Drop)

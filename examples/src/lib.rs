@@ -3,10 +3,12 @@
 //! - [`collector`]: an OTLP/HTTP collector in this process, which remembers what it got and can
 //!   be told to fail;
 //! - [`mod@waterfall`]: traces as text, a bar for each span on a common time axis;
-//! - [`demo`]: the few lines around an example.
+//! - [`demo`]: the few lines around an example;
+//! - [`emulator`]: the boards of `examples/firmware` in QEMU.
 
 pub mod collector;
 pub mod demo;
+pub mod emulator;
 pub mod waterfall;
 
 pub use collector::{Collector, ReceivedRequest, ReceivedSpan};

@@ -1,6 +1,8 @@
 //! What the documents of the workspace say must stay true.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use spandrel_examples::emulator::BOARDS;
+
 const README: &str = include_str!("../../README.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
@@ -37,4 +39,17 @@ fn the_links_of_the_readme_lead_to_files() {
     for link in links {
         assert!(root.join(link).exists(), "{link}");
     }
+}
+
+/// The script that builds the firmware and the table of its boards name the same compilers.
+#[test]
+fn the_boards_of_the_build_script_are_those_of_the_emulator() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/firmware-image.sh");
+    let script = std::fs::read_to_string(path).unwrap();
+    for board in &BOARDS {
+        let line = format!("  {}) echo {} ;;", board.name, board.target);
+        assert!(script.contains(&line), "{line:?} is not in {path}");
+    }
+    let names = BOARDS.map(|board| board.name).join(" ");
+    assert!(script.contains(&format!("firmware_boards=({names})")));
 }

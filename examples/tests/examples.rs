@@ -109,6 +109,24 @@ fn the_quickstart_without_its_collector_fails_and_says_why() {
 }
 
 #[test]
+fn programs_that_use_tracing_deliver_and_nest() {
+    let text = run("tracing_layer", 7);
+    assert_all(
+        &text,
+        &[
+            "trace 5b8efff798038103d269b633813fc60c",
+            "╌• POST /orders (server)",
+            "http.response.status_code=422",
+            "├─• cook soup",
+            "└─✗ cook ice",
+            "shelf.reach",
+            "ice cannot be cooked",
+            " · 1 error",
+        ],
+    );
+}
+
+#[test]
 fn commands_carry_their_outcome() {
     let text = run("command_execution", 2);
     assert_all(
@@ -224,4 +242,25 @@ fn without_an_endpoint_spans_go_to_the_standard_output() {
     assert_eq!(spans.as_array().unwrap().len(), 2);
     assert_eq!(spans[0]["name"], "order.validate");
     assert_eq!(spans[0]["parentSpanId"], spans[1]["spanId"]);
+}
+
+#[test]
+fn the_firmware_demo_says_what_is_missing_and_what_to_do() {
+    let output = command("firmware_demo").env("PATH", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("qemu-system-arm is not installed"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("apt-get install qemu-system-arm"),
+        "{stderr}"
+    );
+
+    let output = command("firmware_demo").args(["--board", "pdp11"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_all(&stderr, &["there is no board pdp11", "lm3s6965evb", "virt"]);
 }

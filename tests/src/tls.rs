@@ -8,6 +8,7 @@
 //! |---|---|
 //! | good for `localhost` and `127.0.0.1` | [`Authority::server`] |
 //! | wrong host | [`Authority::server_for`] |
+//! | named as clients of devices want it | [`Authority::server_named`] |
 //! | expired | [`Authority::expired_server`] |
 //! | unknown CA | [`Authority::server`] of an authority that the client does not trust |
 //! | self-signed | [`self_signed`] |
@@ -157,6 +158,18 @@ impl Authority {
     #[must_use]
     pub fn server_for(&self, names: &[&str]) -> Identity {
         self.sign(server_params(names))
+    }
+
+    /// A certificate for one name, which is its common name too: some clients of devices look
+    /// nowhere else.
+    ///
+    /// # Panics
+    /// If the name cannot stand in a certificate.
+    #[must_use]
+    pub fn server_named(&self, name: &str) -> Identity {
+        let mut params = server_params(&[name]);
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(params)
     }
 
     /// A certificate for [`LOOPBACK_NAMES`] that ended in 2001.

@@ -5,7 +5,8 @@
 //! | none | [`Driver`] over the traits [`Sleep`] and [`Post`]; `no_std`, no heap |
 //! | `std` | the pipeline of a process as an [`Outbox`] |
 //! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
-//! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack |
+//! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
+//! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |
 //!
 //! Features only add; all of them can be on at once.
 #![no_std]
@@ -26,3 +27,5 @@ pub use hosted::*;
 
 #[cfg(feature = "embassy")]
 pub mod embassy;
+#[cfg(feature = "embassy")]
+mod encoding;

@@ -165,6 +165,18 @@ pub fn attach(context: Context) -> Guard {
     }
 }
 
+/// Exchanges what `guard` keeps current.
+#[cfg(feature = "tracing")]
+pub(super) fn replace(guard: &Guard, context: Context) {
+    let Some(slot) = guard.slot else { return };
+    let old = STACK.try_with(|stack| {
+        let mut stack = stack.try_borrow_mut().ok()?;
+        let slot = stack.slots.get_mut(slot)?;
+        Some(core::mem::replace(&mut slot.context, context))
+    });
+    drop(old);
+}
+
 /// What is current on this thread, if anything.
 #[must_use]
 pub fn current() -> Option<Context> {

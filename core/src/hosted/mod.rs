@@ -11,6 +11,7 @@
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
+//! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
 //! | [`credential`] | which headers must not cross a network in clear text |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -25,3 +26,5 @@ pub mod resource;
 pub mod rng;
 pub mod settings;
 pub mod trace;
+#[cfg(feature = "tracing")]
+pub mod tracing;

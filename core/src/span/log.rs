@@ -5,6 +5,9 @@
 //! place. Room for the dropped counts and a status code is held back, so that the end of a span
 //! always fits.
 
+#[cfg(feature = "tracing")]
+mod reparent;
+
 use super::recording::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;

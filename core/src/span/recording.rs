@@ -8,6 +8,8 @@ use super::Status;
 use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
+#[cfg(feature = "tracing")]
+use crate::context::ParentContext;
 use crate::context::{Link, SpanContext, SpanKind};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
@@ -152,6 +154,24 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
 
     pub(crate) fn trace_state(&self) -> &str {
         self.log.trace_state(self.scratch.as_ref())
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn set_kind(&mut self, kind: SpanKind) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.set_kind(bytes, kind);
+        }
+    }
+
+    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
+    /// whether there was room for that. Nothing may have been told of its ids before.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn reparent(&mut self, context: &SpanContext, parent: &ParentContext<'_>) -> bool {
+        let moved = self.log.reparent(self.scratch.as_mut(), context, parent);
+        if moved {
+            self.is_sampled = context.is_sampled();
+        }
+        moved
     }
 
     /// Writes a link by `put`, which is [`Log::add_link`] or nothing.

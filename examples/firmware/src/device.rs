@@ -1,4 +1,4 @@
-//! The pipeline of this device, which the main program and interrupt handlers share.
+//! The pipeline of this device.
 
 use core::cell::RefCell;
 
@@ -8,7 +8,8 @@ use spandrel_core::prelude::*;
 use crate::output;
 use crate::pipeline::{Counter, Spans, exporter, report};
 
-/// Tracer and exporter; interrupt handlers share them with the main program.
+/// Tracer and exporter. Interrupt handlers have a tracer of their own, see
+/// [`crate::scenario::interrupt`].
 pub struct Device {
     pub tracer: Tracer<ParentBased<AlwaysOn>, Counter>,
     pub spans: Spans,

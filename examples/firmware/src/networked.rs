@@ -1,55 +1,48 @@
-//! Firmware that posts its spans over TCP/IP: embassy's executor, timers and network, DHCP, and the
-//! `embassy` feature of the async transport.
+//! What the programs do that post their spans over TCP/IP: embassy's executor, timers and network,
+//! DHCP, and the `embassy` feature of the async transport. They differ in how requests are coded.
 //!
 //! The command line of the emulator is the port of a collector on the host, which the emulated
 //! network shows as 10.0.2.2; `tests/tests/firmware` starts one and compares what arrives.
-#![no_std]
-#![no_main]
-
-#[allow(dead_code, reason = "the other program uses the rest")]
-mod board;
-mod net;
-#[allow(dead_code, reason = "the other program uses the rest")]
-mod output;
-mod pipeline;
 
 use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::panic::PanicInfo;
 use core::time::Duration;
 
-use board::semihosting::{command_line, exit};
-use cortex_m_rt::exception;
 use critical_section::Mutex;
-use embassy_executor::Spawner;
 use embassy_futures::select::{Either3, select3};
 use embassy_net::tcp::client::{TcpClient, TcpClientState};
 use embassy_net::{Config, StackResources};
 use embassy_time::Timer;
-use pipeline::{Counter, Spans};
 use spandrel_core::breaker::OpenInterval;
 use spandrel_core::prelude::*;
 use spandrel_transport_async::Driver;
-use spandrel_transport_async::embassy::{Collector, Doorbell, EmbassySleep, HttpPost};
+use spandrel_transport_async::embassy::{Collector, Doorbell, EmbassySleep, Encoding, HttpPost};
 use static_cell::{ConstStaticCell, StaticCell};
+
+use crate::board::semihosting::{command_line, exit};
+use crate::pipeline::{Counter, Spans};
+use crate::{board, net, output, pipeline};
 
 /// Each burst is one request.
 const BURSTS: u32 = 3;
+/// Spans of a burst below its root.
+const MEASURES: u32 = 16;
 
 type Traces = Mutex<RefCell<Spans>>;
 
 static BELL: Doorbell = Doorbell::new();
 
-#[embassy_executor::main]
-async fn main(_spawner: Spawner) {
+/// The whole program.
+pub async fn run(encoding: impl Encoding) -> ! {
     board::uart_start();
-    board::millisecond_ticks_start();
-    let done = run().await;
+    board::clock_start();
+    let done = post_all(encoding).await;
     output::number("stack.bytes", board::stack_high_water() as u64);
     exit(done.is_some())
 }
 
-async fn run() -> Option<()> {
+async fn post_all(encoding: impl Encoding) -> Option<()> {
     static SPANS: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
     static NAMES: ConstStaticCell<[u8; 192]> = ConstStaticCell::new([0; 192]);
     static TRACES: StaticCell<Traces> = StaticCell::new();
@@ -69,14 +62,14 @@ async fn run() -> Option<()> {
     let traces: &Traces = TRACES.init(Mutex::new(RefCell::new(spans)));
 
     let (stack, mut runner) = embassy_net::new(
-        net::Interface::start(),
+        net::Interface::start()?,
         Config::dhcpv4(Default::default()),
         SOCKETS.init(StackResources::new()),
         0x5350_414e,
     );
     let client = TcpClient::new(stack, CONNECTION.init(TcpClientState::new()));
     let collector = Collector::new(address, "collector");
-    let post = HttpPost::new(&client, collector, MEMORY.take()).ok()?;
+    let post = HttpPost::with_encoding(&client, collector, MEMORY.take(), encoding).ok()?;
     let mut driver = Driver::new(traces, post, EmbassySleep::with_bell(&BELL));
 
     let work = async {
@@ -100,12 +93,17 @@ async fn work(traces: &Traces, scope: ScopeId) -> Option<()> {
         let at = |millis: u32| Instant::from_millis((burst * 100 + millis).into());
         let mut cycle = tracer.start::<192>(SpanBuilder::new("cycle").scope(scope), at(0));
         cycle.set_attribute("number", burst);
-        let builder = SpanBuilder::new("measure").scope(scope);
-        let measure = tracer.start::<192>(builder.parent(*cycle.context()), at(1));
-        with(traces, |spans| measure.end(at(2), spans))?.ok()?;
-        with(traces, |spans| cycle.end(at(3), spans))?.ok()?;
+        for number in 1..=MEASURES {
+            let builder = SpanBuilder::new("measure").scope(scope);
+            let builder = builder.parent(*cycle.context());
+            let mut measure = tracer.start::<192>(builder, at(number));
+            measure.set_attribute("sensor.kind", "temperature");
+            with(traces, |spans| measure.end(at(number + 1), spans))?.ok()?;
+        }
+        with(traces, |spans| cycle.end(at(50), spans))?.ok()?;
         BELL.ring();
-        while with(traces, |spans| spans.ledger().exported)? < 2 * u64::from(burst + 1) {
+        let recorded = u64::from((burst + 1) * (MEASURES + 1));
+        while with(traces, |spans| spans.ledger().exported)? < recorded {
             Timer::after_millis(2).await;
         }
     }
@@ -120,14 +118,8 @@ fn with<R>(traces: &Traces, work: impl FnOnce(&mut Spans) -> R) -> Option<R> {
 }
 
 /// The timer's interrupt.
-fn on_tick() {
+pub fn on_tick() {
     net::time::on_tick();
-}
-
-#[exception]
-unsafe fn DefaultHandler(_: i16) {
-    // The only interrupt that is on.
-    net::on_interrupt();
 }
 
 #[panic_handler]

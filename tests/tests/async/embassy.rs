@@ -20,17 +20,17 @@ use spandrel_transport_async::{Driver, Post};
 use crate::stack::StdStack;
 use crate::support::{PATIENCE, block_on};
 
-type Traces = Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>;
+pub(crate) type Traces = Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>;
 
 /// A device: its spans, and the bell that its tasks ring.
-struct Device {
-    traces: Traces,
-    bell: Doorbell,
+pub(crate) struct Device {
+    pub(crate) traces: Traces,
+    pub(crate) bell: Doorbell,
     tracer: RefCell<Tracer<AlwaysOn, RandomIdGenerator<TestRng>>>,
 }
 
 impl Device {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let resource = Resource {
             attributes: &[KeyValue::new("service.name", "device")],
             schema_url: "",
@@ -55,11 +55,11 @@ impl Device {
         }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Exporter<Vec<u8>, Vec<u8>>) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Exporter<Vec<u8>, Vec<u8>>) -> T) -> T {
         critical_section::with(|cs| work(&mut self.traces.borrow_ref_mut(cs)))
     }
 
-    fn record(&self, server: &FaultServer, count: usize) {
+    pub(crate) fn record(&self, server: &FaultServer, count: usize) {
         for _ in 0..count {
             let now = EmbassySleep::now();
             let span = self
@@ -73,7 +73,7 @@ impl Device {
         }
     }
 
-    fn begin_flush(&self) -> Flush {
+    pub(crate) fn begin_flush(&self) -> Flush {
         let now = EmbassySleep::now();
         self.with(|exporter| exporter.force_flush(now, now.saturating_add(PATIENCE)))
     }
@@ -83,7 +83,10 @@ impl Device {
     }
 
     /// Runs `driver` until everything recorded so far is settled.
-    fn flush<P: Post>(&self, driver: &mut Driver<&Traces, P, EmbassySleep<'_>>) -> FlushReport {
+    pub(crate) fn flush<P: Post>(
+        &self,
+        driver: &mut Driver<&Traces, P, EmbassySleep<'_>>,
+    ) -> FlushReport {
         let flush = self.begin_flush();
         block_on(async {
             loop {
@@ -96,17 +99,17 @@ impl Device {
         })
     }
 
-    fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> Ledger {
         self.with(|exporter| exporter.ledger())
     }
 }
 
-fn host(server: &FaultServer) -> String {
+pub(crate) fn host(server: &FaultServer) -> String {
     server.addr().to_string()
 }
 
 /// Exports ten spans to a server that answers so, then one more; the server, the device.
-fn export_to(script: impl Into<Script>) -> (FaultServer, Device) {
+pub(crate) fn export_to(script: impl Into<Script>) -> (FaultServer, Device) {
     let server = FaultServer::start(script);
     let device = Device::new();
     let host = host(&server);
@@ -122,7 +125,7 @@ fn export_to(script: impl Into<Script>) -> (FaultServer, Device) {
     (server, device)
 }
 
-fn assert_all_delivered(server: &FaultServer, device: &Device) {
+pub(crate) fn assert_all_delivered(server: &FaultServer, device: &Device) {
     assert_eq!(device.ledger().exported, 11, "{}", device.ledger());
     assert!(server.oracle().missing().is_empty() && server.oracle().unknown().is_empty());
     assert_eq!(server.oracle().copies_stored(), 11);

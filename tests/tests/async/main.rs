@@ -8,7 +8,11 @@
 
 mod cancel;
 mod embassy;
+mod embassy_gzip;
+mod embassy_hostile;
 mod faults;
+mod reqwless;
 mod runtimes;
+mod scripted;
 mod stack;
 mod support;

@@ -15,6 +15,12 @@ pub(crate) struct StdConnection(TcpStream);
 #[derive(Debug)]
 pub(crate) struct StdError(std::io::Error);
 
+impl StdError {
+    pub(crate) fn not_found() -> Self {
+        Self(ErrorKind::NotFound.into())
+    }
+}
+
 impl core::fmt::Display for StdError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.0.fmt(f)

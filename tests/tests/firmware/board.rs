@@ -1,64 +1,22 @@
 //! The boards, their images, and a run of the emulator.
 
-use std::io::Read;
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{LazyLock, mpsc};
+use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
-use std::{env, thread};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
+use prost::Message as _;
+use spandrel_examples::emulator::{BOARDS, Board, Message, messages, run};
 
 /// A run takes a third of a second; only a broken one waits for this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A board that QEMU emulates.
-pub(crate) struct Board {
-    pub(crate) name: &'static str,
-    target: &'static str,
-    emulator: &'static str,
-    arguments: &'static [&'static str],
-    /// What to call the emulated network card, where the program with a network runs.
-    nic: Option<&'static str>,
-}
-
-const ARM: &str = "qemu-system-arm";
-const BOARDS: [Board; 4] = [
-    Board {
-        name: "lm3s6965evb",
-        target: "thumbv7m-none-eabi",
-        emulator: ARM,
-        arguments: &["-M", "lm3s6965evb"],
-        nic: Some("stellaris"),
-    },
-    Board {
-        name: "mps2-an386",
-        target: "thumbv7em-none-eabihf",
-        emulator: ARM,
-        arguments: &["-M", "mps2-an386"],
-        nic: Some("lan9118"),
-    },
-    Board {
-        name: "microbit",
-        target: "thumbv6m-none-eabi",
-        emulator: ARM,
-        arguments: &["-M", "microbit"],
-        nic: None,
-    },
-    Board {
-        name: "virt",
-        target: "riscv32imac-unknown-none-elf",
-        emulator: "qemu-system-riscv32",
-        arguments: &["-M", "virt", "-m", "16M", "-bios", "none"],
-        nic: None,
-    },
-];
-
 /// A board and the program for it.
 pub(crate) struct Image {
-    pub(crate) board: Board,
+    pub(crate) board: &'static Board,
     pub(crate) path: PathBuf,
 }
 
@@ -80,7 +38,14 @@ pub(crate) fn images() -> &'static [Image] {
 /// The images of the program with a network that can run here.
 pub(crate) fn networked() -> &'static [Image] {
     static IMAGES: LazyLock<Vec<Image>> =
-        LazyLock::new(|| collect("networked", |board| board.nic.is_some()));
+        LazyLock::new(|| collect("networked", Board::has_network));
+    &IMAGES
+}
+
+/// The same of the program that compresses what it sends over the network.
+pub(crate) fn compressed() -> &'static [Image] {
+    static IMAGES: LazyLock<Vec<Image>> =
+        LazyLock::new(|| collect("compressed", Board::has_network));
     &IMAGES
 }
 
@@ -90,12 +55,18 @@ pub(crate) fn linked() -> &'static [Image] {
     &IMAGES
 }
 
+/// The images of the weather station that can run here.
+pub(crate) fn stations() -> &'static [Image] {
+    static IMAGES: LazyLock<Vec<Image>> = LazyLock::new(|| collect("demo", |_| true));
+    &IMAGES
+}
+
 /// Where an image cannot be had, the reason is printed once.
 fn collect(program: &'static str, is_for: fn(&Board) -> bool) -> Vec<Image> {
     let required = env::var_os("SPANDREL_FIRMWARE_REQUIRED").is_some();
     let mut images = Vec::new();
-    for board in BOARDS.into_iter().filter(is_for) {
-        match image_of(&board, program) {
+    for board in BOARDS.iter().filter(|board| is_for(board)) {
+        match image_of(board, program) {
             Ok(path) => images.push(Image { board, path }),
             Err(reason) if required => panic!("{}: {reason}", board.name),
             Err(reason) => eprintln!("skipped: {program} on {}: {reason}", board.name),
@@ -106,8 +77,9 @@ fn collect(program: &'static str, is_for: fn(&Board) -> bool) -> Vec<Image> {
 
 /// `.ci/firmware.sh` names a folder of images; without one they are built here.
 fn image_of(board: &Board, program: &str) -> Result<PathBuf, String> {
-    let version = Command::new(board.emulator).arg("--version").output();
-    version.map_err(|error| format!("{}: {error}", board.emulator))?;
+    board
+        .check_emulator()
+        .map_err(|error| format!("{}: {error}", board.emulator))?;
     if let Some(folder) = env::var_os("SPANDREL_FIRMWARE_IMAGES") {
         let path = Path::new(&folder).join(format!("{}-{program}", board.name));
         return path
@@ -125,9 +97,9 @@ fn image_of(board: &Board, program: &str) -> Result<PathBuf, String> {
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/firmware");
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("firmware");
-    let features = match board.nic {
-        Some(_) => format!("{},net", board.name),
-        None => board.name.to_owned(),
+    let features = match board.has_network() {
+        true => format!("{},net", board.name),
+        false => board.name.to_owned(),
     };
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--locked"])
@@ -171,86 +143,28 @@ impl Image {
     }
 
     fn run_with(&self, scenario: &str, more: &[&str]) -> Vec<u8> {
-        let nic = match self.board.nic {
-            Some(model) => format!("user,model={model}"),
-            None => "none".to_owned(),
-        };
-        let semihosting = format!("enable=on,target=native,arg={scenario}");
-        let mut child = Running(
-            Command::new(self.board.emulator)
-                .args(self.board.arguments)
-                .args(["-nic", &nic])
-                .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
-                .args(["-semihosting-config", &semihosting])
-                .args(more)
-                .arg("-kernel")
-                .arg(&self.path)
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        );
-        let output = read_all(child.0.stdout.take());
-        let complaints = read_all(child.0.stderr.take());
-        let output = output.recv_timeout(PATIENCE);
-        let name = self.board.name;
-        let Ok(output) = output else {
-            panic!("{name}: {scenario} did not end");
-        };
-        let status = child.0.wait().unwrap();
-        assert!(
-            status.success(),
-            "{name}: {scenario} failed with {status}: {}",
-            String::from_utf8_lossy(&complaints.recv_timeout(PATIENCE).unwrap())
-        );
-        output
+        let mut command = self.board.command(&self.path, scenario);
+        command.args(more);
+        let output = run(command, PATIENCE, |serial| {
+            let mut output = Vec::new();
+            serial.read_to_end(&mut output).unwrap();
+            output
+        });
+        output.unwrap_or_else(|error| panic!("{}: {scenario}: {error}", self.board.name))
     }
-}
-
-/// Ends the emulator with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Most have ended by themselves.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn read_all(source: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    let mut source = source.unwrap();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = source.read_to_end(&mut bytes);
-        // Nobody waits any more when the test has failed.
-        let _ = sender.send(bytes);
-    });
-    receiver
 }
 
 impl Run {
-    /// `kind, length (u32, little endian), content`, as `output.rs` of the firmware says.
-    fn parse(mut output: &[u8]) -> Self {
+    /// What `output` of an image that tells numbers means.
+    pub(crate) fn parse(output: &[u8]) -> Self {
         let mut run = Self::default();
-        while let Some((&[kind, a, b, c, d], rest)) = output.split_first_chunk() {
-            let len = u32::from_le_bytes([a, b, c, d]) as usize;
-            let (content, rest) = rest.split_at(len);
-            output = rest;
-            match kind {
-                b'B' => run.bodies.push(content.to_vec()),
-                b'Z' => run.compressed.extend(content),
-                b'N' => {
-                    let (value, name) = content.split_first_chunk().unwrap();
-                    let name = String::from_utf8(name.to_vec()).unwrap();
-                    run.numbers.push((name, u64::from_le_bytes(*value)));
-                }
-                other => panic!("an unknown kind: {other}"),
+        for message in messages(output).unwrap() {
+            match message {
+                Message::Body(body) => run.bodies.push(body),
+                Message::Piece(piece) => run.compressed.extend(piece),
+                Message::Number(name, value) => run.numbers.push((name, value)),
             }
         }
-        assert!(output.is_empty(), "the output is cut");
         run
     }
 

@@ -9,11 +9,20 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
+use spandrel_examples::emulator::sizes;
+
 use crate::board::{Image, images};
 
 const FILE: &str = "../examples/firmware/budgets.txt";
 /// Images beside the program that show what a part of the core costs.
-const PARTS: [&str; 5] = ["empty", "record", "export", "linked", "networked"];
+const PARTS: [&str; 6] = [
+    "empty",
+    "record",
+    "export",
+    "linked",
+    "networked",
+    "compressed",
+];
 
 type Figures = BTreeMap<String, u64>;
 
@@ -32,7 +41,7 @@ fn the_figures_are_those_of_the_committed_file() {
         for part in PARTS {
             let part_path = Path::new(&folder).join(format!("{board}-{part}"));
             if let Ok(elf) = fs::read(part_path) {
-                let (flash, ram) = sizes(&elf);
+                let (flash, ram) = sizes(&elf).unwrap();
                 measured.insert(format!("{board} {part}.flash"), flash);
                 measured.insert(format!("{board} {part}.ram"), ram);
             }
@@ -81,7 +90,7 @@ fn parse(text: &str) -> Figures {
 
 fn measure(image: &Image, figures: &mut Figures) {
     let board = image.board.name;
-    let (flash, ram) = sizes(&fs::read(&image.path).unwrap());
+    let (flash, ram) = sizes(&fs::read(&image.path).unwrap()).unwrap();
     figures.insert(format!("{board} program.flash"), flash);
     figures.insert(format!("{board} program.ram"), ram);
     for (name, value) in image.run_counted("measure").numbers() {
@@ -92,38 +101,13 @@ fn measure(image: &Image, figures: &mut Figures) {
         };
         figures.insert(name, *value);
     }
+    for (name, value) in image.run_counted("sections").numbers() {
+        if let Some(call) = name.strip_prefix("sections.") {
+            figures.insert(format!("{board} instructions.shared.{call}"), *value);
+        }
+    }
     let gzip = image.run_counted("gzip");
     for name in ["gzip.raw", "gzip.packed", "gzip.per_100_bytes"] {
         figures.insert(format!("{board} {name}"), gzip.number(name));
     }
-}
-
-/// What a 32-bit ELF file takes: the bytes that it holds for the memory of a device, and the bytes
-/// of RAM for its statics; the room that a linker script leaves for stack and heap is neither.
-fn sizes(elf: &[u8]) -> (u64, u64) {
-    const ALLOCATED: u32 = 2;
-    const WRITABLE: u32 = 1;
-    const NO_BITS: u32 = 8;
-    let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
-    let half = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
-    assert_eq!(&elf[..5], b"\x7fELF\x01");
-    let (table, width, count, names) = (word(32) as usize, half(46), half(48), half(50));
-    let section =
-        |i: usize| -> [u32; 6] { std::array::from_fn(|n| word(table + i * width + 4 * n)) };
-    let names = section(names)[4] as usize;
-    let (mut flash, mut ram) = (0, 0);
-    for [name, kind, flags, _, _, size] in (0..count).map(section) {
-        let name = &elf[names + name as usize..];
-        let is_room = name.starts_with(b".stack") || name.starts_with(b".heap");
-        if flags & ALLOCATED == 0 || is_room {
-            continue;
-        }
-        if kind != NO_BITS {
-            flash += u64::from(size);
-        }
-        if flags & WRITABLE != 0 {
-            ram += u64::from(size);
-        }
-    }
-    (flash, ram)
 }

@@ -14,20 +14,25 @@ const MILLI: u64 = 1_000_000;
 /// How many of the first 22 spans the device has room for.
 const KEPT: u32 = 16;
 
+/// The gateway in front of `server`.
+pub(crate) fn gateway_to(server: &FaultServer) -> Gateway {
+    let config = Config {
+        endpoint: server.url(),
+        enabled: true,
+        read_environment: false,
+        scheduled_delay: Some(Duration::from_millis(20)),
+        set_global: false,
+        ..Config::default()
+    };
+    Gateway::new(&config, GatewayConfig::default()).unwrap()
+}
+
 #[test]
 fn spans_of_a_device_without_a_network_arrive_through_the_gateway() {
     for image in linked() {
         let name = image.board.name;
         let server = FaultServer::start([]);
-        let config = Config {
-            endpoint: server.url(),
-            enabled: true,
-            read_environment: false,
-            scheduled_delay: Some(Duration::from_millis(20)),
-            set_global: false,
-            ..Config::default()
-        };
-        let gateway = Gateway::new(&config, GatewayConfig::default()).unwrap();
+        let gateway = gateway_to(&server);
         let line = image.output("link");
         gateway.serve(&mut line.as_slice(), None).unwrap();
         let status = gateway.shutdown(Duration::from_secs(20));

@@ -16,3 +16,4 @@ mod budgets;
 mod link;
 mod network;
 mod scenarios;
+mod station;

@@ -6,10 +6,12 @@ use core::net::SocketAddr;
 use super::http::Text;
 
 /// Our own product in `User-Agent` (checklist A-026).
-const USER_AGENT: &str = concat!(
+pub(super) const USER_AGENT: &str = concat!(
     "Spandrel-OTLP-Exporter-Rust-Async/",
     env!("CARGO_PKG_VERSION")
 );
+/// The line that announces a coding, without its name.
+pub(super) const CONTENT_ENCODING: &str = "\r\nContent-Encoding: ";
 /// What belongs to the protocol and not to the user (checklist A-029).
 const RESERVED: [&str; 9] = [
     "accept-encoding",
@@ -23,15 +25,6 @@ const RESERVED: [&str; 9] = [
     "user-agent",
 ];
 
-/// How the body of a request is coded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Encoding {
-    /// As it is.
-    #[default]
-    Identity,
-}
-
 /// Where requests go. No name is resolved and nothing is encrypted here: a device knows its
 /// gateway.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +37,6 @@ pub struct Collector<'a> {
     pub path: &'a str,
     /// Further headers of every request. They travel in clear text.
     pub headers: &'a [(&'a str, &'a str)],
-    /// How bodies are coded.
-    pub encoding: Encoding,
 }
 
 impl<'a> Collector<'a> {
@@ -57,44 +48,60 @@ impl<'a> Collector<'a> {
             host,
             path: "/v1/traces",
             headers: &[],
-            encoding: Encoding::Identity,
         }
     }
 
     /// Whatever could end a line of the head is refused here (fault catalogue G1).
     pub(super) fn validate(&self) -> Result<(), CollectorError> {
-        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
         if !is_word(self.host) {
             return Err(CollectorError::Host);
         }
         if !is_word(self.path) || !self.path.starts_with('/') {
             return Err(CollectorError::Path);
         }
-        let is_good = |(name, value): &(&str, &str)| {
-            is_word(name)
-                && name.bytes().all(|b| !b"\"(),/:;<=>?@[\\]{}".contains(&b))
-                && !RESERVED.iter().any(|own| own.eq_ignore_ascii_case(name))
-                && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
-        };
-        match self.headers.iter().position(|header| !is_good(header)) {
+        match bad_header(self.headers) {
             Some(at) => Err(CollectorError::Header { at }),
             None => Ok(()),
         }
     }
 
     /// Writes the head of a request into `target`: its length, if it fits.
-    pub(super) fn write_head(&self, content_length: usize, target: &mut [u8]) -> Option<usize> {
+    pub(super) fn write_head(
+        &self,
+        content_length: usize,
+        coding: Option<&str>,
+        target: &mut [u8],
+    ) -> Option<usize> {
         let mut head = Text::new(target);
         head.push("POST ").push(self.path);
         head.push(" HTTP/1.1\r\nHost: ").push(self.host);
         head.push("\r\nUser-Agent: ").push(USER_AGENT);
         head.push("\r\nContent-Type: application/x-protobuf\r\nContent-Length: ");
         head.push_decimal(content_length);
+        if let Some(coding) = coding {
+            head.push(CONTENT_ENCODING).push(coding);
+        }
         for (name, value) in self.headers {
             head.push("\r\n").push(name).push(": ").push(value);
         }
         head.push("\r\n\r\n").len()
     }
+}
+
+/// Whether `text` can stand where white space ends it.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The place of the first header that cannot be sent.
+pub(super) fn bad_header(headers: &[(&str, &str)]) -> Option<usize> {
+    let is_good = |(name, value): &(&str, &str)| {
+        is_word(name)
+            && name.bytes().all(|b| !b"\"(),/:;<=>?@[\\]{}".contains(&b))
+            && !RESERVED.iter().any(|own| own.eq_ignore_ascii_case(name))
+            && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
+    };
+    headers.iter().position(|header| !is_good(header))
 }
 
 /// Shows no header's value.
@@ -108,7 +115,7 @@ impl fmt::Debug for Collector<'_> {
     }
 }
 
-/// Why requests cannot be made to a [`Collector`].
+/// Why requests cannot be made to a [`Collector`] or a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CollectorError {

@@ -18,9 +18,11 @@ use embedded_io_async::{Read, Write};
 use embedded_nal_async::TcpConnect;
 use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportError};
 
-use super::collector::{Collector, CollectorError, Encoding};
+use super::collector::{CONTENT_ENCODING, Collector, CollectorError};
 use super::http::{Framing, Head, Malformed};
 use super::reader::BodyReader;
+use crate::encoding::sealed::Encoder as _;
+use crate::encoding::{Encoding, GZIP, Identity, Packed, pack};
 use crate::{Body, Post};
 
 /// The least memory of a [`HttpPost`]: enough for the head of our request and for that of a terse
@@ -37,7 +39,7 @@ const MOST_READ: usize = 64 * 1024;
 /// The most interim answers before the real one (fault catalogue S17).
 const MAX_INTERIM: u32 = 8;
 /// Stands for a body that could not be read whole: a byte that no protobuf message begins with.
-const UNREADABLE: &[u8] = &[0xff];
+pub(super) const UNREADABLE: &[u8] = &[0xff];
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
 
@@ -45,9 +47,26 @@ const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
 ///
 /// The memory carries the request out piece by piece and then holds the answer. An answer that is
 /// larger than the memory is read on and its body forgotten; its status holds.
-pub struct HttpPost<'a, T: TcpConnect> {
+///
+/// Bodies are sent as they are ([`new`](HttpPost::new)), or in gzip:
+///
+/// ```
+/// # use embedded_nal_async::TcpConnect;
+/// use spandrel_transport_async::embassy::{Collector, Gzip, HttpPost};
+///
+/// # fn example(stack: &impl TcpConnect) -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut memory, mut window, mut table) = ([0; 1024], [0; 1024], [0; 512]);
+/// let collector = Collector::new("192.168.1.5:4318".parse()?, "192.168.1.5:4318");
+/// let gzip = Gzip::new(&mut window, &mut table)?;
+/// let post = HttpPost::with_encoding(stack, collector, &mut memory, gzip)?;
+/// # let _ = post;
+/// # Ok(())
+/// # }
+/// ```
+pub struct HttpPost<'a, T: TcpConnect, E: Encoding = Identity> {
     stack: &'a T,
     collector: Collector<'a>,
+    encoding: E,
     memory: &'a mut [u8],
     kept: Option<Kept<T::Connection<'a>>>,
     body_sent: bool,
@@ -77,6 +96,8 @@ enum Broken {
     TooLarge(u16),
     /// The head of the request does not fit into the memory.
     NoRoom,
+    /// The body came to an end too soon: its request is no longer wanted.
+    Withdrawn,
 }
 
 impl From<Malformed> for Broken {
@@ -86,7 +107,7 @@ impl From<Malformed> for Broken {
 }
 
 impl<'a, T: TcpConnect> HttpPost<'a, T> {
-    /// A sender to `collector` over `stack`.
+    /// A sender to `collector` over `stack`, of bodies as they are.
     ///
     /// # Errors
     ///
@@ -96,13 +117,34 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
         collector: Collector<'a>,
         memory: &'a mut [u8],
     ) -> Result<Self, CollectorError> {
+        Self::with_encoding(stack, collector, memory, Identity)
+    }
+}
+
+impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
+    /// A sender to `collector` over `stack`.
+    ///
+    /// A compressed body that fits into `memory` behind the head, which takes about 200 bytes, is
+    /// compressed once, a longer one twice.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be sent, or that the head of a request does not fit into `memory`.
+    pub fn with_encoding(
+        stack: &'a T,
+        collector: Collector<'a>,
+        memory: &'a mut [u8],
+        encoding: E,
+    ) -> Result<Self, CollectorError> {
         collector.validate()?;
-        if memory.len() < MIN_MEMORY_BYTES || collector.write_head(usize::MAX, memory).is_none() {
+        let head = collector.write_head(usize::MAX, Some(GZIP), memory);
+        if memory.len() < MIN_MEMORY_BYTES || head.is_none() {
             return Err(CollectorError::Memory);
         }
         Ok(Self {
             stack,
             collector,
+            encoding,
             memory,
             kept: None,
             body_sent: false,
@@ -120,9 +162,7 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
         connection: &mut T::Connection<'a>,
         body: &mut B,
     ) -> Result<Answer, Broken> {
-        match self.collector.encoding {
-            Encoding::Identity => self.send(connection, body).await?,
-        }
+        self.send(connection, body).await?;
         self.body_sent = true;
         let (head, len) = self.read_head(connection).await?;
         self.read_body(connection, head, len).await
@@ -134,13 +174,32 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
         body: &mut B,
     ) -> Result<(), Broken> {
         let ended = |_| Broken::Ended { answered: false };
-        let content_length = body.content_length();
-        let head = self.collector.write_head(content_length, self.memory);
+        let packed = self.pack(body).await?;
+        let (coding, length) = match packed {
+            Some(packed) => (Some(GZIP), packed.len),
+            None => (None, body.content_length()),
+        };
+        let head = self.collector.write_head(length, coding, self.memory);
         let mut filled = head.ok_or(Broken::NoRoom)?;
+        let (mut left, mut encoder) = (length, None);
+        match packed {
+            // The body has been read to its end, so that nothing is read below.
+            Some(Packed { at: Some(at), len }) => {
+                self.memory.copy_within(at..at + len, filled);
+                (filled, left) = (filled + len, 0);
+            }
+            Some(Packed { at: None, .. }) => encoder = self.encoding.encoder(),
+            None => {}
+        }
         // The head and the first piece leave together: one segment less on the way.
         loop {
             let room = self.memory.get_mut(filled..).unwrap_or_default();
-            filled += body.read(room);
+            let count = match &mut encoder {
+                Some(encoder) => encoder.read(room, |target| body.read(target)),
+                None => body.read(room),
+            };
+            left = left.checked_sub(count).ok_or(Broken::Withdrawn)?;
+            filled += count;
             let piece = self.memory.get(..filled).unwrap_or_default();
             if piece.is_empty() {
                 break;
@@ -148,7 +207,29 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
             connection.write_all(piece).await.map_err(ended)?;
             filled = 0;
         }
+        if left > 0 {
+            return Err(Broken::Withdrawn);
+        }
         connection.flush().await.map_err(ended)
+    }
+
+    /// Compresses the body, if it is to be and gets smaller by that. Unless the result lies in the
+    /// memory, the body is at its start afterwards.
+    async fn pack<B: Body>(&mut self, body: &mut B) -> Result<Option<Packed>, Broken> {
+        let Some(encoder) = self.encoding.encoder() else {
+            return Ok(None);
+        };
+        let plain = body.content_length();
+        let head = self.collector.write_head(plain, Some(GZIP), self.memory);
+        let head = head.ok_or(Broken::NoRoom)?;
+        let packed = pack(encoder, body, self.memory, head, packed_limit(plain)).await;
+        if packed.is_some() && !body.is_read() {
+            return Err(Broken::Withdrawn);
+        }
+        if packed.is_none_or(|packed| packed.at.is_none()) {
+            body.rewind();
+        }
+        Ok(packed)
     }
 
     /// Reads up to the end of the head of the final answer: it, and how many bytes are there.
@@ -239,7 +320,7 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
     }
 }
 
-impl<T: TcpConnect> Post for HttpPost<'_, T> {
+impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
         self.body_sent = false;
         let kept = self.kept.take();
@@ -263,6 +344,7 @@ impl<T: TcpConnect> Post for HttpPost<'_, T> {
                     Broken::Ended { answered: false } if is_reused => TransportError::Stale,
                     Broken::Ended { .. } => TransportError::Reset { body_sent },
                     Broken::Malformed => TransportError::Protocol,
+                    Broken::Withdrawn => TransportError::Cancelled,
                     _ => TransportError::Other,
                 });
             }
@@ -288,7 +370,12 @@ impl<T: TcpConnect> Post for HttpPost<'_, T> {
     }
 }
 
-impl<T: TcpConnect> fmt::Debug for HttpPost<'_, T> {
+/// What a compressed body must stay below, so that with its header it is smaller than a plain one.
+pub(super) const fn packed_limit(plain: usize) -> usize {
+    plain.saturating_sub(CONTENT_ENCODING.len() + GZIP.len())
+}
+
+impl<T: TcpConnect, E: Encoding> fmt::Debug for HttpPost<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpPost")
             .field("collector", &self.collector)

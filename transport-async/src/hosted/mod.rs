@@ -72,5 +72,7 @@ pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 pub use spandrel_core::hosted::settings::Config;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+#[cfg(feature = "tracing")]
+pub use spandrel_core::hosted::tracing;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

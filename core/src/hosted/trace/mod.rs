@@ -19,6 +19,8 @@
 //! });
 //! ```
 
+#[cfg(feature = "tracing")]
+mod draft;
 mod global;
 mod local;
 mod provider;
@@ -29,6 +31,8 @@ mod shared;
 mod span;
 mod tracer;
 
+#[cfg(feature = "tracing")]
+pub(super) use draft::{Draft, Start};
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
 pub(crate) use shard::Drain;

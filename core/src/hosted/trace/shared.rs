@@ -91,6 +91,12 @@ impl Shared {
         shared.upgrade()
     }
 
+    /// The most bytes of a span.
+    #[cfg(feature = "tracing")]
+    pub(super) const fn max_span_bytes(&self) -> usize {
+        self.max_span_bytes
+    }
+
     pub(super) fn claim_shard(&self) -> Arc<Shard> {
         self.shards.claim()
     }

@@ -9,6 +9,8 @@ use super::local;
 use super::scratch::Live;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, SpanContext};
+#[cfg(feature = "tracing")]
+use crate::context::{ParentContext, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context, Guard};
 use crate::span::{Recording, Status};
@@ -46,6 +48,25 @@ impl Span {
             context,
             live: Some(live),
         }
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(in crate::hosted) fn set_kind(&mut self, kind: SpanKind) {
+        if let Some(live) = &mut self.live {
+            live.recording.set_kind(kind);
+        }
+    }
+
+    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
+    /// whether there was room for that. Nothing may have been told of its ids before.
+    #[cfg(feature = "tracing")]
+    pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
+        let live = self.live.as_mut();
+        let moved = live.is_none_or(|live| live.recording.reparent(&context, parent));
+        if moved {
+            self.context = context;
+        }
+        moved
     }
 
     /// Sets an attribute; the last value of a key wins.
@@ -172,8 +193,7 @@ impl Span {
     /// The context with its tracestate, to be attached elsewhere.
     #[must_use]
     pub fn as_context(&self) -> Context {
-        let live = self.live.as_ref();
-        let state = live.map_or("", |live| live.recording.trace_state());
+        let state = self.trace_state();
         Context {
             span_context: self.context,
             trace_state: (!state.is_empty()).then(|| state.into()),
@@ -187,6 +207,13 @@ impl Span {
         self.live
             .as_ref()
             .is_some_and(|live| live.recording.is_recording())
+    }
+
+    pub(in crate::hosted) fn trace_state(&self) -> &str {
+        match &self.live {
+            Some(live) => live.recording.trace_state(),
+            None => "",
+        }
     }
 
     /// What is set goes there; nothing for a span that only carries its tracestate, so that its

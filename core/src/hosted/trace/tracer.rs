@@ -19,8 +19,8 @@ use crate::tracer::{Plan, SpanBuilder};
 /// Starts spans of one scope. Cheap to clone; share it freely between threads.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    shared: Option<Arc<Shared>>,
-    scope: ScopeId,
+    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) scope: ScopeId,
 }
 
 impl Tracer {
@@ -124,7 +124,7 @@ fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>)
     // No foreign code runs while the thread's entry is out.
     let mut entry = local::entry_for(shared);
     let plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
-    let span = entry.begin(&plan, shared, &builder, at);
+    let span = entry.begin_counted(&plan, shared, &builder, at);
     local::give_back(entry);
     span
 }
@@ -135,16 +135,14 @@ fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Insta
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&shared.sampler, &mut ids, &builder);
     let mut entry = local::entry_for(shared);
-    let span = entry.begin(&plan, shared, &builder, at);
+    let span = entry.begin_counted(&plan, shared, &builder, at);
     local::give_back(entry);
     span
 }
 
 impl Entry {
-    /// The clock is read only for a span that is kept, and late, so that a span measures its work
-    /// and not its start.
     #[inline(always)]
-    fn begin(
+    fn begin_counted(
         &mut self,
         plan: &Plan<'_>,
         shared: &Shared,
@@ -155,15 +153,31 @@ impl Entry {
             self.shard.count(SamplingDecision::Drop);
             return Span::non_recording(plan.context);
         }
-        let mut live = self.pool.take();
-        let now = at.unwrap_or_else(clock::now);
-        if !plan.begin(&mut live.recording, &shared.limits, builder, now) {
-            self.pool.put(live);
+        let Some(span) = self.begin(plan, shared, builder, at) else {
             self.shard.count(SamplingDecision::Drop);
             return Span::non_recording(plan.unsampled());
-        }
+        };
         self.shard.count(plan.decision());
-        Span::of(plan.context, live)
+        span
+    }
+
+    /// Begins a span of which something is kept; `None` when its scratch is too small. The clock is
+    /// read late, so that a span measures its work and not its start.
+    #[inline(always)]
+    pub(super) fn begin(
+        &mut self,
+        plan: &Plan<'_>,
+        shared: &Shared,
+        builder: &SpanBuilder<'_>,
+        at: Option<Instant>,
+    ) -> Option<Span> {
+        let mut live = self.pool.take();
+        let now = at.unwrap_or_else(clock::now);
+        if plan.begin(&mut live.recording, &shared.limits, builder, now) {
+            return Some(Span::of(plan.context, live));
+        }
+        self.pool.put(live);
+        None
     }
 }
 

@@ -1,6 +1,9 @@
 //! What all Cortex-M parts have: SysTick as a tick and as a counter, reset, the stack.
 
+use core::cell::Cell;
+
 use cortex_m_rt::exception;
+use critical_section::Mutex;
 
 use super::{CLOCK_HZ, read, write};
 
@@ -13,30 +16,43 @@ const PROCESSOR_CLOCK: u32 = 4;
 /// The counter has 24 bits and counts down.
 const LONGEST: u32 = 0x00ff_ffff;
 
+/// Milliseconds of the clock.
+static MILLIS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
+
 /// Lets the interrupt come every 50 microseconds.
 pub fn ticks_start() {
     start(CLOCK_HZ / 20_000, ENABLE | INTERRUPT | PROCESSOR_CLOCK);
 }
 
-/// Lets the interrupt come every millisecond.
-#[cfg(feature = "net")]
-pub fn millisecond_ticks_start() {
+/// Lets the interrupt come every millisecond; its handler calls [`clock_tick`].
+pub fn clock_start() {
     start(CLOCK_HZ / 1_000 - 1, ENABLE | INTERRUPT | PROCESSOR_CLOCK);
 }
 
-/// Whether the interrupt has come and waits, because interrupts are off; it does no longer.
-#[cfg(feature = "net")]
-pub fn take_pending_tick() -> bool {
-    let pending = cortex_m::peripheral::SCB::is_pendst_pending();
-    if pending {
-        cortex_m::peripheral::SCB::clear_pendst();
-    }
-    pending
+/// A millisecond of the clock is over.
+pub fn clock_tick() {
+    critical_section::with(|cs| {
+        let millis = MILLIS.borrow(cs);
+        millis.set(millis.get() + 1);
+    });
+}
+
+/// Microseconds since [`clock_start`]: milliseconds by the interrupt, the rest by the counter.
+pub fn micros() -> u64 {
+    critical_section::with(|cs| {
+        let micros = micros_of_tick();
+        // While interrupts are off the counter may begin anew before its tick was counted.
+        if cortex_m::peripheral::SCB::is_pendst_pending() {
+            cortex_m::peripheral::SCB::clear_pendst();
+            clock_tick();
+            return MILLIS.borrow(cs).get() * 1_000 + u64::from(micros_of_tick());
+        }
+        MILLIS.borrow(cs).get() * 1_000 + u64::from(micros)
+    })
 }
 
 /// Microseconds since the last millisecond.
-#[cfg(feature = "net")]
-pub fn micros_of_tick() -> u32 {
+fn micros_of_tick() -> u32 {
     // SAFETY: a register of the processor.
     let left = unsafe { read(SYST_CVR) };
     (CLOCK_HZ / 1_000 - 1).saturating_sub(left) * 1_000 / (CLOCK_HZ / 1_000)

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `uart_start()`, `uart_write(byte)` | the serial line to the host |
 //! | `ticks_start()`, `ticks_stop()` | a timer whose interrupt calls [`crate::on_tick`] |
+//! | `clock_start()`, `clock_tick()`, `micros()` | a clock, which lives on that interrupt |
 //! | `instructions()` | instructions since an arbitrary moment, with `-icount shift=0` |
 //! | `reset()` | starts the processor again; RAM keeps its content |
 //! | `stack_limits()` | the addresses between which the stack lives |

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 
+const SYS_TIME: usize = 0x11;
 const SYS_GET_CMDLINE: usize = 0x15;
 const SYS_EXIT: usize = 0x18;
 /// "The application has ended": the emulator exits with 0, and with 1 for any other reason.
@@ -41,6 +42,11 @@ pub fn command_line(buffer: &mut [u8]) -> &str {
     text.and_then(|text| core::str::from_utf8(text).ok())
         .unwrap_or_default()
         .trim_matches(|c: char| c == '\0' || c == ' ')
+}
+
+/// The host's date, in seconds since 1970.
+pub fn epoch_seconds() -> u32 {
+    call(SYS_TIME, 0) as u32
 }
 
 /// Ends the run.

@@ -15,8 +15,10 @@ const TIME_COMPARE: usize = 0x0200_4000;
 const TIME: usize = 0x0200_bff8;
 const TEST_DEVICE: usize = 0x0010_0000;
 const TEST_DEVICE_RESET: u32 = 0x7777;
-/// The timer counts at 10 MHz: 50 microseconds.
-const TICK: u64 = 500;
+/// The timer counts at 10 MHz.
+const COUNTS_PER_MICRO: u64 = 10;
+/// 50 microseconds.
+const TICK: u64 = 50 * COUNTS_PER_MICRO;
 
 pub fn uart_start() {}
 
@@ -29,7 +31,7 @@ pub fn uart_write(byte: u8) {
 }
 
 pub fn ticks_start() {
-    arm_timer();
+    alarm_at_count(count() + TICK);
     // SAFETY: the handler below is in place, and no critical section is open.
     unsafe {
         mie::set_mtimer();
@@ -42,21 +44,51 @@ pub fn ticks_stop() {
     unsafe { mie::clear_mtimer() };
 }
 
+/// The clock needs no interrupt, but its users do: it comes every 50 microseconds, until
+/// [`alarm_at`] says otherwise.
+pub fn clock_start() {
+    ticks_start();
+}
+
+/// The counter of this board needs no help.
+pub fn clock_tick() {}
+
 #[core_interrupt(Interrupt::MachineTimer)]
 fn machine_timer() {
-    arm_timer();
+    // The program may want it at another time.
+    alarm_at_count(count() + TICK);
     crate::on_tick();
 }
 
-fn arm_timer() {
+/// Microseconds since the start.
+pub fn micros() -> u64 {
+    count() / COUNTS_PER_MICRO
+}
+
+/// Lets the timer's interrupt come at a time of [`micros`], or at once when that is over.
+#[cfg(feature = "net")]
+pub fn alarm_at(micros: u64) {
+    alarm_at_count(micros.saturating_mul(COUNTS_PER_MICRO));
+}
+
+fn count() -> u64 {
+    loop {
+        // SAFETY: registers of the CLINT. The high half is read twice, because the low one may
+        // begin anew in between.
+        let (high, low, again) = unsafe { (read(TIME + 4), read(TIME), read(TIME + 4)) };
+        if high == again {
+            return u64::from(high) << 32 | u64::from(low);
+        }
+    }
+}
+
+fn alarm_at_count(count: u64) {
     // SAFETY: registers of the CLINT. The high half is out of reach while the low one changes, so
     // that no interrupt comes in between.
     unsafe {
-        let now = u64::from(read(TIME)) | u64::from(read(TIME + 4)) << 32;
-        let next = now + TICK;
         write(TIME_COMPARE + 4, u32::MAX);
-        write(TIME_COMPARE, next as u32);
-        write(TIME_COMPARE + 4, (next >> 32) as u32);
+        write(TIME_COMPARE, count as u32);
+        write(TIME_COMPARE + 4, (count >> 32) as u32);
     }
 }
 

@@ -29,10 +29,11 @@ const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
 /// The interrupt is number 13.
 const NVIC_ENABLE_0: usize = 0xe000_e100;
 
-pub struct Nic;
+/// The network card.
+pub struct Nic(());
 
 impl Nic {
-    pub fn start() {
+    pub fn start() -> Option<Self> {
         let [a, b, c, d, e, f] = ADDRESS;
         mac(MAC_ADDRESS_LOW, u32::from_le_bytes([a, b, c, d]));
         mac(MAC_ADDRESS_HIGH, u32::from_le_bytes([e, f, 0, 0]));
@@ -45,6 +46,7 @@ impl Nic {
             write(INTERRUPT_CONFIG, INTERRUPT_PIN);
             write(NVIC_ENABLE_0, 1 << 13);
         }
+        Some(Self(()))
     }
 
     /// Whether the arrival of a frame interrupts.
@@ -54,7 +56,7 @@ impl Nic {
     }
 
     /// The next frame that has come: its length, without the checksum.
-    pub fn receive(frame: &mut [u8]) -> Option<usize> {
+    pub fn receive(&mut self, frame: &mut [u8]) -> Option<usize> {
         // SAFETY: registers of the controller; reading the data takes it.
         unsafe {
             if read(RECEIVE_FILL) >> 16 & 0xff == 0 {
@@ -77,7 +79,7 @@ impl Nic {
         }
     }
 
-    pub fn send(frame: &[u8]) {
+    pub fn send(&mut self, frame: &[u8]) {
         let len = frame.len() as u32;
         // SAFETY: registers of the controller.
         unsafe {

@@ -1,14 +1,14 @@
 //! The board's network interface as embassy-net wants it.
 //!
 //! A board brings a [`Nic`] of four functions; its interrupt only wakes the network task, which
-//! does all the work.
+//! does all the work. Its clock for embassy-time is in [`time`].
 
-#[cfg(feature = "lm3s6965evb")]
-#[path = "stellaris.rs"]
+#[cfg_attr(feature = "lm3s6965evb", path = "stellaris.rs")]
+#[cfg_attr(feature = "mps2-an386", path = "lan9118.rs")]
+#[cfg_attr(feature = "virt", path = "virtio.rs")]
 mod chosen;
-#[cfg(feature = "mps2-an386")]
-#[path = "lan9118.rs"]
-mod chosen;
+#[cfg_attr(target_arch = "arm", path = "systick.rs")]
+#[cfg_attr(target_arch = "riscv32", path = "clint.rs")]
 pub mod time;
 
 use core::cell::Cell;
@@ -34,19 +34,28 @@ pub fn on_interrupt() {
     }
 }
 
+/// On Cortex-M every interrupt without a handler of its own comes here; no other one is on.
+#[cfg(target_arch = "arm")]
+#[cortex_m_rt::exception]
+unsafe fn DefaultHandler(_: i16) {
+    on_interrupt();
+}
+
 /// The interface with a frame of memory for each direction.
 pub struct Interface {
+    nic: Nic,
     received: [u8; FRAME_BYTES],
     sent: [u8; FRAME_BYTES],
 }
 
 impl Interface {
-    pub fn start() -> Self {
-        Nic::start();
-        Self {
+    /// `None` when the board has no network card.
+    pub fn start() -> Option<Self> {
+        Some(Self {
+            nic: Nic::start()?,
             received: [0; FRAME_BYTES],
             sent: [0; FRAME_BYTES],
-        }
+        })
     }
 }
 
@@ -55,9 +64,9 @@ impl Driver for Interface {
     type TxToken<'a> = Sending<'a>;
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received<'_>, Sending<'_>)> {
-        if let Some(len) = Nic::receive(&mut self.received) {
+        if let Some(len) = self.nic.receive(&mut self.received) {
             let frame = self.received.get_mut(..len)?;
-            return Some((Received(frame), Sending(&mut self.sent)));
+            return Some((Received(frame), Sending(&mut self.nic, &mut self.sent)));
         }
         let waker = cx.waker().clone();
         critical_section::with(|cs| NETWORK.borrow(cs).set(Some(waker)));
@@ -66,7 +75,7 @@ impl Driver for Interface {
     }
 
     fn transmit(&mut self, _: &mut Context<'_>) -> Option<Sending<'_>> {
-        Some(Sending(&mut self.sent))
+        Some(Sending(&mut self.nic, &mut self.sent))
     }
 
     fn link_state(&mut self, _: &mut Context<'_>) -> LinkState {
@@ -95,14 +104,14 @@ impl RxToken for Received<'_> {
 }
 
 /// Room for a frame to go.
-pub struct Sending<'a>(&'a mut [u8; FRAME_BYTES]);
+pub struct Sending<'a>(&'a mut Nic, &'a mut [u8; FRAME_BYTES]);
 
 impl TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
         // The stack keeps to the size above; what did not would be cut.
-        let frame = self.0.get_mut(..len.min(FRAME_BYTES)).unwrap_or_default();
+        let frame = self.1.get_mut(..len.min(FRAME_BYTES)).unwrap_or_default();
         let result = write(frame);
-        Nic::send(frame);
+        self.0.send(frame);
         result
     }
 }

@@ -26,10 +26,11 @@ const TRANSMIT_ON: u32 = 0x17;
 /// The interrupt is number 42: bit 10 of the second register.
 const NVIC_ENABLE_1: usize = 0xe000_e104;
 
-pub struct Nic;
+/// The network card.
+pub struct Nic(());
 
 impl Nic {
-    pub fn start() {
+    pub fn start() -> Option<Self> {
         let [a, b, c, d, e, f] = ADDRESS;
         // SAFETY: registers of the controller and of the interrupt controller; the handler is
         // in place.
@@ -42,6 +43,7 @@ impl Nic {
             write(INTERRUPTS, 0);
             write(NVIC_ENABLE_1, 1 << 10);
         }
+        Some(Self(()))
     }
 
     /// Whether the arrival of a frame interrupts.
@@ -51,7 +53,7 @@ impl Nic {
     }
 
     /// The next frame that has come: its length, without the checksum.
-    pub fn receive(frame: &mut [u8]) -> Option<usize> {
+    pub fn receive(&mut self, frame: &mut [u8]) -> Option<usize> {
         // SAFETY: registers of the controller; reading the data takes it.
         unsafe {
             if read(PACKETS) == 0 {
@@ -77,7 +79,7 @@ impl Nic {
         }
     }
 
-    pub fn send(frame: &[u8]) {
+    pub fn send(&mut self, frame: &[u8]) {
         let Some((&[x, y], rest)) = frame.split_first_chunk::<2>() else {
             return;
         };

@@ -6,6 +6,7 @@ mod measure;
 mod outage;
 mod overflow;
 mod reset;
+mod sections;
 mod tree;
 
 use crate::device;
@@ -18,10 +19,14 @@ pub fn run(name: &str) -> Option<()> {
         return reset::run(memory);
     }
     let Memory { spans, names, .. } = memory;
+    if name == "sections" {
+        return sections::run(spans);
+    }
     let (bytes, scenario): (usize, fn() -> Option<()>) = match name {
         "tree" => (spans.len(), tree::run),
         "overflow" => (1024, overflow::run),
         "interrupt" => (spans.len(), interrupt::run),
+        "flood" => (spans.len(), interrupt::flood),
         "outage" => (spans.len(), outage::run),
         "gzip" => (spans.len(), gzip::run),
         "measure" => (spans.len(), measure::run),

@@ -1,7 +1,6 @@
-//! The clock of embassy-time: a millisecond from SysTick's interrupt, the microseconds from its
-//! counter.
+//! The clock of embassy-time on Cortex-M: that of the board, whose every tick looks for what is due.
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::task::Waker;
 
 use critical_section::Mutex;
@@ -11,27 +10,16 @@ use embassy_time_queue_utils::Queue;
 use crate::board;
 
 struct SysTick {
-    millis: Mutex<Cell<u64>>,
     queue: Mutex<RefCell<Queue>>,
 }
 
 embassy_time_driver::time_driver_impl!(static CLOCK: SysTick = SysTick {
-    millis: Mutex::new(Cell::new(0)),
     queue: Mutex::new(RefCell::new(Queue::new())),
 });
 
 impl Driver for SysTick {
     fn now(&self) -> u64 {
-        critical_section::with(|cs| {
-            let millis = self.millis.borrow(cs);
-            let micros = board::micros_of_tick();
-            // While interrupts are off the counter may begin anew before its tick was counted.
-            if board::take_pending_tick() {
-                millis.set(millis.get() + 1);
-                return millis.get() * 1_000 + u64::from(board::micros_of_tick());
-            }
-            millis.get() * 1_000 + u64::from(micros)
-        })
+        board::micros()
     }
 
     fn schedule_wake(&self, at: u64, waker: &Waker) {
@@ -46,11 +34,8 @@ impl Driver for SysTick {
 
 /// Called a thousand times a second.
 pub fn on_tick() {
-    critical_section::with(|cs| {
-        let millis = CLOCK.millis.borrow(cs);
-        millis.set(millis.get() + 1);
-    });
-    let now = CLOCK.now();
+    board::clock_tick();
+    let now = board::micros();
     critical_section::with(|cs| {
         if let Ok(mut queue) = CLOCK.queue.borrow(cs).try_borrow_mut() {
             let _ = queue.next_expiration(now);

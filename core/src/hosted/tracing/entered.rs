@@ -1,0 +1,151 @@
+//! The spans that this thread is in, and what keeps them current.
+//!
+//! ```text
+//! enter(a)  enter(b)  exit(a)   exit(b)
+//! [a]       [a b]     [b]       []
+//! ```
+
+use core::cell::RefCell;
+use std::vec::Vec;
+
+use crate::hosted::current::{self, Context, Guard};
+
+/// A span that was entered and not left.
+struct Entered {
+    key: Key,
+    state: State,
+    guard: Guard,
+}
+
+/// Layer and span: ids of different subscribers may be equal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) layer: u32,
+    pub(super) id: u64,
+}
+
+/// What was known about a span when it was entered, or has been learnt since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Its parent may still change.
+    Fresh,
+    /// It is settled and records.
+    Recording,
+    /// It is settled and records nothing.
+    Inert,
+}
+
+std::thread_local! {
+    static ENTERED: RefCell<Vec<Entered>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Works on the list; `None` while the thread ends.
+fn with<T>(work: impl FnOnce(&mut Vec<Entered>) -> T) -> Option<T> {
+    let done = ENTERED.try_with(|entered| Some(work(&mut *entered.try_borrow_mut().ok()?)));
+    done.ok().flatten()
+}
+
+/// Makes `context` current for the span of `key`.
+pub(super) fn push(key: Key, state: State, context: Context) {
+    let guard = current::attach(context);
+    with(|entered| entered.push(Entered { key, state, guard }));
+}
+
+/// Ends the last stay in the span of `key`, in whatever order; what was known about it.
+pub(super) fn pop(key: Key) -> Option<State> {
+    let found = with(|entered| {
+        let at = entered.iter().rposition(|entered| entered.key == key)?;
+        Some(entered.remove(at))
+    })??;
+    Some(found.state)
+}
+
+/// The innermost span of `layer` that this thread is in.
+pub(super) fn top(layer: u32) -> Option<(u64, State)> {
+    with(|entered| {
+        let mut newest = entered.iter().rev();
+        let top = newest.find(|entered| entered.key.layer == layer)?;
+        Some((top.key.id, top.state))
+    })?
+}
+
+/// Notes what has been learnt about the span of `key`.
+pub(super) fn set_state(key: Key, state: State) {
+    with(|entered| {
+        for entered in entered.iter_mut().filter(|entered| entered.key == key) {
+            entered.state = state;
+        }
+    });
+}
+
+/// How many times this thread is in the span of `key`.
+pub(super) fn count(key: Key) -> usize {
+    with(|entered| entered.iter().filter(|entered| entered.key == key).count()).unwrap_or(0)
+}
+
+/// Exchanges what is current through the span of `key`.
+pub(super) fn replace(key: Key, context: &Context) {
+    with(|entered| {
+        for entered in entered.iter().filter(|entered| entered.key == key) {
+            current::replace(&entered.guard, context.clone());
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{SpanContext, TraceFlags};
+    use crate::id::{SpanId, TraceId};
+
+    fn key(id: u64) -> Key {
+        Key { layer: 7, id }
+    }
+
+    fn context(n: u8) -> Context {
+        let trace = TraceId::from_bytes([n; 16]);
+        SpanContext::new(trace, SpanId::from_bytes([n; 8]), TraceFlags::SAMPLED).into()
+    }
+
+    fn current_number() -> Option<u8> {
+        current::current_span_context().map(|context| context.span_id().to_bytes()[0])
+    }
+
+    #[test]
+    fn spans_are_left_in_any_order() {
+        push(key(1), State::Fresh, context(1));
+        push(key(2), State::Inert, context(2));
+        push(key(1), State::Recording, context(1));
+        assert_eq!(count(key(1)), 2);
+        assert_eq!(pop(key(2)), Some(State::Inert));
+        assert_eq!(current_number(), Some(1));
+        assert_eq!(pop(key(1)), Some(State::Recording));
+        assert_eq!(top(7), Some((1, State::Fresh)));
+        assert_eq!(pop(key(1)), Some(State::Fresh));
+        assert_eq!(pop(key(1)), None);
+        assert_eq!((top(7), current_number()), (None, None));
+    }
+
+    #[test]
+    fn layers_do_not_see_each_other() {
+        let other = Key { layer: 8, id: 1 };
+        push(key(1), State::Fresh, context(1));
+        push(other, State::Fresh, context(2));
+        set_state(other, State::Inert);
+        assert_eq!(top(7), Some((1, State::Fresh)));
+        assert_eq!(top(8), Some((1, State::Inert)));
+        assert_eq!(pop(other), Some(State::Inert));
+        pop(key(1));
+    }
+
+    #[test]
+    fn what_is_current_can_be_exchanged() {
+        push(key(1), State::Fresh, context(1));
+        push(key(2), State::Fresh, context(2));
+        replace(key(1), &context(9));
+        assert_eq!(current_number(), Some(2));
+        pop(key(2));
+        assert_eq!(current_number(), Some(9));
+        pop(key(1));
+    }
+}

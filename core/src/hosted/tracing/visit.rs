@@ -1,0 +1,207 @@
+//! The fields of a `tracing` span or event, one by one, in the terms of this crate.
+//!
+//! A panic in a `Debug` ends here. Passed on, it would go through the subscriber's registry, which
+//! then never closes the parent of the span that is being made.
+
+use core::cell::Cell;
+use core::error::Error;
+use core::fmt::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::String;
+
+use ::tracing::field::{Field, Visit};
+
+use crate::attribute::Value;
+use crate::context::SpanKind;
+
+/// Stands for the rest of a text whose formatting panicked.
+const PANICKED: &str = "<panicked>";
+/// The most sources of an error that are told: a source may be a circle.
+const MAX_SOURCES: usize = 64;
+/// Bytes of text that are kept for the next use.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// Where fields go.
+pub(super) trait Sink {
+    /// A value that is no text.
+    fn value(&mut self, key: &'static str, value: Value<'_>);
+
+    /// A text, which may mean more than an attribute.
+    fn text(&mut self, key: &'static str, text: &str);
+
+    /// An error, and a line for each of its sources.
+    fn error(&mut self, key: &'static str, text: &str, sources: &str);
+}
+
+/// What a text means by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Special {
+    Name,
+    Kind(SpanKind),
+    /// The status but for its description.
+    Status(StatusCode),
+    Description,
+}
+
+/// A status without its description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StatusCode {
+    Unset,
+    Ok,
+    Error,
+}
+
+/// What a field of a span means; nothing special when its text says nothing that is known: then it
+/// stays an attribute, where it can be seen.
+#[inline]
+pub(super) fn special(key: &str, text: &str) -> Option<Special> {
+    let rest = key.strip_prefix("otel.")?;
+    Some(match rest {
+        "name" => Special::Name,
+        "kind" => Special::Kind(one_of(text, &KINDS)?),
+        "status_code" => Special::Status(one_of(text, &CODES)?),
+        "status_description" | "status_message" => Special::Description,
+        _ => return None,
+    })
+}
+
+const KINDS: [(&str, SpanKind); 5] = [
+    ("internal", SpanKind::Internal),
+    ("server", SpanKind::Server),
+    ("client", SpanKind::Client),
+    ("producer", SpanKind::Producer),
+    ("consumer", SpanKind::Consumer),
+];
+
+const CODES: [(&str, StatusCode); 3] = [
+    ("unset", StatusCode::Unset),
+    ("ok", StatusCode::Ok),
+    ("error", StatusCode::Error),
+];
+
+fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
+    let mut words = words.iter();
+    let found = words.find(|(word, _)| text.eq_ignore_ascii_case(word))?;
+    Some(found.1)
+}
+
+std::thread_local! {
+    /// Memory for texts. While it is in use a nested use finds none, and makes its own.
+    static SPARE: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Hands fields to a sink.
+pub(super) struct Visitor<'a, S> {
+    pub(super) sink: &'a mut S,
+    /// Nothing longer can be stored, so longer texts are not formatted to their end.
+    pub(super) max_len: usize,
+}
+
+impl<S: Sink> Visitor<'_, S> {
+    /// Runs code of the program.
+    #[inline(never)]
+    fn formatted(&mut self, value: fmt::Arguments<'_>, take: impl FnOnce(&mut S, &str)) {
+        let mut text = SPARE.try_with(Cell::take).unwrap_or_default();
+        text.clear();
+        self.format(&mut text, value);
+        take(self.sink, &text);
+        text.shrink_to(KEPT_BYTES);
+        // While the thread ends there is no place for it.
+        let _ = SPARE.try_with(|spare| spare.set(text));
+    }
+
+    fn format(&self, text: &mut String, value: fmt::Arguments<'_>) {
+        let mut capped = Capped {
+            text,
+            left: self.max_len.saturating_add(1),
+        };
+        // A text that fails to format, or is too long, ends there.
+        let written = catch_unwind(AssertUnwindSafe(|| capped.write_fmt(value)));
+        if written.is_err() {
+            text.push_str(PANICKED);
+        }
+    }
+}
+
+impl<S: Sink> Visit for Visitor<'_, S> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.sink.value(field.name(), Value::F64(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.sink.value(field.name(), Value::I64(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.sink.value(field.name(), Value::U64(value));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        match i64::try_from(value) {
+            Ok(value) => self.record_i64(field, value),
+            Err(_) => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        match u64::try_from(value) {
+            Ok(value) => self.record_u64(field, value),
+            Err(_) => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.sink.value(field.name(), Value::Bool(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.sink.text(field.name(), value);
+    }
+
+    fn record_bytes(&mut self, field: &Field, value: &[u8]) {
+        self.sink.value(field.name(), Value::Bytes(value));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut sources = String::new();
+        let mut source = value.source();
+        for _ in 0..MAX_SOURCES {
+            let Some(error) = source else { break };
+            let line = if sources.is_empty() { "" } else { "\n" };
+            self.format(&mut sources, format_args!("{line}caused by: {error}"));
+            source = error.source();
+        }
+        self.formatted(format_args!("{value}"), |sink, text| {
+            sink.error(field.name(), text, &sources);
+        });
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.formatted(format_args!("{value:?}"), |sink, text| {
+            sink.text(field.name(), text);
+        });
+    }
+}
+
+/// Takes text in until it is longer than anything that can be stored.
+struct Capped<'a> {
+    text: &'a mut String,
+    left: usize,
+}
+
+impl fmt::Write for Capped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.len() <= self.left {
+            self.left -= text.len();
+            self.text.push_str(text);
+            return Ok(());
+        }
+        let mut end = self.left;
+        while !text.is_char_boundary(end) {
+            end += 1;
+        }
+        self.left = 0;
+        self.text.push_str(text.get(..end).unwrap_or_default());
+        Err(fmt::Error)
+    }
+}
