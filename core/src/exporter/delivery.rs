@@ -11,7 +11,7 @@ use crate::frame;
 use crate::request::{Body, BodyCursor, SCOPE_BYTES, request_overhead, scope_overhead};
 use crate::resource::ScopeId;
 use crate::response::{DropReason, Outcome, TransportError};
-use crate::time::Instant;
+use crate::time::{Instant, duration_nanos};
 use crate::wire::field_len;
 
 /// A leased run of spans on its way to the collector.
@@ -309,10 +309,11 @@ where
         if age.is_zero() || self.machine.flight.is_some() {
             return;
         }
+        let age = duration_nanos(age);
         let is_old = |batch: &Batch| {
             batch
                 .first_attempt
-                .is_some_and(|first| first.saturating_add(age) <= now)
+                .is_some_and(|first| now.nanos_since(first) >= age)
         };
         if let Some(batch) = self.current.take_if(|batch| is_old(batch)) {
             self.drop_batch(batch, DropReason::Expired, None);
