@@ -45,7 +45,7 @@ struct Prepared {
 }
 
 /// Everything that is counted.
-pub const CASES: [Counted; 15] = [
+pub const CASES: [Counted; 18] = [
     Counted {
         name: "disabled: start + end",
         prepare: disabled,
@@ -53,6 +53,10 @@ pub const CASES: [Counted; 15] = [
     Counted {
         name: "unsampled: start + end",
         prepare: unsampled,
+    },
+    Counted {
+        name: "sample rate 0.1: start + end",
+        prepare: ratio,
     },
     Counted {
         name: "start + end",
@@ -73,6 +77,14 @@ pub const CASES: [Counted; 15] = [
     Counted {
         name: "parent + child, both current",
         prepare: nested,
+    },
+    Counted {
+        name: "tracing layer: start + end",
+        prepare: tracing_start_end,
+    },
+    Counted {
+        name: "tracing layer: start + 4 attributes + end",
+        prepare: tracing_four_attributes,
     },
     Counted {
         name: "attach + detach",
@@ -148,6 +160,18 @@ fn unsampled() -> Prepared {
     spans(0.0, plain)
 }
 
+/// So many that the share of sampled ones, which is drawn, is the same in each run.
+fn ratio() -> Prepared {
+    const TIMES: u32 = 20;
+    let mut prepared = spans(0.1, |tracer| {
+        for _ in 0..TIMES {
+            plain(tracer);
+        }
+    });
+    prepared.ops *= TIMES;
+    prepared
+}
+
 fn start_end() -> Prepared {
     spans(1.0, plain)
 }
@@ -191,6 +215,34 @@ fn nested() -> Prepared {
                 black_box(span);
             });
         });
+    })
+}
+
+/// Under the subscriber of this process, which has one case.
+fn tracing_spans(mut op: impl FnMut() + 'static) -> Prepared {
+    let mut installed = false;
+    spans(1.0, move |tracer| {
+        if !std::mem::replace(&mut installed, true) {
+            let subscriber = crate::ours::dispatch(tracer);
+            tracing::dispatcher::set_global_default(subscriber).expect("the only subscriber");
+        }
+        op();
+    })
+}
+
+fn tracing_start_end() -> Prepared {
+    tracing_spans(|| drop(black_box(tracing::info_span!("operation"))))
+}
+
+fn tracing_four_attributes() -> Prepared {
+    tracing_spans(|| {
+        drop(tracing::info_span!(
+            "operation",
+            http.request.method = black_box("GET"),
+            http.response.status_code = black_box(200_i64),
+            server.load = black_box(0.75_f64),
+            cache.hit = black_box(true),
+        ));
     })
 }
 

@@ -10,6 +10,9 @@ use spandrel_core::hosted::pipeline::Pipeline;
 use spandrel_core::hosted::settings::Config;
 use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
 use spandrel_core::response::{Outcome, Response};
+use tracing::Dispatch;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::workload::{SPANS_PER_TRACE, values};
 
@@ -84,6 +87,15 @@ impl Discarding {
         assert!(ledger.is_closed(), "every span is accounted for: {ledger}");
         ledger.exported
     }
+}
+
+/// A subscriber with our layer; spans below the level info are disabled.
+#[must_use]
+pub fn dispatch(tracer: &Tracer) -> Dispatch {
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
+        .with(spandrel_core::hosted::tracing::layer(tracer));
+    Dispatch::new(subscriber)
 }
 
 /// A pipeline that nobody drives yet, and its provider.

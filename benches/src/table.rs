@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::harness::Measured;
+use crate::harness::{Figures, Measured};
 
 /// A number with as many digits as are worth reading.
 #[must_use]
 pub fn digits(value: f64) -> String {
     match value {
+        v if v.is_nan() => "-".into(),
         v if v >= 100.0 => thousands(v.round() as u64),
         v if v >= 10.0 => format!("{v:.1}"),
         v => format!("{v:.2}"),
@@ -38,26 +39,45 @@ pub fn rows(name: &str, measured: &[Measured]) -> String {
     let mut text = String::new();
     for (at, m) in measured.iter().enumerate() {
         let name = if at == 0 { name } else { "" };
-        let lost = match m.lost {
-            Some((0, _)) => "0".into(),
-            Some((lost, made)) => format!("{:.1} %", lost as f64 * 100.0 / made as f64),
-            None => "-".into(),
+        let _ = match &m.figures {
+            Ok(figures) => writeln!(text, "| {name} | {} | {} |", m.subject, cells_of(figures)),
+            Err(error) => writeln!(
+                text,
+                "| {name} | {} | failed: {} |{}",
+                m.subject,
+                one_line(error),
+                " - |".repeat(5)
+            ),
         };
-        let ratio = if at == 0 { "1".into() } else { digits(m.ratio) };
-        let _ = writeln!(
-            text,
-            "| {name} | {} | {} | {} | {ratio} | {} | {} | {lost} |",
-            m.subject,
-            digits(m.min),
-            digits(m.median),
-            round(m.allocs),
-            round(m.bytes),
-        );
     }
     text
 }
 
-fn round(value: f64) -> String {
+fn cells_of(figures: &Figures) -> String {
+    let lost = match figures.lost {
+        Some((0, _)) => "0".into(),
+        Some((lost, made)) => format!("{:.1} %", lost as f64 * 100.0 / made as f64),
+        None => "-".into(),
+    };
+    format!(
+        "{} | {} | {} | {} | {} | {lost}",
+        digits(figures.min),
+        digits(figures.median),
+        digits(figures.ratio),
+        round(figures.allocs),
+        round(figures.bytes),
+    )
+}
+
+/// Text that fits into a cell.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    text.replace(['|', '\n'], " ")
+}
+
+/// Two places at most.
+#[must_use]
+pub fn round(value: f64) -> String {
     if value < 0.005 {
         "0".into()
     } else {
@@ -66,14 +86,4 @@ fn round(value: f64) -> String {
             .trim_end_matches('.')
             .into()
     }
-}
-
-/// The cells of a line of a table, the other way round.
-#[must_use]
-pub fn cells(line: &str) -> Vec<&str> {
-    let inner = line
-        .trim()
-        .strip_prefix('|')
-        .and_then(|rest| rest.strip_suffix('|'));
-    inner.map_or_else(Vec::new, |inner| inner.split('|').map(str::trim).collect())
 }

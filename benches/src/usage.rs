@@ -1,8 +1,8 @@
-//! What this process has used of the machine.
+//! What this process and its children have used of the machine.
 
 use std::time::Duration;
 
-/// Processor time and memory of this process.
+/// Processor time and memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// In user mode, all threads.
@@ -25,17 +25,31 @@ impl Usage {
     }
 }
 
-/// Asks the system.
+/// Of this process up to now.
 #[must_use]
 pub fn usage() -> Usage {
+    let usage = ask(libc::RUSAGE_SELF);
+    Usage {
+        peak_kib: peak_kib().unwrap_or(usage.peak_kib),
+        ..usage
+    }
+}
+
+/// Of the children that have ended, and of theirs.
+#[must_use]
+pub fn usage_of_children() -> Usage {
+    ask(libc::RUSAGE_CHILDREN)
+}
+
+fn ask(who: libc::c_int) -> Usage {
     // SAFETY: all-zero is a valid `rusage`, which holds only integers.
     let mut raw: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: `raw` is a live `rusage` that the call fills in.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut raw) };
+    unsafe { libc::getrusage(who, &raw mut raw) };
     Usage {
         user: duration(raw.ru_utime),
         system: duration(raw.ru_stime),
-        peak_kib: peak_kib().unwrap_or(raw.ru_maxrss as u64),
+        peak_kib: raw.ru_maxrss as u64,
     }
 }
 

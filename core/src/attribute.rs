@@ -19,6 +19,7 @@
 ///
 /// An empty key is ignored by every setter (checklist D-049).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KeyValue<'a> {
     /// The key, by preference a name of the semantic conventions (`http.request.method`).
     pub key: &'a str,
@@ -42,6 +43,7 @@ impl<'a> KeyValue<'a> {
 /// Zero values (`""`, `0`, `false`, an empty array, [`Value::Empty`]) are meaningful: they are
 /// stored and exported like any other (checklist D-050).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Value<'a> {
     /// No value: an `AnyValue` without content, the mapping of null.
@@ -116,6 +118,7 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 
 /// How much of a value is kept: the length and the depth limit of `SpanLimits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValueLimits {
     /// The most characters of a text and bytes of a byte string; longer ones are cut, at every
     /// level (checklist D-058). `u32::MAX` = no limit.

@@ -41,6 +41,7 @@ pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
 /// How a delay is drawn between zero and its base. The floor bounds both kinds from below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Jitter {
     /// The base itself: for tests, and for a destination that has only one client.
     None,
@@ -53,6 +54,7 @@ pub enum Jitter {
 
 /// The settings of a [`Backoff`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BackoffConfig {
     /// Base delay of the first retry; above zero.
     pub initial: Duration,
@@ -98,6 +100,22 @@ impl BackoffConfig {
             Ok(self)
         }
     }
+
+    /// The nearest settings that are valid: an initial delay of 1 ms when it is zero, a multiplier
+    /// of at least 1000, a cap of at least the initial delay.
+    #[must_use]
+    pub const fn clamp(mut self) -> Self {
+        if self.initial.is_zero() {
+            self.initial = Duration::from_millis(1);
+        }
+        if self.multiplier_permille < 1000 {
+            self.multiplier_permille = 1000;
+        }
+        if duration_nanos(self.cap) < duration_nanos(self.initial) {
+            self.cap = self.initial;
+        }
+        self
+    }
 }
 
 impl Default for BackoffConfig {
@@ -108,6 +126,7 @@ impl Default for BackoffConfig {
 
 /// Which setting of a [`BackoffConfig`] is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BackoffConfigError {
     /// `initial` is zero: retries would spin.
@@ -132,6 +151,7 @@ impl core::error::Error for BackoffConfigError {}
 
 /// No retry is left: all are used up, or the next one would start too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Exhausted {
     /// Attempts made, the first one included.
     pub attempts: u32,
@@ -174,19 +194,11 @@ impl Backoff {
         }
     }
 
-    /// A machine with the nearest settings that are valid: an initial delay of at least 1 ms when
-    /// it is zero, a multiplier of at least 1000, a cap of at least the initial delay. For statics.
+    /// A machine with the nearest settings that are valid; see [`BackoffConfig::clamp`]. For
+    /// statics.
     #[must_use]
-    pub const fn clamped(mut config: BackoffConfig) -> Self {
-        if config.initial.is_zero() {
-            config.initial = Duration::from_millis(1);
-        }
-        if config.multiplier_permille < 1000 {
-            config.multiplier_permille = 1000;
-        }
-        if duration_nanos(config.cap) < duration_nanos(config.initial) {
-            config.cap = config.initial;
-        }
+    pub const fn clamped(config: BackoffConfig) -> Self {
+        let config = config.clamp();
         Self {
             config,
             base: duration_nanos(config.initial),

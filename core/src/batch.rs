@@ -22,6 +22,7 @@ use crate::time::Instant;
 
 /// How spans are gathered into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BatchConfig {
     /// The most spans of one request, and the number that makes a batch due; at least 1.
     pub max_export_batch_size: u32,

@@ -4,14 +4,15 @@
 //! that every span has and whose width is fixed:
 //!
 //! ```text
-//! offset  0        10     19     28        46       52    54
-//!         span_id  end    start  trace_id  flags    kind  parent, name, attributes, ...
-//!         1208..8  41..8  39..8  0a10..16  8501..4  30 k
+//! offset  0        6        16     25     34    36       54
+//!         flags    span_id  start  end    kind  trace_id parent, name, attributes, ...
+//!         8501..4  1208..8  39..8  41..8  30 k  0a10..16
 //! ```
 //!
-//! What differs from one span to the next comes first and close together, and what repeats follows
-//! in one piece: of 512 spans of a service, gzip level 1 then makes 36.4 bytes each, with 5 % fewer
-//! instructions, where the order of the field numbers gives 38.8 (level 6: 29.4 and 30.0).
+//! What differs from one span to the next is close together, and what repeats follows in one piece.
+//! So gzip finds fewer and longer matches than in the order of the field numbers: of 512 spans of a
+//! service with random ids it makes 37.1 bytes each instead of 38.7 at level 1, 29.3 instead of 30.0
+//! at level 6, and the encoder for devices saves one to two per cent.
 //!
 //! Times are monotonic ([`Instant`]) until the exporter makes them wall-clock times, which happens
 //! once, when the span is first leased for export and the wall clock is known. So spans recorded
@@ -27,43 +28,43 @@ use crate::id::{SpanId, TraceId};
 use crate::time::{Instant, WallClock};
 use crate::wire::{BYTES, FIXED32, FIXED64, VARINT, get_varint, tag};
 
-pub(crate) const SPAN_ID: usize = 2;
-pub(crate) const END: usize = 11;
-pub(crate) const START: usize = 20;
-pub(crate) const TRACE_ID: usize = 30;
-pub(crate) const FLAGS: usize = 48;
-pub(crate) const KIND: usize = 53;
+pub(crate) const FLAGS: usize = 2;
+pub(crate) const SPAN_ID: usize = 8;
+pub(crate) const START: usize = 17;
+pub(crate) const END: usize = 26;
+pub(crate) const KIND: usize = 35;
+pub(crate) const TRACE_ID: usize = 38;
 /// Bytes of the fixed start.
 pub(crate) const FIXED_LEN: usize = 54;
 
 /// The fixed start with every value zero; values are copied in at their offsets.
 pub(crate) const TEMPLATE: [u8; FIXED_LEN] = {
     let mut bytes = [0; FIXED_LEN];
-    bytes[SPAN_ID - 2] = tag(2, BYTES);
-    bytes[SPAN_ID - 1] = 8;
-    bytes[END - 1] = tag(8, FIXED64);
-    bytes[START - 1] = tag(7, FIXED64);
-    bytes[TRACE_ID - 2] = tag(1, BYTES);
-    bytes[TRACE_ID - 1] = 16;
     // Field 16 has a two-byte tag.
     bytes[FLAGS - 2] = 0x80 | FIXED32;
     bytes[FLAGS - 1] = 0x01;
+    bytes[SPAN_ID - 2] = tag(2, BYTES);
+    bytes[SPAN_ID - 1] = 8;
+    bytes[START - 1] = tag(7, FIXED64);
+    bytes[END - 1] = tag(8, FIXED64);
     bytes[KIND - 1] = tag(6, VARINT);
     bytes[KIND] = 1;
+    bytes[TRACE_ID - 2] = tag(1, BYTES);
+    bytes[TRACE_ID - 1] = 16;
     bytes
 };
 
 /// Where the fixed start has tags and lengths.
 const TAGS: [usize; 9] = [
-    SPAN_ID - 2,
-    SPAN_ID - 1,
-    END - 1,
-    START - 1,
-    TRACE_ID - 2,
-    TRACE_ID - 1,
     FLAGS - 2,
     FLAGS - 1,
+    SPAN_ID - 2,
+    SPAN_ID - 1,
+    START - 1,
+    END - 1,
     KIND - 1,
+    TRACE_ID - 2,
+    TRACE_ID - 1,
 ];
 
 /// A view of a stored span.

@@ -20,6 +20,7 @@ use rand_core::Rng;
 
 /// Why text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ParseIdError {
     /// The text has not exactly 32 (trace) or 16 (span) characters.
@@ -80,7 +81,7 @@ fn fmt_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 macro_rules! id_type {
-    ($(#[$doc:meta])* $name:ident, $len:literal, $number:ty, $digits:literal) => {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $number:ty, $digits:literal, $defmt:literal) => {
         $(#[$doc])*
         // Aligned, so that an id is moved in whole words: built byte by byte and then read across
         // words, it would stall the processor's store buffer for longer than a span takes to start.
@@ -131,6 +132,13 @@ macro_rules! id_type {
             }
         }
 
+        #[cfg(feature = "defmt")]
+        impl defmt::Format for $name {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, $defmt, <$number>::from_be_bytes(self.0));
+            }
+        }
+
         #[doc = concat!("Reads ", $digits, " hexadecimal digits of either case; zero is accepted.")]
         impl FromStr for $name {
             type Err = ParseIdError;
@@ -144,11 +152,11 @@ macro_rules! id_type {
 
 id_type!(
     /// The id of a trace: 16 bytes, valid when not all zero.
-    TraceId, 16, u128, "32"
+    TraceId, 16, u128, "32", "{=u128:032x}"
 );
 id_type!(
     /// The id of a span: 8 bytes, valid when not all zero.
-    SpanId, 8, u64, "16"
+    SpanId, 8, u64, "16", "{=u64:016x}"
 );
 
 impl TraceId {

@@ -15,6 +15,7 @@ use crate::attribute::ValueLimits;
 ///
 /// The bytes of a span's scratch are a limit of their own, set by the tracer's caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpanLimits {
     /// Attributes of a span: 128 (checklist D-057).
     pub attribute_count: u16,

@@ -37,6 +37,7 @@ pub(crate) struct Layout {
 
 /// A place in a body. Starting again from [`BodyCursor::START`] gives identical bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BodyCursor {
     stage: Stage,
     /// Bytes of the current piece already given out.
@@ -50,6 +51,7 @@ pub struct BodyCursor {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Stage {
     Start,
     ResourceHead,

@@ -32,6 +32,7 @@ use crate::wire::{Writer, key_value_len, nonempty_len, put_key_value};
 /// Resource attributes are exempt from the limits of spans (checklist D-065). When a key repeats,
 /// its last value wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Resource<'a> {
     /// `service.name` and its like.
     pub attributes: &'a [KeyValue<'a>],
@@ -43,6 +44,7 @@ pub struct Resource<'a> {
 ///
 /// The name may be empty; such a scope works like any other (checklist D-003).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InstrumentationScope<'a> {
     /// The name, by habit that of the crate or the component.
     pub name: &'a str,
@@ -75,10 +77,12 @@ impl<'a> InstrumentationScope<'a> {
 
 /// The number of a scope within its [`Registry`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ScopeId(pub(crate) u16);
 
 /// Why a resource or a scope was not taken in. The registry is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RegistryError {
     /// The bytes given to the registry are used up; this many are missing.

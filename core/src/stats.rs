@@ -23,6 +23,7 @@ use crate::response::DropReason;
 
 /// Counts of spans, by what became of them. All but the last two only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ledger {
     /// Sampled spans that were ended.
     pub ended: u64,
@@ -37,6 +38,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) const ZERO: Self = Self {
+        ended: 0,
+        exported: 0,
+        dropped: [0; DropReason::COUNT],
+        buffered: 0,
+        in_flight: 0,
+    };
+
     /// Counts `spans` as lost for `reason`.
     pub fn drop_spans(&mut self, reason: DropReason, spans: u64) {
         if let Some(count) = self.dropped.get_mut(reason.index()) {
@@ -118,6 +127,7 @@ impl fmt::Display for Ledger {
 
 /// What the delivery has done, beside the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeliveryStats {
     /// Requests sent, retries included.
     pub attempts: u64,
@@ -134,6 +144,18 @@ pub struct DeliveryStats {
     pub circuit_opened: u64,
     /// Events that nobody fetched in time.
     pub events_lost: u64,
+}
+
+impl DeliveryStats {
+    pub(crate) const ZERO: Self = Self {
+        attempts: 0,
+        accepted: 0,
+        body_bytes: 0,
+        possible_duplicates: 0,
+        responses_invalid: 0,
+        circuit_opened: 0,
+        events_lost: 0,
+    };
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use core::time::Duration;
 /// 64 bits of nanoseconds last 584 years. All arithmetic saturates, so that a clock that jumps
 /// (fault catalogue C1-C4) can never overflow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
 
 impl Instant {
@@ -87,6 +88,7 @@ impl Instant {
 
 /// Nanoseconds since 1970-01-01T00:00:00Z, as OTLP counts them (`fixed64`, checklist F-036).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UnixNanos(u64);
 
 impl UnixNanos {
@@ -119,6 +121,7 @@ impl UnixNanos {
 ///
 /// Applied to each record once: at the first attempt to send it for which the clock is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WallClock {
     offset: i128,
 }

@@ -94,6 +94,7 @@ impl<'a> SpanBuilder<'a> {
 
 /// How many spans a tracer has started, by the sampler's decision (checklist G-017).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Started {
     /// Recorded and to be exported.
     pub recorded: u64,
@@ -136,7 +137,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
 
     /// The same tracer with other limits.
     #[must_use]
-    pub fn with_limits(mut self, limits: SpanLimits) -> Self {
+    pub const fn with_limits(mut self, limits: SpanLimits) -> Self {
         self.limits = limits;
         self
     }

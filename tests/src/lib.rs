@@ -23,7 +23,8 @@
               fuzz bodies are parts of tests"
 )]
 
-pub mod alloc;
+pub use spandrel_alloc_counter as alloc;
+
 pub mod device;
 pub mod fault_server;
 pub mod fuzz;

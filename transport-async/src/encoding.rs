@@ -74,6 +74,7 @@ impl sealed::Encoder for Infallible {
 
 /// Bodies as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Identity;
 
 impl sealed::Encoding for Identity {

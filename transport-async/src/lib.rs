@@ -7,6 +7,7 @@
 //! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
 //! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |
+//! | `defmt` | `defmt::Format` on errors and configuration, here and in the core |
 //!
 //! Features only add; all of them can be on at once.
 #![no_std]

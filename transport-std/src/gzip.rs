@@ -16,14 +16,8 @@
 use std::{error, fmt};
 
 use flate2::{Compress, Compression, FlushCompress, Status};
+use spandrel_core::hosted::encode::{self, DEFAULT_GZIP_LEVEL, Deflate, EncodeError, Step};
 
-/// Bytes pulled at a time.
-const CHUNK: usize = 16 * 1024;
-/// Room made for output when there is none left.
-const GROWTH: usize = 8 * 1024;
-/// Capacity that is kept for the next request; what a single large one needed beyond it is
-/// given back.
-const KEPT_CAPACITY: usize = 1024 * 1024;
 /// The window of zlib, 2^15 bytes.
 const WINDOW_BITS: u8 = 15;
 
@@ -57,21 +51,19 @@ impl error::Error for GzipError {}
 /// # Ok::<(), spandrel_transport_std::GzipError>(())
 /// ```
 pub struct Gzip {
-    state: Compress,
-    input: Box<[u8]>,
+    gzip: encode::Gzip<Flate>,
     output: Vec<u8>,
 }
 
 impl Gzip {
     /// The level used unless another is asked for.
-    pub const DEFAULT_LEVEL: u32 = 1;
+    pub const DEFAULT_LEVEL: u32 = DEFAULT_GZIP_LEVEL;
 
     /// An encoder of `level`: 0 stores, 1 is fastest, 9 is smallest; more is taken as 9.
     #[must_use]
     pub fn new(level: u32) -> Self {
         Self {
-            state: Compress::new_gzip(Compression::new(level.min(9)), WINDOW_BITS),
-            input: vec![0; CHUNK].into_boxed_slice(),
+            gzip: encode::Gzip::new(Flate::new(level)),
             output: Vec::new(),
         }
     }
@@ -89,55 +81,48 @@ impl Gzip {
     /// # Errors
     ///
     /// [`GzipError`]; the encoder can be used again.
-    pub fn compress(
-        &mut self,
-        mut source: impl FnMut(&mut [u8]) -> usize,
-    ) -> Result<&[u8], GzipError> {
-        self.state.reset();
-        self.output.clear();
-        self.output.shrink_to(KEPT_CAPACITY);
-        loop {
-            let pulled = source(&mut self.input);
-            // A source that claims more than it was given room for is taken at its limit.
-            let chunk = self.input.get(..pulled).unwrap_or(&self.input);
-            if chunk.is_empty() {
-                break;
-            }
-            compress_chunk(&mut self.state, chunk, &mut self.output)?;
-        }
-        loop {
-            self.output.reserve(GROWTH);
-            let status = self
-                .state
-                .compress_vec(&[], &mut self.output, FlushCompress::Finish);
-            match status {
-                Ok(Status::StreamEnd) => break,
-                Ok(Status::Ok | Status::BufError) => {}
-                Err(_) => return Err(GzipError),
-            }
-        }
+    pub fn compress(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<&[u8], GzipError> {
+        self.gzip
+            .compress(source, &mut self.output)
+            .map_err(|_| GzipError)?;
         Ok(&self.output)
     }
 }
 
-/// Feeds all of `chunk`. Ends because every turn has room for output, and so makes progress.
-fn compress_chunk(
-    state: &mut Compress,
-    mut chunk: &[u8],
-    output: &mut Vec<u8>,
-) -> Result<(), GzipError> {
-    while !chunk.is_empty() {
-        if output.capacity() - output.len() < GROWTH {
-            output.reserve(GROWTH);
-        }
-        let before = state.total_in();
-        state
-            .compress_vec(chunk, output, FlushCompress::None)
-            .map_err(|_| GzipError)?;
-        let taken = usize::try_from(state.total_in() - before).unwrap_or(usize::MAX);
-        chunk = chunk.get(taken..).unwrap_or_default();
+/// The step of flate2.
+pub(crate) struct Flate(Compress);
+
+impl Flate {
+    pub(crate) fn new(level: u32) -> Self {
+        let level = Compression::new(level.min(9));
+        Self(Compress::new_gzip(level, WINDOW_BITS))
     }
-    Ok(())
+}
+
+impl Deflate for Flate {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn step(
+        &mut self,
+        input: &[u8],
+        output: &mut Vec<u8>,
+        finish: bool,
+    ) -> Result<Step, EncodeError> {
+        let before = self.0.total_in();
+        let flush = if finish {
+            FlushCompress::Finish
+        } else {
+            FlushCompress::None
+        };
+        let status = self.0.compress_vec(input, output, flush);
+        let status = status.map_err(|_| EncodeError::Compression)?;
+        Ok(Step {
+            taken: usize::try_from(self.0.total_in() - before).unwrap_or(usize::MAX),
+            is_end: status == Status::StreamEnd,
+        })
+    }
 }
 
 impl Default for Gzip {
@@ -156,6 +141,11 @@ impl fmt::Debug for Gzip {
 mod tests {
     use super::*;
     use std::io::Read;
+
+    use spandrel_core::hosted::encode::KEPT_CAPACITY;
+
+    /// Bytes pulled at a time.
+    const CHUNK: usize = 16 * 1024;
 
     fn pull(mut left: &[u8], most: usize) -> impl FnMut(&mut [u8]) -> usize + '_ {
         move |chunk| {

@@ -4,14 +4,15 @@ use std::io::Write;
 use std::time::Duration;
 
 use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::hosted::encode::{DEFAULT_GZIP_LEVEL, Encoder};
 use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};
-use spandrel_core::json;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
+use crate::gzip::Flate;
 use crate::{
-    BuildError, Canceller, ContentType, ErrorClass, Gzip, GzipError, HttpSender, Payload, Proxy,
-    SendError, SenderConfig, TlsFiles,
+    BuildError, Canceller, ContentType, ErrorClass, HttpSender, Payload, Proxy, SendError,
+    SenderConfig, TlsFiles,
 };
 
 /// The longest wait when the settings name no limit.
@@ -20,31 +21,17 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A destination. First [`Output::encode`], then [`Output::send`].
 pub(crate) struct Output {
     destination: Destination,
-    encoder: Encoder,
+    encoder: Encoder<Flate>,
+    /// What was encoded last.
+    body: Vec<u8>,
+    /// Whether it can be sent.
+    is_ready: bool,
     pub(crate) last_error: LastError,
 }
 
 enum Destination {
     Http(Box<HttpSender>),
     Writer(Box<dyn Write + Send>),
-}
-
-/// Turns the pulled body into what is sent. All memory is used again.
-struct Encoder {
-    gzip: Option<Box<Gzip>>,
-    protocol: Protocol,
-    protobuf: Vec<u8>,
-    json: String,
-    ready: Ready,
-}
-
-/// Which memory holds the encoded body.
-enum Ready {
-    Gzip,
-    Protobuf,
-    Json,
-    /// Encoding failed; the request cannot be sent.
-    Nothing,
 }
 
 impl Output {
@@ -60,16 +47,12 @@ impl Output {
                 (Destination::Writer(stdout), Protocol::HttpJson, false)
             }
         };
-        let level = settings.gzip_level.unwrap_or(Gzip::DEFAULT_LEVEL);
+        let level = settings.gzip_level.unwrap_or(DEFAULT_GZIP_LEVEL);
         Ok(Self {
             destination,
-            encoder: Encoder {
-                gzip: gzip.then(|| Box::new(Gzip::new(level))),
-                protocol,
-                protobuf: Vec::new(),
-                json: String::new(),
-                ready: Ready::Nothing,
-            },
+            encoder: Encoder::new(protocol, gzip.then(|| Flate::new(level))),
+            body: Vec::new(),
+            is_ready: false,
             last_error: LastError::default(),
         })
     }
@@ -82,13 +65,13 @@ impl Output {
         }
     }
 
-    /// Pulls a body of `len` bytes and makes it what is sent.
-    pub(crate) fn encode(&mut self, len: usize, mut pull: impl FnMut(&mut [u8]) -> usize) {
-        let encoded = self.encoder.encode(len, &mut pull);
+    /// Pulls a body and makes it what is sent.
+    pub(crate) fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
+        let encoded = self.encoder.encode(pull, &mut self.body);
+        self.is_ready = encoded.is_ok();
         if let Err(error) = encoded {
-            self.encoder.ready = Ready::Nothing;
             self.last_error
-                .set(error, &Outcome::Failed(TransportError::Other));
+                .set(error.to_string(), &Outcome::Failed(TransportError::Other));
         }
     }
 
@@ -99,8 +82,17 @@ impl Output {
         timeout: Option<Duration>,
         done: impl FnOnce(&Outcome<'_>, bool) -> T,
     ) -> T {
-        let Some(payload) = self.encoder.payload() else {
+        if !self.is_ready {
             return done(&Outcome::Failed(TransportError::Other), false);
+        }
+        let payload = Payload {
+            body: &self.body,
+            content_type: if self.encoder.is_json() {
+                ContentType::Json
+            } else {
+                ContentType::Protobuf
+            },
+            gzip: self.encoder.is_gzip(),
         };
         match &mut self.destination {
             Destination::Http(sender) => {
@@ -140,82 +132,6 @@ impl Output {
             }
         }
     }
-}
-
-impl Encoder {
-    fn encode(
-        &mut self,
-        len: usize,
-        pull: &mut dyn FnMut(&mut [u8]) -> usize,
-    ) -> Result<(), String> {
-        if self.protocol != Protocol::HttpJson
-            && let Some(gzip) = &mut self.gzip
-        {
-            gzip.compress(pull).map_err(|error| error.to_string())?;
-            self.ready = Ready::Gzip;
-            return Ok(());
-        }
-        self.protobuf.clear();
-        self.protobuf.resize(len, 0);
-        let mut read = 0;
-        while let Some(rest) = self
-            .protobuf
-            .get_mut(read..)
-            .filter(|rest| !rest.is_empty())
-        {
-            match pull(rest) {
-                0 => break,
-                more => read += more,
-            }
-        }
-        self.protobuf.truncate(read);
-        self.ready = Ready::Protobuf;
-        if self.protocol == Protocol::HttpJson {
-            self.json.clear();
-            json::export_request(&self.protobuf, &mut self.json).map_err(|e| e.to_string())?;
-            self.ready = Ready::Json;
-            match &mut self.gzip {
-                Some(gzip) => {
-                    gzip_all(gzip, self.json.as_bytes()).map_err(|error| error.to_string())?;
-                    self.ready = Ready::Gzip;
-                }
-                // A line of JSON Lines, which is white space to anybody else.
-                None => self.json.push('\n'),
-            }
-        }
-        Ok(())
-    }
-
-    fn payload(&self) -> Option<Payload<'_>> {
-        let (body, gzip) = match self.ready {
-            Ready::Gzip => (self.gzip.as_ref()?.output(), true),
-            Ready::Protobuf => (self.protobuf.as_slice(), false),
-            Ready::Json => (self.json.as_bytes(), false),
-            Ready::Nothing => return None,
-        };
-        let content_type = match self.protocol {
-            Protocol::HttpJson => ContentType::Json,
-            _ => ContentType::Protobuf,
-        };
-        Some(Payload {
-            body,
-            content_type,
-            gzip,
-        })
-    }
-}
-
-fn gzip_all(gzip: &mut Gzip, mut left: &[u8]) -> Result<(), GzipError> {
-    gzip.compress(|chunk| {
-        let len = left.len().min(chunk.len());
-        let (now, later) = left.split_at(len);
-        if let Some(target) = chunk.get_mut(..len) {
-            target.copy_from_slice(now);
-        }
-        left = later;
-        len
-    })
-    .map(|_| ())
 }
 
 fn sender_config(url: &str, settings: &Settings) -> SenderConfig {

@@ -6,11 +6,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use spandrel_core::breaker::State;
-use spandrel_core::exporter::{FlushOutcome, FlushReport};
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
-use spandrel_core::hosted::settings::{Config, Settings, SettingsError, Target};
-use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global, set_global};
+use spandrel_core::hosted::settings::{Config, Settings, SettingsError};
+use spandrel_core::hosted::start::{begin, finish, reported};
+use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
 use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_core::time::Instant;
 
@@ -82,18 +82,12 @@ impl std::error::Error for InitError {
 /// What is wrong with the configuration. Bad environment variables are no error: they are reported
 /// and their defaults used.
 pub fn init(config: Config) -> Result<Telemetry, InitError> {
-    let started = config
-        .resolve()
-        .map_err(InitError::Settings)
-        .and_then(|settings| start(&settings));
-    if let Err(error) = &started {
-        report(
-            Kind::ExporterCreation,
-            Severity::Error,
-            format_args!("{error}"),
-        );
-    }
-    started
+    reported(
+        config
+            .resolve()
+            .map_err(InitError::Settings)
+            .and_then(|settings| start(&settings)),
+    )
 }
 
 /// Starts tracing with settings that were resolved before.
@@ -102,72 +96,41 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 ///
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
-    for sentence in &settings.diagnostics {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
-    }
-    if !settings.is_recording() {
-        report(
-            Kind::Lifecycle,
-            Severity::Info,
-            format_args!("tracing is disabled: no span is recorded"),
-        );
+    if !begin(settings) {
         return Ok(Telemetry::disabled());
     }
     let output = Output::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let (running, target) = run(settings, output, pipeline)?;
-    if settings.set_global && !set_global(&provider) {
-        report(
-            Kind::Misuse,
-            Severity::Warn,
-            format_args!(
-                "tracing was initialised twice: the first provider stays the process-wide one; \
-                 use the tracers of this handle, or shut the first one down before"
-            ),
-        );
-    }
-    report(
-        Kind::Lifecycle,
-        Severity::Info,
-        format_args!("tracing started: spans go to {target}"),
-    );
+    let running = run(settings, output, pipeline)?;
+    finish(settings, &provider);
     Ok(Telemetry {
         provider,
         running: Some(running),
     })
 }
 
-/// Starts the thread that sends what `pipeline` holds; also the name of where it goes.
-fn run(
-    settings: &Settings,
-    output: Output,
-    pipeline: Pipeline,
-) -> Result<(Running, String), InitError> {
+/// Starts the thread that sends what `pipeline` holds.
+fn run(settings: &Settings, output: Output, pipeline: Pipeline) -> Result<Running, InitError> {
     let canceller = output.canceller();
     let shared = Shared::new(pipeline);
-    let target = match &settings.target {
-        Target::Otlp { origin, .. } => origin.clone(),
-        _ => "the standard output".to_owned(),
-    };
     let wake = Arc::downgrade(&shared);
     shared.lock().pipeline.set_waker(Box::new(move || {
         if let Some(shared) = wake.upgrade() {
             shared.wake();
         }
     }));
-    let worker = Worker::new(Arc::clone(&shared), output, target.clone());
+    let worker = Worker::new(Arc::clone(&shared), output, settings.target.to_string());
     let thread = std::thread::Builder::new()
         .name("spandrel".into())
         .spawn(move || worker.run())
         .map_err(InitError::Thread)?;
     shared.set_thread(thread.thread().clone());
     shared.wake();
-    let running = Running {
+    Ok(Running {
         shared,
         canceller,
         shutdown_timeout: settings.shutdown_timeout,
-    };
-    Ok((running, target))
+    })
 }
 
 /// A running pipeline. Dropping it flushes, within
@@ -188,20 +151,6 @@ struct Running {
     canceller: Option<Canceller>,
     shutdown_timeout: Duration,
 }
-
-/// What a flush or a shutdown did when there was nothing to do.
-const NOTHING: FlushReport = FlushReport {
-    outcome: FlushOutcome::Complete,
-    exported: 0,
-    dropped: 0,
-    left: 0,
-};
-
-/// What one did whose time was over before anything happened.
-const LATE: FlushReport = FlushReport {
-    outcome: FlushOutcome::TimedOut,
-    ..NOTHING
-};
 
 /// How long a shutdown waits, once it is over, for the sender's thread to say its last words: a
 /// process that ends next would cut them off.
@@ -225,7 +174,7 @@ impl Telemetry {
     ) -> Result<Self, InitError> {
         let output = Output::new(settings).map_err(InitError::Exporter)?;
         let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
-        let (running, _) = run(settings, output, pipeline)?;
+        let running = run(settings, output, pipeline)?;
         Ok(Self {
             provider: TracerProvider::disabled(),
             running: Some(running),
@@ -265,7 +214,7 @@ impl Telemetry {
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
         self.running
             .as_ref()
-            .map_or(NOTHING, |running| running.force_flush(timeout))
+            .map_or(FlushReport::NOTHING, |running| running.force_flush(timeout))
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and tells what happened.
@@ -275,7 +224,7 @@ impl Telemetry {
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
         let Some(running) = &self.running else {
-            return NOTHING;
+            return FlushReport::NOTHING;
         };
         let report = running.shutdown(timeout);
         clear_global(&self.provider);
@@ -347,7 +296,9 @@ impl Running {
         receiver.recv_timeout(timeout).unwrap_or_else(|_| {
             let ended = self.shared.lock().end_flush(id);
             // It was answered at this very moment, if it was not ended here.
-            ended.or_else(|| receiver.try_recv().ok()).unwrap_or(LATE)
+            ended
+                .or_else(|| receiver.try_recv().ok())
+                .unwrap_or(FlushReport::LATE)
         })
     }
 
@@ -365,7 +316,7 @@ impl Running {
             self.shared.tell_shut_down();
         }
         state.answer_flushes();
-        let report = state.pipeline.poll_shutdown().unwrap_or(LATE);
+        let report = state.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(state);
         if let Some(canceller) = &self.canceller {
             canceller.cancel();

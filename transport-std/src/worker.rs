@@ -230,9 +230,8 @@ impl Worker {
         fetch(&mut state.pipeline, &mut self.told);
         let mut transmit = next?;
         let pipeline = &state.pipeline;
-        self.output.encode(transmit.content_length(), |chunk| {
-            pipeline.read_body(&mut transmit, chunk)
-        });
+        self.output
+            .encode(|chunk| pipeline.read_body(&mut transmit, chunk));
         let deadline = transmit.deadline();
         let timeout = (deadline != Instant::MAX).then(|| deadline.saturating_since(pipeline.now()));
         self.transmit = Some(transmit);

@@ -1,222 +1,216 @@
-//! Runs every comparison and writes `RESULTS.md` and `results.svg`: `all [--quick]`.
+//! Runs every comparison and writes `RESULTS.md`, from which `report` makes the rest.
 //!
-//! Started by `run.sh`, which builds the programs that this one starts.
+//! `all [--quick]`; with `--quick` into the folder `quick`, beside the committed results. Started
+//! by `run.sh`, which builds the programs that this one starts.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use spandrel_benches::svg::{Group, chart};
-use spandrel_benches::table::cells;
+use spandrel_benches::process::{Complaints, run};
+use spandrel_benches::report::{Results, svg};
+use spandrel_benches::usage::{usage, usage_of_children};
 
-/// The operations and plans of the chart, with the column of the figure.
-const CHARTED: [(&str, &str); 5] = [
-    ("start + end", "ns"),
-    ("start + 4 attributes + end", "ns"),
-    ("unsampled: start + end", "ns"),
-    (
-        "100,000 spans/s, 1 thread",
-        "ns of CPU per delivered span, whole process",
-    ),
-    (
-        "full speed, 2 threads",
-        "ns of CPU per delivered span, whole process",
-    ),
-];
+/// How much is done, and how long each part may take before it is ended.
+struct Effort {
+    command: &'static str,
+    /// Rounds of `micro` and `machines`.
+    rounds: &'static str,
+    /// Runs of each contestant of `e2e`.
+    runs: &'static str,
+    /// Seconds.
+    outage: &'static str,
+    /// Arguments of `footprint`.
+    footprint: &'static [&'static str],
+    limit: Duration,
+}
 
-fn main() {
+const FULL: Effort = Effort {
+    command: "benches/run.sh",
+    rounds: "300",
+    runs: "5",
+    outage: "60",
+    footprint: &[],
+    limit: Duration::from_secs(30 * 60),
+};
+
+const QUICK: Effort = Effort {
+    command: "benches/run.sh --quick",
+    rounds: "30",
+    runs: "1",
+    outage: "5",
+    footprint: &["--crates"],
+    limit: Duration::from_secs(10 * 60),
+};
+
+fn main() -> std::io::Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let (rounds, runs, outage) = if quick {
-        ("60", "1", "5")
+    let (effort, directory) = if quick {
+        (QUICK, here.join("quick"))
     } else {
-        ("500", "5", "60")
+        (FULL, here.to_owned())
     };
-    let started = std::time::SystemTime::now();
-    let load_before = load();
-    let micro = run("micro", &["--rounds", rounds]);
-    let machines = run("machines", &["--rounds", rounds]);
-    let e2e = run("e2e", &["--rounds", runs, "--outage", outage]);
-    let counts = run("counts", &[]);
-    let trees = trees();
+    let machine = Machine::now();
+    let part = |name, arguments: &[&str]| part(&effort, name, arguments);
+    let micro = part("micro", &["--rounds", effort.rounds]);
+    let machines = part("machines", &["--rounds", effort.rounds]);
+    let e2e = part("e2e", &["--rounds", effort.runs, "--outage", effort.outage]);
+    let counts = part("counts", &["--print"]);
+    let footprint = part("footprint", effort.footprint);
     let text = format!(
         "# Results\n\n\
-         Written by `benches/run.sh`; what is measured and how is in \
-         [README.md](README.md).\n\n{}\n\
+         What is measured and how is in [README.md](README.md).\n\n{}\n\
          ![Spandrel and its rivals](results.svg)\n\n\
          ## One operation on the recording thread\n\n{micro}\n\
          ## Whole processes over HTTP\n{e2e}\n\
          ## The parts of Spandrel\n\n{machines}\n\
          ## Instructions\n\n{counts}\n\
-         ## Crates in the tree\n\n{trees}",
-        machine(started, &load_before)
+         ## What it adds to a build\n\n{footprint}",
+        machine.table(effort.command)
     );
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    std::fs::write(here.join("RESULTS.md"), text).expect("RESULTS.md can be written");
-    let svg = chart(
-        "Spandrel and its rivals: shorter is better",
-        &groups(&micro, &e2e),
-    );
-    std::fs::write(here.join("results.svg"), svg).expect("results.svg can be written");
+    std::fs::create_dir_all(&directory)?;
+    std::fs::write(directory.join("results.svg"), svg(&Results::parse(&text)))?;
+    std::fs::write(directory.join("RESULTS.md"), text)?;
+    println!("{}", directory.join("RESULTS.md").display());
+    Ok(())
 }
 
-/// What a program beside this one prints; its progress and its complaints go to the terminal.
-fn run(name: &str, arguments: &[&str]) -> String {
-    eprintln!("{name} {} ...", arguments.join(" "));
-    let program = std::env::current_exe()
-        .expect("this program")
-        .with_file_name(name);
-    let output = Command::new(&program)
-        .args(arguments)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}; run `cargo build --release --bins` first",
-                program.display()
-            )
-        });
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// What a program beside this one prints. One that fails has its reason in the results, and the
+/// others go on.
+fn part(effort: &Effort, name: &str, arguments: &[&str]) -> String {
+    eprintln!("== {name} {}", arguments.join(" "));
+    let path = std::env::current_exe().map(|path| path.with_file_name(name));
+    let text = path.map_err(|error| error.to_string()).and_then(|path| {
+        let mut command = Command::new(path);
+        command.args(arguments);
+        run(command, effort.limit, Complaints::Show)
+    });
+    text.unwrap_or_else(|error| format!("failed: {error}\n"))
 }
 
-/// What an application takes in with each of them, in this workspace's resolution of features.
-const TREES: [(&str, &[&str]); 6] = [
-    ("spandrel-core", &["spandrel-core"]),
-    ("spandrel-transport-std", &["spandrel-transport-std"]),
-    (
-        "opentelemetry_sdk + opentelemetry-otlp",
-        &["opentelemetry_sdk", "opentelemetry-otlp"],
-    ),
-    (
-        "tracing-opentelemetry + the two",
-        &[
-            "tracing-opentelemetry",
-            "tracing-subscriber",
-            "opentelemetry_sdk",
-            "opentelemetry-otlp",
-        ],
-    ),
-    (
-        "fastrace-opentelemetry + opentelemetry-otlp",
-        &["fastrace", "fastrace-opentelemetry", "opentelemetry-otlp"],
-    ),
-    ("emit + emit_otlp", &["emit", "emit_otlp"]),
-];
+/// What the figures were taken on, and what else it did meanwhile.
+struct Machine {
+    started: Instant,
+    stat: Stat,
+}
 
-fn trees() -> String {
-    let mut text = String::from("| what | crates |\n|---|---:|\n");
-    for (name, packages) in TREES {
-        let mut tree = Command::new("cargo");
-        tree.current_dir(env!("CARGO_MANIFEST_DIR"));
-        tree.args([
-            "tree",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-            "--format",
-            "{p}",
-        ]);
-        for package in packages {
-            tree.args(["--package", package]);
-        }
-        let output = tree.output().expect("cargo");
-        let lines = String::from_utf8_lossy(&output.stdout);
-        let crates: std::collections::BTreeSet<_> = lines
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(|line| line.trim_end_matches(" (*)"))
+/// Processor seconds since the machine started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stat {
+    busy: f64,
+    /// Taken by other guests of the host.
+    stolen: f64,
+}
+
+impl Stat {
+    fn now() -> Self {
+        let text = read("/proc/stat");
+        let line = text.lines().next().unwrap_or_default();
+        let ticks: Vec<f64> = line
+            .split_whitespace()
+            .filter_map(|n| n.parse().ok())
             .collect();
-        text.push_str(&format!("| {name} | {} |\n", crates.len()));
-    }
-    text
-}
-
-fn groups(micro: &str, e2e: &str) -> Vec<Group> {
-    CHARTED
-        .iter()
-        .map(|(title, unit)| Group {
-            title: format!("{title} ({unit})"),
-            bars: bars(title, micro, e2e),
-        })
-        .collect()
-}
-
-/// From the tables: fastest rounds, who by who.
-fn bars(title: &str, micro: &str, e2e: &str) -> Vec<(String, f64, String)> {
-    let mut bars = Vec::new();
-    let mut inside = false;
-    for line in micro.lines() {
-        let cells = cells(line);
-        if let [name, who, fastest, ..] = cells[..] {
-            inside = name == title || (inside && name.is_empty());
-            if inside {
-                push(&mut bars, who, fastest);
-            }
+        // user, nice, system, idle, iowait, irq, softirq, steal; the tick of /proc is 10 ms.
+        let sum = |at: &[usize]| at.iter().filter_map(|&at| ticks.get(at)).sum::<f64>() / 100.0;
+        Self {
+            busy: sum(&[0, 1, 2, 5, 6]),
+            stolen: sum(&[7]),
         }
     }
-    for line in e2e.lines() {
-        if let Some(heading) = line.strip_prefix("### ") {
-            inside = heading.starts_with(title);
-        } else if inside && let [who, fastest, ..] = cells(line)[..] {
-            push(&mut bars, who, fastest);
+}
+
+impl Machine {
+    fn now() -> Self {
+        Self {
+            started: Instant::now(),
+            stat: Stat::now(),
         }
     }
-    bars
-}
 
-fn push(bars: &mut Vec<(String, f64, String)>, who: &str, text: &str) {
-    if let Ok(value) = text.replace(',', "").parse()
-        && !who.starts_with('(')
-    {
-        bars.push((who.into(), value, text.into()));
+    fn table(&self, command: &str) -> String {
+        let cpu = read("/proc/cpuinfo");
+        let model = cpu
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"))
+            .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let kernel = read("/proc/sys/kernel/osrelease");
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let stat = Stat::now();
+        let (own, children) = (usage(), usage_of_children());
+        let ours = own.user + own.system + children.user + children.system;
+        let share = |seconds: f64| seconds.max(0.0) * 100.0 / (elapsed * cores as f64);
+        let others = share(stat.busy - self.stat.busy - ours.as_secs_f64());
+        let stolen = share(stat.stolen - self.stat.stolen);
+        format!(
+            "| what | value |\n|---|---|\n\
+             | command | {command} |\n\
+             | commit | {} |\n\
+             | machine | {cores} x {model}, {} GiB, Linux {} |\n\
+             | compiler | {} |\n\
+             | noise | other programs took {others:.1} % of the machine, other guests of its host {stolen:.1} % |\n\
+             | duration | {:.0} min |\n\
+             | versions | {} |\n",
+            commit(),
+            memory_gib(),
+            kernel.trim(),
+            first_line("rustc", &["--version"]),
+            (elapsed / 60.0).ceil(),
+            versions(),
+        )
     }
 }
 
-/// What the figures were taken on.
-fn machine(started: std::time::SystemTime, load_before: &str) -> String {
-    let cpu = read("/proc/cpuinfo");
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let memory = read("/proc/meminfo")
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .split_whitespace()
-                .next()?
-                .parse::<u64>()
-                .ok()
-        })
-        .unwrap_or_default();
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let minutes = started.elapsed().map_or(0, |took| took.as_secs() / 60 + 1);
-    format!(
-        "| | |\n|---|---|\n\
-         | machine | {cores} x {model}, {} GiB, Linux {} |\n\
-         | compiler | {} |\n\
-         | load before and after | {load_before}, {} (1 minute average) |\n\
-         | duration | {minutes} min |\n",
-        memory.div_ceil(1 << 20),
-        kernel.trim(),
-        rustc(),
-        load(),
-    )
+fn memory_gib() -> u64 {
+    let text = read("/proc/meminfo");
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default().div_ceil(1 << 20)
 }
 
-fn load() -> String {
-    read("/proc/loadavg")
-        .split_whitespace()
-        .next()
-        .unwrap_or("unknown")
-        .into()
+fn commit() -> String {
+    let commit = first_line("git", &["rev-parse", "--short", "HEAD"]);
+    match first_line("git", &["status", "--porcelain", "--untracked-files=no"]).as_str() {
+        "" => commit,
+        _ => format!("{commit} with changes"),
+    }
 }
 
-fn rustc() -> String {
-    let output = Command::new("rustc").arg("--version").output();
+/// Of the rivals, from the lock file.
+fn versions() -> String {
+    const NAMES: [&str; 12] = [
+        "opentelemetry_sdk",
+        "opentelemetry-otlp",
+        "tracing-opentelemetry",
+        "tracing-subscriber",
+        "fastrace",
+        "fastrace-opentelemetry",
+        "emit",
+        "emit_otlp",
+        "flate2",
+        "zlib-rs",
+        "miniz_oxide",
+        "libdeflater",
+    ];
+    let lock = read(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"));
+    let versions = NAMES.iter().filter_map(|name| {
+        let (_, rest) = lock.rsplit_once(&format!("name = \"{name}\"\nversion = \""))?;
+        Some(format!("{name} {}", rest.split('"').next()?))
+    });
+    versions.collect::<Vec<_>>().join(", ")
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.args(arguments).output();
     output.map_or_else(
         |_| "unknown".into(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().into(),
+        |output| {
+            let text = String::from_utf8_lossy(&output.stdout);
+            text.lines().next().unwrap_or_default().into()
+        },
     )
 }
 

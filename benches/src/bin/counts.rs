@@ -1,13 +1,14 @@
 //! Instructions per operation against the committed baseline.
 //!
 //! `counts` compares and fails beyond the tolerance; `counts --write` makes a new baseline;
-//! without valgrind it says so and succeeds.
+//! `counts --print` compares and succeeds. Without valgrind it says so and succeeds.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::{Command, ExitCode};
 
 use spandrel_benches::counts::{CASES, count, is_available, run_case};
+use spandrel_benches::process::end_with_parent;
 
 /// Relative; compilers inline a little differently from one day to the next.
 const TOLERANCE: f64 = 0.03;
@@ -21,16 +22,28 @@ fn main() -> ExitCode {
             run_case(index.parse().expect("a number"));
             ExitCode::SUCCESS
         }
-        [] => compare(false),
-        ["--write"] => compare(true),
+        [] => compare(Mode::Check),
+        ["--write"] => compare(Mode::Write),
+        ["--print"] => compare(Mode::Print),
         _ => {
-            eprintln!("usage: counts [--write]");
+            eprintln!("usage: counts [--write | --print]");
             ExitCode::FAILURE
         }
     }
 }
 
-fn compare(write: bool) -> ExitCode {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Beyond the tolerance is a failure.
+    Check,
+    /// Makes the baseline.
+    Write,
+    /// Tells the figures, whatever they are.
+    Print,
+}
+
+fn compare(mode: Mode) -> ExitCode {
+    end_with_parent();
     if !is_available() {
         println!("counts: skipped, because valgrind is not installed");
         return ExitCode::SUCCESS;
@@ -64,12 +77,13 @@ fn compare(write: bool) -> ExitCode {
         println!("| {} | {now:.1} | {before_text} | {verdict} |", case.name);
     }
     text.push_str("\n}\n");
-    if write {
+    if mode == Mode::Write {
         std::fs::write(path, text).expect("counts.json can be written");
         return ExitCode::SUCCESS;
     }
     match (beyond, baseline.get("compiler")) {
         (false, _) => ExitCode::SUCCESS,
+        _ if mode == Mode::Print => ExitCode::SUCCESS,
         (true, Some(before)) if *before != compiler => {
             println!(
                 "\nThe baseline was made with {before} and this is {compiler}: not a failure. \

@@ -2,12 +2,15 @@
 //!
 //! `e2e [--rounds N] [--plan part of a title] [--outage seconds] [contestant]...`
 //!
-//! The outage is run once, and not at all when it is to last 0 seconds.
+//! The outage is run once, with all contestants at the same time, and not at all when it is to last
+//! 0 seconds.
 
 use spandrel_benches::e2e::child::{Job, work};
-use spandrel_benches::e2e::{Plan, run};
+use spandrel_benches::e2e::{Plan, run, run_outage};
+use spandrel_benches::process::end_with_parent;
 
 fn main() {
+    end_with_parent();
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.next_if(|first| first == "child").is_some() {
         let job = Job::from_arguments(arguments).expect("arguments from the parent");
@@ -35,6 +38,6 @@ fn main() {
         ..Plan::OUTAGE
     };
     if outage > 0 && plan.title.contains(&part) {
-        print!("{}", run(&plan, 1, &wanted));
+        print!("{}", run_outage(&plan, &wanted));
     }
 }

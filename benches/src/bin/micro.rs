@@ -2,13 +2,16 @@
 //!
 //! `micro [--rounds N] [part of a name]...`
 
-use spandrel_benches::alloc::CountingAllocator;
+use spandrel_alloc_counter::CountingAllocator;
+use spandrel_benches::harness::attempt;
+use spandrel_benches::process::end_with_parent;
 use spandrel_benches::{micro, table};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() {
+    end_with_parent();
     let mut rounds = 300;
     let mut wanted = Vec::new();
     let mut arguments = std::env::args().skip(1);
@@ -22,10 +25,14 @@ fn main() {
         }
     }
     print!("{}", table::HEAD);
-    for make in micro::cases() {
-        let mut case = make();
-        if wanted.is_empty() || wanted.iter().any(|part| case.name.contains(part.as_str())) {
-            print!("{}", table::rows(case.name, &case.measure(rounds)));
+    for (name, make) in micro::CASES {
+        if wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str())) {
+            eprintln!("{name} ...");
+            // A case that cannot be set up is told, and the others go on.
+            match attempt(|| make().measure(rounds)) {
+                Ok(measured) => print!("{}", table::rows(name, &measured)),
+                Err(error) => println!("| {name} | failed: {} |", table::one_line(&error)),
+            }
         }
     }
 }

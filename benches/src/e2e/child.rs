@@ -46,12 +46,17 @@ pub fn work(job: &Job) -> Outcome {
     let before = usage();
     let Running { trace, finish } = contestants::start(&job.contestant, &job.endpoint);
     let traces = job.spans / SPANS_PER_TRACE / job.threads;
+    let pause = (BURST * 1_000_000_000).checked_div(job.rate);
+    let pace = pause.map(|pause| Pace {
+        rate: job.rate / job.threads,
+        pause: Duration::from_nanos(pause),
+    });
     let start = Instant::now();
     let threads: Vec<_> = (0..job.threads)
         .map(|thread| {
             let trace = Arc::clone(&trace);
-            let (first, rate) = (thread * traces, job.rate / job.threads);
-            std::thread::spawn(move || produce(&*trace, first, traces, rate))
+            let first = thread * traces;
+            std::thread::spawn(move || produce(&*trace, first, traces, pace))
         })
         .collect();
     for thread in threads {
@@ -68,15 +73,25 @@ pub fn work(job: &Job) -> Outcome {
     }
 }
 
-fn produce(trace: &dyn Fn(u64), first: u64, traces: u64, rate: u64) {
+/// Spans between two pauses, all threads together: well below every queue's limit, and shorter
+/// pauses would cost more processor time than the spans.
+const BURST: u64 = 400;
+
+/// Of one thread.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// Spans in a second.
+    rate: u64,
+    pause: Duration,
+}
+
+fn produce(trace: &dyn Fn(u64), first: u64, traces: u64, pace: Option<Pace>) {
     let start = Instant::now();
     for n in 0..traces {
-        if rate > 0 {
-            // Bursts of 400 spans at 100,000 spans a second, well below every queue's limit: shorter
-            // sleeps would cost more processor time than the spans.
-            let due = Duration::from_nanos(n * SPANS_PER_TRACE * 1_000_000_000 / rate);
-            if due > start.elapsed() {
-                std::thread::sleep(Duration::from_millis(4));
+        if let Some(Pace { rate, pause }) = pace {
+            let due = n * SPANS_PER_TRACE * 1_000_000_000 / rate;
+            if Duration::from_nanos(due) > start.elapsed() {
+                std::thread::sleep(pause);
             }
         }
         trace(first + n);

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{
     Compression, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use spandrel_transport_std::{Config, init};
+use spandrel_transport_std::{Config, Telemetry, init};
 
 use crate::rivals;
 use crate::workload::{SPANS_PER_TRACE, values};
@@ -25,16 +24,21 @@ pub struct Running {
     pub finish: Box<dyn FnOnce(Duration) -> String>,
 }
 
-/// All of them, ours first. The last one makes no spans: what the work itself costs.
-pub const NAMES: [&str; 7] = [
+/// All of them, ours first. The last one tells what the work itself costs.
+pub const NAMES: [&str; 9] = [
     "spandrel",
     "spandrel, gzip level 2",
+    "spandrel, gzip level 6",
+    "spandrel, tracing layer",
     "opentelemetry_sdk",
     "tracing-opentelemetry",
     "fastrace",
     "emit",
-    "(no tracing)",
+    BARE,
 ];
+
+/// The one that makes no spans.
+pub const BARE: &str = "(no tracing)";
 
 /// Sets up the contestant `name`, which sends to `endpoint`.
 ///
@@ -46,32 +50,50 @@ pub fn start(name: &str, endpoint: &str) -> Running {
     match name {
         "spandrel" => spandrel(endpoint, None),
         "spandrel, gzip level 2" => spandrel(endpoint, Some(2)),
+        "spandrel, gzip level 6" => spandrel(endpoint, Some(6)),
+        "spandrel, tracing layer" => spandrel_tracing(endpoint),
         "opentelemetry_sdk" => opentelemetry(endpoint),
         "tracing-opentelemetry" => tracing_opentelemetry(endpoint),
         "fastrace" => fastrace(endpoint),
         "emit" => emit(endpoint),
-        "(no tracing)" => nothing(),
+        BARE => nothing(),
         _ => panic!("no contestant {name:?}"),
     }
 }
 
-fn spandrel(endpoint: &str, gzip_level: Option<u32>) -> Running {
-    let telemetry = init(Config {
+fn telemetry(endpoint: &str, gzip_level: Option<u32>) -> Telemetry {
+    init(Config {
         enabled: true,
         service_name: "bench".into(),
         endpoint: endpoint.into(),
         gzip_level,
         ..Config::default()
     })
-    .expect("spandrel");
+    .expect("spandrel")
+}
+
+fn spandrel(endpoint: &str, gzip_level: Option<u32>) -> Running {
+    let telemetry = telemetry(endpoint, gzip_level);
     let tracer = telemetry.tracer("bench");
     Running {
         trace: Arc::new(move |n| crate::ours::trace(&tracer, n)),
-        finish: Box::new(move |patience| {
-            let _ = telemetry.shutdown(patience);
-            telemetry.ledger().to_string()
-        }),
+        finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),
     }
+}
+
+fn spandrel_tracing(endpoint: &str) -> Running {
+    let telemetry = telemetry(endpoint, None);
+    let subscriber = crate::ours::dispatch(&telemetry.tracer("bench"));
+    tracing::dispatcher::set_global_default(subscriber).expect("the only subscriber");
+    Running {
+        trace: Arc::new(trace_by_tracing),
+        finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),
+    }
+}
+
+fn shut_down_ours(telemetry: &Telemetry, patience: Duration) -> String {
+    let _ = telemetry.shutdown(patience);
+    telemetry.ledger().to_string()
 }
 
 fn exporter(endpoint: &str) -> SpanExporter {
@@ -107,30 +129,9 @@ fn opentelemetry(endpoint: &str) -> Running {
     let provider = provider(endpoint);
     let tracer = provider.tracer("bench");
     Running {
-        trace: Arc::new(move |n| {
-            tracer.in_span("http.request", |context| {
-                let (route, rows, load, hit) = values(n, 0);
-                let span = context.span();
-                span.set_attribute(KeyValue::new("http.route", route));
-                span.set_attribute(KeyValue::new("db.rows", rows));
-                span.set_attribute(KeyValue::new("server.load", load));
-                span.set_attribute(KeyValue::new("cache.hit", hit));
-                for child in 1..SPANS_PER_TRACE {
-                    let mut span = tracer.start("db.query");
-                    set_otel(&mut span, n, child);
-                }
-            });
-        }),
+        trace: Arc::new(move |n| rivals::otel::trace(&tracer, n)),
         finish: Box::new(move |patience| shut_down(&provider, patience)),
     }
-}
-
-fn set_otel(span: &mut impl opentelemetry::trace::Span, trace: u64, child: u64) {
-    let (route, rows, load, hit) = values(trace, child);
-    span.set_attribute(KeyValue::new("http.route", route));
-    span.set_attribute(KeyValue::new("db.rows", rows));
-    span.set_attribute(KeyValue::new("server.load", load));
-    span.set_attribute(KeyValue::new("cache.hit", hit));
 }
 
 fn tracing_opentelemetry(endpoint: &str) -> Running {
@@ -144,30 +145,33 @@ fn tracing_opentelemetry(endpoint: &str) -> Running {
         .with(layer);
     tracing::subscriber::set_global_default(subscriber).expect("the only subscriber");
     Running {
-        trace: Arc::new(|n| {
-            let (route, rows, load, hit) = values(n, 0);
-            let root = tracing::info_span!(
-                "http.request",
+        trace: Arc::new(trace_by_tracing),
+        finish: Box::new(move |patience| shut_down(&provider, patience)),
+    }
+}
+
+/// For both layers.
+fn trace_by_tracing(n: u64) {
+    let (route, rows, load, hit) = values(n, 0);
+    let root = tracing::info_span!(
+        "http.request",
+        http.route = route,
+        db.rows = rows,
+        server.load = load,
+        cache.hit = hit,
+    );
+    root.in_scope(|| {
+        for child in 1..SPANS_PER_TRACE {
+            let (route, rows, load, hit) = values(n, child);
+            drop(tracing::info_span!(
+                "db.query",
                 http.route = route,
                 db.rows = rows,
                 server.load = load,
                 cache.hit = hit,
-            );
-            root.in_scope(|| {
-                for child in 1..SPANS_PER_TRACE {
-                    let (route, rows, load, hit) = values(n, child);
-                    drop(tracing::info_span!(
-                        "db.query",
-                        http.route = route,
-                        db.rows = rows,
-                        server.load = load,
-                        cache.hit = hit,
-                    ));
-                }
-            });
-        }),
-        finish: Box::new(move |patience| shut_down(&provider, patience)),
-    }
+            ));
+        }
+    });
 }
 
 fn fastrace(endpoint: &str) -> Running {

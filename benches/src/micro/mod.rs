@@ -9,24 +9,29 @@ use crate::harness::Case;
 /// Spans of a round. All queues hold 2,048 by default, so nothing needs to be lost.
 const ROUND: u32 = 1000;
 
-/// Every case, by name, made when its turn comes: providers of other cases must not be around.
-#[must_use]
-pub fn cases() -> Vec<fn() -> Case> {
-    vec![
-        spans::disabled,
-        spans::unsampled,
-        spans::ratio,
-        spans::start_end,
-        spans::four_attributes,
+/// A case, made when its turn comes: providers of other cases must not be around.
+type Make = fn() -> Case;
+
+/// Every case, by its name.
+pub const CASES: [(&str, Make); 17] = [
+    ("disabled: start + end", spans::disabled),
+    ("unsampled: start + end", spans::unsampled),
+    ("sample rate 0.1: start + end", spans::ratio),
+    ("start + end", spans::start_end),
+    ("start + 4 attributes + end", spans::four_attributes),
+    (
+        "start + 10 attributes of 20 characters + end",
         spans::ten_attributes,
-        spans::event,
-        spans::nested,
-        threads::one,
-        threads::two,
-        threads::four,
-        threads::eight,
-        context::attach,
-        context::extract,
-        context::inject,
-    ]
-}
+    ),
+    ("start + event with 1 attribute + end", spans::event),
+    ("parent + child, both current", spans::nested),
+    ("1 thread, wall time / span", || threads::case(1)),
+    ("2 threads, wall time / span", || threads::case(2)),
+    ("4 threads, wall time / span", || threads::case(4)),
+    ("8 threads, wall time / span", || threads::case(8)),
+    ("attach a context, detach it", context::attach),
+    ("parse a traceparent", context::parse),
+    ("format a traceparent", context::format),
+    ("extract a traceparent from headers", context::extract),
+    ("inject a traceparent into a map", context::inject),
+];

@@ -15,7 +15,6 @@ use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
 use super::ROUND;
 use crate::harness::{Case, Entry};
 use crate::ours;
-use crate::rivals::tracing_otel::Rate;
 use crate::rivals::{self, otel, tracing_otel};
 use crate::workload::{TEN_KEYS, TEN_VALUES};
 
@@ -42,14 +41,47 @@ fn otel(
         .delivers(0, move || discarding.exported())
 }
 
-/// tracing-opentelemetry: one subscriber for all cases.
-fn tracing(rate: Rate, op: impl FnMut() + 'static) -> Entry {
-    let discarding = tracing_otel::install(rate);
-    let before = discarding.exported();
+/// Ours by the macros of `tracing`.
+fn ours_tracing(rate: f64, op: impl FnMut() + 'static) -> Entry {
+    let discarding = std::rc::Rc::new(ours::Discarding::new(rate));
     let flusher = discarding.clone();
-    Entry::new("tracing-opentelemetry", op)
-        .settle(move || flusher.flush())
-        .delivers(0, move || discarding.exported() - before)
+    under(
+        "spandrel, tracing layer",
+        ours::dispatch(&discarding.tracer()),
+        op,
+    )
+    .settle(move || flusher.flush())
+    .delivers(0, move || discarding.exported())
+}
+
+/// tracing-opentelemetry, with a provider of its own.
+fn tracing(sampler: Sampler, op: impl FnMut() + 'static) -> Entry {
+    let discarding = otel::Discarding::new(sampler);
+    let flusher = discarding.clone();
+    under(
+        "tracing-opentelemetry",
+        tracing_otel::dispatch(&discarding),
+        op,
+    )
+    .settle(move || flusher.flush())
+    .delivers(0, move || discarding.exported())
+}
+
+/// Operations under a subscriber of their own, for this thread and this long: two layers of the
+/// same kind cannot share one, and the other contestants see none.
+fn under(
+    subject: &'static str,
+    subscriber: tracing::Dispatch,
+    mut op: impl FnMut() + 'static,
+) -> Entry {
+    Entry::timed(subject, move |n| {
+        let _default = tracing::dispatcher::set_default(&subscriber);
+        let start = std::time::Instant::now();
+        for _ in 0..n {
+            op();
+        }
+        start.elapsed().as_nanos() as u64
+    })
 }
 
 /// fastrace: one reporter for all cases.
@@ -87,11 +119,17 @@ fn emit(records: bool, op: impl FnMut() + 'static) -> Entry {
         .delivers(0, rivals::emit::take_arrived)
 }
 
+/// emit with the sampler of emit_traceparent, in a runtime of its own.
+fn emit_sampled(rate: f64) -> Entry {
+    rivals::emit::install_sampler(rate);
+    Entry::new("emit", emit_sampled_plain).settle(rivals::emit::flush_sampled)
+}
+
 fn parent_based(root: Sampler) -> Sampler {
     Sampler::ParentBased(Box::new(root))
 }
 
-fn case(name: &'static str, spans: u64, mut entries: Vec<Entry>) -> Case {
+fn case(spans: u64, mut entries: Vec<Entry>) -> Case {
     for entry in &mut entries {
         match &mut entry.delivered {
             Some(_) if spans == 0 => entry.delivered = None,
@@ -100,7 +138,6 @@ fn case(name: &'static str, spans: u64, mut entries: Vec<Entry>) -> Case {
         }
     }
     Case {
-        name,
         ops: ROUND,
         entries,
     }
@@ -110,7 +147,6 @@ pub(super) fn disabled() -> Case {
     let tracer = TracerProvider::disabled().tracer("bench");
     let noop = opentelemetry::global::tracer("bench");
     case(
-        "disabled: start + end",
         0,
         vec![
             Entry::new("spandrel", move || {
@@ -126,12 +162,16 @@ pub(super) fn disabled() -> Case {
             })
             .ops(10 * ROUND),
             {
-                let _ = tracing_otel::install(Rate::All);
-                Entry::new("tracing (level off)", || {
+                let mut entry = tracing(parent_based(Sampler::AlwaysOn), || {
                     drop(black_box(tracing::debug_span!("operation")));
-                })
-                .ops(10 * ROUND)
+                });
+                entry.subject = "tracing (level off)";
+                entry.ops(10 * ROUND)
             },
+            fastrace("fastrace (outside of a trace)", || {
+                drop(black_box(LocalSpan::enter_with_local_parent("operation")));
+            })
+            .ops(10 * ROUND),
             {
                 let mut entry = emit(false, emit_plain);
                 entry.subject = "emit (filtered out)";
@@ -157,6 +197,45 @@ fn record_tracing() {
     drop(black_box(tracing::info_span!("operation")));
 }
 
+fn tracing_four() {
+    drop(tracing::info_span!(
+        "operation",
+        http.request.method = black_box("GET"),
+        http.response.status_code = black_box(200_i64),
+        server.load = black_box(0.75_f64),
+        cache.hit = black_box(true),
+    ));
+}
+
+fn tracing_ten() {
+    let [a, b, c, d, e, f, g, h, i, j] = black_box(TEN_VALUES);
+    drop(tracing::info_span!(
+        "operation",
+        app.checkout.basket0 = a,
+        app.checkout.basket1 = b,
+        app.checkout.basket2 = c,
+        app.checkout.basket3 = d,
+        app.checkout.basket4 = e,
+        app.checkout.basket5 = f,
+        app.checkout.basket6 = g,
+        app.checkout.basket7 = h,
+        app.checkout.basket8 = i,
+        app.checkout.basket9 = j,
+    ));
+}
+
+fn tracing_event() {
+    tracing::info_span!("operation").in_scope(|| {
+        tracing::info!(cache.key = black_box(17_i64), "cache.miss");
+    });
+}
+
+fn tracing_nested() {
+    tracing::info_span!("parent").in_scope(|| {
+        tracing::info_span!("child").in_scope(|| black_box(()));
+    });
+}
+
 /// Properties are texts in fastrace.
 fn fast_properties() -> [(&'static str, Cow<'static, str>); 4] {
     [
@@ -175,6 +254,11 @@ fn fast_properties() -> [(&'static str, Cow<'static, str>); 4] {
 
 #[emit::span("operation")]
 fn emit_plain() {
+    black_box(());
+}
+
+#[emit::span(rt: rivals::emit::SAMPLED.get(), "operation")]
+fn emit_sampled_plain() {
     black_box(());
 }
 
@@ -206,6 +290,16 @@ fn emit_ten(values: [&str; 10]) {
     black_box(());
 }
 
+/// The macro puts events of a span under its context.
+#[emit::span("operation")]
+fn emit_event(key: i64) {
+    emit::info!(
+        "cache.miss",
+        #[emit::key("cache.key")]
+        key
+    );
+}
+
 #[emit::span("parent")]
 fn emit_parent() {
     emit_child();
@@ -218,40 +312,54 @@ fn emit_child() {
 
 pub(super) fn unsampled() -> Case {
     case(
-        "unsampled: start + end",
         0,
         vec![
             ours(0.0, record_ours),
+            ours_tracing(0.0, record_tracing),
             otel(parent_based(Sampler::AlwaysOff), record_otel),
-            tracing(Rate::None, record_tracing),
+            tracing(parent_based(Sampler::AlwaysOff), record_tracing),
             fastrace("fastrace", || {
                 let parent = FastContext::random().sampled(false);
                 drop(black_box(FastSpan::root("operation", parent)));
             }),
+            emit_sampled(0.0),
         ],
     )
 }
 
 pub(super) fn ratio() -> Case {
     case(
-        "sample rate 0.1: start + end",
         0,
         vec![
             ours(0.1, record_ours),
+            ours_tracing(0.1, record_tracing),
             otel(parent_based(Sampler::TraceIdRatioBased(0.1)), record_otel),
-            tracing(Rate::Tenth, record_tracing),
+            tracing(
+                parent_based(Sampler::TraceIdRatioBased(0.1)),
+                record_tracing,
+            ),
+            fastrace("fastrace", || {
+                // It has no sampler: the application decides, here by the trace id.
+                let context = FastContext::random();
+                let sampled = context.trace_id.0 as u64 <= u64::MAX / 10;
+                drop(black_box(FastSpan::root(
+                    "operation",
+                    context.sampled(sampled),
+                )));
+            }),
+            emit_sampled(0.1),
         ],
     )
 }
 
 pub(super) fn start_end() -> Case {
     case(
-        "start + end",
         1,
         vec![
             ours(1.0, record_ours),
+            ours_tracing(1.0, record_tracing),
             otel(parent_based(Sampler::AlwaysOn), record_otel),
-            tracing(Rate::All, record_tracing),
+            tracing(parent_based(Sampler::AlwaysOn), record_tracing),
             fastrace("fastrace", || {
                 drop(black_box(FastSpan::root(
                     "operation",
@@ -284,7 +392,6 @@ fn attributes_otel(span: &mut opentelemetry_sdk::trace::Span) {
 
 pub(super) fn four_attributes() -> Case {
     case(
-        "start + 4 attributes + end",
         1,
         vec![
             ours(1.0, |tracer| {
@@ -292,20 +399,13 @@ pub(super) fn four_attributes() -> Case {
                 attributes_ours(&mut span);
                 span.end();
             }),
+            ours_tracing(1.0, tracing_four),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 let mut span = tracer.start("operation");
                 attributes_otel(&mut span);
                 span.end();
             }),
-            tracing(Rate::All, || {
-                drop(tracing::info_span!(
-                    "operation",
-                    http.request.method = black_box("GET"),
-                    http.response.status_code = black_box(200_i64),
-                    server.load = black_box(0.75_f64),
-                    cache.hit = black_box(true),
-                ));
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_four),
             fastrace("fastrace", || {
                 drop(
                     FastSpan::root("operation", FastContext::random())
@@ -332,7 +432,6 @@ pub(super) fn four_attributes() -> Case {
 
 pub(super) fn ten_attributes() -> Case {
     let mut case = case(
-        "start + 10 attributes of 20 characters + end",
         1,
         vec![
             ours(1.0, |tracer| {
@@ -342,6 +441,7 @@ pub(super) fn ten_attributes() -> Case {
                 }
                 span.end();
             }),
+            ours_tracing(1.0, tracing_ten),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 let mut span = tracer.start("operation");
                 for (key, value) in TEN_KEYS.iter().zip(TEN_VALUES) {
@@ -349,22 +449,7 @@ pub(super) fn ten_attributes() -> Case {
                 }
                 span.end();
             }),
-            tracing(Rate::All, || {
-                let [a, b, c, d, e, f, g, h, i, j] = black_box(TEN_VALUES);
-                drop(tracing::info_span!(
-                    "operation",
-                    app.checkout.basket0 = a,
-                    app.checkout.basket1 = b,
-                    app.checkout.basket2 = c,
-                    app.checkout.basket3 = d,
-                    app.checkout.basket4 = e,
-                    app.checkout.basket5 = f,
-                    app.checkout.basket6 = g,
-                    app.checkout.basket7 = h,
-                    app.checkout.basket8 = i,
-                    app.checkout.basket9 = j,
-                ));
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_ten),
             fastrace("fastrace", || {
                 let pairs = || TEN_KEYS.into_iter().zip(black_box(TEN_VALUES));
                 drop(FastSpan::root("operation", FastContext::random()).with_properties(pairs));
@@ -383,7 +468,6 @@ pub(super) fn ten_attributes() -> Case {
 
 pub(super) fn event() -> Case {
     case(
-        "start + event with 1 attribute + end",
         1,
         vec![
             ours(1.0, |tracer| {
@@ -394,6 +478,7 @@ pub(super) fn event() -> Case {
                 );
                 span.end();
             }),
+            ours_tracing(1.0, tracing_event),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 let mut span = tracer.start("operation");
                 span.add_event(
@@ -402,11 +487,7 @@ pub(super) fn event() -> Case {
                 );
                 span.end();
             }),
-            tracing(Rate::All, || {
-                tracing::info_span!("operation").in_scope(|| {
-                    tracing::info!(cache.key = black_box(17_i64), "cache.miss");
-                });
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_event),
             fastrace("fastrace", || {
                 let span = FastSpan::root("operation", FastContext::random());
                 span.add_event(
@@ -420,7 +501,6 @@ pub(super) fn event() -> Case {
 
 pub(super) fn nested() -> Case {
     let mut case = case(
-        "parent + child, both current",
         2,
         vec![
             ours(1.0, |tracer| {
@@ -430,6 +510,7 @@ pub(super) fn nested() -> Case {
                     });
                 });
             }),
+            ours_tracing(1.0, tracing_nested),
             otel(parent_based(Sampler::AlwaysOn), |tracer| {
                 tracer.in_span("parent", |_| {
                     tracer.in_span("child", |context| {
@@ -437,11 +518,7 @@ pub(super) fn nested() -> Case {
                     });
                 });
             }),
-            tracing(Rate::All, || {
-                tracing::info_span!("parent").in_scope(|| {
-                    tracing::info_span!("child").in_scope(|| black_box(()));
-                });
-            }),
+            tracing(parent_based(Sampler::AlwaysOn), tracing_nested),
             fastrace("fastrace", || {
                 let parent = FastSpan::root("parent", FastContext::random());
                 let _current = parent.set_local_parent();

@@ -1,39 +1,48 @@
 //! Spans on several threads at once.
 //!
-//! Queues are long and the workers asleep during a round: this is about what recording threads do
-//! to each other.
+//! This is about what recording threads do to each other, so queues are long and the workers asleep
+//! during a round, for those whose settings allow that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use fastrace::Span as FastSpan;
+use fastrace::collector::SpanContext as FastContext;
+use fastrace::local::LocalSpan;
 use opentelemetry::trace::{Span as _, Tracer as _};
 
 use crate::harness::{Case, Entry};
 use crate::ours;
-use crate::rivals::otel;
+use crate::rivals::{self, otel, tracing_otel};
 
 /// Spans of each thread in a round.
 const ROUND: u32 = 4000;
+/// Spans of a round of emit, all threads together: its queue has a fixed length, and it takes long
+/// enough for the clock with so few.
+const SHORT_ROUND: u32 = 2000;
+/// For one round: who has not told its time by then never will.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-type Span = Arc<dyn Fn() + Send + Sync>;
+/// Makes so many spans.
+type Spans = Arc<dyn Fn(u32) + Send + Sync>;
 
 /// Threads that wait for rounds.
 struct Crew {
-    jobs: Vec<Sender<(Span, u32, Arc<AtomicU32>)>>,
+    jobs: Vec<Sender<(u32, Arc<AtomicU32>)>>,
     times: Receiver<(Instant, Instant)>,
 }
 
 impl Crew {
-    fn new(threads: usize) -> Self {
+    fn new(threads: u32, spans: &Spans) -> Self {
         let (done, times) = channel();
         let jobs = (0..threads)
             .map(|_| {
-                let (job, jobs) = channel::<(Span, u32, Arc<AtomicU32>)>();
-                let done = done.clone();
+                let (job, jobs) = channel::<(u32, Arc<AtomicU32>)>();
+                let (done, spans) = (done.clone(), Arc::clone(spans));
                 std::thread::spawn(move || {
-                    for (span, count, waiting) in jobs {
+                    for (count, waiting) in jobs {
                         // Start together, without a wake-up in the measured time.
                         waiting.fetch_sub(1, Ordering::SeqCst);
                         let mut spins = 0_u32;
@@ -45,9 +54,7 @@ impl Crew {
                             std::hint::spin_loop();
                         }
                         let start = Instant::now();
-                        for _ in 0..count {
-                            span();
-                        }
+                        spans(count);
                         let _ = done.send((start, Instant::now()));
                     }
                 });
@@ -58,17 +65,17 @@ impl Crew {
     }
 
     /// Nanoseconds from the first start to the last end.
-    fn run(&self, span: &Span, each: u32) -> u64 {
+    fn run(&self, each: u32) -> u64 {
         let waiting = Arc::new(AtomicU32::new(self.jobs.len() as u32));
         for job in &self.jobs {
-            job.send((Arc::clone(span), each, Arc::clone(&waiting)))
-                .expect("the crew is there");
+            let job = job.send((each, Arc::clone(&waiting)));
+            job.expect("no thread has panicked");
         }
-        let times: Vec<_> = self
-            .jobs
-            .iter()
-            .map(|_| self.times.recv().expect("a time"))
-            .collect();
+        let times = self.jobs.iter().map(|_| {
+            let time = self.times.recv_timeout(PATIENCE);
+            time.expect("no thread has panicked")
+        });
+        let times: Vec<_> = times.collect();
         let start = times.iter().map(|t| t.0).min();
         let end = times.iter().map(|t| t.1).max();
         match (start, end) {
@@ -78,55 +85,121 @@ impl Crew {
     }
 }
 
-fn entry(subject: &'static str, threads: u32, span: Span) -> Entry {
-    let crew = Crew::new(threads as usize);
-    let mut entry = Entry::new(subject, || ());
-    entry.run = Box::new(move |n| crew.run(&span, n / threads));
-    entry
+/// A contestant on so many threads; `make` makes one span.
+fn entry(subject: &'static str, threads: u32, make: impl Fn() + Send + Sync + 'static) -> Entry {
+    let spans: Spans = Arc::new(move |n| {
+        for _ in 0..n {
+            make();
+        }
+    });
+    crewed(subject, threads, &spans)
 }
 
-fn case(name: &'static str, threads: u32) -> Case {
-    let all = ROUND * threads;
-    let ours = Arc::new(ours::Discarding::with_long_queue(all + 100));
-    let tracer = ours.tracer();
-    let span: Span = Arc::new(move || tracer.start("operation").end());
-    let flusher = Arc::clone(&ours);
-    let first = entry("spandrel", threads, span)
-        .settle(move || flusher.flush())
-        .delivers(1, move || ours.exported());
+fn crewed(subject: &'static str, threads: u32, spans: &Spans) -> Entry {
+    let crew = Crew::new(threads, spans);
+    Entry::timed(subject, move |n| crew.run(n / threads))
+}
 
-    let theirs = otel::Discarding::with_long_queue(all as usize + 100);
-    let tracer = theirs.tracer();
-    let span: Span = Arc::new(move || tracer.start("operation").end());
-    let flusher = theirs.clone();
-    let second = entry("opentelemetry_sdk", threads, span)
-        .settle(move || flusher.flush())
-        .delivers(1, move || theirs.exported());
-    // Twice for each span is the least that timing it takes.
-    let floor: Span = Arc::new(|| {
-        std::hint::black_box(Instant::now());
-        std::hint::black_box(Instant::now());
-    });
-    let third = entry("(two clock reads)", threads, floor);
+pub(super) fn case(threads: u32) -> Case {
+    let all = ROUND * threads;
     Case {
-        name,
         ops: all,
-        entries: vec![first, second, third],
+        entries: vec![
+            spandrel(threads, all),
+            spandrel_tracing(threads, all),
+            opentelemetry(threads, all),
+            tracing(threads, all),
+            fastrace(threads),
+            fastrace_local(threads),
+            emit(threads),
+            // Twice for each span is the least that timing it takes.
+            entry("(two clock reads)", threads, || {
+                std::hint::black_box(Instant::now());
+                std::hint::black_box(Instant::now());
+            }),
+        ],
     }
 }
 
-pub(super) fn one() -> Case {
-    case("1 thread, wall time / span", 1)
+fn spandrel(threads: u32, all: u32) -> Entry {
+    let ours = Arc::new(ours::Discarding::with_long_queue(all + 100));
+    let (tracer, flusher) = (ours.tracer(), Arc::clone(&ours));
+    entry("spandrel", threads, move || tracer.start("operation").end())
+        .settle(move || flusher.flush())
+        .delivers(1, move || ours.exported())
 }
 
-pub(super) fn two() -> Case {
-    case("2 threads, wall time / span", 2)
+fn opentelemetry(threads: u32, all: u32) -> Entry {
+    let theirs = otel::Discarding::with_long_queue(all as usize + 100);
+    let (tracer, flusher) = (theirs.tracer(), theirs.clone());
+    let make = move || tracer.start("operation").end();
+    entry("opentelemetry_sdk", threads, make)
+        .settle(move || flusher.flush())
+        .delivers(1, move || theirs.exported())
 }
 
-pub(super) fn four() -> Case {
-    case("4 threads, wall time / span", 4)
+fn spandrel_tracing(threads: u32, all: u32) -> Entry {
+    let ours = Arc::new(ours::Discarding::with_long_queue(all + 100));
+    let (subscriber, flusher) = (ours::dispatch(&ours.tracer()), Arc::clone(&ours));
+    crewed("spandrel, tracing layer", threads, &under(subscriber))
+        .settle(move || flusher.flush())
+        .delivers(1, move || ours.exported())
 }
 
-pub(super) fn eight() -> Case {
-    case("8 threads, wall time / span", 8)
+fn tracing(threads: u32, all: u32) -> Entry {
+    let theirs = otel::Discarding::with_long_queue(all as usize + 100);
+    let (subscriber, flusher) = (tracing_otel::dispatch(&theirs), theirs.clone());
+    crewed("tracing-opentelemetry", threads, &under(subscriber))
+        .settle(move || flusher.flush())
+        .delivers(1, move || theirs.exported())
+}
+
+fn under(subscriber: tracing::Dispatch) -> Spans {
+    Arc::new(move |n| {
+        tracing::dispatcher::with_default(&subscriber, || {
+            for _ in 0..n {
+                drop(tracing::info_span!("operation"));
+            }
+        });
+    })
+}
+
+/// Each thread has a queue of 10,240 commands, two for a root, and its worker empties them as it
+/// always does.
+fn fastrace(threads: u32) -> Entry {
+    rivals::fastrace::install();
+    let before = rivals::fastrace::reported();
+    entry("fastrace", threads, || {
+        drop(FastSpan::root("operation", FastContext::random()));
+    })
+    .settle(::fastrace::flush)
+    .delivers(1, move || rivals::fastrace::reported() - before)
+}
+
+/// Every thread has a root for its round, which counts for nothing.
+fn fastrace_local(threads: u32) -> Entry {
+    rivals::fastrace::install();
+    let spans: Spans = Arc::new(|n| {
+        let root = FastSpan::root("root", FastContext::random());
+        let _current = root.set_local_parent();
+        for _ in 0..n {
+            drop(LocalSpan::enter_with_local_parent("operation"));
+        }
+    });
+    crewed("fastrace, child of a local root", threads, &spans).settle(::fastrace::flush)
+}
+
+/// Its queue holds 10,000 spans and its worker sends meanwhile.
+fn emit(threads: u32) -> Entry {
+    rivals::emit::install(true);
+    let _ = rivals::emit::take_arrived();
+    entry("emit", threads, emit_plain)
+        .ops(SHORT_ROUND)
+        .settle(rivals::emit::flush)
+        .delivers(1, rivals::emit::take_arrived)
+}
+
+#[emit::span("operation")]
+fn emit_plain() {
+    std::hint::black_box(());
 }

@@ -3,8 +3,10 @@
 //! Its queue and its sender are one, so it sends to a sink in this process, which stores bodies.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use emit::runtime::AmbientSlot;
 
 use crate::sink::Sink;
 
@@ -36,6 +38,33 @@ pub fn install(records: bool) {
             .init();
         sink
     });
+}
+
+/// The runtime with a sampler.
+pub static SAMPLED: AmbientSlot = AmbientSlot::new();
+/// Trace ids up to here are sampled.
+static SAMPLED_UP_TO: AtomicU64 = AtomicU64::new(0);
+
+/// Sets up the runtime with the sampler of emit_traceparent, once, and its rate.
+pub fn install_sampler(rate: f64) {
+    SAMPLED_UP_TO.store((rate * u64::MAX as f64) as u64, Ordering::Relaxed);
+    static SINK: OnceLock<Sink> = OnceLock::new();
+    SINK.get_or_init(|| {
+        let sink = Sink::start().expect("a sink");
+        let sampler = |span: &emit::span::SpanCtxt| {
+            let id = span.trace_id().map_or(0, |id| id.to_u128() as u64);
+            id < SAMPLED_UP_TO.load(Ordering::Relaxed)
+        };
+        let _ = emit_traceparent::setup_with_sampler(sampler)
+            .emit_to(otlp(&sink.endpoint()))
+            .init_slot(&SAMPLED);
+        sink
+    });
+}
+
+/// Has everything sent that has ended in the runtime with a sampler.
+pub fn flush_sampled() {
+    emit::Emitter::blocking_flush(SAMPLED.get().emitter(), Duration::from_secs(10));
 }
 
 /// Has everything sent that has ended.

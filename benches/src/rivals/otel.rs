@@ -1,15 +1,18 @@
 //! opentelemetry_sdk with a batch processor, as its documentation sets it up.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, ShouldSample, SpanData,
     SpanExporter,
 };
+
+use crate::workload::{SPANS_PER_TRACE, values};
 
 /// Counts and forgets.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,53 @@ impl SpanExporter for Discard {
         self.0.fetch_add(batch.len() as u64, Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// Keeps everything, for the encoder.
+#[derive(Clone, Debug, Default)]
+struct Keep(Arc<Mutex<Vec<SpanData>>>);
+
+impl SpanExporter for Keep {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.0.lock().expect("no panic").extend(batch);
+        Ok(())
+    }
+}
+
+/// So many finished spans of the end-to-end workload.
+#[must_use]
+pub fn finished(spans: usize) -> Vec<SpanData> {
+    let kept = Keep::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(kept.clone())
+        .build();
+    let tracer = provider.tracer("bench");
+    for n in 0..(spans as u64).div_ceil(SPANS_PER_TRACE) {
+        trace(&tracer, n);
+    }
+    let mut finished = std::mem::take(&mut *kept.0.lock().expect("no panic"));
+    finished.truncate(spans);
+    finished
+}
+
+/// One trace of the end-to-end workload.
+pub fn trace(tracer: &SdkTracer, n: u64) {
+    tracer.in_span("http.request", |context| {
+        let (route, rows, load, hit) = values(n, 0);
+        let span = context.span();
+        span.set_attribute(KeyValue::new("http.route", route));
+        span.set_attribute(KeyValue::new("db.rows", rows));
+        span.set_attribute(KeyValue::new("server.load", load));
+        span.set_attribute(KeyValue::new("cache.hit", hit));
+        for child in 1..SPANS_PER_TRACE {
+            let (route, rows, load, hit) = values(n, child);
+            let mut span = tracer.start("db.query");
+            span.set_attribute(KeyValue::new("http.route", route));
+            span.set_attribute(KeyValue::new("db.rows", rows));
+            span.set_attribute(KeyValue::new("server.load", load));
+            span.set_attribute(KeyValue::new("cache.hit", hit));
+        }
+    });
 }
 
 /// A provider whose exporter discards.

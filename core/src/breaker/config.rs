@@ -7,6 +7,7 @@ use crate::time::duration_nanos;
 
 /// How long the circuit stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum OpenInterval {
     /// The same time after each opening, exactly, without jitter.
     Fixed(Duration),
@@ -32,6 +33,7 @@ impl OpenInterval {
 
 /// The settings of a [`CircuitBreaker`](super::CircuitBreaker).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BreakerConfig {
     /// The number of consecutive failures that opens the circuit; above zero.
     pub failure_threshold: u32,
@@ -133,6 +135,7 @@ impl Default for BreakerConfig {
 
 /// Which setting of a [`BreakerConfig`] is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BreakerConfigError {
     /// `failure_threshold` is zero: the circuit would open without a failure.

@@ -52,6 +52,7 @@ pub use transition::{Transition, TransitionReason};
 
 /// Where the circuit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum State {
     /// Every attempt is admitted.
     Closed,
@@ -74,6 +75,7 @@ impl fmt::Display for State {
 
 /// What an attempt says about the health of its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Verdict {
     /// It works, or is at least alive and well (429, a refused batch).
     Success,
@@ -87,6 +89,7 @@ pub enum Verdict {
 ///
 /// A probe whose permit is lost is noticed when its lease runs out.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "an attempt that is not recorded blocks the half-open circuit until its lease ends"]
 pub struct Permit {
     generation: u32,
@@ -103,6 +106,7 @@ impl Permit {
 
 /// The circuit is open, or half-open with its probe under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CircuitOpen {
     /// When to ask again: the end of the open interval, or of the probe's lease.
     pub retry_at: Instant,

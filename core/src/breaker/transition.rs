@@ -6,6 +6,7 @@ use super::State;
 
 /// Why the state changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TransitionReason {
     /// Closed to open: the last of `failure_threshold` consecutive failures.
@@ -24,6 +25,7 @@ pub enum TransitionReason {
 
 /// A change of state, for the log line that explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Transition {
     /// The state before.
     pub from: State,

@@ -60,6 +60,7 @@ pub const MAX_LEASES: usize = 3;
 
 /// What happens to a span when the buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Overflow {
     /// The new span is refused: the specification's rule, and the start of an incident is kept.
@@ -71,6 +72,7 @@ pub enum Overflow {
 
 /// Why a span was not taken in. The buffer is unchanged: nothing is evicted in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PushError {
     /// There is no room now.

@@ -12,6 +12,7 @@ pub const RECORD_HEADER_BYTES: usize = 8;
 
 /// What is known of a record without reading its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordFlags(u8);
 
 impl RecordFlags {
@@ -55,6 +56,7 @@ impl RecordFlags {
 
 /// A finished span as it is stored: which scope made it, and the body of its OTLP `Span`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Record<'a> {
     /// The scope that made the span.
     pub scope: ScopeId,

@@ -48,6 +48,7 @@ const WORDS: usize = 8;
 
 /// Where the records of a buffer lie, with a check value; made by `Buffer::snapshot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Snapshot([u8; Self::BYTES]);
 
 impl Snapshot {

@@ -8,6 +8,7 @@ use super::variable as var;
 
 /// Where traces go: `OTEL_TRACES_EXPORTER` (checklist C-032, C-033).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TracesExporter {
     /// `otlp`: OTLP over HTTP, the default.
@@ -32,6 +33,7 @@ impl TracesExporter {
 
 /// The encoding of a request: `OTEL_EXPORTER_OTLP_PROTOCOL` (checklist B-011).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Protocol {
     /// `http/protobuf`, the default.
@@ -51,6 +53,7 @@ impl Protocol {
 
 /// The compression of a request: `OTEL_EXPORTER_OTLP_COMPRESSION` (checklist B-014).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Compression {
     /// `gzip`.
@@ -65,6 +68,7 @@ impl Compression {
 
 /// The level of the pipeline's own diagnostics, least first: `OTEL_LOG_LEVEL` (checklist C-011).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LogLevel {
     /// `none` or `off`: silence.
@@ -96,6 +100,7 @@ impl LogLevel {
 
 /// A limit in time; the specification writes "no limit" as zero (checklist C-003).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Timeout {
     /// Wait without end.
     Infinite,
@@ -118,6 +123,7 @@ impl Timeout {
 ///
 /// Ratios are from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SamplerChoice {
     /// `always_on`.
@@ -190,6 +196,7 @@ pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
 
 /// A set of propagators: `OTEL_PROPAGATORS` (checklist C-012, C-013).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Propagators {
     trace_context: bool,
 }

@@ -31,6 +31,7 @@ const SHOWN: usize = 80;
 
 /// The diagnostics of one reading of the configuration: the first 16, and a count of the others.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Diagnostics<'a> {
     kept: heapless::Vec<Diagnostic<'a>, CAPACITY>,
     overflow: u32,
@@ -90,6 +91,7 @@ impl<'d, 'a> IntoIterator for &'d Diagnostics<'a> {
 /// `Display` says which variable, what is wrong with it, and what happens instead. Values are
 /// quoted with control characters escaped and are cut when they are long.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Diagnostic<'a> {
     variable: &'static Variable,
     kind: DiagnosticKind,
@@ -131,6 +133,7 @@ impl<'a> Diagnostic<'a> {
 
 /// What is wrong with a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DiagnosticKind {
     /// Neither `true` nor `false`; it counts as false (checklist B-008).

@@ -262,8 +262,27 @@ impl fmt::Debug for Endpoint<'_> {
     }
 }
 
+/// Without path and query, which may hold secrets.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Endpoint<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let is_ipv6 = self.host.contains(':');
+        let (open, close) = if is_ipv6 { ("[", "]") } else { ("", "") };
+        defmt::write!(
+            f,
+            "{=str}://{=str}{=str}{=str}:{=u16}",
+            self.scheme.as_str(),
+            open,
+            self.host,
+            close,
+            self.port(),
+        );
+    }
+}
+
 /// A text that is no endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EndpointError<'a> {
     kind: EndpointErrorKind,
     value: Option<&'a str>,

@@ -89,6 +89,18 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
+/// The keys, as `Debug` shows them.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Headers<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{{");
+        for (key, _) in self.iter() {
+            defmt::write!(f, " {=str}: (redacted)", key);
+        }
+        defmt::write!(f, " }}");
+    }
+}
+
 /// The good members of [`Headers`].
 #[derive(Clone)]
 pub struct HeaderIter<'a> {
@@ -123,6 +135,7 @@ impl fmt::Debug for HeaderIter<'_> {
 
 /// A member that is not used, named by its place and, where it has one, its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeaderProblem<'a> {
     number: u32,
     key: Option<&'a str>,
@@ -156,6 +169,7 @@ impl<'a> HeaderProblem<'a> {
 
 /// Why a member is not used. `Display` gives a phrase to follow the name of the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HeaderProblemKind {
     /// It has no `=`.

@@ -80,6 +80,7 @@ pub const DEFAULT_MAX_EXPORT_BATCH_SIZE: u32 = 512;
 /// Of every pair `OTEL_EXPORTER_OTLP_*` / `OTEL_EXPORTER_OTLP_TRACES_*` the one that counts is
 /// here. `Debug` output shows neither header values nor credentials.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct EnvConfig<'a> {
     /// `OTEL_SDK_DISABLED`: record and export nothing. Propagators still work (checklist C-004).

@@ -17,6 +17,7 @@ use super::percent::PercentDecoded;
 
 /// Checked resource attributes, decoded while they are read. All values are text.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ResourceAttributes<'a> {
     text: &'a str,
     hides_service_name: bool,
@@ -106,6 +107,7 @@ impl<'a> Iterator for ResourceAttributeIter<'a> {
 
 /// Why the whole text is not used. `Display` gives a phrase to follow the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ResourceProblem {
     /// A pair has no `=`.

@@ -12,6 +12,7 @@ use super::parse::parse_number;
 
 /// The scheme of a URL; it alone decides about TLS (checklist A-008).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Scheme {
     /// `http`: clear text.
     Http,
@@ -52,6 +53,7 @@ pub(super) enum Form {
 
 /// Why a text is no endpoint. `Display` gives a phrase to follow the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EndpointErrorKind {
     /// No `http://` or `https://` at its start.

@@ -22,6 +22,13 @@ impl fmt::Debug for Variable {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Variable {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=str}", self.name);
+    }
+}
+
 impl PartialEq for Variable {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name

@@ -39,6 +39,7 @@ use crate::id::{SpanId, TraceId};
 /// A received byte is kept as it came, bits of unknown meaning included; they end here, because
 /// [`TraceFlags::known`] is what children and outgoing headers are made from (checklist E-011).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceFlags(u8);
 
 impl TraceFlags {
@@ -187,9 +188,24 @@ impl core::fmt::Debug for SpanContext {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for SpanContext {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "SpanContext {{ trace_id: {}, span_id: {}, trace_flags: {}, is_remote: {=bool} }}",
+            self.trace_id,
+            self.span_id,
+            self.trace_flags(),
+            self.is_remote(),
+        );
+    }
+}
+
 /// A span context with its tracestate: what a tracer starts a child under, and what a propagator
 /// injects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParentContext<'a> {
     /// The parent, or [`SpanContext::INVALID`] for none.
     pub span_context: SpanContext,
@@ -217,6 +233,7 @@ impl From<SpanContext> for ParentContext<'_> {
 
 /// What role a span plays in a request; the values are those of OTLP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 pub enum SpanKind {
     /// Work inside a service.
@@ -234,6 +251,7 @@ pub enum SpanKind {
 
 /// A pointer from one span to another, of the same or of another trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Link<'a> {
     /// The span pointed to.
     pub span_context: SpanContext,

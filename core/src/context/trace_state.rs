@@ -31,6 +31,7 @@ use heapless::String;
 
 /// Why text is not a tracestate, or not a member of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TraceStateError {
     /// A key is not 1 to 256 of `a-z`, `0-9`, `_`, `-`, `*`, `/`, `@`, led by a letter or digit.
@@ -213,6 +214,13 @@ impl fmt::Display for TraceState {
 impl fmt::Debug for TraceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TraceState").field(&self.as_str()).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for TraceState {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "TraceState({=str:?})", self.as_str());
     }
 }
 

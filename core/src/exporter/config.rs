@@ -9,6 +9,7 @@ use crate::breaker::{BreakerConfig, BreakerConfigError};
 
 /// What happens to a batch whose retries are used up while the circuit is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WhenOpen {
     /// It is held until the circuit closes: the destination is at fault, not the batch.
@@ -20,6 +21,7 @@ pub enum WhenOpen {
 
 /// What a 413 does to a batch (`reliability.md` 4.7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum OnTooLarge {
     /// It is dropped: the letter of the specification, which retries four statuses only.
@@ -32,6 +34,7 @@ pub enum OnTooLarge {
 
 /// All settings of an [`Exporter`](super::Exporter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ExporterConfig {
     /// How spans are gathered.
     pub batch: BatchConfig,
@@ -85,16 +88,36 @@ impl ExporterConfig {
     /// # Errors
     ///
     /// The first setting that is out of its range (fault catalogue G3).
-    pub fn validate(self) -> Result<Self, ConfigError> {
+    pub const fn validate(self) -> Result<Self, ConfigError> {
         if self.batch.max_export_batch_size == 0 {
             return Err(ConfigError::ZeroBatchSize);
         }
         if self.max_request_bytes > Self::REQUEST_CEILING {
             return Err(ConfigError::RequestOverCeiling);
         }
-        self.backoff.validate().map_err(ConfigError::Backoff)?;
-        self.breaker.validate().map_err(ConfigError::Breaker)?;
+        if let Err(error) = self.backoff.validate() {
+            return Err(ConfigError::Backoff(error));
+        }
+        if let Err(error) = self.breaker.validate() {
+            return Err(ConfigError::Breaker(error));
+        }
         Ok(self)
+    }
+
+    /// The nearest settings that are valid: batches of at least one span, requests of at most
+    /// [`REQUEST_CEILING`](Self::REQUEST_CEILING), and what [`BackoffConfig::clamp`] and
+    /// [`BreakerConfig::clamp`] do.
+    #[must_use]
+    pub const fn clamp(mut self) -> Self {
+        if self.batch.max_export_batch_size == 0 {
+            self.batch.max_export_batch_size = 1;
+        }
+        if self.max_request_bytes > Self::REQUEST_CEILING {
+            self.max_request_bytes = Self::REQUEST_CEILING;
+        }
+        self.backoff = self.backoff.clamp();
+        self.breaker = self.breaker.clamp();
+        self
     }
 
     /// The specification's ceiling for a request before compression: 64 MiB.
@@ -109,6 +132,7 @@ impl Default for ExporterConfig {
 
 /// Which setting is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ConfigError {
     /// `batch.max_export_batch_size` is zero.

@@ -10,6 +10,7 @@ use crate::time::Instant;
 
 /// Why an attempt did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Cause {
     /// The destination answered with this status.
@@ -44,6 +45,7 @@ impl core::fmt::Display for Cause {
 
 /// Something that a person who watches the pipeline may want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
     /// A batch was accepted.

@@ -11,6 +11,7 @@ use crate::time::Instant;
 /// A flush under way: everything ended before [`Exporter::force_flush`]. Any number of them may
 /// exist at once.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Flush {
     /// The number of the first span that is not covered.
     target: u64,
@@ -19,6 +20,7 @@ pub struct Flush {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Counts {
     exported: u64,
     dropped: u64,
@@ -35,6 +37,7 @@ impl Counts {
 
 /// How a flush or a shutdown ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FlushOutcome {
     /// Nothing that it covers is left. Spans may have been dropped: see the counts.
@@ -55,6 +58,7 @@ pub enum FlushOutcome {
 
 /// What a flush or a shutdown did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FlushReport {
     /// How it ended.
     pub outcome: FlushOutcome,
@@ -67,6 +71,20 @@ pub struct FlushReport {
 }
 
 impl FlushReport {
+    /// What a pipeline reports that holds nothing.
+    pub const NOTHING: Self = Self {
+        outcome: FlushOutcome::Complete,
+        exported: 0,
+        dropped: 0,
+        left: 0,
+    };
+
+    /// What is reported when the time was over before anything happened.
+    pub const LATE: Self = Self {
+        outcome: FlushOutcome::TimedOut,
+        ..Self::NOTHING
+    };
+
     /// Whether everything it covers has arrived: complete, and nothing dropped.
     #[must_use]
     pub const fn is_success(&self) -> bool {

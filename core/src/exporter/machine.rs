@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heapless::String;
 
-use super::config::{ConfigError, ExporterConfig};
+use super::config::ExporterConfig;
 use super::event::{Event, Events};
 use super::flush::Shutdown;
 use super::transmit::Flight;
@@ -62,18 +62,19 @@ struct Ramp {
 }
 
 impl Machine {
-    pub(super) fn new(config: ExporterConfig) -> Result<Self, ConfigError> {
-        let mut config = config.validate()?;
+    /// A machine that holds nothing, with settings that are valid.
+    pub(super) const fn new(mut config: ExporterConfig) -> Self {
         // A probe must not count as lost while its request may still be answered.
         let longest = match config.request_timeout {
             Duration::ZERO => Duration::MAX,
             limit => limit.saturating_add(config.timeout_slack),
         };
-        config.breaker.probe_lease = config.breaker.probe_lease.max(longest);
-        Ok(Self {
+        if config.breaker.probe_lease.as_nanos() < longest.as_nanos() {
+            config.breaker.probe_lease = longest;
+        }
+        Self {
             config,
             trigger: BatchTrigger::new(config.batch),
-            // Valid, and a longer lease is so too.
             breaker: CircuitBreaker::clamped(config.breaker),
             flight: None,
             generation: 0,
@@ -90,17 +91,23 @@ impl Machine {
             more_to_come: false,
             latest: Instant::ZERO,
             seed: config.seed,
-            ledger: Ledger::default(),
-            stats: DeliveryStats::default(),
+            ledger: Ledger::ZERO,
+            stats: DeliveryStats::ZERO,
             events: Events::new(),
             server_message: String::new(),
             losing: 0,
-        })
+        }
     }
 
     /// Whether spans are refused because the intake has ended.
     pub(super) const fn intake_has_ended(&self) -> bool {
         self.shutdown.is_some() && !self.more_to_come
+    }
+
+    /// Starts the jitter anew.
+    pub(super) const fn set_seed(&mut self, seed: u64) {
+        self.config.seed = seed;
+        self.seed = seed;
     }
 
     /// The next random number of the jitter.

@@ -78,7 +78,7 @@ use crate::breaker::State;
 use crate::buffer::Run;
 use crate::buffer::{Buffer, PushError, Record, RecordSink};
 use crate::request::{request_overhead, scope_overhead};
-use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
+use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
 use crate::response::DropReason;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::{Instant, WallClock};
@@ -105,6 +105,55 @@ pub struct Exporter<B, R> {
     machine: Machine,
 }
 
+impl<B, R> Exporter<B, R> {
+    /// An exporter with the nearest settings that are valid, for a `static`; see
+    /// [`ExporterConfig::clamp`]. What is known only at run time comes later:
+    /// [`set_resource`](Self::set_resource), [`set_seed`](Self::set_seed).
+    ///
+    /// In a `static`, arrays of memory become part of the program's image, zeros and all, because
+    /// the settings beside them are not zero. Where flash is scarce, give it `&'static mut [u8]`.
+    ///
+    /// ```
+    /// use std::sync::Mutex; // on a device that of `critical-section`
+    /// use spandrel_core::prelude::*;
+    ///
+    /// static SPANS: Mutex<Exporter<[u8; 4096], [u8; 256]>> = Mutex::new(Exporter::clamped(
+    ///     ExporterConfig::DEFAULT,
+    ///     Buffer::new([0; 4096]),
+    ///     Registry::empty([0; 256]),
+    /// ));
+    ///
+    /// let attributes = [KeyValue::new("service.name", "thermostat")];
+    /// let mut spans = SPANS.lock()?;
+    /// spans.set_seed(42); // the device's own number
+    /// spans.set_resource(&Resource { attributes: &attributes, schema_url: "" })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub const fn clamped(config: ExporterConfig, buffer: Buffer<B>, registry: Registry<R>) -> Self {
+        Self::of_valid(config.clamp(), buffer, registry)
+    }
+
+    const fn of_valid(config: ExporterConfig, buffer: Buffer<B>, registry: Registry<R>) -> Self {
+        let mut machine = Machine::new(config);
+        machine.pushed = buffer.len() as u64;
+        machine.ledger.ended = machine.pushed;
+        Self {
+            buffer,
+            registry,
+            current: None,
+            parked: [const { None }; MAX_PARKED],
+            machine,
+        }
+    }
+
+    /// Starts the jitter anew from a seed that other devices do not have, when
+    /// [`ExporterConfig::seed`] could not be chosen so (fault catalogue S20).
+    pub const fn set_seed(&mut self, seed: u64) {
+        self.machine.set_seed(seed);
+    }
+}
+
 impl<B, R> Exporter<B, R>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
@@ -121,16 +170,16 @@ where
         buffer: Buffer<B>,
         registry: Registry<R>,
     ) -> Result<Self, ConfigError> {
-        let mut machine = Machine::new(config)?;
-        machine.pushed = buffer.len() as u64;
-        machine.ledger.ended = machine.pushed;
-        Ok(Self {
-            buffer,
-            registry,
-            current: None,
-            parked: [const { None }; MAX_PARKED],
-            machine,
-        })
+        Ok(Self::of_valid(config.validate()?, buffer, registry))
+    }
+
+    /// Sets the resource; only before any scope, because every scope is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit into the registry, which is then empty.
+    pub fn set_resource(&mut self, resource: &Resource<'_>) -> Result<(), RegistryError> {
+        self.registry.set_resource(resource)
     }
 
     /// The number of an instrumentation scope, for

@@ -83,6 +83,7 @@ use crate::wire::move_within;
 
 /// Why nothing was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum GzipError {
     /// The table must have a power of two of entries, from 256 to 4,096.

@@ -4,6 +4,8 @@
 //! and one that repeats a server's answer verbatim lets a stranger write into the log. So every
 //! message goes through here and is
 //!
+//! - **levelled**: what is less severe than [`set_level`] says (`OTEL_LOG_LEVEL`) is not even
+//!   formatted;
 //! - **limited**: of each [`Kind`] the first at once, then one per 10 s, which says how many
 //!   like it were held back;
 //! - **sanitised**: control characters, ANSI escapes and bidirectional overrides are escaped,
@@ -25,13 +27,14 @@
 
 use core::cell::Cell;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use super::clock::Clock;
+use crate::config::LogLevel;
 use crate::time::Instant;
 
 /// The target under which the `log` facade sees reports.
@@ -97,6 +100,17 @@ pub enum Severity {
 }
 
 impl From<Severity> for log::Level {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Debug => Self::Debug,
+            Severity::Info => Self::Info,
+            Severity::Warn => Self::Warn,
+            Severity::Error => Self::Error,
+        }
+    }
+}
+
+impl From<Severity> for LogLevel {
     fn from(severity: Severity) -> Self {
         match severity {
             Severity::Debug => Self::Debug,
@@ -180,6 +194,8 @@ impl Limiter {
 }
 
 static LIMITER: Limiter = Limiter::new();
+/// A [`LogLevel`].
+static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
 static HANDLER: RwLock<Option<Arc<Handler>>> = RwLock::new(None);
 
 std::thread_local! {
@@ -199,10 +215,25 @@ pub fn clear_handler() {
     replace_handler(None);
 }
 
-/// Reports something, now or never: held back when a report of the same kind was shown within
+/// Sets which reports are shown: those as severe as `level`, and those more severe. It is
+/// [`LogLevel::Info`] until somebody sets it; `init` sets what `OTEL_LOG_LEVEL` says (checklist
+/// C-011). Others neither reach a handler or the `log` facade, nor count as held back.
+pub fn set_level(level: LogLevel) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// Whether a report of this severity is shown.
+#[must_use]
+pub fn is_shown(severity: Severity) -> bool {
+    LogLevel::from(severity) as u8 <= LEVEL.load(Ordering::Relaxed)
+}
+
+/// Reports something, now or never: not below the [level](set_level), and held back when a report of the same kind was shown within
 /// the last [`INTERVAL_SECS`] seconds. The arguments are formatted only when it is shown.
 pub fn report(kind: Kind, severity: Severity, text: fmt::Arguments<'_>) {
-    report_at(&LIMITER, Clock::new().now(), kind, severity, text);
+    if is_shown(severity) {
+        report_at(&LIMITER, Clock::new().now(), kind, severity, text);
+    }
 }
 
 /// The old handler is dropped after the lock is released: it is foreign code.
@@ -392,6 +423,23 @@ mod tests {
         clear_handler();
         let expected = ["a", "another kind", "c (1000 similar suppressed)", "d"];
         assert_eq!(*seen.lock().unwrap(), expected);
+    }
+
+    /// Checklist C-011.
+    #[test]
+    fn the_level_decides_what_is_shown_and_the_rest_is_not_counted() {
+        let (_turn, seen) = capture();
+        assert!(is_shown(Severity::Info) && !is_shown(Severity::Debug));
+        report(Kind::ExportRetried, Severity::Debug, format_args!("a"));
+        set_level(LogLevel::Error);
+        report(Kind::ExportRetried, Severity::Warn, format_args!("b"));
+        set_level(LogLevel::None);
+        report(Kind::ExportRetried, Severity::Error, format_args!("c"));
+        set_level(LogLevel::Trace);
+        report(Kind::ExportRetried, Severity::Debug, format_args!("d"));
+        set_level(LogLevel::Info);
+        clear_handler();
+        assert_eq!(*seen.lock().unwrap(), ["d"]);
     }
 
     #[test]

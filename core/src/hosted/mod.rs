@@ -9,7 +9,9 @@
 //! | [`settings`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
+//! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
+//! | [`encode`] | what is pulled out of it, as the bytes that are sent |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
 //! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
 //! | [`credential`] | which headers must not cross a network in clear text |
@@ -20,11 +22,13 @@ pub mod clock;
 pub mod credential;
 pub mod current;
 pub mod diagnostics;
+pub mod encode;
 pub mod pipeline;
 pub mod report;
 pub mod resource;
 pub mod rng;
 pub mod settings;
+pub mod start;
 pub mod trace;
 #[cfg(feature = "tracing")]
 pub mod tracing;

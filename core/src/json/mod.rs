@@ -50,6 +50,7 @@ use crate::wire::WireError;
 ///
 /// What was written until then is the torn beginning of a value, to be thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum JsonError {
     /// The bytes are not a protobuf message.

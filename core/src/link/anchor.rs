@@ -25,6 +25,7 @@ use crate::time::{Instant, UnixNanos, WallClock};
 /// assert_eq!(clock.to_unix(Instant::ZERO).as_nanos(), 1_700_000_000_002_000_000);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Anchor {
     /// From the device's clock to the host's monotonic one.
     current: Option<WallClock>,

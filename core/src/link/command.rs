@@ -8,6 +8,7 @@ const FRAME_BYTES: usize = 48;
 
 /// One message from the host to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Command {
     /// Every span whose number is below `next` has arrived.

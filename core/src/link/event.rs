@@ -7,6 +7,7 @@ use crate::time::{Instant, WallClock};
 
 /// What a [`Decoder`](super::Decoder) has seen. All counters only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct DecoderStats {
     /// Frames that were whole and new.
@@ -49,6 +50,7 @@ impl DecoderStats {
 
 /// The totals of a device since its boot, as it told them last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeviceCounts {
     /// Spans ended.
     pub ended: u64,
@@ -68,6 +70,7 @@ impl DeviceCounts {
 
 /// One frame, and what became complete with it.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Event<'a> {
     /// Which run of the device sent it.
     pub boot: u32,
@@ -86,6 +89,7 @@ pub struct Event<'a> {
 
 /// What a frame completed.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Content<'a> {
     /// The device's resource.
@@ -102,6 +106,7 @@ pub enum Content<'a> {
 
 /// A span from the link, in the decoder's memory until the next frame.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReceivedSpan<'a> {
     /// Counts the spans of a boot from 0.
     pub number: u64,

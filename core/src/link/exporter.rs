@@ -16,6 +16,7 @@ const EMPTY_ENTRY: &[u8] = &[0; 4];
 
 /// How a device uses its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LinkConfig {
     /// How long to wait for an acknowledgement before spans are sent again; the pause doubles up
     /// to 32 times as long while nobody answers. `None`: nobody acknowledges, and a span is

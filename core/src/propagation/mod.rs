@@ -129,6 +129,7 @@ impl<F: FnMut(&str, &str)> Setter for F {
 
 /// What was found in a carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extracted {
     /// The remote span: valid, and marked as remote (checklist E-040).
     pub span_context: SpanContext,
@@ -167,6 +168,7 @@ pub trait TextMapPropagator {
 
 /// W3C Trace Context, level 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceContextPropagator;
 
 impl TextMapPropagator for TraceContextPropagator {

@@ -13,6 +13,7 @@ const MAX_BLANKS: usize = 256;
 
 /// Why bytes are not a traceparent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TraceParentError {
     /// There are fewer than 55 bytes.
@@ -158,6 +159,13 @@ impl fmt::Display for TraceParent {
 impl fmt::Debug for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TraceParent").field(&self.as_str()).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for TraceParent {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "TraceParent({=str:?})", self.as_str());
     }
 }
 

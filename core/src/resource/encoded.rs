@@ -11,6 +11,7 @@ use crate::wire::{FieldValue, Fields, field_len};
 /// It has been checked as far as a registry needs: the lengths are right, the head is one message
 /// and the tail one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EncodedEntry<'a> {
     whole: &'a [u8],
     /// The content of the `resource` or `scope` message.

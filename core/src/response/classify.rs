@@ -9,6 +9,7 @@ use crate::breaker::Verdict;
 
 /// What an outcome means for the batch and for its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Classification {
     /// Whether the same bytes may be sent again later.
     pub retry: bool,

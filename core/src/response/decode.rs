@@ -11,6 +11,7 @@ pub(super) const READS_JSON: bool = cfg!(any(test, feature = "std", feature = "j
 
 /// What the body of a 2xx says (checklist A-031 to A-037, F-071 to F-073).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SuccessBody<'a> {
     /// How many spans the server says it rejected; any number, as it came.
     pub rejected_spans: i64,
@@ -95,6 +96,7 @@ impl<'a> SuccessBody<'a> {
 /// What the body of a 4xx or 5xx says (checklist A-043, F-074 to F-076). For humans only: no
 /// decision depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StatusBody<'a> {
     /// The `google.rpc` code; 0 when absent.
     pub code: i32,

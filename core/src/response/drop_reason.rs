@@ -4,6 +4,7 @@ use core::fmt;
 
 /// The one reason for which a span was dropped (invariant I4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum DropReason {

@@ -146,6 +146,20 @@ impl fmt::Debug for MessageText<'_> {
     }
 }
 
+/// The same as `Display`.
+#[cfg(feature = "defmt")]
+impl defmt::Format for MessageText<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        for c in self.chars() {
+            if c.is_control() {
+                defmt::write!(f, "\\u{{{=u32:x}}}", u32::from(c));
+            } else {
+                defmt::write!(f, "{=char}", c);
+            }
+        }
+    }
+}
+
 /// Equal when the texts are, whatever their encoding.
 impl PartialEq for MessageText<'_> {
     fn eq(&self, other: &Self) -> bool {

@@ -100,8 +100,22 @@ impl fmt::Debug for Response<'_> {
     }
 }
 
+/// The same as `Debug`.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Response<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Response {{ status: {=u16}, body_bytes: {=usize}, .. }}",
+            self.status,
+            self.body.len(),
+        );
+    }
+}
+
 /// How one attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome<'a> {
     /// With an answer.
     Response(Response<'a>),
@@ -119,6 +133,7 @@ pub enum Outcome<'a> {
 /// `body_sent` says whether the whole request had been written: the server may then hold the
 /// spans, and a resend may duplicate them (checklist A-054).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TransportError {
     /// No connection: refused, unreachable, or not made in time.

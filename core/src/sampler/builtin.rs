@@ -11,6 +11,7 @@ use super::{
 ///
 /// `Copy` and free of dynamic dispatch, so a tracer can hold it in a static.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BuiltinSampler {
     /// `always_on`.

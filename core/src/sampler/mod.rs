@@ -47,6 +47,7 @@ use crate::id::TraceId;
 
 /// What becomes of a span (checklist D-077).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SamplingDecision {
     /// Not recording, sampled flag clear.
     Drop,
@@ -80,6 +81,7 @@ impl SamplingDecision {
 
 /// What a sampler may look at (checklist D-076).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplingParameters<'a> {
     /// The parent, or [`ParentContext::ROOT`].
     pub parent: ParentContext<'a>,
@@ -97,6 +99,7 @@ pub struct SamplingParameters<'a> {
 
 /// What a sampler answers (checklist D-076).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplingResult<'a> {
     /// What becomes of the span.
     pub decision: SamplingDecision,
@@ -168,6 +171,7 @@ impl<S: Sampler + ?Sized> fmt::Display for Description<'_, S> {
 
 /// Samples every span (checklist D-082).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysOn;
 
 impl Sampler for AlwaysOn {
@@ -183,6 +187,7 @@ impl Sampler for AlwaysOn {
 
 /// Drops every span (checklist D-083).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysOff;
 
 impl Sampler for AlwaysOff {
@@ -198,6 +203,7 @@ impl Sampler for AlwaysOff {
 
 /// Records what its sampler would drop, without exporting it (checklist D-090).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysRecord<S> {
     sampler: S,
 }

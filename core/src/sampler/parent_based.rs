@@ -6,6 +6,7 @@ use super::{AlwaysOff, AlwaysOn, Description, Sampler, SamplingParameters, Sampl
 
 /// Follows the parent's decision; see the table of the [module](crate::sampler) (checklist D-089).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParentBased<R, RS = AlwaysOn, RN = AlwaysOff, LS = AlwaysOn, LN = AlwaysOff> {
     root: R,
     remote_parent_sampled: RS,

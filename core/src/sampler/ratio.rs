@@ -15,6 +15,7 @@ use crate::id::TraceId;
 ///
 /// It ignores the parent; put it in a [`ParentBased`](super::ParentBased) to follow decisions already made.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceIdRatioBased {
     /// Within 0 to 1; kept for the description only.
     ratio: f64,

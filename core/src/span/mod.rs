@@ -48,6 +48,7 @@ use crate::time::Instant;
 /// The outcome of what a span describes. `Unset < Error < Ok`: a lower one never replaces a higher
 /// one, `Ok` is final, and of two errors the later one counts (checklist D-069).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Status<'a> {
     /// Nothing is said; the default, and never set again.
     #[default]

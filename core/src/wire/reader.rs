@@ -4,6 +4,7 @@ use super::{BYTES, FIXED32, FIXED64, VARINT, get_varint};
 
 /// Why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum WireError {
     /// The message ends inside a field.
@@ -25,6 +26,7 @@ impl core::error::Error for WireError {}
 
 /// One field's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FieldValue<'a> {
     /// Wire type 0.
     Varint(u64),

@@ -6,16 +6,16 @@ use spandrel_core::wire::{FieldValue, Fields};
 /// The fixed start of a stored span, every value zero but the kind.
 const TEMPLATE: [u8; 54] = {
     let mut bytes = [0; 54];
-    bytes[0] = 0x12;
-    bytes[1] = 8;
-    bytes[10] = 0x41;
-    bytes[19] = 0x39;
-    bytes[28] = 0x0a;
-    bytes[29] = 16;
-    bytes[46] = 0x85;
-    bytes[47] = 0x01;
-    bytes[52] = 0x30;
-    bytes[53] = 1;
+    bytes[0] = 0x85;
+    bytes[1] = 0x01;
+    bytes[6] = 0x12;
+    bytes[7] = 8;
+    bytes[16] = 0x39;
+    bytes[25] = 0x41;
+    bytes[34] = 0x30;
+    bytes[35] = 1;
+    bytes[36] = 0x0a;
+    bytes[37] = 16;
     bytes
 };
 
@@ -26,8 +26,8 @@ pub const SPAN_BYTES: usize = TEMPLATE.len();
 #[must_use]
 pub fn stored_span(id: u64, padding: u8) -> Vec<u8> {
     let mut body = TEMPLATE.to_vec();
-    body[2..10].copy_from_slice(&id.to_be_bytes());
-    body[30..38].copy_from_slice(&id.to_be_bytes());
+    body[8..16].copy_from_slice(&id.to_be_bytes());
+    body[38..46].copy_from_slice(&id.to_be_bytes());
     if padding > 0 {
         body.extend([0x2a, padding & 0x7f]);
         body.resize(body.len() + usize::from(padding & 0x7f), b'x');

@@ -6,6 +6,9 @@
 
 use core::time::Duration;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use spandrel_core::prelude::*;
 use spandrel_core::response::{classify, retry_after};
 use spandrel_core::time::UnixNanos;
@@ -282,6 +285,46 @@ fn s2_both_forms_of_retry_after_reach_the_machine() {
         let found = value.and_then(|value| retry_after(&value, date.as_deref(), now));
         assert_eq!(found, pause.map(Duration::from_secs), "{headers}");
         assert!(is_reused && classify(&Outcome::Response(Response::new(503))).retry);
+    }
+}
+
+/// Answers of all framings, to be damaged.
+const SEEDS: [&[u8]; 5] = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: application/x-protobuf\r\n\r\n\x0a\x02\x08\x01",
+    b"HTTP/1.1 503 no\r\nRetry-After: 7\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+      Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0a\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 no\r\nConnection: close\r\n\r\nlater",
+    b"HTTP/1.0 200 OK\r\n\r\n\x0a\x00",
+    b"HTTP/1.1 204 No Content\nContent-Encoding: gzip\n\n",
+];
+
+proptest! {
+    /// However an answer is damaged and cut, reading it ends, and what is understood of it does not
+    /// depend on the pieces in which it came.
+    #[test]
+    fn damaged_answers_are_read_alike_in_any_pieces(
+        seed in 0..SEEDS.len(),
+        damage in vec((any::<Index>(), 0..4_u8, any::<u8>()), 0..6),
+        steps in [1..20_usize, 1..200],
+    ) {
+        let mut wire = SEEDS[seed].to_vec();
+        for (place, kind, byte) in damage {
+            let at = place.index(wire.len());
+            match kind {
+                0 => wire[at] = byte,
+                1 => wire.insert(at, byte),
+                2 => { wire.remove(at); }
+                _ => wire.truncate(at + 1),
+            }
+            if wire.is_empty() {
+                wire.push(byte);
+            }
+        }
+        let first = |step| post_in(step, &[&wire]).0.remove(0);
+        let whole = first(100_000);
+        for step in steps {
+            prop_assert_eq!(&first(step), &whole);
+        }
     }
 }
 

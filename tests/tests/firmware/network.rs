@@ -129,27 +129,38 @@ fn a_device_obeys_a_pause_and_repeats_the_same_bytes() {
 
 #[test]
 fn a_collector_that_is_down_at_boot_opens_the_circuit_and_loses_nothing() {
-    // All boards at once, as most of this is waiting.
+    // Five attempts take about a second, then the device asks once a second; but on a busy host it
+    // may only just have booted by then. All boards at once, as most of this is waiting.
     std::thread::scope(|scope| {
         for image in networked() {
-            scope.spawn(|| down_at_boot(image));
+            scope.spawn(|| {
+                let mut waits = [2_500, 10_000, 30_000]
+                    .map(Duration::from_millis)
+                    .into_iter();
+                assert!(
+                    waits.any(|away| circuit_opened(image, away) >= 1),
+                    "{}",
+                    image.board.name
+                );
+            });
         }
     });
 }
 
-fn down_at_boot(image: &Image) {
+/// How often the circuit opened while the collector was away for so long.
+fn circuit_opened(image: &Image, away: Duration) -> u64 {
     let name = image.board.name;
     let server = FaultServer::start(Script::new());
     server.available(false);
     let run = std::thread::scope(|scope| {
         let device = scope.spawn(|| run(image, &server));
-        // Five attempts take about a second; then the device asks once a second. A loaded machine
-        // emulates it more slowly.
-        std::thread::sleep(Duration::from_secs(6));
+        std::thread::sleep(away);
         server.available(true);
         device.join().unwrap()
     });
     assert_delivered(name, &server, &run, 3);
-    assert!(run.number("stats.circuit_opened") >= 1, "{name}");
-    assert!(run.number("stats.attempts") >= 8, "{name}");
+    let opened = run.number("stats.circuit_opened");
+    // Five failures in a row, then those of the three requests.
+    assert!(opened == 0 || run.number("stats.attempts") >= 8, "{name}");
+    opened
 }

@@ -82,7 +82,13 @@ pub(crate) fn core_folder() -> PathBuf {
 
 /// Reads files of the core.
 pub(crate) fn core_file(file: &str) -> Option<String> {
-    fs::read_to_string(core_folder().join(file)).ok()
+    file_below("../core/src", file)
+}
+
+/// Reads a file below a folder that is given as seen from this package.
+pub(crate) fn file_below(folder: &str, file: &str) -> Option<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    fs::read_to_string(folder.join(file)).ok()
 }
 
 /// A crate in memory, for the tests of the checks.

@@ -1,6 +1,6 @@
-//! What must hold for the source text of the core: its layers, and what keeps it free of `std`,
-//! heap, clock and globals. The compiler proves the rest: `forbid(unsafe_code)` here, and in
-//! `.ci/bare-metal.sh` an image that links without an allocator.
+//! What must hold for the source text: the layers of the core, what keeps it free of `std`, heap,
+//! clock and globals, and that devices can print all values. The compiler proves the rest:
+//! `forbid(unsafe_code)` here, and in `.ci/bare-metal.sh` an image that links without an allocator.
 #![allow(
     clippy::panic,
     clippy::expect_used,
@@ -8,6 +8,7 @@
 )]
 
 mod crate_source;
+mod defmt;
 mod layers;
 mod no_std;
 mod scanner;

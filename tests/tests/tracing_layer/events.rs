@@ -53,6 +53,27 @@ fn a_name_that_was_given_wins_and_the_message_stays() {
     assert_eq!(attributes(&event.attributes), expected.into());
 }
 
+/// As `tracing-log` makes them.
+#[test]
+fn a_record_of_the_log_crate_looks_like_any_other_event() {
+    let event = event(|| {
+        tracing::event!(
+            name: "log event",
+            target: "log",
+            tracing::Level::INFO,
+            {
+                log.target = "hyper::proto",
+                log.module_path = "hyper::proto::h1",
+                log.line = 7_u64
+            },
+            "connection closed"
+        );
+    });
+    assert_eq!(event.name, "connection closed");
+    let expected = [("level", text("INFO")), ("target", text("hyper::proto"))];
+    assert_eq!(attributes(&event.attributes), expected.into());
+}
+
 #[test]
 fn an_event_without_a_message_is_named_by_its_place() {
     let event = event(|| trace!(hits = 1));

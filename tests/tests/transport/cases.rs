@@ -8,7 +8,7 @@ use spandrel_core::hosted::diagnostics::{Kind, set_handler};
 use spandrel_tests::fault_server::{Reply, Script};
 use spandrel_transport_std::{Config, init, start};
 
-use crate::child::{deliver, end, say, settings};
+use crate::child::{deliver, end, say, settings, tell_everything};
 use crate::harness::{PATIENCE, Rig, ms};
 
 /// A logger that is itself traced: what it records on the sender's thread must not be exported, or
@@ -91,6 +91,21 @@ pub(crate) fn handler_parks() {
         std::thread::sleep(ms(1));
     }
     say(&telemetry.ledger().to_string());
+}
+
+/// Two pipelines, one after the other, with `OTEL_LOG_LEVEL=error` and then with `debug`.
+pub(crate) fn levels() {
+    tell_everything();
+    let config = Config {
+        read_environment: true,
+        ..settings()
+    };
+    for level in ["error", "debug"] {
+        let variable = |name: &str| (name == "OTEL_LOG_LEVEL").then(|| level.to_owned());
+        let telemetry = start(&config.resolve_with(variable).unwrap()).unwrap();
+        deliver(&telemetry);
+        end(&telemetry);
+    }
 }
 
 /// `OTEL_TRACES_EXPORTER=console`: each span as soon as it has ended.

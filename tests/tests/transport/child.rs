@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
 use std::time::Instant;
 
-use spandrel_core::hosted::diagnostics::set_handler;
+use spandrel_core::config::LogLevel;
+use spandrel_core::hosted::diagnostics::{set_handler, set_level};
 use spandrel_transport_std::{Config, Telemetry, init};
 
 use crate::cases;
@@ -114,7 +115,7 @@ pub(crate) fn settings() -> Config {
     }
 }
 
-fn tell_everything() {
+pub(crate) fn tell_everything() {
     set_handler(Box::new(|report| {
         say(&format!(
             "{:?} {:?}: {report}",
@@ -150,6 +151,7 @@ fn case() {
     if std::env::var_os(CASE).is_none() {
         return;
     }
+    set_level(LogLevel::Trace);
     match variable(CASE).as_str() {
         "diagnose" => {
             tell_everything();
@@ -164,6 +166,7 @@ fn case() {
             record(&telemetry, 2);
             end(&telemetry);
         }
+        "levels" => cases::levels(),
         "bad-header" => {
             tell_everything();
             let headers = vec![("x-bad".into(), format!("{SECRET}\r\n"))];

@@ -337,3 +337,21 @@ fn d7_a_handle_dropped_by_the_handler_on_the_senders_thread_returns() {
         ]
     );
 }
+
+/// Checklist C-011.
+#[test]
+fn e_the_level_of_the_environment_decides_what_is_said() {
+    let [busy, well] = [503, 200].map(Reply::status);
+    let server = FaultServer::start([busy.clone(), well.clone(), busy, well]);
+    let lines = Process::start("levels", &server.url(), 1, None).lines();
+    let ledger = "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0";
+    let [first, started, retried, last] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!((first.as_str(), last.as_str()), (ledger, ledger));
+    assert!(
+        started.starts_with("Info Lifecycle: tracing started"),
+        "{started}"
+    );
+    assert!(retried.starts_with("Debug ExportRetried: "), "{retried}");
+}

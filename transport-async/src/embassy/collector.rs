@@ -115,8 +115,23 @@ impl fmt::Debug for Collector<'_> {
     }
 }
 
+/// Shows no header's value.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Collector<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "Collector {{ host: {=str}, path: {=str}, headers: {=usize} }}",
+            self.host,
+            self.path,
+            self.headers.len(),
+        );
+    }
+}
+
 /// Why requests cannot be made to a [`Collector`] or a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CollectorError {
     /// The host is empty or has a character that it cannot have.

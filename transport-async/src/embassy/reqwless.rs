@@ -1,38 +1,9 @@
 //! One POST through a client of reqwless (feature `reqwless`), for firmware that carries it anyway,
-//! and for its TLS. It needs Rust 1.91; [`HttpPost`](super::HttpPost) takes 29 KB less flash.
+//! and for its TLS.
 //!
 //! ```text
 //!  connect, TLS ─▶ head + body, in pieces ─▶ head of the answer ─▶ its body ─▶ close
 //! ```
-//!
-//! A connection of reqwless borrows the client, so that it cannot be kept from one request to the
-//! next: each request makes its own. Choose a `scheduled_delay` to match.
-//!
-//! # What reqwless does otherwise
-//!
-//! It takes an interim answer (a status below 200) for the answer, which is a failure here. It does
-//! not look at the `Content-Length` of an answer beside chunks. An answer that is larger than half
-//! of the memory keeps its status and loses its body.
-//!
-//! # TLS
-//!
-//! Comes with reqwless' own feature `embedded-tls`, to be turned on in the firmware's manifest:
-//!
-//! ```toml
-//! reqwless = { version = "0.14", default-features = false, features = ["embedded-tls"] }
-//! # embedded-tls 0.18 needs this feature and does not ask for it.
-//! der = { version = "0.8", default-features = false, features = ["heapless"] }
-//! ```
-//!
-//! and `HttpClient::new_with_tls`. `tests/tests/async/reqwless.rs` does it, with an authority that it
-//! makes. An `https` URL is never served in plain text, also where reqwless would. Before you choose it:
-//!
-//! - On a Cortex-M3 it took 275 KB of flash, 33 KB of static memory and 46 KB of stack, and 40 million
-//!   instructions for a handshake, which is one for each request.
-//! - TLS 1.3, keys on the curve P-256; the host's name is compared with the certificate's common name
-//!   alone, and without a clock no certificate is too old.
-//! - Its random numbers come from one 64-bit seed, which is used again for each connection of a
-//!   client: draw it from a real source of randomness, and make a new client now and then.
 
 use core::cell::Cell;
 use core::fmt;
@@ -58,7 +29,8 @@ const MAX_HEADERS: usize = 12;
 /// Headers that are ours.
 const OWN_HEADERS: usize = 4;
 
-/// Posts to one URL through a client of reqwless, a connection for each request.
+/// Posts to one URL through a client of reqwless. It needs Rust 1.91, and 29 KB more flash than
+/// [`HttpPost`](super::HttpPost).
 ///
 /// ```no_run
 /// use embedded_nal_async::{Dns, TcpConnect};
@@ -75,6 +47,35 @@ const OWN_HEADERS: usize = 4;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A connection of reqwless borrows the client, so that it cannot be kept from one request to the
+/// next: each request makes its own. Choose a `scheduled_delay` to match.
+///
+/// # What reqwless does otherwise
+///
+/// It takes an interim answer (a status below 200) for the answer, which is a failure here. Of an
+/// answer with a length and chunks it believes the length, where ours is a failure. An answer that
+/// is larger than half of the memory keeps its status and loses its body.
+///
+/// # TLS
+///
+/// Comes with reqwless' own feature `embedded-tls`, to be turned on in the firmware's manifest:
+///
+/// ```toml
+/// reqwless = { version = "0.14", default-features = false, features = ["embedded-tls"] }
+/// # embedded-tls 0.18 needs this feature and does not ask for it.
+/// der = { version = "0.8", default-features = false, features = ["heapless"] }
+/// ```
+///
+/// and `HttpClient::new_with_tls`. `tests/tests/async/reqwless.rs` does it, with an authority that it
+/// makes. An `https` URL is never served in plain text, also where reqwless would. Before you choose it:
+///
+/// - On a Cortex-M3 it took 275 KB of flash, 33 KB of static memory and 46 KB of stack, and 40 million
+///   instructions for a handshake, which is one for each request.
+/// - TLS 1.3, keys on the curve P-256; the host's name is compared with the certificate's common name
+///   alone, and without a clock no certificate is too old.
+/// - Its random numbers come from one 64-bit seed, which is used again for each connection of a
+///   client: draw it from a real source of randomness, and make a new client now and then.
 pub struct ReqwlessPost<'a, 'c, T, D, E = Identity>
 where
     T: TcpConnect + 'c,

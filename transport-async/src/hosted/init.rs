@@ -1,13 +1,12 @@
 //! `init`: from a configuration to a running pipeline.
 
-use std::borrow::ToOwned;
 use std::boxed::Box;
+use std::string::ToString;
 use std::sync::Arc;
 
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::hosted::settings::{Config, Settings, Target};
-use spandrel_core::hosted::trace::set_global;
+use spandrel_core::hosted::settings::{Config, Settings};
+use spandrel_core::hosted::start::{begin, finish, reported};
 use tokio::runtime::Handle;
 
 use super::drive::background;
@@ -47,18 +46,12 @@ use super::telemetry::Telemetry;
 /// What is wrong with the configuration, or that there is no runtime. Bad environment variables are
 /// no error: they are reported and their defaults used.
 pub fn init(config: Config) -> Result<Telemetry, InitError> {
-    let started = config
-        .resolve()
-        .map_err(InitError::Settings)
-        .and_then(|settings| start(&settings));
-    if let Err(error) = &started {
-        report(
-            Kind::ExporterCreation,
-            Severity::Error,
-            format_args!("{error}"),
-        );
-    }
-    started
+    reported(
+        config
+            .resolve()
+            .map_err(InitError::Settings)
+            .and_then(|settings| start(&settings)),
+    )
 }
 
 /// Starts tracing with settings that were resolved before.
@@ -67,25 +60,13 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 ///
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
-    for sentence in &settings.diagnostics {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
-    }
-    if !settings.is_recording() {
-        report(
-            Kind::Lifecycle,
-            Severity::Info,
-            format_args!("tracing is disabled: no span is recorded"),
-        );
+    if !begin(settings) {
         return Ok(Telemetry::disabled());
     }
     let runtime = Handle::try_current().map_err(|_| InitError::NoRuntime)?;
     let plan = Plan::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let target = match &settings.target {
-        Target::Otlp { origin, .. } => origin.clone(),
-        _ => "the standard output".to_owned(),
-    };
-    let shared = Shared::new(pipeline, plan, target);
+    let shared = Shared::new(pipeline, plan, settings.target.to_string());
     let wake = Arc::downgrade(&shared);
     {
         let mut state = shared.lock();
@@ -97,21 +78,7 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
         }));
     }
     runtime.spawn(background(Arc::clone(&shared)));
-    if settings.set_global && !set_global(&provider) {
-        report(
-            Kind::Misuse,
-            Severity::Warn,
-            format_args!(
-                "tracing was initialised twice: the first provider stays the process-wide one; \
-                 use the tracers of this handle, or shut the first one down before"
-            ),
-        );
-    }
-    report(
-        Kind::Lifecycle,
-        Severity::Info,
-        format_args!("tracing started: spans go to {}", shared.target),
-    );
+    finish(settings, &provider);
     Ok(Telemetry::running(
         provider,
         shared,

@@ -99,7 +99,7 @@ impl Post for Output {
                         Err(error) => Some(error.to_string()),
                     }
                 }
-                Err(text) => Some(text),
+                Err(error) => Some(error.to_string()),
             },
             Destination::Nowhere => None,
         };

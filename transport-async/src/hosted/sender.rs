@@ -4,6 +4,7 @@ use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::format;
+use std::string::ToString;
 use std::sync::Arc;
 use std::vec::Vec;
 
@@ -99,9 +100,9 @@ impl Post for HttpSender {
         self.last_error.set("timeout: the whole exchange", &late);
         let bytes = match self.encoder.encode(body) {
             Ok(bytes) => bytes,
-            Err(text) => {
+            Err(error) => {
                 let failed = Outcome::Failed(TransportError::Other);
-                self.last_error.set(text, &failed);
+                self.last_error.set(error.to_string(), &failed);
                 return failed;
             }
         };

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use spandrel_core::breaker::State;
-use spandrel_core::exporter::{FlushOutcome, FlushReport};
+use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::pipeline::FlushId;
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
 use spandrel_core::stats::{DeliveryStats, Ledger};
@@ -27,14 +27,6 @@ pub struct Telemetry {
     running: Option<Arc<Shared>>,
     shutdown_timeout: Duration,
 }
-
-/// What a flush or a shutdown did when there was nothing to do.
-const NOTHING: FlushReport = FlushReport {
-    outcome: FlushOutcome::Complete,
-    exported: 0,
-    dropped: 0,
-    left: 0,
-};
 
 impl Telemetry {
     /// A handle that does nothing.
@@ -84,7 +76,7 @@ impl Telemetry {
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
         let Some(shared) = &self.running else {
-            return NOTHING;
+            return FlushReport::NOTHING;
         };
         let flush = Waiting::new(shared, timeout);
         shared.bell.ring();
@@ -92,9 +84,8 @@ impl Telemetry {
         report.unwrap_or_else(|| {
             let ledger = shared.lock().pipeline.ledger();
             FlushReport {
-                outcome: FlushOutcome::TimedOut,
                 left: ledger.buffered.saturating_add(ledger.in_flight),
-                ..NOTHING
+                ..FlushReport::LATE
             }
         })
     }
@@ -107,7 +98,7 @@ impl Telemetry {
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
         let Some(shared) = &self.running else {
-            return NOTHING;
+            return FlushReport::NOTHING;
         };
         let deadline = begin_shutdown(shared, timeout);
         let poll = || shared.lock().pipeline.poll_shutdown();
@@ -116,10 +107,7 @@ impl Telemetry {
             // The deadline passed with a request under way, or there is nothing to send with.
             None => {
                 shared.abandon();
-                poll().unwrap_or(FlushReport {
-                    outcome: FlushOutcome::TimedOut,
-                    ..NOTHING
-                })
+                poll().unwrap_or(FlushReport::LATE)
             }
         };
         clear_global(&self.provider);

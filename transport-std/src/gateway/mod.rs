@@ -47,6 +47,7 @@ use std::time::{Duration, Instant};
 
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::settings::{Config, Settings};
+use spandrel_core::hosted::start::report_settings;
 use spandrel_core::link::EncodedEntry;
 
 use crate::InitError;
@@ -140,10 +141,8 @@ impl Gateway {
     ///
     /// What is wrong with `config`.
     pub fn new(config: &Config, gateway: GatewayConfig) -> Result<Self, InitError> {
-        let mut settings = config.resolve().map_err(InitError::Settings)?;
-        for sentence in settings.diagnostics.drain(..) {
-            report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
-        }
+        let settings = config.resolve().map_err(InitError::Settings)?;
+        report_settings(&settings);
         // A wrong header or certificate is found now, and not with the first device.
         crate::output::Output::new(&settings).map_err(InitError::Exporter)?;
         Ok(Self {

@@ -47,6 +47,17 @@ pub enum Target {
     None,
 }
 
+/// The name of the place, for logs.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Otlp { origin, .. } => origin,
+            Self::Stdout { .. } => "the standard output",
+            Self::None => "nowhere",
+        })
+    }
+}
+
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -417,8 +417,12 @@ where
     fn on_enter(&self, id: &Id, _: Spans<'_, S>) {
         let key = self.key(id);
         let found = self.table.with(key.id, |live| {
-            live.enter();
-            (live.state(), live.context())
+            let state = live.state();
+            // Nobody will ask where an inert one is.
+            if state != State::Inert {
+                live.enter();
+            }
+            (state, live.context())
         });
         if let Some((state, context)) = found {
             entered::push(key, state, context);

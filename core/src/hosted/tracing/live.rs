@@ -1,6 +1,5 @@
 //! A span between its start and its end, as the layer keeps it.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use super::entered::State;
@@ -34,19 +33,19 @@ pub(super) struct Live {
     times: Option<Times>,
 }
 
-/// How long the span was entered and not entered.
+/// How long the span was entered and not entered, in nanoseconds.
 struct Times {
     since: Instant,
-    busy: Duration,
-    idle: Duration,
+    busy: u64,
+    idle: u64,
 }
 
 impl Live {
     pub(super) fn new(draft: Draft, kind: SpanKind, tracks_time: bool) -> Self {
         let times = tracks_time.then(|| Times {
             since: clock::now(),
-            busy: Duration::ZERO,
-            idle: Duration::ZERO,
+            busy: 0,
+            idle: 0,
         });
         let mut live = Self {
             draft,
@@ -175,7 +174,7 @@ impl Live {
     }
 
     pub(super) fn enter(&mut self) {
-        self.entered += 1;
+        self.entered = self.entered.saturating_add(1);
         if let (Some(times), 1) = (&mut self.times, self.entered) {
             let lap = times.lap(clock::now());
             times.idle += lap;
@@ -207,8 +206,8 @@ impl Live {
                 0 => times.idle += lap,
                 _ => times.busy += lap,
             }
-            span.set_attribute("busy_ns", nanos(times.busy));
-            span.set_attribute("idle_ns", nanos(times.idle));
+            span.set_attribute("busy_ns", times.busy);
+            span.set_attribute("idle_ns", times.idle);
         }
         if self.left == Instant::ZERO {
             self.draft.span.end();
@@ -247,15 +246,12 @@ impl Sink for Live {
 }
 
 impl Times {
-    fn lap(&mut self, now: Instant) -> Duration {
-        let lap = now.saturating_since(self.since);
+    /// The time since the last change, which is now.
+    fn lap(&mut self, now: Instant) -> u64 {
+        let lap = now.as_nanos().saturating_sub(self.since.as_nanos());
         self.since = now;
         lap
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The attributes of an exception. The sources of a Rust error are the nearest thing to a stack

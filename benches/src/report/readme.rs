@@ -1,0 +1,260 @@
+//! The figures of the README.
+
+use std::fmt::Write as _;
+
+use super::Results;
+use crate::table::digits;
+
+/// Who has a column: the title, and the names in the results; the first that has a figure counts.
+const COLUMNS: [(&str, &[&str]); 7] = [
+    ("Spandrel", &["spandrel"]),
+    ("Spandrel's `tracing` layer", &["spandrel, tracing layer"]),
+    (
+        "opentelemetry_sdk",
+        &["opentelemetry_sdk", "opentelemetry (no-op)"],
+    ),
+    (
+        "tracing-opentelemetry",
+        &["tracing-opentelemetry", "tracing (level off)"],
+    ),
+    ("fastrace", &["fastrace", "fastrace (outside of a trace)"]),
+    (
+        "fastrace, local child",
+        &["fastrace, child of a local root"],
+    ),
+    ("emit", &["emit", "emit (filtered out)"]),
+];
+
+const MICRO: &str = "One operation on the recording thread";
+const PACED: &str = "100,000 spans/s, 1 thread";
+const FULL_SPEED: &str = "full speed, 2 threads";
+const OUTAGE: &str = "an outage";
+const BUILD: &str = "What it adds to a build";
+const PARTS: &str = "The parts of Spandrel";
+
+/// Where the cells of a row come from.
+struct Row {
+    title: &'static str,
+    heading: &'static str,
+    /// The first cells of its rows, before the name.
+    operation: Option<&'static str>,
+    column: &'static str,
+    /// Whether `x ours` is given as well.
+    ratio: bool,
+}
+
+const fn micro(title: &'static str, operation: &'static str) -> Row {
+    Row {
+        title,
+        heading: MICRO,
+        operation: Some(operation),
+        column: "ns, median",
+        ratio: true,
+    }
+}
+
+const fn whole(title: &'static str, heading: &'static str, column: &'static str) -> Row {
+    Row {
+        title,
+        heading,
+        operation: None,
+        column,
+        ratio: false,
+    }
+}
+
+const ROWS: [Row; 20] = [
+    micro("start + end, ns", "start + end"),
+    micro(
+        "start + 4 attributes + end, ns",
+        "start + 4 attributes + end",
+    ),
+    micro(
+        "start + 10 attributes + end, ns",
+        "start + 10 attributes of 20 characters + end",
+    ),
+    micro("parent + child, ns", "parent + child, both current"),
+    micro("start + end, not sampled, ns", "unsampled: start + end"),
+    micro("start + end, disabled, ns", "disabled: start + end"),
+    micro(
+        "2 threads: time per span, ns",
+        "2 threads, wall time / span",
+    ),
+    Row {
+        title: "allocations of a span with 4 attributes",
+        heading: MICRO,
+        operation: Some("start + 4 attributes + end"),
+        column: "allocs",
+        ratio: false,
+    },
+    Row {
+        ratio: true,
+        ..whole(
+            "whole process at 100,000/s: CPU per span delivered, ns",
+            PACED,
+            "median",
+        )
+    },
+    whole("bytes on the wire per span", PACED, "wire B"),
+    whole("peak memory, MiB", PACED, "peak MiB"),
+    whole(
+        "as fast as possible, 2 threads: delivered of 500,000",
+        FULL_SPEED,
+        "delivered",
+    ),
+    whole(
+        "delivered per second as fast as possible",
+        FULL_SPEED,
+        "spans/s delivered",
+    ),
+    whole(
+        "peak memory as fast as possible, MiB",
+        FULL_SPEED,
+        "peak MiB",
+    ),
+    whole(
+        "collector away, 10,000/s: CPU per span made, ns",
+        OUTAGE,
+        "for tracing",
+    ),
+    whole("peak memory while it is away, MiB", OUTAGE, "peak MiB"),
+    whole("crates compiled", BUILD, "crates"),
+    whole("clean release build, s", BUILD, "clean build"),
+    whole("KiB added to a program", BUILD, "KiB added"),
+    whole("which can send to https://", BUILD, "TLS"),
+];
+
+/// Everything between the marks.
+#[must_use]
+pub fn section(results: &Results) -> String {
+    let head = |row| results.cell("Results", &[row], "value").unwrap_or("-");
+    let mut text = format!(
+        "![Spandrel and its rivals](benches/results.svg)\n\n\
+         By `{}` at commit {}, on {}, {}.\n\
+         Each was set up as its own documentation recommends ([how](benches/README.md)). All take \
+         turns in every round:\n\
+         a figure is the median of the rounds, and a ratio the median of the ratios within a \
+         round.\n\n",
+        head("command"),
+        head("commit"),
+        head("machine"),
+        head("compiler"),
+    );
+    text.push_str(&table(results));
+    text.push_str(&compression(results));
+    text.push_str(&levels(results));
+    text.push_str(&threads(results));
+    text
+}
+
+fn table(results: &Results) -> String {
+    let rows: Vec<_> = ROWS
+        .iter()
+        .map(|row| {
+            (
+                row.title,
+                COLUMNS.map(|(_, names)| cell(results, row, names)),
+            )
+        })
+        .collect();
+    // A column that nobody has figures for is left out.
+    let used = |at: usize| at == 0 || rows.iter().any(|(_, cells)| cells[at].is_some());
+    let columns: Vec<_> = (0..COLUMNS.len()).filter(|&at| used(at)).collect();
+    let mut text = String::from("| |");
+    for &at in &columns {
+        let _ = write!(text, " {} |", COLUMNS[at].0);
+    }
+    let _ = writeln!(text, "\n|---|{}", "---:|".repeat(columns.len()));
+    for (title, cells) in &rows {
+        // Nor is a row.
+        if cells.iter().any(Option::is_some) {
+            let _ = write!(text, "| {title} |");
+            for &at in &columns {
+                let _ = write!(text, " {} |", cells[at].as_deref().unwrap_or("-"));
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn cell(results: &Results, row: &Row, names: &[&str]) -> Option<String> {
+    let keys = names
+        .iter()
+        .map(|who| row.operation.into_iter().chain([*who]).collect::<Vec<_>>());
+    let (key, text) = { keys }.find_map(|key| {
+        let text = results.cell(row.heading, &key, row.column)?.to_owned();
+        Some((key, text))
+    })?;
+    let number = results.number(row.heading, &key, row.column);
+    match results.cell(row.heading, &key, "x ours") {
+        Some(ratio) if row.ratio && names != COLUMNS[0].1 && number.is_some() => {
+            Some(format!("{text} ({ratio}x)"))
+        }
+        _ => Some(text),
+    }
+}
+
+/// What the levels of gzip cost and give.
+fn compression(results: &Results) -> String {
+    let levels: Vec<_> = (1..=9)
+        .filter_map(|level| {
+            let name = format!("gzip, zlib-rs level {level}");
+            let cell = |column| results.cell(PARTS, &[&name, "512"], column);
+            Some((level, cell("ns / span, median")?, cell("B / span")?))
+        })
+        .collect();
+    if levels.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("\n| gzip of a batch of 512, level |");
+    for (level, ..) in &levels {
+        let _ = write!(text, " {level} |");
+    }
+    let _ = write!(
+        text,
+        "\n|---|{}\n| ns per span |",
+        "---:|".repeat(levels.len())
+    );
+    for (_, ns, _) in &levels {
+        let _ = write!(text, " {ns} |");
+    }
+    text.push_str("\n| bytes per span |");
+    for (.., bytes) in &levels {
+        let _ = write!(text, " {bytes} |");
+    }
+    text.push('\n');
+    text
+}
+
+/// Whole processes with other levels than the default.
+fn levels(results: &Results) -> String {
+    let levels = (1..=9).filter_map(|level| {
+        let who = format!("spandrel, gzip level {level}");
+        let cpu = results.cell(PACED, &[&who], "median")?;
+        let bytes = results.cell(PACED, &[&who], "wire B")?;
+        Some(format!("{cpu} ns and {bytes} bytes at level {level}"))
+    });
+    let levels: Vec<_> = levels.collect();
+    if levels.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nWith `gzip_level`, the whole process takes for a span, at 100,000/s: {}.\n",
+        levels.join(", ")
+    )
+}
+
+fn threads(results: &Results) -> String {
+    let time = |threads: &str| {
+        let operation = format!("{threads}, wall time / span");
+        results.number(MICRO, &[&operation, "spandrel"], "median")
+    };
+    match (time("1 thread"), time("2 threads")) {
+        (Some(one), Some(two)) => format!(
+            "\nTwo threads record {} times as much as one.\n",
+            digits(one / two)
+        ),
+        _ => String::new(),
+    }
+}
