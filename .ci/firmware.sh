@@ -25,11 +25,11 @@ for board in "${firmware_boards[@]}"; do
   for file in $files; do
     image=$images/$board-${file##*/}
     cp "$file" "$image"
-    # A heap would be linked by mistake only; so would text made for people, and a panic, but
-    # postcard's framing can panic, and the TCP/IP stack too.
+    # A heap would be linked by mistake only; so would text made for people, and a panic, but the
+    # TCP/IP stack can panic.
     forbidden='__rust_(no_)?alloc|core::unicode::|core::fmt::'
     case ${file##*/} in
-    networked | compressed | linked | demo) ;;
+    networked | compressed | demo) ;;
     *) forbidden+='|core::panicking::' ;;
     esac
     if found=$(nm -C "$image" | grep -E "$forbidden"); then

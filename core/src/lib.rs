@@ -65,6 +65,7 @@
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
+//! | `json-answers` | answers in JSON, which a collector may give by mistake; part of `std` |
 //! | `defmt` | `defmt::Format` on errors, configuration, states and counts |
 //!
 //! Features only add. The minimum supported Rust version is 1.87.

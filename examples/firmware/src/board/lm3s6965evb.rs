@@ -2,9 +2,9 @@
 
 use super::{read, write};
 
-/// The processor's clock after reset, as the emulator has it.
 /// What the board calls itself in its resource.
 pub const NAME: &str = "lm3s6965evb";
+/// The processor's clock after reset, as the emulator has it.
 pub const CLOCK_HZ: u32 = 12_500_000;
 
 const UART0_DATA: usize = 0x4000_c000;

@@ -2,9 +2,9 @@
 
 use super::{read, write};
 
-/// The processor's clock.
 /// What the board calls itself in its resource.
 pub const NAME: &str = "microbit";
+/// The processor's clock.
 pub const CLOCK_HZ: u32 = 16_000_000;
 
 const UART: usize = 0x4000_2000;

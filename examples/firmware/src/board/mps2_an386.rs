@@ -2,9 +2,9 @@
 
 use super::{read, write};
 
-/// The processor's clock.
 /// What the board calls itself in its resource.
 pub const NAME: &str = "mps2-an386";
+/// The processor's clock.
 pub const CLOCK_HZ: u32 = 25_000_000;
 
 const UART0_DATA: usize = 0x4000_4000;
