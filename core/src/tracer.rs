@@ -18,7 +18,7 @@
 
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
-use crate::id::IdGenerator;
+use crate::id::{IdGenerator, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
@@ -265,13 +265,15 @@ impl<'a> Plan<'a> {
     ) -> Self {
         let parent = &builder.parent.span_context;
         let parent = parent.is_valid().then_some(parent);
-        let (trace_id, flags) = match parent {
+        let (trace_id, is_random) = match parent {
             Some(parent) => (
-                parent.trace_id(),
-                TraceFlags::NONE.with_random(parent.trace_flags().is_random()),
+                parent.trace_id().to_word(),
+                parent.trace_flags().is_random(),
             ),
-            None => (ids.trace_id(), TraceFlags::NONE.with_random(G::RANDOM)),
+            None => (ids.trace_id().to_word(), G::RANDOM),
         };
+        let trace_id = TraceId::from_word(trace_id);
+        let flags = TraceFlags::NONE.with_random(is_random);
         let sampling = sampler.should_sample(&SamplingParameters {
             parent: match parent {
                 Some(_) => builder.parent,
