@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_span_in_place_is_recorded_as_one_that_is_returned_and_nothing_is_left_of_the_one_before() {
         let remote = SpanContext::remote(
-            crate::id::TraceId::from_bytes([1; 16]),
+            TraceId::from_bytes([1; 16]),
             crate::id::SpanId::from_bytes([2; 8]),
             TraceFlags::SAMPLED,
         );
