@@ -45,14 +45,14 @@ impl Transcoder<'_> {
                 self.value(field.kind, value)?;
             }
         } else {
-            let present = present(bytes)?;
+            let Present { once, again } = present(bytes)?;
             let mut separator = "";
             for field in schema.fields {
-                let wanted = present & 1 << field.number != 0;
+                let bit = 1 << field.number;
                 let written = match field.repeated {
-                    _ if !wanted => false,
+                    _ if once & bit == 0 => false,
                     true => self.array(field, bytes, separator)?,
-                    false => self.singular(field, bytes, separator)?,
+                    false => self.singular(field, bytes, again & bit != 0, separator)?,
                 };
                 if written {
                     separator = ",";
@@ -70,9 +70,10 @@ impl Transcoder<'_> {
         &mut self,
         field: &'static Field,
         bytes: &[u8],
+        again: bool,
         separator: &str,
     ) -> Result<bool, JsonError> {
-        let Some(value) = last(field, bytes) else {
+        let Some(value) = last(field, bytes, again) else {
             return Ok(false);
         };
         self.key(field, separator)?;
@@ -146,14 +147,22 @@ impl Transcoder<'_> {
     }
 }
 
-/// The set of the field numbers in a message. Its pass also finds every error at this level,
-/// so the later passes need not look for them.
+/// The sets of the field numbers in a message: those that occur, and those that occur again.
+struct Present {
+    once: u32,
+    again: u32,
+}
+
+/// The pass for this also finds every error at this level, so the later passes need not look for
+/// them.
 #[inline(never)]
-fn present(bytes: &[u8]) -> Result<u32, JsonError> {
-    let mut set = 0;
+fn present(bytes: &[u8]) -> Result<Present, JsonError> {
+    let mut set = Present { once: 0, again: 0 };
     for field in Fields::new(bytes) {
         let (number, _) = field?;
-        set |= 1_u32.checked_shl(number).unwrap_or(0);
+        let bit = 1_u32.checked_shl(number).unwrap_or(0);
+        set.again |= set.once & bit;
+        set.once |= bit;
     }
     Ok(set)
 }
@@ -166,13 +175,17 @@ fn next<'a>(field: &Field, rest: &mut Fields<'a>) -> Option<FieldValue<'a>> {
         .map(|(_, value)| value)
 }
 
-/// The last value of `field` in a message, unless that is zero.
+/// The last value of `field` in a message, unless that is zero. Without another one `again` the
+/// first is the last.
 #[inline(never)]
-fn last<'a>(field: &Field, bytes: &'a [u8]) -> Option<FieldValue<'a>> {
+fn last<'a>(field: &Field, bytes: &'a [u8], again: bool) -> Option<FieldValue<'a>> {
     let mut rest = Fields::new(bytes);
-    let mut last = None;
-    while let Some(value) = next(field, &mut rest) {
-        last = Some(value);
+    let mut last = next(field, &mut rest);
+    while again {
+        match next(field, &mut rest) {
+            Some(value) => last = Some(value),
+            None => break,
+        }
     }
     last.filter(|&value| !is_zero(field.kind, value))
 }

@@ -61,7 +61,18 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, WireError> {
+        // Nearly all keys and lengths take one byte.
+        if let Some((&byte @ 0..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint()
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, WireError> {
         let (value, len) = get_varint(self.rest).ok_or(if self.rest.len() < 10 {
             WireError::Truncated
         } else {
