@@ -181,10 +181,9 @@ fn next<'a>(field: &Field, rest: &mut Fields<'a>) -> Option<FieldValue<'a>> {
 fn last<'a>(field: &Field, bytes: &'a [u8], again: bool) -> Option<FieldValue<'a>> {
     let mut rest = Fields::new(bytes);
     let mut last = next(field, &mut rest);
-    while again {
-        match next(field, &mut rest) {
-            Some(value) => last = Some(value),
-            None => break,
+    if again {
+        while let Some(value) = next(field, &mut rest) {
+            last = Some(value);
         }
     }
     last.filter(|&value| !is_zero(field.kind, value))
