@@ -37,8 +37,25 @@ fn the_links_of_the_readme_lead_to_files() {
     });
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for link in links {
-        assert!(root.join(link).exists(), "{link}");
+        let (file, section) = link.split_once('#').unwrap_or((link, ""));
+        assert!(root.join(file).exists(), "{link}");
+        if !section.is_empty() {
+            let text = std::fs::read_to_string(root.join(file)).unwrap();
+            let found = text
+                .lines()
+                .any(|line| anchor(line) == Some(section.into()));
+            assert!(found, "{link}");
+        }
     }
+}
+
+/// How a heading is linked to: in lower case, spaces as hyphens, no punctuation.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let kept = heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -".contains(*c));
+    Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
 }
 
 /// The script that builds the firmware and the table of its boards name the same compilers.
