@@ -43,7 +43,6 @@ impl<'a> KeyValue<'a> {
 /// Zero values (`""`, `0`, `false`, an empty array, [`Value::Empty`]) are meaningful: they are
 /// stored and exported like any other (checklist D-050).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Value<'a> {
     /// No value: an `AnyValue` without content, the mapping of null.
@@ -75,6 +74,43 @@ pub enum Value<'a> {
     /// A key-value list, nested at will down to the depth limit. When a key repeats, its last
     /// value wins (checklist D-052).
     Map(&'a [KeyValue<'a>]),
+}
+
+/// By hand: the derived one is instantiated without end for a type that contains itself.
+#[cfg(feature = "defmt")]
+impl defmt::Format for Value<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self {
+            Self::Empty => defmt::write!(f, "Empty"),
+            Self::String(v) => defmt::write!(f, "String({=str:?})", v),
+            Self::Bool(v) => defmt::write!(f, "Bool({=bool})", v),
+            Self::I64(v) => defmt::write!(f, "I64({=i64})", v),
+            Self::U64(v) => defmt::write!(f, "U64({=u64})", v),
+            Self::F64(v) => defmt::write!(f, "F64({=f64})", v),
+            Self::Bytes(v) => defmt::write!(f, "Bytes({=[u8]:x})", v),
+            Self::Strings(v) => defmt::write!(f, "Strings({})", v),
+            Self::Bools(v) => defmt::write!(f, "Bools({})", v),
+            Self::I64s(v) => defmt::write!(f, "I64s({})", v),
+            Self::F64s(v) => defmt::write!(f, "F64s({})", v),
+            Self::Array(items) => {
+                defmt::write!(f, "Array([");
+                for item in *items {
+                    item.format(f);
+                    defmt::write!(f, ", ");
+                }
+                defmt::write!(f, "])");
+            }
+            Self::Map(entries) => {
+                defmt::write!(f, "Map({{");
+                for entry in *entries {
+                    defmt::write!(f, "{=str:?}: ", entry.key);
+                    entry.value.format(f);
+                    defmt::write!(f, ", ");
+                }
+                defmt::write!(f, "}})");
+            }
+        }
+    }
 }
 
 macro_rules! value_from {
