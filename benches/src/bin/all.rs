@@ -27,8 +27,8 @@ struct Effort {
 
 const FULL: Effort = Effort {
     command: "benches/run.sh",
-    rounds: "300",
-    runs: "5",
+    rounds: "100",
+    runs: "3",
     outage: "60",
     footprint: &[],
     limit: Duration::from_secs(30 * 60),
