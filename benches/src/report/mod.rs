@@ -58,14 +58,16 @@ impl Results {
         results
     }
 
-    /// The cell in the row that begins with `row`, in the first column whose name contains
-    /// `column`, of the first table under a heading that begins with `heading` which has one.
+    /// The cell in the row that begins with `row`, in the column named `column` or else the first
+    /// whose name contains it, of the first table under a heading that begins with `heading` which has one.
     #[must_use]
     pub fn cell(&self, heading: &str, row: &[&str], column: &str) -> Option<&str> {
         let tables = self.tables.iter();
         let mut tables = tables.filter(|table| table.heading.starts_with(heading));
         tables.find_map(|table| {
-            let at = table.columns.iter().position(|c| c.contains(column))?;
+            let named = table.columns.iter().position(|c| c == column);
+            let alike = || table.columns.iter().position(|c| c.contains(column));
+            let at = named.or_else(alike)?;
             let row = table.rows.iter().find(|cells| cells.starts_with_all(row))?;
             row.get(at).map(String::as_str)
         })
