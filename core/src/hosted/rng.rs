@@ -1,8 +1,8 @@
 //! Randomness of a hosted process: for ids, jitter and the instance id.
 //!
 //! One xoroshiro128++ per thread, seeded with 128 bits from the operating system. It is fast
-//! (2 ns a number, 1 ns from an owned one) and uniform in all its bits, which is what the random
-//! flag of W3C Trace Context level 2 promises (checklist D-025); it is *not* for secrets.
+//! and uniform in all its bits, which is what the random flag of W3C Trace Context level 2 promises
+//! (checklist D-025); it is *not* for secrets.
 //!
 //! A forked child has a copy of its parent's generators and would draw the same ids. Asking the
 //! system for the process id on every draw would cost more than the draw, so the child says it
