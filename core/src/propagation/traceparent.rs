@@ -135,13 +135,13 @@ fn lower_hex(digits: &[u8; 56]) -> Option<[u8; 28]> {
         // Nine more for letters, which have bit 6; shifted, because a product of words is a
         // function on some processors.
         let letters = text >> 6 & EACH;
-        let values = (text & EACH * 0xf) + (letters << 3 | letters);
+        let values = (text & (EACH * 0xf)) + (letters << 3 | letters);
         // Two digits are a byte: the first, in the lower half of the two bytes, is worth more.
         let pairs = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
         let pairs = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
         four.copy_from_slice(&((pairs | pairs >> 16) as u32).to_le_bytes());
     }
-    (bad & EACH << 7 == 0).then_some(bytes)
+    (bad & (EACH << 7) == 0).then_some(bytes)
 }
 
 /// The value of a traceparent header: 55 ASCII bytes.
