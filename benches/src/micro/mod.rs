@@ -6,8 +6,13 @@ mod threads;
 
 use crate::harness::Case;
 
-/// Spans of a round. All queues hold 2,048 by default, so nothing needs to be lost.
+/// Spans at a time. All queues hold 2,048 by default, so nothing needs to be lost.
 const ROUND: u32 = 1000;
+
+/// Spans after a turn of others that count as cold. The first 25 take two to three times as long as
+/// later ones, the next 25 a little longer, for all contestants; much more than that would tell the
+/// same as the warm ones do.
+const COLD: u32 = 100;
 
 /// A case, made when its turn comes: providers of other cases must not be around.
 type Make = fn() -> Case;
