@@ -11,13 +11,13 @@
 //! to do. Both are measured where a case asks for it:
 //!
 //! ```text
-//! others' turns │ cold    │ rest      │ settle │ a quarter │ warm    │ settle │ others' turns
-//!               │ timed   │           │        │           │ timed   │        │
-//!               └─ so many operations ┘        └─ so many again ─────┘
+//! others' turns │ cold  │ the rest  │ settle │ before    │ warm  │ settle │ others' turns
+//!               │ timed │ not timed │        │ not timed │ timed │        │
+//!               └ so many operations┘        └ so many again ────┘
 //! ```
 //!
-//! The rest and the quarter bring what the contestant touches, its queue's memory too, back into
-//! the caches, and its threads to rest after settling.
+//! What is not timed brings all that the contestant touches back into the caches, its queue's memory
+//! too, and lets its threads come to rest after settling.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -91,35 +91,51 @@ impl Entry {
         (self.run)(ops)
     }
 
-    fn turn(&mut self, ops: u32, cold: u32) -> Turn {
-        let mut turn = Turn::default();
-        let mut warm = ops;
-        if cold > 0 {
-            turn.cold = Some(self.time(cold) as f64 / f64::from(cold));
-            self.time(ops.saturating_sub(cold));
+    fn turn(&mut self, ops: u32, parts: Option<Parts>) -> Turn {
+        let Some(Parts { cold, warm }) = parts else {
+            let warm = self.time_each(ops);
             (self.settle)();
-            self.time(ops / 4);
-            warm -= ops / 4;
-        }
-        turn.warm = self.time(warm) as f64 / f64::from(warm);
+            return Turn { warm, cold: None };
+        };
+        let cold_time = self.time_each(cold);
+        self.time(ops - cold);
         (self.settle)();
-        turn
+        self.time(ops - warm);
+        let warm = self.time_each(warm);
+        (self.settle)();
+        Turn {
+            warm,
+            cold: Some(cold_time),
+        }
+    }
+
+    fn time_each(&mut self, ops: u32) -> f64 {
+        self.time(ops) as f64 / f64::from(ops)
     }
 }
 
 /// Nanoseconds of one operation in one round.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Turn {
     warm: f64,
     cold: Option<f64>,
+}
+
+/// What is timed of a turn of two times as many operations as a case has.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// At the beginning of the first time.
+    pub cold: u32,
+    /// At the end of the second.
+    pub warm: u32,
 }
 
 /// A case: the same work for several contestants, ours first.
 pub struct Case {
     /// Operations at a time.
     pub ops: u32,
-    /// Those of them that are timed as cold; with 0, all are timed as they come.
-    pub cold: u32,
+    /// Without, all of them are timed, once in a turn.
+    pub parts: Option<Parts>,
     /// Ours first.
     pub entries: Vec<Entry>,
 }
@@ -161,7 +177,7 @@ impl Case {
     pub fn new(ops: u32, entries: Vec<Entry>) -> Self {
         Self {
             ops,
-            cold: 0,
+            parts: None,
             entries,
         }
     }
@@ -177,7 +193,7 @@ impl Case {
                 if failed[at].is_none() {
                     let entry = &mut self.entries[at];
                     let ops = entry.ops.unwrap_or(self.ops);
-                    match attempt(|| entry.turn(ops, self.cold)) {
+                    match attempt(|| entry.turn(ops, self.parts)) {
                         Ok(turn) if round >= WARM_UP => turns[at].push(turn),
                         Ok(_) => {}
                         Err(error) => failed[at] = Some(error),
@@ -331,9 +347,9 @@ mod tests {
             Entry::timed(subject, run).settle(move || settles.borrow_mut().push(0))
         };
         let mut case = Case::new(100, vec![entry("first", 4, 2), entry("second", 20, 6)]);
-        case.cold = 10;
+        case.parts = Some(Parts { cold: 10, warm: 60 });
         let measured = case.measure(5);
-        let turn = [10, 90, 0, 25, 75, 0];
+        let turn = [10, 90, 0, 40, 60, 0];
         assert_eq!(steps.borrow()[..12], [turn, turn].concat());
         let figures = measured[1].figures.clone().expect("figures");
         assert_eq!(
@@ -347,7 +363,7 @@ mod tests {
     fn everything_that_was_made_counts_cold_or_not() {
         let entry = Entry::timed("leaky", |_| 1).delivers(1, || 1000);
         let mut case = Case::new(100, vec![entry]);
-        case.cold = 10;
+        case.parts = Some(Parts { cold: 10, warm: 50 });
         // 3 rounds of warm-up and 4 that count, twice 100 each, and 100 for allocations.
         let lost = case.measure(4)[0].figures.clone().expect("figures").lost;
         assert_eq!(lost, Some((500, 1500)));

@@ -12,8 +12,8 @@ use opentelemetry_sdk::trace::Sampler;
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
 
-use super::{COLD, ROUND};
-use crate::harness::{Case, Entry};
+use super::{PARTS, ROUND};
+use crate::harness::{Case, Entry, Parts};
 use crate::ours;
 use crate::rivals::{self, otel, tracing_otel};
 use crate::workload::{TEN_KEYS, TEN_VALUES};
@@ -145,7 +145,7 @@ fn case(spans: u64, mut entries: Vec<Entry>) -> Case {
         }
     }
     let mut case = Case::new(ROUND, entries);
-    case.cold = COLD;
+    case.parts = Some(PARTS);
     case
 }
 
@@ -186,7 +186,7 @@ pub(super) fn disabled() -> Case {
         ],
     );
     // So few of them would be over before the clock has seen anything.
-    case.cold = 0;
+    case.parts = None;
     case
 }
 
@@ -472,6 +472,10 @@ pub(super) fn ten_attributes() -> Case {
     );
     // Spans of half a KiB: fewer of them, so that the shard of a thread holds a round.
     case.ops = ROUND / 4;
+    case.parts = Some(Parts {
+        warm: PARTS.warm / 4,
+        ..PARTS
+    });
     case
 }
 
@@ -537,6 +541,9 @@ pub(super) fn nested() -> Case {
         ],
     );
     case.ops = ROUND / 2;
-    case.cold = COLD / 2;
+    case.parts = Some(Parts {
+        cold: PARTS.cold / 2,
+        warm: PARTS.warm / 2,
+    });
     case
 }
