@@ -470,12 +470,10 @@ pub(super) fn ten_attributes() -> Case {
             emit(true, || emit_ten(black_box(TEN_VALUES))),
         ],
     );
-    // Spans of half a KiB: fewer of them, so that the shard of a thread holds a round.
+    // Spans of half a KiB: fewer of them, so that the shard of a thread holds them. Its worker is woken
+    // whenever a quarter of it is full, about every hundred spans.
     case.ops = ROUND / 4;
-    case.parts = Some(Parts {
-        warm: PARTS.warm / 4,
-        ..PARTS
-    });
+    case.parts = Some(Parts { warm: 200, ..PARTS });
     case
 }
 

@@ -157,8 +157,8 @@ pub fn section(results: &Results) -> String {
     );
     if results.cell(MICRO, &["start + end"], COLD).is_some() {
         text.push_str(
-            "*Cold* are the first hundred spans after the turns of the others, with their data in \
-             the caches;\nthe other times are of spans among thousands of their kind.\n",
+            "*Cold* are the first hundred spans after the turns of the others; the rest is *warm*, \
+             among thousands of its\nkind, and wakes the sender as often as in the long run.\n",
         );
     }
     text.push('\n');
