@@ -471,7 +471,7 @@ pub(super) fn ten_attributes() -> Case {
         ],
     );
     // Spans of half a KiB: fewer of them, so that the shard of a thread holds them. Its worker is woken
-    // whenever a quarter of it is full, about every hundred spans.
+    // by their length after about 230, so that is in it once as well.
     case.ops = ROUND / 4;
     case.parts = Some(Parts { warm: 200, ..PARTS });
     case
