@@ -129,8 +129,8 @@ fn requests_of_all_sizes_are_given_back() {
 }
 
 #[test]
-fn spans_of_a_service_become_smaller_than_with_levels_far_slower() {
-    for (spans, most) in [(64, 104), (512, 103), (2048, 103)] {
+fn spans_of_a_service_become_nearly_as_small_as_by_a_search_everywhere() {
+    for spans in [64, 512, 2048] {
         let body = request(spans, service);
         let ours = member(&body).len();
         let levels = [1, 6].map(|level| flate2_len(&body, level));
@@ -142,7 +142,8 @@ fn spans_of_a_service_become_smaller_than_with_levels_far_slower() {
             each(levels[0]),
             each(levels[1])
         );
-        assert!(ours * 100 <= levels[1] * most, "{ours} of {levels:?}");
+        assert!(ours * 100 <= levels[0] * 88, "{ours} of {levels:?}");
+        assert!(ours * 100 <= levels[1] * 106, "{ours} of {levels:?}");
     }
 }
 
