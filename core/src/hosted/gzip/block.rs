@@ -300,3 +300,74 @@ const EXTRA: [u32; DISTANCES] = {
     }
     extra
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Window, boxed};
+    use super::*;
+    use crate::test_support::TestRng;
+    use rand_core::Rng as _;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    /// A block of literals only.
+    fn literals(bytes: &[u8]) -> Vec<u8> {
+        let mut data: Box<Window> = boxed();
+        data[..bytes.len()].copy_from_slice(bytes);
+        let mut tokens = Tokens::new();
+        tokens.push_literals(&data, 0, bytes.len());
+        let mut written = Vec::new();
+        let mut bits = BitWriter::new(&mut written);
+        write(&tokens, bytes, true, &mut bits);
+        bits.finish();
+        written
+    }
+
+    /// Whether it is the last one, and its form: 0 stored, 1 fixed, 2 dynamic.
+    fn form(block: &[u8]) -> (bool, u8) {
+        (block[0] & 1 == 1, block[0] >> 1 & 3)
+    }
+
+    #[test]
+    fn each_form_is_used_where_it_is_the_smallest() {
+        assert_eq!(form(&literals(b"")), (true, 1));
+        assert_eq!(form(&literals(b"a few words")), (true, 1));
+        let digits: Vec<u8> = (0..2000).map(|n| b'0' + n as u8 % 10).collect();
+        let dynamic = literals(&digits);
+        assert_eq!(form(&dynamic), (true, 2));
+        assert!(dynamic.len() < 2000 * 7 / 16 + 30, "{}", dynamic.len());
+        let mut noise = [0; 3000];
+        TestRng::new(1).fill_bytes(&mut noise);
+        let stored = literals(&noise);
+        assert_eq!(form(&stored), (true, 0));
+        assert_eq!(stored[1..5], [0xb8, 0x0b, 0x47, 0xf4]);
+        assert_eq!(&stored[5..], noise);
+    }
+
+    #[test]
+    fn what_a_block_costs_is_what_is_written() {
+        let mut rng = TestRng::new(3);
+        for len in [500, 5000, 50_000] {
+            let bytes: Vec<u8> = (0..len)
+                .map(|_| (rng.next_u32() & rng.next_u32()) as u8)
+                .collect();
+            let mut data: Box<Window> = boxed();
+            data[..len].copy_from_slice(&bytes);
+            let mut tokens = Tokens::new();
+            tokens.push_literals(&data, 0, len);
+            tokens.push(&data, 0, 0, 70, 3000);
+            tokens.push(&data, 0, 0, 258, 32_768);
+            let weights = Weights::of(&tokens);
+            let mut lengths = Lengths::FIXED;
+            code_lengths(&weights.literals, LIMIT, &mut lengths.literals);
+            code_lengths(&weights.distances, LIMIT, &mut lengths.distances);
+            let cost = Header::of(&lengths).cost() + lengths.cost(&weights) + weights.extra_bits;
+            let mut written = Vec::new();
+            let mut bits = BitWriter::new(&mut written);
+            write(&tokens, &[0; 60_000], true, &mut bits);
+            bits.finish();
+            assert_eq!(form(&written), (true, 2));
+            assert_eq!(written.len(), (cost + BLOCK_HEADER_BITS).div_ceil(8));
+        }
+    }
+}

@@ -312,3 +312,119 @@ fn matching(data: &Window, at: usize, distance: usize, end: usize) -> usize {
     }
     here.min(end).saturating_sub(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::boxed;
+    use super::*;
+    use crate::frame::{FLAGS, TEMPLATE};
+    use std::vec::Vec;
+
+    /// A span with its tag and length, and with an attribute before the last.
+    fn span(trace: u8, id: [u8; 8], times: [u64; 2], parent: [u8; 8], value: &[u8]) -> Vec<u8> {
+        let mut body = TEMPLATE.to_vec();
+        body[FLAGS] = 3;
+        body[SPAN_ID..SPAN_ID + 8].copy_from_slice(&id);
+        body[START..START + 8].copy_from_slice(&times[0].to_le_bytes());
+        body[END..END + 8].copy_from_slice(&times[1].to_le_bytes());
+        body[TRACE_ID..TRACE_ID + 16].fill(trace);
+        for (tag, field) in [
+            (PARENT_TAG, &parent[..]),
+            (0x2a, b"a.name.of.a.span"),
+            (0x4a, value),
+            (0x4a, b"\x0a\x06app.ok\x12\x02\x10\x01"),
+        ] {
+            body.extend([tag, field.len() as u8]);
+            body.extend(field);
+        }
+        let mut field = Vec::from([0x12, 0x80 | body.len() as u8, body.len() as u8 >> 7]);
+        field.extend(body);
+        field
+    }
+
+    /// The literals that are left of the last of `spans`.
+    fn news(spans: &[Vec<u8>]) -> Vec<u8> {
+        let mut data: Box<Window> = boxed();
+        // Something is before the first one.
+        let mut filled = 16;
+        for span in spans {
+            data[filled..filled + span.len()].copy_from_slice(span);
+            filled += span.len();
+        }
+        let mut finder = Finder::new();
+        let mut at = 16;
+        let mut known = 0;
+        for span in spans {
+            finder.take(&data, at);
+            known = finder.tokens.literals().len();
+            finder.span(&data, at + 3, at + span.len(), filled);
+            at += span.len();
+        }
+        finder.take(&data, filled);
+        assert_eq!(finder.next(), filled);
+        finder.tokens.literals()[known..].to_vec()
+    }
+
+    const START_TIME: u64 = 1_790_000_000_123_456_789;
+    const ROUTE: &[u8] = b"\x0a\x05route\x12\x0a\x0a\x08/baskets";
+    const OTHER: &[u8] = b"\x0a\x05route\x12\x08\x0a\x06/users";
+
+    fn child(n: u8, value: &[u8]) -> Vec<u8> {
+        let start = START_TIME + 0x1_0101 * u64::from(n);
+        let times = [start, start + 0x1010 * u64::from(n)];
+        span(7, [n, 1, n, 2, n, 3, n, 4], times, [9; 8], value)
+    }
+
+    #[test]
+    fn of_a_sibling_only_the_id_and_the_times_are_news() {
+        let left = news(&[child(1, ROUTE), child(2, ROUTE)]);
+        // The id, the tag of the start, three bytes of the start and as many of the end.
+        assert_eq!(left.len(), 8 + 1 + 3 + 3, "{left:x?}");
+    }
+
+    #[test]
+    fn a_value_is_found_in_whichever_span_had_it() {
+        let spans = [
+            child(1, ROUTE),
+            child(2, OTHER),
+            child(3, OTHER),
+            child(4, ROUTE),
+        ];
+        let left = news(&spans);
+        assert!(left.len() <= 8 + 1 + 3 + 3 + 3, "{left:x?}");
+    }
+
+    #[test]
+    fn a_new_value_costs_itself_and_not_its_key() {
+        let left = news(&[
+            child(1, ROUTE),
+            child(2, b"\x0a\x05route\x12\x0a\x0a\x08/XYZXYZX"),
+        ]);
+        assert!(left.ends_with(b"XYZXYZX"), "{left:x?}");
+        assert!(left.len() <= 8 + 1 + 3 + 3 + 8, "{left:x?}");
+    }
+
+    #[test]
+    fn spans_of_traces_that_alternate_are_found_by_their_trace() {
+        let of = |trace: u8, n: u8| {
+            let start = START_TIME + 0x1_0101 * u64::from(n);
+            span(
+                trace,
+                [n, 1, n, 2, n, 3, n, 4],
+                [start, start + 9],
+                [trace; 8],
+                ROUTE,
+            )
+        };
+        let left = news(&[of(1, 1), of(2, 2), of(1, 3), of(2, 4)]);
+        assert!(left.len() <= 8 + 1 + 3 + 3, "{left:x?}");
+    }
+
+    #[test]
+    fn the_id_of_a_root_is_found_with_its_children() {
+        let start = START_TIME + 0x5_0505;
+        let root = span(7, [9; 8], [start, start + 0x99], [0; 8], ROUTE);
+        let left = news(&[child(1, ROUTE), child(2, ROUTE), root]);
+        assert!(!left.windows(4).any(|four| four == [9; 4]), "{left:x?}");
+    }
+}

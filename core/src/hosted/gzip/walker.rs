@@ -133,3 +133,52 @@ impl Field {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::boxed;
+    use super::*;
+    use std::boxed::Box;
+
+    fn walked(body: &[u8], is_last: bool) -> (usize, usize) {
+        let mut data: Box<Window> = boxed();
+        data[..body.len()].copy_from_slice(body);
+        let mut walker = Walker::new();
+        walker.walk(&data, body.len(), is_last, &mut Finder::new());
+        (walker.position(), walker.depth)
+    }
+
+    /// A request with a resource, and a scope with a span of `span` bytes of which `there` are.
+    fn request(span: u8, there: usize) -> std::vec::Vec<u8> {
+        let mut body = std::vec![0x0a, 11 + span, 0x0a, 1, 7, 0x12, 6 + span];
+        body.extend([0x0a, 2, 8, 8, 0x12, span]);
+        body.resize(body.len() + there, 5);
+        body
+    }
+
+    #[test]
+    fn all_that_is_whole_is_passed_and_what_is_not_waits_for_more() {
+        assert_eq!(walked(&request(90, 90), true), (13 + 90, 2));
+        assert_eq!(walked(&request(90, 60), false), (11, 2));
+        assert_eq!(walked(&request(90, 0), false), (2, 1));
+    }
+
+    #[test]
+    fn at_the_end_everything_is_passed_whatever_it_is() {
+        for body in [
+            &request(90, 60)[..],
+            &[0x12, 100, 1],
+            &[0xff; 30],
+            &[0x0a, 2, 0x12, 9],
+        ] {
+            assert_eq!(walked(body, true).0, body.len(), "{body:x?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_longer_than_its_message_ends_the_walk_without_an_error() {
+        let mut body = request(90, 90);
+        body[12] = 91;
+        assert_eq!(walked(&body, true).0, body.len());
+    }
+}
