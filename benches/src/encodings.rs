@@ -75,7 +75,7 @@ pub fn encodings(rounds: usize) -> Vec<Encoded> {
             let (ways, spans) = ways(batch);
             let sizes: Vec<_> = ways.iter().map(|way| way.bytes).collect();
             let entries = ways.into_iter().map(|way| way.entry).collect();
-            let measured = Case { ops: 1, entries }.measure(rounds);
+            let measured = Case::new(1, entries).measure(rounds);
             let all = measured.into_iter().zip(sizes);
             all.map(move |(measured, bytes)| Encoded {
                 name: measured.subject,

@@ -132,13 +132,16 @@ impl Stack {
     /// borrow.
     #[inline]
     fn remove(&mut self, slot: usize) -> Option<Arc<str>> {
-        let left = self.slots.get_mut(slot)?;
-        left.is_vacant = true;
-        let owned = left.context.trace_state.take();
-        let held = |slot: &Slot| !slot.is_vacant;
-        let len = self.slots.iter().rposition(held).map_or(0, |top| top + 1);
-        self.slots.truncate(len);
-        owned
+        if slot + 1 != self.slots.len() {
+            let left = self.slots.get_mut(slot)?;
+            left.is_vacant = true;
+            return left.context.trace_state.take();
+        }
+        let top = self.slots.pop()?;
+        while self.slots.last().is_some_and(|slot| slot.is_vacant) {
+            self.slots.pop();
+        }
+        top.context.trace_state
     }
 
     /// The top slot is never vacant.
@@ -149,6 +152,7 @@ impl Stack {
 }
 
 /// Makes `context` current on this thread until the guard is dropped.
+#[inline]
 pub fn attach(context: Context) -> Guard {
     let slot = STACK
         .try_with(|stack| {
@@ -190,6 +194,12 @@ pub fn current_span_context() -> Option<SpanContext> {
     with_top(|context| context.span_context)
 }
 
+/// Whether nothing is current on this thread.
+#[inline]
+pub(super) fn is_nothing() -> bool {
+    DEPTH.get() == 0
+}
+
 /// What is current, in the cheapest form: a plain copy when there is no tracestate.
 #[inline]
 pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Context> {
@@ -203,7 +213,7 @@ pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Conte
 /// `read` must not call back into this module; it is private for that reason.
 #[inline]
 fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
-    if DEPTH.get() == 0 {
+    if is_nothing() {
         return None;
     }
     STACK
@@ -222,6 +232,7 @@ pub struct Guard {
 }
 
 impl Drop for Guard {
+    #[inline]
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
         let owned = STACK.try_with(|stack| {
