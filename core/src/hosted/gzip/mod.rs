@@ -1,9 +1,15 @@
 //! gzip for bodies made of spans: smaller and sooner than a general compressor makes them.
 //!
 //! A library that knows nothing of its input spends most of its time on searching where nothing can
-//! be found. We know what a span looks like, and which of its bytes are news: see the table below.
-//! The result is an ordinary gzip member (RFC 1952) in the dynamic code of DEFLATE (RFC 1951), which
+//! be found. We know what a span looks like: which of its bytes are news, and where the others have
+//! been before. The result is an ordinary gzip member (RFC 1952) in the dynamic code of DEFLATE (RFC 1951), which
 //! everybody can read. Bytes that are no spans are compressed as well, only not as small.
+//!
+//! ```text
+//! request ─▶ walker ─▶ finder ─▶ tokens ─▶ block ─▶ bits
+//!            finds     finds what  literals  codes
+//!            spans     was there   and copies (huffman)
+//! ```
 //!
 //! ```
 //! use spandrel_core::hosted::gzip::{Checksum, SpanGzip};
