@@ -6,9 +6,12 @@ const MAX_SYMBOLS: usize = 288;
 const MAX_BITS: usize = 15;
 /// A symbol takes the lowest bits of an entry while they are sorted by weight.
 const SYMBOL_BITS: u32 = 9;
+/// Half of the bits of a weight: a block has less than 2^18 symbols.
+const DIGIT_BITS: u32 = 9;
+const DIGITS: usize = 1 << DIGIT_BITS;
 
 /// Finds the lengths of an optimal prefix code (Huffman 1952), none longer than `limit`: `lengths`
-/// gets one for each of `weights`, 0 for those that never occur.
+/// gets one for each of `weights`, which are below 2^18, and 0 for those that never occur.
 ///
 /// Where the limit is hit, the longest codes are cut and others made longer until the code is
 /// complete again. What that costs is far below a bit in a thousand.
@@ -23,7 +26,7 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
         }
     }
     let sorted = &mut sorted[..used];
-    sorted.sort_unstable();
+    sort(sorted);
     let mut counts = if used < 2 {
         // One symbol needs a code too, of one bit.
         let mut counts = [0; MAX_DEPTH + 1];
@@ -44,8 +47,32 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     }
 }
 
-/// Depths that are told apart. A tree over weights of 23 bits is never deeper.
-const MAX_DEPTH: usize = 47;
+/// Sorts entries by weight: by its lower half, and then, leaving the order of equals, by its upper
+/// one. It has no comparison that could be guessed wrong.
+fn sort(entries: &mut [u32]) {
+    for shift in [SYMBOL_BITS, SYMBOL_BITS + DIGIT_BITS] {
+        let digit = |entry: u32| (entry >> shift) as usize & (DIGITS - 1);
+        let mut ends = [0_u16; DIGITS];
+        for &entry in entries.iter() {
+            ends[digit(entry)] += 1;
+        }
+        let mut end = 0;
+        for place in &mut ends {
+            end += *place;
+            *place = end;
+        }
+        let mut sorted = [0; MAX_SYMBOLS];
+        for &entry in entries.iter().rev() {
+            let end = &mut ends[digit(entry)];
+            *end -= 1;
+            sorted[usize::from(*end)] = entry;
+        }
+        entries.copy_from_slice(&sorted[..entries.len()]);
+    }
+}
+
+/// Depths that are told apart. A tree over weights of 18 bits is never deeper.
+const MAX_DEPTH: usize = 31;
 
 /// How many leaves an optimal tree has at each depth. `sorted` has two or more entries.
 ///
@@ -61,15 +88,14 @@ fn depths(sorted: &[u32]) -> [u32; MAX_DEPTH + 1] {
         let mut weight = 0_u32;
         for _ in 0..2 {
             let lightest = sorted.get(leaf).map_or(u32::MAX, |e| e >> SYMBOL_BITS);
-            if node < made && weights[node] < lightest {
-                weight = weight.saturating_add(weights[node]);
-                parents[leaves + node] = made as u16;
-                node += 1;
-            } else {
-                weight = weight.saturating_add(lightest);
-                parents[leaf] = made as u16;
-                leaf += 1;
-            }
+            // Chosen without a branch, which would often be guessed wrong.
+            let inner = if node < made { weights[node] } else { u32::MAX };
+            let takes_inner = inner < lightest;
+            let child = if takes_inner { leaves + node } else { leaf };
+            parents[child] = made as u16;
+            weight = weight.saturating_add(inner.min(lightest));
+            node += usize::from(takes_inner);
+            leaf += usize::from(!takes_inner);
         }
         weights[made] = weight;
     }
@@ -221,7 +247,7 @@ mod tests {
     fn a_limit_leaves_a_complete_code_of_which_the_rarer_is_never_shorter() {
         // Weights of Fibonacci make the deepest tree there is.
         let mut weights = vec![1_u32, 1];
-        for n in 2..30 {
+        for n in 2..26 {
             weights.push(weights[n - 1] + weights[n - 2]);
         }
         for limit in 5..=15 {
