@@ -28,8 +28,8 @@ pub struct Running {
 /// begin with "spandrel, gzip" are in the README as well.
 const OURS: [(&str, Change); 3] = [
     ("spandrel", |_| ()),
-    ("spandrel, gzip level 2", |config| {
-        config.gzip_level = Some(2);
+    ("spandrel, gzip level 1", |config| {
+        config.gzip_level = Some(1);
     }),
     ("spandrel, gzip level 6", |config| {
         config.gzip_level = Some(6);

@@ -220,9 +220,13 @@ fn cell(results: &Results, row: &Row, names: &[&str]) -> Option<String> {
 
 /// What the levels of gzip cost and give.
 fn compression(results: &Results) -> String {
-    let levels: Vec<_> = (1..=9)
-        .filter_map(|level| {
-            let name = format!("gzip, zlib-rs level {level}");
+    let levels = (1..=9).map(|level: u32| (level.to_string(), format!("zlib-rs level {level}")));
+    let default = ("default".to_owned(), "spandrel_core (for spans)".to_owned());
+    let levels: Vec<_> = [default]
+        .into_iter()
+        .chain(levels)
+        .filter_map(|(level, name)| {
+            let name = format!("gzip, {name}");
             let cell = |column| results.cell(PARTS, &[&name, "512"], column);
             Some((level, cell("ns / span, median")?, cell("B / span")?))
         })
