@@ -298,17 +298,44 @@ fn load(data: &Window, at: usize) -> u64 {
     eight.map_or(0, |eight| u64::from_le_bytes(*eight))
 }
 
+/// Four times eight bytes, as [`load`] loads them.
+#[inline(always)]
+fn load_four(data: &Window, at: usize) -> [u64; 4] {
+    let at = at & (CAPACITY - 1);
+    let all: &[u8; 32] = match data.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(all) => all,
+        None => return [0; 4],
+    };
+    core::array::from_fn(|n| {
+        let eight = all.get(8 * n..).and_then(<[u8]>::first_chunk);
+        eight.map_or(0, |eight| u64::from_le_bytes(*eight))
+    })
+}
+
 /// How many bytes from `at` on are the same as those `distance` before, up to `end`.
+///
+/// A turn compares 32 bytes, so that most copies take one or two: how often a loop turns is guessed,
+/// and guessing wrong costs more than the comparison.
 #[inline(always)]
 fn matching(data: &Window, at: usize, distance: usize, end: usize) -> usize {
     let mut here = at;
     while here < end {
-        let differs = load(data, here) ^ load(data, here - distance);
-        if differs != 0 {
-            here += differs.trailing_zeros() as usize / 8;
+        let (ahead, before) = (load_four(data, here), load_four(data, here - distance));
+        let words: [u64; 4] = core::array::from_fn(|n| ahead[n] ^ before[n]);
+        if words[0] | words[1] | words[2] | words[3] != 0 {
+            let equal = |word: u64| word.trailing_zeros() as usize / 8;
+            let mut same = 24 + equal(words[3]);
+            for n in [2, 1, 0] {
+                same = if words[n] == 0 {
+                    same
+                } else {
+                    8 * n + equal(words[n])
+                };
+            }
+            here += same;
             break;
         }
-        here += 8;
+        here += 32;
     }
     here.min(end).saturating_sub(at)
 }
