@@ -172,6 +172,13 @@ impl Log {
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
+        self.set_attribute_here(bytes, key, value);
+    }
+
+    /// The same, for a caller that knows of what kind the value is: nothing is left of the other
+    /// kinds.
+    #[inline(always)]
+    pub(super) fn set_attribute_here(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
         if key.is_empty() {
             return;
         }
@@ -183,7 +190,7 @@ impl Log {
 
     /// The common case: a key that is certainly new, a value whose lengths take one byte each, and
     /// room for it. `None`, and no change, in all others.
-    #[inline]
+    #[inline(always)]
     fn add_short(
         &mut self,
         bytes: &mut [u8],

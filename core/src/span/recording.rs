@@ -96,6 +96,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
+    /// The same, for a caller that knows of what kind the value is.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn set_attribute_here(&mut self, key: &str, value: &Value<'_>) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.set_attribute_here(bytes, key, value);
+        }
+    }
+
     pub(crate) fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
         if let Some((bytes, log)) = self.recorder() {
             for attribute in attributes {

@@ -77,9 +77,12 @@ pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
 pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
     match source.len() {
         _ if cfg!(target_os = "none") || target.len() != source.len() => copy(target, source),
-        4..8 => copy_ends::<4>(target, source),
         8..17 => copy_ends::<8>(target, source),
         17..33 => copy_ends::<16>(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        2..4 => copy_ends::<2>(target, source),
+        0 => {}
+        1 => copy_ends::<1>(target, source),
         _ => target.copy_from_slice(source),
     }
 }

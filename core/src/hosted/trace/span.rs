@@ -73,7 +73,7 @@ impl Span {
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(live) = &mut self.live {
-            live.recording.set_attribute(key, &value.into());
+            live.set_attribute(key, value.into());
         }
     }
 
