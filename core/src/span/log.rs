@@ -172,13 +172,6 @@ impl Log {
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
-        self.set_attribute_here(bytes, key, value);
-    }
-
-    /// The same, for a caller that knows of what kind the value is: nothing is left of the other
-    /// kinds.
-    #[inline(always)]
-    pub(super) fn set_attribute_here(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
         if key.is_empty() {
             return;
         }
@@ -186,6 +179,15 @@ impl Log {
         if self.add_short(bytes, key, value, bit).is_none() {
             self.set_any(bytes, key, value, bit);
         }
+    }
+
+    /// The common case of [`Log::set_attribute`], for a caller that knows of what kind the value is:
+    /// nothing is left of the other kinds. `false`, and no change, when it is another case.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(super) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
+        let bit = key_bit(key.as_bytes());
+        key.is_empty() || self.add_short(bytes, key, value, bit).is_some()
     }
 
     /// The common case: a key that is certainly new, a value whose lengths take one byte each, and
@@ -202,14 +204,17 @@ impl Log {
             return None;
         }
         let len = short_attribute_len(key, value, self.limits.value)?;
-        let end = self.len + len;
-        if end + self.reserve() > bytes.len() {
+        let room = bytes.get_mut(self.len..)?;
+        // As if there was no status yet: what this refuses may still go the general way.
+        if len + COUNTS_RESERVE + STATUS_RESERVE > room.len() {
             return None;
         }
-        put_short_attribute(bytes.get_mut(self.len..end)?, ATTRIBUTE, key, value);
-        self.len = end;
+        let target = room.get_mut(..len)?;
+        // Before it is written: then nothing has to be kept meanwhile.
+        self.len += len;
         self.keys |= bit;
         self.attributes += 1;
+        put_short_attribute(target, ATTRIBUTE, key, value);
         Some(())
     }
 

@@ -96,12 +96,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
-    /// The same, for a caller that knows of what kind the value is.
+    /// The common case of the same, for a caller that knows of what kind the value is; `false` when
+    /// it is another case.
     #[cfg(feature = "std")]
     #[inline(always)]
-    pub(crate) fn set_attribute_here(&mut self, key: &str, value: &Value<'_>) {
-        if let Some((bytes, log)) = self.recorder() {
-            log.set_attribute_here(bytes, key, value);
+    pub(crate) fn add_attribute(&mut self, key: &str, value: &Value<'_>) -> bool {
+        match self.recorder() {
+            Some((bytes, log)) => log.add_attribute(bytes, key, value),
+            None => true,
         }
     }
 

@@ -135,15 +135,18 @@ pub(crate) fn short_attribute_len(
     value: &Value<'_>,
     limits: ValueLimits,
 ) -> Option<usize> {
+    let short = |text: &str| text.len() < 0x80;
     let value = match value {
-        Value::String(text) if text.len() <= limits.length as usize => 2 + text.len(),
+        Value::String(text) if short(text) && text.len() <= limits.length as usize => {
+            2 + text.len()
+        }
         Value::Bool(_) => 2,
         Value::I64(v) => 1 + varint_len(*v as u64),
         Value::F64(_) => 9,
         _ => return None,
     };
     let content = 2 + key.len() + 2 + value;
-    (content < 0x80).then_some(2 + content)
+    (short(key) && content < 0x80).then_some(2 + content)
 }
 
 /// Writes an attribute for which [`short_attribute_len`] gave the length of `target`.

@@ -39,28 +39,42 @@ impl Live {
             Value::U64(number) if number <= i64::MAX as u64 => self.set_int(key, number as i64),
             Value::F64(number) => self.set_double(key, number),
             Value::Bool(truth) => self.set_bool(key, truth),
-            value => self.recording.set_attribute(key, &value),
+            value => self.set_any(key, value),
         }
+    }
+
+    /// By value, so that the others put theirs into memory only to get here.
+    #[inline(never)]
+    fn set_any(&mut self, key: &str, value: Value<'_>) {
+        self.recording.set_attribute(key, &value);
     }
 
     #[inline(never)]
     fn set_text(&mut self, key: &str, text: &str) {
-        self.recording.set_attribute_here(key, &Value::String(text));
+        if !self.recording.add_attribute(key, &Value::String(text)) {
+            self.set_any(key, Value::String(text));
+        }
     }
 
     #[inline(never)]
     fn set_int(&mut self, key: &str, number: i64) {
-        self.recording.set_attribute_here(key, &Value::I64(number));
+        if !self.recording.add_attribute(key, &Value::I64(number)) {
+            self.set_any(key, Value::I64(number));
+        }
     }
 
     #[inline(never)]
     fn set_double(&mut self, key: &str, number: f64) {
-        self.recording.set_attribute_here(key, &Value::F64(number));
+        if !self.recording.add_attribute(key, &Value::F64(number)) {
+            self.set_any(key, Value::F64(number));
+        }
     }
 
     #[inline(never)]
     fn set_bool(&mut self, key: &str, truth: bool) {
-        self.recording.set_attribute_here(key, &Value::Bool(truth));
+        if !self.recording.add_attribute(key, &Value::Bool(truth)) {
+            self.set_any(key, Value::Bool(truth));
+        }
     }
 }
 
