@@ -426,10 +426,16 @@ impl Log {
     }
 
     /// The tracestate text that the span carries.
+    #[inline]
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
-        if !self.has_trace_state {
-            return "";
+        match self.has_trace_state {
+            true => self.find_trace_state(bytes),
+            false => "",
         }
+    }
+
+    #[inline(never)]
+    fn find_trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
         self.find(bytes, TRACE_STATE, b"")
             .and_then(|(at, len)| bytes.get(at..at + len))
             .and_then(|field| field.get(length_prefixed(field)?.1..))

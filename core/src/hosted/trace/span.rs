@@ -174,7 +174,10 @@ impl Span {
 
     /// Makes the span current on this thread until the guard is dropped.
     pub fn enter(&self) -> Guard {
-        current::attach(self.as_context())
+        match self.trace_state() {
+            "" => current::attach_span(&self.context),
+            _ => current::attach(self.as_context()),
+        }
     }
 
     /// Runs `work` with the span current.
