@@ -5,8 +5,11 @@
 //! place. Room for the dropped counts and a status code is held back, so that the end of a span
 //! always fits.
 
+mod list;
 #[cfg(feature = "tracing")]
 mod reparent;
+
+pub(super) use list::AttributeList;
 
 use super::recording::Beginning;
 use crate::attribute::{KeyValue, Value};
@@ -551,48 +554,4 @@ fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
     writer.put_byte(tag(1, FIXED64));
     writer.put(&time.as_nanos().to_le_bytes());
     writer.put_bytes_field(2, name.as_bytes());
-}
-
-/// The attributes of an event or a link: unique keys, the last value winning, cut at a count.
-pub(super) struct AttributeList<'a> {
-    pub(super) field: u8,
-    pub(super) items: &'a [KeyValue<'a>],
-    pub(super) limit: u16,
-    pub(super) limits: SpanLimits,
-}
-
-impl<'a> AttributeList<'a> {
-    /// The items whose key does not come again later in the list.
-    fn unique(&self) -> impl Iterator<Item = &'a KeyValue<'a>> {
-        let items = self.items;
-        items.iter().enumerate().filter_map(move |(i, item)| {
-            let superseded = items.iter().skip(i + 1).any(|later| later.key == item.key);
-            (!item.key.is_empty() && !superseded).then_some(item)
-        })
-    }
-
-    fn kept(&self) -> impl Iterator<Item = &'a KeyValue<'a>> {
-        self.unique().take(usize::from(self.limit))
-    }
-
-    pub(super) fn dropped(&self) -> u32 {
-        if self.items.len() <= usize::from(self.limit) {
-            return 0;
-        }
-        u32::try_from(self.unique().skip(usize::from(self.limit)).count()).unwrap_or(u32::MAX)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.kept()
-            .map(|item| field_len(key_value_len(item.key, &item.value, self.limits.value)))
-            .sum()
-    }
-
-    pub(super) fn put(&self, writer: &mut Writer<'_>) {
-        for item in self.kept() {
-            let content = key_value_len(item.key, &item.value, self.limits.value);
-            writer.put_header(self.field, content);
-            put_key_value(writer, item.key, &item.value, self.limits.value);
-        }
-    }
 }

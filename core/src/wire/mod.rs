@@ -254,6 +254,17 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The next `len` bytes, to be written by the caller.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize) -> Option<&mut [u8]> {
+        let target = slot(self.buf, self.at, len);
+        match target {
+            Some(_) => self.at += len,
+            None => self.overflow = true,
+        }
+        target
+    }
+
     #[inline]
     pub(crate) fn put_byte(&mut self, byte: u8) {
         match self.buf.get_mut(self.at) {
