@@ -173,7 +173,10 @@ impl Stack {
 
 /// Makes `context` current on this thread until the guard is dropped.
 pub fn attach(context: Context) -> Guard {
-    attach_by(|place| *place = context)
+    match &context.trace_state {
+        None => attach_span(&context.span_context),
+        Some(_) => attach_by(|place| *place = context),
+    }
 }
 
 /// The same for a span without tracestate.
