@@ -53,7 +53,7 @@ pub(crate) struct Log {
     dropped_links: u32,
     limits: SpanLimits,
     len: usize,
-    /// One bit for each attribute key set, by a hash: a clear bit proves that a key is new.
+    /// The bits of all attribute keys set, by a hash: a clear one proves that a key is new.
     keys: usize,
     attributes: u16,
     events: u16,
@@ -68,12 +68,16 @@ const UNSET: u8 = 0;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
 
+/// Two bits: of the names in OpenTelemetry's conventions, four in a span have to be looked for a
+/// quarter as often as with one bit, and ten less than half as often.
 #[inline]
-fn key_bit(key: &[u8]) -> usize {
+fn key_bits(key: &[u8]) -> usize {
     let middle = key.get(key.len() / 2).copied().unwrap_or(0);
     let last = key.last().copied().unwrap_or(0);
-    let hash = key.len() + usize::from(middle) * 7 + usize::from(last) * 13;
-    1 << (hash % usize::BITS as usize)
+    let seen = key.len() as u32 | u32::from(middle) << 8 | u32::from(last) << 16;
+    // The highest bits of a product depend on all of its factor's.
+    let hash = seen.wrapping_mul(0x9e37_79b9);
+    1 << ((hash >> 26) % usize::BITS) | 1 << ((hash >> 20) % usize::BITS)
 }
 
 impl Log {
@@ -178,9 +182,9 @@ impl Log {
         if key.is_empty() {
             return;
         }
-        let bit = key_bit(key.as_bytes());
-        if self.add_short(bytes, key, value, bit).is_none() {
-            self.set_any(bytes, key, value, bit);
+        let bits = key_bits(key.as_bytes());
+        if self.add_short(bytes, key, value, bits).is_none() {
+            self.set_any(bytes, key, value, bits);
         }
     }
 
@@ -189,8 +193,8 @@ impl Log {
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(super) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
-        let bit = key_bit(key.as_bytes());
-        key.is_empty() || self.add_short(bytes, key, value, bit).is_some()
+        let bits = key_bits(key.as_bytes());
+        key.is_empty() || self.add_short(bytes, key, value, bits).is_some()
     }
 
     /// The common case: a key that is certainly new, a value whose lengths take one byte each, and
@@ -201,9 +205,9 @@ impl Log {
         bytes: &mut [u8],
         key: &str,
         value: &Value<'_>,
-        bit: usize,
+        bits: usize,
     ) -> Option<()> {
-        if self.keys & bit != 0 || self.attributes >= self.limits.attribute_count {
+        if self.keys & bits == bits || self.attributes >= self.limits.attribute_count {
             return None;
         }
         let len = short_attribute_len(key, value, self.limits.value)?;
@@ -215,18 +219,18 @@ impl Log {
         let target = room.get_mut(..len)?;
         // Before it is written: then nothing has to be kept meanwhile.
         self.len += len;
-        self.keys |= bit;
+        self.keys |= bits;
         self.attributes += 1;
         put_short_attribute(target, ATTRIBUTE, key, value);
         Some(())
     }
 
     #[inline(never)]
-    fn set_any(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>, bit: usize) {
+    fn set_any(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>, bits: usize) {
         let limits = self.limits.value;
         let content = key_value_len(key, value, limits);
         let len = field_len(content);
-        let old = if self.keys & bit == 0 {
+        let old = if self.keys & bits != bits {
             None
         } else {
             self.find(bytes, ATTRIBUTE, key.as_bytes())
@@ -243,7 +247,7 @@ impl Log {
             self.dropped_attributes = self.dropped_attributes.saturating_add(1);
             return;
         };
-        self.keys |= bit;
+        self.keys |= bits;
         if old.is_none() {
             self.attributes += 1;
         }
