@@ -188,8 +188,8 @@ impl Log {
         }
     }
 
-    /// The common case of [`Log::set_attribute`], for a caller that knows of what kind the value is:
-    /// nothing is left of the other kinds. `false`, and no change, when it is another case.
+    /// The common case of [`Log::set_attribute`], for a caller that knows of what kind the value
+    /// is: nothing is left of the other kinds. `false`, and no change, when it is another case.
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(super) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {

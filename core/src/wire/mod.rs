@@ -72,7 +72,8 @@ pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
 }
 
 /// The same for keys, names and texts: they are short, and to call a host's `memcpy` takes more
-/// instructions than two copies of a word that overlap.
+/// instructions than two copies of a word that overlap. The most frequent lengths are asked for
+/// first.
 #[inline(always)]
 pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
     match source.len() {

@@ -16,10 +16,10 @@
 //! A record is a header and its body in whole words, never split. `head == tail` says empty, so
 //! that one word at least stays free.
 //!
-//! A writer that finds the ring empty goes back to its start, so that as long as the reader keeps up
-//! the same few KiB are used, which are in the processor's caches, and not all of the ring in turn.
-//! The reader does not know yet: until it moves, it stands on a word that must stay, the `hole`,
-//! and everything around it is free.
+//! A writer that finds the ring empty goes back to its start, so that as long as the reader keeps
+//! up the same few KiB are used, which are in the processor's caches, and not all of the ring in
+//! turn. The reader does not know yet: until it moves, it stands on a word that must stay, the
+//! `hole`, and everything around it is free.
 //!
 //! ```text
 //!        tail      head                          head            tail
