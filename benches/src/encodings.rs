@@ -20,7 +20,10 @@ use crate::rivals::otel;
 /// Spans of a request.
 const BATCHES: [u32; 8] = [64, 128, 256, 512, 1024, 2048, 4096, 8192];
 
-/// What the transports of hosts use, and its levels.
+/// What the transports of hosts use unless a level is asked for.
+pub const FOR_SPANS: &str = "gzip, spandrel_core (for spans)";
+
+/// What they use for a level.
 const ZLIB_RS: [(&str, u32); 6] = [
     ("gzip, zlib-rs level 1", 1),
     ("gzip, zlib-rs level 2", 2),
@@ -75,7 +78,7 @@ pub fn encodings(rounds: usize) -> Vec<Encoded> {
             let (ways, spans) = ways(batch);
             let sizes: Vec<_> = ways.iter().map(|way| way.bytes).collect();
             let entries = ways.into_iter().map(|way| way.entry).collect();
-            let measured = Case { ops: 1, entries }.measure(rounds);
+            let measured = Case::new(1, entries).measure(rounds);
             let all = measured.into_iter().zip(sizes);
             all.map(move |(measured, bytes)| Encoded {
                 name: measured.subject,
@@ -105,11 +108,10 @@ fn ways(batch: u32) -> (Vec<Way>, u32) {
         }),
     };
     let mut ways = vec![protobuf, protobuf_of_opentelemetry(spans), json(&body)];
-    ways.extend(ZLIB_RS.map(|(name, level)| {
-        let mut gzip = Gzip::new(level);
-        compression(name, &body, move |body, take| {
-            zlib_rs(&mut gzip, body, take)
-        })
+    let levels = ZLIB_RS.map(|(name, level)| (name, Gzip::new(level)));
+    let ours = [(FOR_SPANS, Gzip::default())].into_iter().chain(levels);
+    ways.extend(ours.map(|(name, mut gzip)| {
+        compression(name, &body, move |body, take| pulled(&mut gzip, body, take))
     }));
     ways.extend(MINIZ.map(|(name, level)| {
         let mut miniz = Miniz::new(level, body.len());
@@ -197,7 +199,7 @@ fn compression(
 }
 
 /// Pulled in pieces, as the transport does it.
-fn zlib_rs(gzip: &mut Gzip, body: &[u8], take: Take) {
+fn pulled(gzip: &mut Gzip, body: &[u8], take: Take) {
     let mut left = body;
     let compressed = gzip.compress(|chunk| {
         let len = left.len().min(chunk.len());

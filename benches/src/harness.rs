@@ -1,10 +1,23 @@
 //! Paired measurement: every contestant runs once in every round, so that a noisy minute of the
 //! machine hits all of them, and ratios are taken round by round.
 //!
-//! A round is short (a few hundred operations), which keeps every queue below its limit: between
-//! rounds, untimed, each contestant delivers what it holds. The minimum over many rounds is the
-//! cost without disturbance; the median of the ratios compares under equal conditions. This is
+//! A turn is short (a thousand operations at a time), which keeps every queue below its limit:
+//! between them, untimed, each contestant delivers what it holds. The minimum over many rounds is
+//! the cost without disturbance; the median of the ratios compares under equal conditions. This is
 //! why the harness is not criterion or divan, which run one contestant after the other.
+//!
+//! What those two tell is the cost of an operation among thousands of its kind. In turns, each
+//! contestant finds caches and predictors full of the others, as in a service that has other work
+//! to do. Both are measured where a case asks for it:
+//!
+//! ```text
+//! others' turns │ cold  │ the rest  │ settle │ before    │ warm  │ settle │ others' turns
+//!               │ timed │ not timed │        │ not timed │ timed │        │
+//!               └ so many operations┘        └ so many again ────┘
+//! ```
+//!
+//! What is not timed brings all that the contestant touches back into the caches, its queue's memory
+//! too, and lets its threads come to rest after settling.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -23,6 +36,8 @@ pub struct Entry {
     pub ops: Option<u32>,
     /// Spans that one operation makes, and how many reached the exporter so far.
     pub delivered: Option<(u64, Box<dyn FnMut() -> u64>)>,
+    /// Operations so far.
+    done: u64,
 }
 
 impl Entry {
@@ -45,6 +60,7 @@ impl Entry {
             settle: Box::new(|| ()),
             ops: None,
             delivered: None,
+            done: 0,
         }
     }
 
@@ -68,12 +84,58 @@ impl Entry {
         self.ops = Some(ops);
         self
     }
+
+    /// Nanoseconds of `ops` operations together.
+    fn time(&mut self, ops: u32) -> u64 {
+        self.done += u64::from(ops);
+        (self.run)(ops)
+    }
+
+    fn turn(&mut self, ops: u32, parts: Option<Parts>) -> Turn {
+        let Some(Parts { cold, warm }) = parts else {
+            let warm = self.time_each(ops);
+            (self.settle)();
+            return Turn { warm, cold: None };
+        };
+        let cold_time = self.time_each(cold);
+        self.time(ops - cold);
+        (self.settle)();
+        self.time(ops - warm);
+        let warm = self.time_each(warm);
+        (self.settle)();
+        Turn {
+            warm,
+            cold: Some(cold_time),
+        }
+    }
+
+    fn time_each(&mut self, ops: u32) -> f64 {
+        self.time(ops) as f64 / f64::from(ops)
+    }
+}
+
+/// Nanoseconds of one operation in one round.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    warm: f64,
+    cold: Option<f64>,
+}
+
+/// What is timed of a turn of two times as many operations as a case has.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// At the beginning of the first time.
+    pub cold: u32,
+    /// At the end of the second.
+    pub warm: u32,
 }
 
 /// A case: the same work for several contestants, ours first.
 pub struct Case {
-    /// Operations of a round.
+    /// Operations at a time.
     pub ops: u32,
+    /// Without, all of them are timed, once in a turn.
+    pub parts: Option<Parts>,
     /// Ours first.
     pub entries: Vec<Entry>,
 }
@@ -96,6 +158,8 @@ pub struct Figures {
     pub median: f64,
     /// The median over rounds of this one's time divided by the first one's.
     pub ratio: f64,
+    /// Where it was asked for: the median round of what is timed as cold, and the median ratio.
+    pub cold: Option<(f64, f64)>,
     /// Per operation, on the calling thread.
     pub allocs: f64,
     /// Per operation, on the calling thread.
@@ -108,42 +172,45 @@ pub struct Figures {
 const WARM_UP: usize = 3;
 
 impl Case {
+    /// A case of which everything is timed.
+    #[must_use]
+    pub fn new(ops: u32, entries: Vec<Entry>) -> Self {
+        Self {
+            ops,
+            parts: None,
+            entries,
+        }
+    }
+
     /// Measures all contestants in turns. One that panics is out from there on, and the others go
     /// on.
     pub fn measure(&mut self, rounds: usize) -> Vec<Measured> {
         let count = self.entries.len();
-        let mut times = vec![Vec::with_capacity(rounds); count];
+        let mut turns = vec![Vec::with_capacity(rounds); count];
         let mut failed: Vec<Option<String>> = vec![None; count];
         for round in 0..WARM_UP + rounds {
             for at in order(round, count) {
                 if failed[at].is_none() {
                     let entry = &mut self.entries[at];
                     let ops = entry.ops.unwrap_or(self.ops);
-                    let nanos = attempt(|| {
-                        let nanos = (entry.run)(ops);
-                        (entry.settle)();
-                        nanos
-                    });
-                    match nanos {
-                        Ok(nanos) if round >= WARM_UP => {
-                            times[at].push(nanos as f64 / f64::from(ops));
-                        }
+                    match attempt(|| entry.turn(ops, self.parts)) {
+                        Ok(turn) if round >= WARM_UP => turns[at].push(turn),
                         Ok(_) => {}
                         Err(error) => failed[at] = Some(error),
                     }
                 }
             }
         }
-        let first = times.first().cloned().unwrap_or_default();
-        let entries = self.entries.iter_mut().zip(&times).zip(failed);
+        let first = turns.first().cloned().unwrap_or_default();
+        let entries = self.entries.iter_mut().zip(&turns).zip(failed);
         entries
-            .map(|((entry, times), failed)| Measured {
+            .map(|((entry, turns), failed)| Measured {
                 subject: entry.subject,
                 figures: match failed {
                     Some(error) => Err(error),
                     None => {
                         let ops = entry.ops.unwrap_or(self.ops);
-                        attempt(|| figures(entry, ops, times, &first))
+                        attempt(|| figures(entry, ops, turns, &first))
                     }
                 },
             })
@@ -151,25 +218,37 @@ impl Case {
     }
 }
 
-fn figures(entry: &mut Entry, ops: u32, times: &[f64], first: &[f64]) -> Figures {
+fn figures(entry: &mut Entry, ops: u32, turns: &[Turn], first: &[Turn]) -> Figures {
     let Allocations { count, bytes } = measure(|| {
-        (entry.run)(ops);
+        entry.time(ops);
     });
     (entry.settle)();
-    // The warm-up, the rounds, and the one above.
-    let made = u64::from(ops) * (WARM_UP + times.len() + 1) as u64;
+    let made = entry.done;
     let lost = entry.delivered.as_mut().map(|(spans, delivered)| {
         let made = made * *spans;
         (made.saturating_sub(delivered()), made)
     });
+    let warm = |turn: &Turn| Some(turn.warm);
+    let cold = |turn: &Turn| turn.cold;
+    let warm_times = turns.iter().filter_map(warm);
     Figures {
-        min: times.iter().copied().fold(f64::INFINITY, f64::min),
-        median: median(times.to_vec()),
-        ratio: median(times.iter().zip(first).map(|(a, b)| a / b).collect()),
+        min: warm_times.fold(f64::INFINITY, f64::min),
+        median: median(turns.iter().filter_map(warm).collect()),
+        ratio: ratio(turns, first, warm),
+        cold: turns.iter().any(|turn| turn.cold.is_some()).then(|| {
+            let times = turns.iter().filter_map(cold).collect();
+            (median(times), ratio(turns, first, cold))
+        }),
         allocs: count as f64 / f64::from(ops),
         bytes: bytes as f64 / f64::from(ops),
         lost,
     }
+}
+
+/// The median of the ratios round by round.
+fn ratio(turns: &[Turn], first: &[Turn], of: impl Fn(&Turn) -> Option<f64>) -> f64 {
+    let pairs = turns.iter().zip(first);
+    median(pairs.filter_map(|(a, b)| Some(of(a)? / of(b)?)).collect())
 }
 
 /// The turns of a round. Who begins changes, and every other round runs backwards, so that nobody
@@ -208,7 +287,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::collections::BTreeSet;
     use std::rc::Rc;
 
@@ -227,9 +306,9 @@ mod tests {
     fn one_that_panics_is_reported_and_the_others_are_measured() {
         let turns = Rc::new(Cell::new(0));
         let counter = Rc::clone(&turns);
-        let mut case = Case {
-            ops: 1,
-            entries: vec![
+        let mut case = Case::new(
+            1,
+            vec![
                 Entry::timed("good", |_| 10),
                 Entry::timed("bad", move |_| {
                     counter.set(counter.get() + 1);
@@ -238,7 +317,7 @@ mod tests {
                 }),
                 Entry::timed("slow", |_| 30),
             ],
-        };
+        );
         let measured = case.measure(8);
         let figures = |at: usize| measured[at].figures.clone();
         assert_eq!(figures(0).expect("figures").ratio, 1.0);
@@ -250,12 +329,43 @@ mod tests {
     #[test]
     fn losses_are_counted_against_everything_that_was_made() {
         let entry = Entry::timed("leaky", |_| 1).delivers(2, || 90);
-        let mut case = Case {
-            ops: 10,
-            entries: vec![entry],
-        };
+        let mut case = Case::new(10, vec![entry]);
         // 3 rounds of warm-up, 4 that count, 1 for allocations; 10 operations of 2 spans each.
         let lost = case.measure(4)[0].figures.clone().expect("figures").lost;
         assert_eq!(lost, Some((70, 160)));
+    }
+
+    #[test]
+    fn a_turn_begins_cold_and_goes_on_warm() {
+        let steps = Rc::new(RefCell::new(Vec::new()));
+        let entry = |subject, cold: u64, warm: u64| {
+            let (runs, settles) = (Rc::clone(&steps), Rc::clone(&steps));
+            let run = move |n: u32| {
+                runs.borrow_mut().push(n);
+                u64::from(n) * if n == 10 { cold } else { warm }
+            };
+            Entry::timed(subject, run).settle(move || settles.borrow_mut().push(0))
+        };
+        let mut case = Case::new(100, vec![entry("first", 4, 2), entry("second", 20, 6)]);
+        case.parts = Some(Parts { cold: 10, warm: 60 });
+        let measured = case.measure(5);
+        let turn = [10, 90, 0, 40, 60, 0];
+        assert_eq!(steps.borrow()[..12], [turn, turn].concat());
+        let figures = measured[1].figures.clone().expect("figures");
+        assert_eq!(
+            (figures.min, figures.median, figures.ratio),
+            (6.0, 6.0, 3.0)
+        );
+        assert_eq!(figures.cold, Some((20.0, 5.0)));
+    }
+
+    #[test]
+    fn everything_that_was_made_counts_cold_or_not() {
+        let entry = Entry::timed("leaky", |_| 1).delivers(1, || 1000);
+        let mut case = Case::new(100, vec![entry]);
+        case.parts = Some(Parts { cold: 10, warm: 50 });
+        // 3 rounds of warm-up and 4 that count, twice 100 each, and 100 for allocations.
+        let lost = case.measure(4)[0].figures.clone().expect("figures").lost;
+        assert_eq!(lost, Some((500, 1500)));
     }
 }

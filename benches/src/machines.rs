@@ -32,10 +32,7 @@ impl Machine {
     /// The case, with one entry.
     #[must_use]
     pub fn case(&self) -> Case {
-        Case {
-            ops: ROUND,
-            entries: vec![(self.make)()],
-        }
+        Case::new(ROUND, vec![(self.make)()])
     }
 }
 

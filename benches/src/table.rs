@@ -29,9 +29,10 @@ pub fn thousands(value: u64) -> String {
     text
 }
 
-/// The table head of [`row`].
-pub const HEAD: &str = "| operation | who | ns, fastest | ns, median | x ours | allocs | bytes | lost |\n\
-                        |---|---|---:|---:|---:|---:|---:|---:|\n";
+/// The table head of [`rows`].
+pub const HEAD: &str = "| operation | who | ns, fastest | ns, median | x ours | ns cold, median | x ours, cold \
+                        | allocs | bytes | lost |\n\
+                        |---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
 
 /// The lines of one case.
 #[must_use]
@@ -46,7 +47,7 @@ pub fn rows(name: &str, measured: &[Measured]) -> String {
                 "| {name} | {} | failed: {} |{}",
                 m.subject,
                 one_line(error),
-                " - |".repeat(5)
+                " - |".repeat(7)
             ),
         };
     }
@@ -59,8 +60,12 @@ fn cells_of(figures: &Figures) -> String {
         Some((lost, made)) => format!("{:.1} %", lost as f64 * 100.0 / made as f64),
         None => "-".into(),
     };
+    let (cold, cold_ratio) = match figures.cold {
+        Some((median, ratio)) => (digits(median), digits(ratio)),
+        None => ("-".into(), "-".into()),
+    };
     format!(
-        "{} | {} | {} | {} | {} | {lost}",
+        "{} | {} | {} | {cold} | {cold_ratio} | {} | {} | {lost}",
         digits(figures.min),
         digits(figures.median),
         digits(figures.ratio),

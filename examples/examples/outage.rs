@@ -121,7 +121,7 @@ impl Pipeline {
         Ok(Self {
             exporter,
             tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
-            gzip: Gzip::new(Gzip::DEFAULT_LEVEL),
+            gzip: Gzip::default(),
             sender: HttpSender::new(SenderConfig::new(url))?,
         })
     }

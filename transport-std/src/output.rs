@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
-use spandrel_core::config::{Compression, Protocol};
-use spandrel_core::hosted::encode::{DEFAULT_GZIP_LEVEL, Encoder};
+use spandrel_core::config::Protocol;
+use spandrel_core::hosted::encode::{Coding, Encoder};
 use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};
 use spandrel_core::response::{Outcome, Response, TransportError};
 
-use crate::gzip::Flate;
+use crate::gzip::{Crc32, Flate};
 use crate::{
     BuildError, Canceller, ContentType, ErrorClass, HttpSender, Payload, Proxy, SendError,
     SenderConfig, TlsFiles,
@@ -21,7 +21,7 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A destination. First [`Output::encode`], then [`Output::send`].
 pub(crate) struct Output {
     destination: Destination,
-    encoder: Encoder<Flate>,
+    encoder: Encoder<Flate, Crc32>,
     /// What was encoded last.
     body: Vec<u8>,
     /// Whether it can be sent.
@@ -36,21 +36,20 @@ enum Destination {
 
 impl Output {
     pub(crate) fn new(settings: &Settings) -> Result<Self, BuildError> {
-        let (destination, protocol, gzip) = match &settings.target {
+        let (destination, protocol, coding) = match &settings.target {
             Target::Otlp { url, .. } => {
                 let sender = HttpSender::new(sender_config(url, settings))?;
-                let gzip = settings.compression == Compression::Gzip;
-                (Destination::Http(Box::new(sender)), settings.protocol, gzip)
+                let destination = Destination::Http(Box::new(sender));
+                (destination, settings.protocol, Coding::from(settings))
             }
             _ => {
-                let stdout = Box::new(std::io::stdout());
-                (Destination::Writer(stdout), Protocol::HttpJson, false)
+                let stdout = Destination::Writer(Box::new(std::io::stdout()));
+                (stdout, Protocol::HttpJson, Coding::Identity)
             }
         };
-        let level = settings.gzip_level.unwrap_or(DEFAULT_GZIP_LEVEL);
         Ok(Self {
             destination,
-            encoder: Encoder::new(protocol, gzip.then(|| Flate::new(level))),
+            encoder: Encoder::new(protocol, coding),
             body: Vec::new(),
             is_ready: false,
             last_error: LastError::default(),

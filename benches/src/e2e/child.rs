@@ -10,7 +10,7 @@ use crate::workload::SPANS_PER_TRACE;
 /// What one process is to do.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// One of [`contestants::NAMES`].
+    /// One of [`contestants::names`].
     pub contestant: String,
     /// Of the sink.
     pub endpoint: String,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::child::{Job, Outcome};
-use super::contestants::{BARE, NAMES};
+use super::contestants::{self, BARE};
 use crate::harness::{median, order};
 use crate::process::{self, Complaints};
 use crate::sink::Totals;
@@ -188,8 +188,7 @@ type Runs = Vec<Result<Run, String>>;
 /// Runs one plan in `rounds` turns; the table. A contestant that fails has its reason there.
 #[must_use]
 pub fn run(plan: &Plan, rounds: usize, wanted: &[String]) -> String {
-    let names: Vec<_> = NAMES
-        .into_iter()
+    let names: Vec<_> = contestants::names()
         .filter(|name| wanted.is_empty() || wanted.iter().any(|w| w == name))
         .collect();
     let mut runs: Vec<Runs> = names.iter().map(|_| Vec::new()).collect();
@@ -206,8 +205,7 @@ pub fn run(plan: &Plan, rounds: usize, wanted: &[String]) -> String {
 /// for a small part of it.
 #[must_use]
 pub fn run_outage(plan: &Plan, wanted: &[String]) -> String {
-    let names: Vec<_> = NAMES
-        .into_iter()
+    let names: Vec<_> = contestants::names()
         .filter(|name| !name.contains("gzip"))
         .filter(|name| wanted.is_empty() || wanted.iter().any(|w| w == name))
         .collect();

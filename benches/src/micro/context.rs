@@ -56,9 +56,9 @@ pub(super) fn attach() -> Case {
     rivals::emit::install(true);
     let ids = emit::span::SpanCtxt::new_root(emit::rng());
     let mut frame = ids.push(emit::ctxt());
-    Case {
-        ops: ROUND,
-        entries: vec![
+    Case::new(
+        ROUND,
+        vec![
             Entry::new("spandrel", move || {
                 let guard = current::attach(black_box(&context).clone());
                 black_box(&guard);
@@ -86,13 +86,13 @@ pub(super) fn attach() -> Case {
                 black_box(&guard);
             }),
         ],
-    }
+    )
 }
 
 pub(super) fn parse() -> Case {
-    Case {
-        ops: ROUND,
-        entries: vec![
+    Case::new(
+        ROUND,
+        vec![
             Entry::new("spandrel", || {
                 let _ = black_box(parse_traceparent(black_box(TRACEPARENT)));
             }),
@@ -105,7 +105,7 @@ pub(super) fn parse() -> Case {
                 let _ = black_box(emit_traceparent::Traceparent::try_from_str(text));
             }),
         ],
-    }
+    )
 }
 
 /// Into whatever each of them makes: an array, a `String`, a `String`.
@@ -113,9 +113,9 @@ pub(super) fn format() -> Case {
     let context = ours_context();
     let fast = FastContext::decode_w3c_traceparent(TRACEPARENT).expect("a traceparent");
     let theirs = emit_traceparent::Traceparent::try_from_str(TRACEPARENT).expect("a traceparent");
-    Case {
-        ops: ROUND,
-        entries: vec![
+    Case::new(
+        ROUND,
+        vec![
             Entry::new("spandrel", move || {
                 black_box(format_traceparent(black_box(&context)));
             }),
@@ -126,16 +126,16 @@ pub(super) fn format() -> Case {
                 black_box(black_box(&theirs).to_string());
             }),
         ],
-    }
+    )
 }
 
 pub(super) fn extract() -> Case {
     let headers = [("traceparent", TRACEPARENT)];
     let map: HashMap<String, String> = [("traceparent".into(), TRACEPARENT.into())].into();
     let theirs = opentelemetry_sdk::propagation::TraceContextPropagator::new();
-    Case {
-        ops: ROUND,
-        entries: vec![
+    Case::new(
+        ROUND,
+        vec![
             Entry::new("spandrel", move || {
                 black_box(TraceContextPropagator.extract(black_box(&headers)));
             }),
@@ -143,7 +143,7 @@ pub(super) fn extract() -> Case {
                 black_box(theirs.extract(black_box(&map)));
             }),
         ],
-    }
+    )
 }
 
 pub(super) fn inject() -> Case {
@@ -152,9 +152,9 @@ pub(super) fn inject() -> Case {
     let context = otel();
     let mut carrier = HashMap::new();
     let theirs = opentelemetry_sdk::propagation::TraceContextPropagator::new();
-    Case {
-        ops: ROUND,
-        entries: vec![
+    Case::new(
+        ROUND,
+        vec![
             Entry::new("spandrel", move || {
                 TraceContextPropagator.inject(black_box(parent), &mut |key: &str, value: &str| {
                     ours_carrier.insert(key.to_owned(), value.to_owned());
@@ -164,5 +164,5 @@ pub(super) fn inject() -> Case {
                 theirs.inject_context(black_box(&context), &mut carrier);
             }),
         ],
-    }
+    )
 }

@@ -4,10 +4,20 @@ mod context;
 mod spans;
 mod threads;
 
-use crate::harness::Case;
+use crate::harness::{Case, Parts};
 
-/// Spans of a round. All queues hold 2,048 by default, so nothing needs to be lost.
+/// Spans at a time. All queues hold 2,048 by default, so nothing needs to be lost.
 const ROUND: u32 = 1000;
+
+/// Of those, what is timed.
+///
+/// Cold: after the turns of others the first 25 spans take two to three times as long as later ones,
+/// and the next 25 a little longer, for all contestants. Warm: as many as a batch has by default, so
+/// that the worker is woken once meanwhile, as often as it is in the long run.
+const PARTS: Parts = Parts {
+    cold: 100,
+    warm: 512,
+};
 
 /// A case, made when its turn comes: providers of other cases must not be around.
 type Make = fn() -> Case;

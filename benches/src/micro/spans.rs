@@ -12,8 +12,8 @@ use opentelemetry_sdk::trace::Sampler;
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
 
-use super::ROUND;
-use crate::harness::{Case, Entry};
+use super::{PARTS, ROUND};
+use crate::harness::{Case, Entry, Parts};
 use crate::ours;
 use crate::rivals::{self, otel, tracing_otel};
 use crate::workload::{TEN_KEYS, TEN_VALUES};
@@ -93,21 +93,28 @@ fn fastrace(subject: &'static str, op: impl FnMut() + 'static) -> Entry {
         .delivers(0, move || rivals::fastrace::reported() - before)
 }
 
-/// fastrace, spans under one local root: the root is made once in a round and counts for nothing.
+/// fastrace, spans under one local root. The root is made anew each time, and neither its time nor
+/// itself counts; handing over what its children recorded does.
 fn fastrace_local(mut op: impl FnMut() + 'static) -> Entry {
-    let mut entry = fastrace("fastrace, child of a local root", || ());
-    entry.run = Box::new(move |n| {
+    rivals::fastrace::install();
+    let before = rivals::fastrace::reported();
+    let roots = std::rc::Rc::new(std::cell::Cell::new(0));
+    let made = roots.clone();
+    Entry::timed("fastrace, child of a local root", move |n| {
+        made.set(made.get() + 1);
+        let root = FastSpan::root("root", FastContext::random());
+        let current = root.set_local_parent();
         let start = std::time::Instant::now();
-        {
-            let root = FastSpan::root("root", FastContext::random());
-            let _current = root.set_local_parent();
-            for _ in 0..n {
-                op();
-            }
+        for _ in 0..n {
+            op();
         }
+        drop(current);
         start.elapsed().as_nanos() as u64
-    });
-    entry
+    })
+    .settle(::fastrace::flush)
+    .delivers(0, move || {
+        rivals::fastrace::reported() - before - roots.get()
+    })
 }
 
 /// emit: one runtime for all cases.
@@ -137,16 +144,15 @@ fn case(spans: u64, mut entries: Vec<Entry>) -> Case {
             None => {}
         }
     }
-    Case {
-        ops: ROUND,
-        entries,
-    }
+    let mut case = Case::new(ROUND, entries);
+    case.parts = Some(PARTS);
+    case
 }
 
 pub(super) fn disabled() -> Case {
     let tracer = TracerProvider::disabled().tracer("bench");
     let noop = opentelemetry::global::tracer("bench");
-    case(
+    let mut case = case(
         0,
         vec![
             Entry::new("spandrel", move || {
@@ -178,7 +184,10 @@ pub(super) fn disabled() -> Case {
                 entry
             },
         ],
-    )
+    );
+    // So few of them would be over before the clock has seen anything.
+    case.parts = None;
+    case
 }
 
 fn record_ours(tracer: &Tracer) {
@@ -461,8 +470,10 @@ pub(super) fn ten_attributes() -> Case {
             emit(true, || emit_ten(black_box(TEN_VALUES))),
         ],
     );
-    // Spans of half a KiB: fewer of them, so that the shard of a thread holds a round.
+    // Spans of half a KiB: fewer of them, so that the shard of a thread holds them. Its worker is woken
+    // by their length after about 230, so that is in it once as well.
     case.ops = ROUND / 4;
+    case.parts = Some(Parts { warm: 200, ..PARTS });
     case
 }
 
@@ -528,5 +539,9 @@ pub(super) fn nested() -> Case {
         ],
     );
     case.ops = ROUND / 2;
+    case.parts = Some(Parts {
+        cold: PARTS.cold / 2,
+        warm: PARTS.warm / 2,
+    });
     case
 }

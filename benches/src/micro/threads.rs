@@ -102,9 +102,9 @@ fn crewed(subject: &'static str, threads: u32, spans: &Spans) -> Entry {
 
 pub(super) fn case(threads: u32) -> Case {
     let all = ROUND * threads;
-    Case {
-        ops: all,
-        entries: vec![
+    Case::new(
+        all,
+        vec![
             spandrel(threads, all),
             spandrel_tracing(threads, all),
             opentelemetry(threads, all),
@@ -118,7 +118,7 @@ pub(super) fn case(threads: u32) -> Case {
                 std::hint::black_box(Instant::now());
             }),
         ],
-    }
+    )
 }
 
 fn spandrel(threads: u32, all: u32) -> Entry {

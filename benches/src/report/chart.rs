@@ -4,12 +4,18 @@ use super::Results;
 use crate::svg::{Group, chart};
 
 /// What is drawn: the title, and where the figures come from.
-const GROUPS: [(&str, &str, Option<&str>, &str); 8] = [
+const GROUPS: [(&str, &str, Option<&str>, &str); 9] = [
     (
         "start + end, ns",
         "One operation",
         Some("start + end"),
         "ns, median",
+    ),
+    (
+        "start + end cold, just after other work, ns",
+        "One operation",
+        Some("start + end"),
+        "ns cold, median",
     ),
     (
         "start + 4 attributes + end, ns",

@@ -185,16 +185,30 @@ mod tests {
     fn the_section_has_the_figures_of_the_results() {
         let results = Results::parse(
             "## One operation on the recording thread\n\
-             | operation | who | ns, fastest | ns, median | x ours | allocs |\n\
-             |---|---|---|---|---|---|\n\
-             | start + end | spandrel | 40.0 | 41.0 | 1 | 0 |\n\
-             |  | opentelemetry_sdk | 200 | 205 | 5.00 | 2 |\n",
+             | operation | who | ns, fastest | ns, median | x ours | ns cold, median | x ours, cold |\n\
+             |---|---|---|---|---|---|---|\n\
+             | start + end | spandrel | 40.0 | 41.0 | 1 | 70.0 | 1 |\n\
+             |  | opentelemetry_sdk | 200 | 205 | 5.00 | 220 | 3.14 |\n\
+             | disabled: start + end | spandrel | 1.00 | 1.10 | 1 | - | - |\n",
         );
         let section = section(&results);
-        let line = section
-            .lines()
-            .find(|line| line.starts_with("| start + end,"));
-        let line = line.expect("a row");
-        assert!(line.contains("| 41.0 | 205 (5.00x) |"), "{line}");
+        let row = |title| section.lines().find(|line| line.starts_with(title));
+        let warm = row("| start + end, ns").expect("a row");
+        assert!(warm.contains("| 41.0 | 205 (5.00x) |"), "{warm}");
+        let cold = row("| start + end cold, ns").expect("a row");
+        assert!(cold.contains("| 70.0 | 220 (3.14x) |"), "{cold}");
+        assert!(section.contains("*Cold* are"));
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_was_not_measured() {
+        let results = Results::parse(
+            "## One operation on the recording thread\n\
+             | operation | who | ns, median | x ours |\n|---|---|---|---|\n\
+             | start + end | spandrel | 41.0 | 1 |\n",
+        );
+        assert!(section(&results).contains("| start + end, ns | 41.0 |"));
+        assert!(!section(&results).to_lowercase().contains("cold"));
+        assert!(!svg(&results).contains("cold"));
     }
 }

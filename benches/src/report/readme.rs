@@ -26,6 +26,8 @@ const COLUMNS: [(&str, &[&str]); 7] = [
 ];
 
 const MICRO: &str = "One operation on the recording thread";
+/// There, the column of the first spans after other work.
+const COLD: &str = "ns cold, median";
 const PACED: &str = "100,000 spans/s, 1 thread";
 const FULL_SPEED: &str = "full speed, 2 threads";
 const OUTAGE: &str = "an outage";
@@ -39,8 +41,8 @@ struct Row {
     /// The first cells of its rows, before the name.
     operation: Option<&'static str>,
     column: &'static str,
-    /// Whether `x ours` is given as well.
-    ratio: bool,
+    /// The column of ratios that is given as well.
+    ratio: Option<&'static str>,
 }
 
 const fn micro(title: &'static str, operation: &'static str) -> Row {
@@ -49,7 +51,15 @@ const fn micro(title: &'static str, operation: &'static str) -> Row {
         heading: MICRO,
         operation: Some(operation),
         column: "ns, median",
-        ratio: true,
+        ratio: Some("x ours"),
+    }
+}
+
+const fn cold(title: &'static str, operation: &'static str) -> Row {
+    Row {
+        column: COLD,
+        ratio: Some("x ours, cold"),
+        ..micro(title, operation)
     }
 }
 
@@ -59,14 +69,19 @@ const fn whole(title: &'static str, heading: &'static str, column: &'static str)
         heading,
         operation: None,
         column,
-        ratio: false,
+        ratio: None,
     }
 }
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 22] = [
     micro("start + end, ns", "start + end"),
+    cold("start + end cold, ns", "start + end"),
     micro(
         "start + 4 attributes + end, ns",
+        "start + 4 attributes + end",
+    ),
+    cold(
+        "start + 4 attributes + end cold, ns",
         "start + 4 attributes + end",
     ),
     micro(
@@ -85,10 +100,10 @@ const ROWS: [Row; 20] = [
         heading: MICRO,
         operation: Some("start + 4 attributes + end"),
         column: "allocs",
-        ratio: false,
+        ratio: None,
     },
     Row {
-        ratio: true,
+        ratio: Some("x ours"),
         ..whole(
             "whole process at 100,000/s: CPU per span delivered, ns",
             PACED,
@@ -134,12 +149,19 @@ pub fn section(results: &Results) -> String {
          Each was set up as its own documentation recommends ([how](benches/README.md)). All take \
          turns in every round:\n\
          a figure is the median of the rounds, and a ratio the median of the ratios within a \
-         round.\n\n",
+         round.\n",
         head("command"),
         head("commit"),
         head("machine"),
         head("compiler"),
     );
+    if results.cell(MICRO, &["start + end"], COLD).is_some() {
+        text.push_str(
+            "*Cold* are the first hundred spans after the turns of the others; the rest is *warm*, \
+             among thousands of its\nkind, and wakes the sender as often as in the long run.\n",
+        );
+    }
+    text.push('\n');
     text.push_str(&table(results));
     text.push_str(&compression(results));
     text.push_str(&levels(results));
@@ -187,8 +209,9 @@ fn cell(results: &Results, row: &Row, names: &[&str]) -> Option<String> {
         Some((key, text))
     })?;
     let number = results.number(row.heading, &key, row.column);
-    match results.cell(row.heading, &key, "x ours") {
-        Some(ratio) if row.ratio && names != COLUMNS[0].1 && number.is_some() => {
+    let ratio = row.ratio;
+    match ratio.and_then(|column| results.cell(row.heading, &key, column)) {
+        Some(ratio) if names != COLUMNS[0].1 && number.is_some() => {
             Some(format!("{text} ({ratio}x)"))
         }
         _ => Some(text),
@@ -197,9 +220,13 @@ fn cell(results: &Results, row: &Row, names: &[&str]) -> Option<String> {
 
 /// What the levels of gzip cost and give.
 fn compression(results: &Results) -> String {
-    let levels: Vec<_> = (1..=9)
-        .filter_map(|level| {
-            let name = format!("gzip, zlib-rs level {level}");
+    let levels = (1..=9).map(|level: u32| (level.to_string(), format!("zlib-rs level {level}")));
+    let default = ("default".to_owned(), "spandrel_core (for spans)".to_owned());
+    let levels: Vec<_> = [default]
+        .into_iter()
+        .chain(levels)
+        .filter_map(|(level, name)| {
+            let name = format!("gzip, {name}");
             let cell = |column| results.cell(PARTS, &[&name, "512"], column);
             Some((level, cell("ns / span, median")?, cell("B / span")?))
         })
@@ -227,21 +254,24 @@ fn compression(results: &Results) -> String {
     text
 }
 
-/// Whole processes with other levels than the default.
+/// Whole processes with other settings of gzip than the default.
 fn levels(results: &Results) -> String {
-    let levels = (1..=9).filter_map(|level| {
-        let who = format!("spandrel, gzip level {level}");
-        let cpu = results.cell(PACED, &[&who], "median")?;
-        let bytes = results.cell(PACED, &[&who], "wire B")?;
-        Some(format!("{cpu} ns and {bytes} bytes at level {level}"))
+    let tables = results.tables.iter();
+    let mut tables = tables.filter(|table| table.heading.starts_with(PACED));
+    let names = tables.next().into_iter().flat_map(|table| &table.rows);
+    let names = names.filter_map(|row| Some((row.first()?, row.first()?.split_once(", gzip ")?.1)));
+    let settings = names.filter_map(|(who, setting)| {
+        let cpu = results.cell(PACED, &[who], "median")?;
+        let bytes = results.cell(PACED, &[who], "wire B")?;
+        Some(format!("{cpu} ns and {bytes} bytes at {setting}"))
     });
-    let levels: Vec<_> = levels.collect();
-    if levels.is_empty() {
+    let settings: Vec<_> = settings.collect();
+    if settings.is_empty() {
         return String::new();
     }
     format!(
         "\nWith `gzip_level`, the whole process takes for a span, at 100,000/s: {}.\n",
-        levels.join(", ")
+        settings.join(", ")
     )
 }
 

@@ -299,7 +299,9 @@ impl<'v> HeaderParser<'v> {
 
     pub(crate) fn finish(mut self) -> TraceState {
         let mut result = TraceState::new();
-        result.append_what_fits(&mut self.members);
+        if let Some(kept) = self.members.get_mut(..self.kept) {
+            result.append_what_fits(kept);
+        }
         result
     }
 

@@ -230,6 +230,12 @@ pub fn current_span_context() -> Option<SpanContext> {
     with_top(|context| context.span_context)
 }
 
+/// Whether nothing is current on this thread.
+#[inline]
+pub(super) fn is_nothing() -> bool {
+    DEPTH.get() == 0
+}
+
 /// What is current, in the cheapest form: a plain copy when there is no tracestate.
 #[inline]
 pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Context> {
@@ -243,7 +249,7 @@ pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Conte
 /// `read` must not call back into this module; it is private for that reason.
 #[inline]
 fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
-    if DEPTH.get() == 0 {
+    if is_nothing() {
         return None;
     }
     STACK

@@ -1,24 +1,36 @@
 //! From the pulled body to the bytes that are sent: gzip, or JSON, or neither.
 //!
-//! Compressing is a library's business, and the core depends on none: a transport brings the one
-//! step of its library as a [`Deflate`]. What is around it (pulling, growing, ending, memory that is
-//! used again) is here, the same for all transports. At steady state nothing is allocated.
+//! Requests in protobuf are compressed by [`SpanGzip`], unless a level is asked for; that, and JSON,
+//! is a library's business. The core depends on none: a transport brings the steps of its library
+//! as a [`Deflate`] and a [`Checksum`]. What is around them (pulling, growing, ending, memory that
+//! is used again) is here, the same for all transports. At steady state nothing is allocated.
 //!
 //! ```
 //! use spandrel_core::config::Protocol;
-//! use spandrel_core::hosted::encode::{Deflate, EncodeError, Encoder, Step};
+//! use spandrel_core::hosted::encode::{Coding, Deflate, EncodeError, Encoder, Step};
+//! use spandrel_core::hosted::gzip::Checksum;
 //!
 //! /// No library at all.
 //! struct Never;
 //!
 //! impl Deflate for Never {
+//!     fn new(_level: u32) -> Self {
+//!         Self
+//!     }
 //!     fn reset(&mut self) {}
 //!     fn step(&mut self, _: &[u8], _: &mut Vec<u8>, _: bool) -> Result<Step, EncodeError> {
 //!         Err(EncodeError::Compression)
 //!     }
 //! }
 //!
-//! let mut encoder = Encoder::<Never>::new(Protocol::HttpProtobuf, None);
+//! # #[derive(Default)]
+//! # struct Zero;
+//! # impl Checksum for Zero {
+//! #     fn reset(&mut self) {}
+//! #     fn update(&mut self, _: &[u8]) {}
+//! #     fn value(&self) -> u32 { 0 }
+//! # }
+//! let mut encoder = Encoder::<Never, Zero>::new(Protocol::HttpProtobuf, Coding::Identity);
 //! let mut pieces = [&b"ab"[..], b"c"].into_iter();
 //! let mut sent = Vec::new();
 //! encoder.encode(
@@ -34,11 +46,14 @@
 //! ```
 
 use core::fmt;
+use std::boxed::Box;
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use crate::config::Protocol;
+use super::gzip::{Checksum, SpanGzip};
+use super::settings::Settings;
+use crate::config::{Compression, Protocol};
 use crate::json::{self, JsonError};
 
 /// Bytes pulled at a time.
@@ -49,9 +64,32 @@ const GROWTH: usize = 8 * 1024;
 /// back.
 pub const KEPT_CAPACITY: usize = 1024 * 1024;
 
-/// The level of gzip that transports use unless another is asked for, measured together with the
-/// bytes that it saves: see `Gzip` of the blocking transport.
-pub const DEFAULT_GZIP_LEVEL: u32 = 1;
+/// The level at which a library compresses JSON unless another is asked for. Above it each byte
+/// saved costs more time than the one before.
+const JSON_LEVEL: u32 = 1;
+
+/// How bodies are coded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// As they are.
+    #[default]
+    Identity,
+    /// gzip, as [`SpanGzip`] makes it, and JSON at the lowest level of the library.
+    Gzip,
+    /// gzip, as the library makes it at this level: 0 stores, 1 is fastest, 9 is smallest; more is
+    /// taken as 9.
+    GzipLevel(u32),
+}
+
+impl From<&Settings> for Coding {
+    fn from(settings: &Settings) -> Self {
+        match (settings.compression, settings.gzip_level) {
+            (Compression::None, _) => Self::Identity,
+            (Compression::Gzip, None) => Self::Gzip,
+            (Compression::Gzip, Some(level)) => Self::GzipLevel(level),
+        }
+    }
+}
 
 /// Why a body cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +131,9 @@ pub struct Step {
 
 /// A compressor of gzip members, one after the other.
 pub trait Deflate {
+    /// One of `level`: 0 stores, 1 is fastest, 9 is smallest; more is taken as 9.
+    fn new(level: u32) -> Self;
+
     /// Forgets what it has begun: the next step begins a member.
     fn reset(&mut self);
 
@@ -111,18 +152,34 @@ pub trait Deflate {
 }
 
 /// Makes what is sent. All memory is used again.
-pub struct Encoder<D> {
-    gzip: Option<Gzip<D>>,
+pub struct Encoder<D, C> {
+    coder: Coder<D, C>,
     protocol: Protocol,
     protobuf: Vec<u8>,
     json: String,
 }
 
-impl<D: Deflate> Encoder<D> {
-    /// An encoder, which compresses with `gzip` if there is one.
-    pub fn new(protocol: Protocol, gzip: Option<D>) -> Self {
+/// What compresses.
+enum Coder<D, C> {
+    Identity,
+    Spans(Box<SpanGzip<C>>),
+    Library(Gzip<D>),
+}
+
+impl<D: Deflate, C: Checksum + Default> Encoder<D, C> {
+    /// An encoder with what `protocol` and `coding` take.
+    #[must_use]
+    pub fn new(protocol: Protocol, coding: Coding) -> Self {
+        let coder = match coding {
+            Coding::Identity => Coder::Identity,
+            Coding::Gzip if protocol != Protocol::HttpJson => {
+                Coder::Spans(Box::new(SpanGzip::new(C::default())))
+            }
+            Coding::Gzip => Coder::Library(Gzip::new(JSON_LEVEL)),
+            Coding::GzipLevel(level) => Coder::Library(Gzip::new(level)),
+        };
         Self {
-            gzip: gzip.map(Gzip::new),
+            coder,
             protocol,
             protobuf: Vec::new(),
             json: String::new(),
@@ -138,7 +195,7 @@ impl<D: Deflate> Encoder<D> {
     /// Whether what it makes is gzipped (checklist A-016).
     #[must_use]
     pub const fn is_gzip(&self) -> bool {
-        self.gzip.is_some()
+        !matches!(self.coder, Coder::Identity)
     }
 
     /// The value of `Content-Type` (checklist A-014, A-015).
@@ -162,39 +219,56 @@ impl<D: Deflate> Encoder<D> {
         mut source: impl FnMut(&mut [u8]) -> usize,
         output: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
+        clear(output);
         if !self.is_json() {
-            return match &mut self.gzip {
-                Some(gzip) => gzip.compress(source, output),
-                None => {
-                    clear(output);
-                    pull(&mut source, output);
-                    Ok(())
-                }
-            };
+            return self.coder.code(source, output);
         }
         clear(&mut self.protobuf);
         pull(&mut source, &mut self.protobuf);
         self.json.clear();
         self.json.shrink_to(KEPT_CAPACITY);
         json::export_request(&self.protobuf, &mut self.json).map_err(EncodeError::Json)?;
-        match &mut self.gzip {
-            Some(gzip) => gzip.compress_all(self.json.as_bytes(), output),
-            None => {
-                clear(output);
-                output.extend_from_slice(self.json.as_bytes());
-                // A line of JSON Lines, which is white space to anybody else.
-                output.push(b'\n');
-                Ok(())
-            }
+        let mut left = self.json.as_bytes();
+        self.coder.code(|target| give(&mut left, target), output)?;
+        if !self.is_gzip() {
+            // A line of JSON Lines, which is white space to anybody else.
+            output.push(b'\n');
         }
+        Ok(())
     }
 }
 
-impl<D> fmt::Debug for Encoder<D> {
+impl<D: Deflate, C: Checksum> Coder<D, C> {
+    /// Appends everything that `source` gives.
+    fn code(
+        &mut self,
+        mut source: impl FnMut(&mut [u8]) -> usize,
+        output: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        match self {
+            Self::Identity => pull(&mut source, output),
+            Self::Spans(gzip) => gzip.compress(source, output),
+            Self::Library(gzip) => return gzip.compress(source, output),
+        }
+        Ok(())
+    }
+}
+
+/// Moves what fits from the front of `left` to the front of `target`.
+fn give(left: &mut &[u8], target: &mut [u8]) -> usize {
+    let (given, rest) = left.split_at_checked(target.len()).unwrap_or((left, &[]));
+    if let Some(target) = target.get_mut(..given.len()) {
+        target.copy_from_slice(given);
+    }
+    *left = rest;
+    given.len()
+}
+
+impl<D, C> fmt::Debug for Encoder<D, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Encoder")
             .field("protocol", &self.protocol)
-            .field("gzip", &self.gzip.is_some())
+            .field("gzip", &!matches!(self.coder, Coder::Identity))
             .finish_non_exhaustive()
     }
 }
@@ -206,16 +280,17 @@ pub struct Gzip<D> {
 }
 
 impl<D: Deflate> Gzip<D> {
-    /// With `state` as it is.
-    pub fn new(state: D) -> Self {
+    /// One of `level`, as [`Deflate::new`] takes it.
+    #[must_use]
+    pub fn new(level: u32) -> Self {
         Self {
-            state,
+            state: D::new(level),
             chunk: vec![0; CHUNK],
         }
     }
 
-    /// Makes `output` one member of everything that `source` gives: it writes to the front of the
-    /// slice and returns how much it wrote, 0 at the end.
+    /// Appends one member of everything that `source` gives to `output`: it writes to the front of
+    /// the slice and returns how much it wrote, 0 at the end.
     ///
     /// # Errors
     ///
@@ -225,7 +300,6 @@ impl<D: Deflate> Gzip<D> {
         mut source: impl FnMut(&mut [u8]) -> usize,
         output: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        clear(output);
         self.state.reset();
         loop {
             let pulled = source(&mut self.chunk);
@@ -236,13 +310,6 @@ impl<D: Deflate> Gzip<D> {
             }
             feed(&mut self.state, chunk, output)?;
         }
-    }
-
-    fn compress_all(&mut self, bytes: &[u8], output: &mut Vec<u8>) -> Result<(), EncodeError> {
-        clear(output);
-        self.state.reset();
-        feed(&mut self.state, bytes, output)?;
-        finish(&mut self.state, output)
     }
 }
 
@@ -271,7 +338,8 @@ fn finish(state: &mut impl Deflate, output: &mut Vec<u8>) -> Result<(), EncodeEr
     }
 }
 
-fn clear(buffer: &mut Vec<u8>) {
+/// Empties a buffer, and gives memory back that one large body needed.
+pub fn clear(buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.shrink_to(KEPT_CAPACITY);
 }
@@ -302,6 +370,10 @@ mod tests {
     }
 
     impl Deflate for Copier {
+        fn new(_level: u32) -> Self {
+            Self::default()
+        }
+
         fn reset(&mut self) {
             self.resets += 1;
         }
@@ -328,26 +400,46 @@ mod tests {
         }
     }
 
-    fn give(mut left: &[u8], most: usize) -> impl FnMut(&mut [u8]) -> usize + '_ {
+    /// A checksum that is easy to see.
+    #[derive(Default)]
+    struct Sum(u32);
+
+    impl Checksum for Sum {
+        fn reset(&mut self) {
+            self.0 = 0;
+        }
+
+        fn update(&mut self, bytes: &[u8]) {
+            self.0 += bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+        }
+
+        fn value(&self) -> u32 {
+            self.0
+        }
+    }
+
+    fn encoder(protocol: Protocol, coding: Coding) -> Encoder<Copier, Sum> {
+        Encoder::new(protocol, coding)
+    }
+
+    fn in_pieces(mut left: &[u8], most: usize) -> impl FnMut(&mut [u8]) -> usize + '_ {
         move |target| {
-            let len = left.len().min(target.len()).min(most);
-            target[..len].copy_from_slice(&left[..len]);
-            left = &left[len..];
-            len
+            let len = target.len().min(most);
+            give(&mut left, &mut target[..len])
         }
     }
 
     #[test]
     fn the_whole_body_comes_out_whatever_the_pieces() {
         let data: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
-        let mut plain = Encoder::<Copier>::new(Protocol::HttpProtobuf, None);
-        let mut gzip = Encoder::new(Protocol::HttpProtobuf, Some(Copier::default()));
+        let mut plain = encoder(Protocol::HttpProtobuf, Coding::Identity);
+        let mut gzip = encoder(Protocol::HttpProtobuf, Coding::GzipLevel(1));
         assert!(gzip.is_gzip() && !plain.is_gzip());
         let mut output = Vec::new();
         for most in [1000, CHUNK, usize::MAX] {
-            plain.encode(give(&data, most), &mut output).unwrap();
+            plain.encode(in_pieces(&data, most), &mut output).unwrap();
             assert!(output == data);
-            gzip.encode(give(&data, most), &mut output).unwrap();
+            gzip.encode(in_pieces(&data, most), &mut output).unwrap();
             assert!(output.strip_suffix(b".") == Some(&data));
         }
         gzip.encode(|_| 0, &mut output).unwrap();
@@ -355,51 +447,70 @@ mod tests {
     }
 
     #[test]
+    fn protobuf_without_a_level_is_compressed_here_and_everything_else_by_the_library() {
+        let mut output = Vec::new();
+        let mut spans = encoder(Protocol::HttpProtobuf, Coding::Gzip);
+        spans.encode(in_pieces(b"abc", 1), &mut output).unwrap();
+        assert_eq!(output[..3], [0x1f, 0x8b, 8]);
+        assert_eq!(output[output.len() - 8..], [38, 1, 0, 0, 3, 0, 0, 0]);
+        let mut level = encoder(Protocol::HttpProtobuf, Coding::GzipLevel(6));
+        level.encode(in_pieces(b"abc", 1), &mut output).unwrap();
+        assert_eq!(output, b"abc.");
+        let mut json = encoder(Protocol::HttpJson, Coding::Gzip);
+        json.encode(|_| 0, &mut output).unwrap();
+        assert_eq!(output, b"{}.");
+    }
+
+    #[test]
     fn json_is_a_line_or_a_member() {
         let mut output = Vec::new();
-        let mut plain = Encoder::<Copier>::new(Protocol::HttpJson, None);
+        let mut plain = encoder(Protocol::HttpJson, Coding::Identity);
         plain.encode(|_| 0, &mut output).unwrap();
         assert_eq!(output, b"{}\n");
-        let mut gzip = Encoder::new(Protocol::HttpJson, Some(Copier::default()));
+        let mut gzip = encoder(Protocol::HttpJson, Coding::GzipLevel(9));
         gzip.encode(|_| 0, &mut output).unwrap();
         assert_eq!(output, b"{}.");
         assert_eq!(gzip.content_type(), "application/json");
-        let error = gzip.encode(give(b"\xff", 1), &mut output).unwrap_err();
+        let error = gzip.encode(in_pieces(b"\xff", 1), &mut output).unwrap_err();
         assert!(matches!(error, EncodeError::Json(_)), "{error}");
     }
 
     #[test]
     fn a_failure_of_the_compressor_is_told_and_it_begins_anew() {
-        let mut gzip = Gzip::new(Copier::default());
+        let mut gzip = Gzip::<Copier>::new(1);
         let mut output = Vec::new();
         gzip.state.is_broken = true;
-        let broken = gzip.compress(give(b"abc", 3), &mut output);
+        let broken = gzip.compress(in_pieces(b"abc", 3), &mut output);
         assert_eq!(broken, Err(EncodeError::Compression));
         gzip.state.is_broken = false;
-        gzip.compress(give(b"abc", 3), &mut output).unwrap();
+        gzip.compress(in_pieces(b"abc", 3), &mut output).unwrap();
         assert_eq!((output.as_slice(), gzip.state.resets), (&b"abc."[..], 2));
     }
 
     #[test]
     fn a_large_body_does_not_hold_its_memory_for_ever() {
-        let mut encoder = Encoder::<Copier>::new(Protocol::HttpProtobuf, None);
+        let mut encoder = encoder(Protocol::HttpProtobuf, Coding::Identity);
         let mut output = Vec::new();
         let large = vec![0; 4 * KEPT_CAPACITY];
-        encoder.encode(give(&large, CHUNK), &mut output).unwrap();
+        encoder
+            .encode(in_pieces(&large, CHUNK), &mut output)
+            .unwrap();
         encoder.encode(|_| 0, &mut output).unwrap();
         assert!(output.capacity() < 2 * KEPT_CAPACITY);
     }
 
     #[test]
     fn a_source_that_claims_too_much_does_no_harm() {
-        let mut encoder = Encoder::<Copier>::new(Protocol::HttpProtobuf, None);
-        let mut output = Vec::new();
-        let mut calls = 0;
-        let liar = |_: &mut [u8]| {
-            calls += 1;
-            if calls == 1 { usize::MAX } else { 0 }
-        };
-        encoder.encode(liar, &mut output).unwrap();
-        assert_eq!(output.len(), CHUNK);
+        for coding in [Coding::Identity, Coding::GzipLevel(1)] {
+            let mut encoder = encoder(Protocol::HttpProtobuf, coding);
+            let mut output = Vec::new();
+            let mut calls = 0;
+            let liar = |_: &mut [u8]| {
+                calls += 1;
+                if calls == 1 { usize::MAX } else { 0 }
+            };
+            encoder.encode(liar, &mut output).unwrap();
+            assert_eq!(output.len(), CHUNK + usize::from(encoder.is_gzip()));
+        }
     }
 }

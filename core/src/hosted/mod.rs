@@ -11,6 +11,7 @@
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
+//! | [`gzip`] | bodies of spans made small |
 //! | [`encode`] | what is pulled out of it, as the bytes that are sent |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
 //! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
@@ -23,6 +24,7 @@ pub mod credential;
 pub mod current;
 pub mod diagnostics;
 pub mod encode;
+pub mod gzip;
 pub mod pipeline;
 pub mod report;
 pub mod resource;

@@ -177,6 +177,9 @@ impl TextMapPropagator for TraceContextPropagator {
             return;
         };
         carrier.set(TRACEPARENT, traceparent.as_str());
+        if context.trace_state.is_empty() {
+            return;
+        }
         // The text may come from a sampler of the application, so it is checked again: nothing
         // that splits a header gets out, and no empty header either (checklist E-029, E-036).
         let mut parser = HeaderParser::new();
@@ -203,22 +206,25 @@ impl TextMapPropagator for TraceContextPropagator {
             _ => return None,
         };
 
-        let mut parser = HeaderParser::new();
+        // Most requests have none, and a parser is half a KiB to set up.
+        let mut parser = None;
         let mut valid = true;
-        carrier.get_all(TRACESTATE, &mut |value| match parser.add(value) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(_) => {
-                valid = false;
+        carrier.get_all(TRACESTATE, &mut |value| {
+            let parser = parser.get_or_insert_with(HeaderParser::new);
+            valid &= parser.add(value).is_ok();
+            if valid {
+                ControlFlow::Continue(())
+            } else {
                 ControlFlow::Break(())
             }
         });
+        let trace_state = match parser {
+            Some(parser) if valid => parser.finish(),
+            _ => TraceState::new(),
+        };
         Some(Extracted {
             span_context,
-            trace_state: if valid {
-                parser.finish()
-            } else {
-                TraceState::new()
-            },
+            trace_state,
         })
     }
 

@@ -13,6 +13,7 @@ pub mod json;
 pub mod link;
 pub mod request;
 pub mod response;
+pub mod span_gzip;
 pub mod traceparent;
 pub mod tracestate;
 
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("link", link::run),
     ("request", request::run),
     ("response", response::run),
+    ("span_gzip", span_gzip::run),
     ("traceparent", traceparent::run),
     ("tracestate", tracestate::run),
 ];

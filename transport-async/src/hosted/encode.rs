@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use bytes::Bytes;
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use spandrel_core::config::Protocol;
-use spandrel_core::hosted::encode::{self, DEFAULT_GZIP_LEVEL, Deflate, EncodeError, Step};
+use spandrel_core::hosted::encode::{self, Coding, Deflate, EncodeError, Step};
+use spandrel_core::hosted::gzip::Checksum;
 
 use crate::Body;
 
@@ -19,16 +20,14 @@ const WINDOW_BITS: u8 = 15;
 
 /// Makes requests. All memory is used again.
 pub(super) struct Encoder {
-    encoder: encode::Encoder<Flate>,
+    encoder: encode::Encoder<Flate, Crc32>,
     output: Arc<Vec<u8>>,
 }
 
 impl Encoder {
-    /// `gzip` is the level wanted, if any.
-    pub(super) fn new(protocol: Protocol, gzip: Option<Option<u32>>) -> Self {
-        let gzip = gzip.map(|level| Flate::new(level.unwrap_or(DEFAULT_GZIP_LEVEL)));
+    pub(super) fn new(protocol: Protocol, coding: Coding) -> Self {
         Self {
-            encoder: encode::Encoder::new(protocol, gzip),
+            encoder: encode::Encoder::new(protocol, coding),
             output: Arc::default(),
         }
     }
@@ -72,14 +71,12 @@ impl AsRef<[u8]> for Shared {
 /// The step of flate2.
 struct Flate(Compress);
 
-impl Flate {
+impl Deflate for Flate {
     fn new(level: u32) -> Self {
         let level = Compression::new(level.min(9));
         Self(Compress::new_gzip(level, WINDOW_BITS))
     }
-}
 
-impl Deflate for Flate {
     fn reset(&mut self) {
         self.0.reset();
     }
@@ -102,5 +99,23 @@ impl Deflate for Flate {
             taken: usize::try_from(self.0.total_in() - before).unwrap_or(usize::MAX),
             is_end: status == Status::StreamEnd,
         })
+    }
+}
+
+/// The checksum of flate2.
+#[derive(Default)]
+struct Crc32(Crc);
+
+impl Checksum for Crc32 {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn value(&self) -> u32 {
+        self.0.sum()
     }
 }

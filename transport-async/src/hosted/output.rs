@@ -3,7 +3,8 @@
 use std::boxed::Box;
 use std::string::ToString;
 
-use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::config::Protocol;
+use spandrel_core::hosted::encode::Coding;
 use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -20,7 +21,7 @@ use crate::{Body, Post};
 pub(super) struct Plan {
     http: Option<Blueprint>,
     protocol: Protocol,
-    gzip: Option<Option<u32>>,
+    coding: Coding,
 }
 
 impl Plan {
@@ -29,22 +30,21 @@ impl Plan {
             return Ok(Self {
                 http: None,
                 protocol: Protocol::HttpJson,
-                gzip: None,
+                coding: Coding::Identity,
             });
         };
         let blueprint = Blueprint::new(url, settings)?;
         // So that what the client refuses is an error of the start.
         blueprint.build()?;
-        let gzip = settings.compression == Compression::Gzip;
         Ok(Self {
             http: Some(blueprint),
             protocol: settings.protocol,
-            gzip: gzip.then_some(settings.gzip_level),
+            coding: settings.into(),
         })
     }
 
     pub(super) fn output(&self) -> Output {
-        let encoder = Encoder::new(self.protocol, self.gzip);
+        let encoder = Encoder::new(self.protocol, self.coding);
         let mut last_error = LastError::default();
         let destination = match self.http.as_ref().map(Blueprint::build) {
             None => Destination::Stdout(tokio::io::stdout(), Box::new(encoder)),

@@ -26,7 +26,7 @@
 //! | `headers` | `T_HEADERS`, all or none | none |
 //! | `protocol` | `T_PROTOCOL` | `http/protobuf` |
 //! | `compression` | `T_COMPRESSION` | gzip |
-//! | `gzip_level` | - | the transport's |
+//! | `gzip_level` | - | made for spans |
 //! | `timeout` | `T_TIMEOUT` | 10 s |
 //! | `certificate` | `T_CERTIFICATE` | the transport's roots |
 //! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none |
@@ -136,7 +136,8 @@ pub struct Config {
     pub protocol: Option<Protocol>,
     /// How requests are compressed.
     pub compression: Option<Compression>,
-    /// The level of gzip: 0 stores, 1 is fastest, 9 is smallest.
+    /// The level at which a library makes gzip: 0 stores, 1 is fastest, 9 is smallest. `None`: the
+    /// encoder [made for spans](super::gzip), which is faster than level 1 and smaller than level 4.
     pub gzip_level: Option<u32>,
     /// The time limit of one request; zero = none. Retries have limits of their own, in
     /// [`backoff`](Self::backoff).

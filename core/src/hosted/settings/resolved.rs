@@ -89,7 +89,7 @@ pub struct Settings {
     pub headers: Vec<(String, String)>,
     /// How requests are compressed.
     pub compression: Compression,
-    /// The level of gzip, 0 to 9; `None` = the transport's.
+    /// The level of gzip, 0 to 9; `None`: made for spans.
     pub gzip_level: Option<u32>,
     /// A PEM file of the authorities to trust; `None` = the transport's roots.
     pub certificate: Option<PathBuf>,
