@@ -72,6 +72,13 @@ impl<'a> SpanBuilder<'a> {
         &self.parent
     }
 
+    /// The same as [`SpanBuilder::parent`] where the builder is.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) const fn set_parent(&mut self, parent: ParentContext<'a>) {
+        self.parent = parent;
+    }
+
     /// Sets the instrumentation scope; without this it is the first of the registry.
     pub const fn scope(mut self, scope: ScopeId) -> Self {
         self.scope = scope;

@@ -100,10 +100,16 @@ std::thread_local! {
 
 /// Contexts by attachment. Every live guard owns the slot it was given; a slot is vacated by its
 /// own guard only and goes away when nothing is left above it.
+///
+/// What is attached is written field by field where it stays, and read the same way: to read at
+/// once what was just written in parts makes a processor wait until it is in memory.
 struct Stack {
+    /// Those from `len` on are kept for the next.
     slots: Vec<Slot>,
+    len: usize,
 }
 
+#[derive(Default)]
 struct Slot {
     context: Context,
     is_vacant: bool,
@@ -111,54 +117,84 @@ struct Slot {
 
 impl Stack {
     const fn new() -> Self {
-        Self { slots: Vec::new() }
+        Self {
+            slots: Vec::new(),
+            len: 0,
+        }
     }
 
     /// The slot of the pushed context; `None` when there is no room.
-    #[inline]
-    fn push(&mut self, context: Context) -> Option<usize> {
-        let slot = self.slots.len();
-        if slot >= MAX_DEPTH {
-            return None;
+    #[inline(always)]
+    fn push(&mut self, put: impl FnOnce(&mut Context)) -> Option<usize> {
+        let slot = self.len;
+        if slot >= self.slots.len() {
+            if slot >= MAX_DEPTH {
+                return None;
+            }
+            self.grow();
         }
-        self.slots.push(Slot {
-            context,
-            is_vacant: false,
-        });
+        let next = self.slots.get_mut(slot)?;
+        put(&mut next.context);
+        next.is_vacant = false;
+        self.len = slot + 1;
         Some(slot)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.slots.push(Slot::default());
     }
 
     /// Vacates `slot`. What it owned is handed out: dropping it is no business of the stack's
     /// borrow.
     #[inline]
     fn remove(&mut self, slot: usize) -> Option<Arc<str>> {
-        if slot + 1 != self.slots.len() {
-            let left = self.slots.get_mut(slot)?;
-            left.is_vacant = true;
-            return left.context.trace_state.take();
+        let left = self.slots.get_mut(slot)?;
+        left.is_vacant = true;
+        let state = &mut left.context.trace_state;
+        let owned = if state.is_some() { state.take() } else { None };
+        while self.top_slot().is_some_and(|slot| slot.is_vacant) {
+            self.len -= 1;
         }
-        let top = self.slots.pop()?;
-        while self.slots.last().is_some_and(|slot| slot.is_vacant) {
-            self.slots.pop();
-        }
-        top.context.trace_state
+        owned
+    }
+
+    #[inline]
+    fn top_slot(&self) -> Option<&Slot> {
+        self.slots.get(self.len.checked_sub(1)?)
     }
 
     /// The top slot is never vacant.
     #[inline]
     fn top(&self) -> Option<&Context> {
-        Some(&self.slots.last()?.context)
+        Some(&self.top_slot()?.context)
     }
 }
 
 /// Makes `context` current on this thread until the guard is dropped.
-#[inline]
 pub fn attach(context: Context) -> Guard {
+    match &context.trace_state {
+        None => attach_span(&context.span_context),
+        Some(_) => attach_by(|place| *place = context),
+    }
+}
+
+/// The same for a span without tracestate.
+#[inline]
+pub(super) fn attach_span(span_context: &SpanContext) -> Guard {
+    attach_by(|place| {
+        place.span_context = *span_context;
+        place.trace_state = None;
+    })
+}
+
+#[inline(always)]
+fn attach_by(put: impl FnOnce(&mut Context)) -> Guard {
     let slot = STACK
         .try_with(|stack| {
             let mut stack = stack.try_borrow_mut().ok()?;
-            let slot = stack.push(context);
-            DEPTH.set(stack.slots.len());
+            let slot = stack.push(put);
+            DEPTH.set(stack.len);
             slot
         })
         .ok()
@@ -232,13 +268,12 @@ pub struct Guard {
 }
 
 impl Drop for Guard {
-    #[inline]
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
         let owned = STACK.try_with(|stack| {
             let mut stack = stack.try_borrow_mut().ok()?;
             let owned = stack.remove(slot);
-            DEPTH.set(stack.slots.len());
+            DEPTH.set(stack.len);
             owned
         });
         drop(owned);
@@ -392,7 +427,7 @@ mod tests {
                 assert_eq!(current_number(), left.last().map(|(n, _)| *n));
             }
         }
-        STACK.with_borrow(|stack| assert!(stack.slots.is_empty()));
+        STACK.with_borrow(|stack| assert_eq!(stack.len, 0));
     }
 
     #[test]
@@ -423,7 +458,7 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let guards: Vec<_> = (0..MAX_DEPTH + 10).map(|_| attached(1)).collect();
-        STACK.with_borrow(|stack| assert_eq!(stack.slots.len(), MAX_DEPTH));
+        STACK.with_borrow(|stack| assert_eq!(stack.len, MAX_DEPTH));
         let _beyond = attached(2);
         assert_eq!(current_number(), Some(1));
         drop(guards);

@@ -96,6 +96,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
+    /// The common case of the same, for a caller that knows of what kind the value is; `false` when
+    /// it is another case.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn add_attribute(&mut self, key: &str, value: &Value<'_>) -> bool {
+        match self.recorder() {
+            Some((bytes, log)) => log.add_attribute(bytes, key, value),
+            None => true,
+        }
+    }
+
     pub(crate) fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
         if let Some((bytes, log)) = self.recorder() {
             for attribute in attributes {

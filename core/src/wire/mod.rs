@@ -72,14 +72,18 @@ pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
 }
 
 /// The same for keys, names and texts: they are short, and to call a host's `memcpy` takes more
-/// instructions than two copies of a word that overlap.
+/// instructions than two copies of a word that overlap. The most frequent lengths are asked for
+/// first.
 #[inline(always)]
 pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
     match source.len() {
         _ if cfg!(target_os = "none") || target.len() != source.len() => copy(target, source),
-        4..8 => copy_ends::<4>(target, source),
         8..17 => copy_ends::<8>(target, source),
         17..33 => copy_ends::<16>(target, source),
+        4..8 => copy_ends::<4>(target, source),
+        2..4 => copy_ends::<2>(target, source),
+        0 => {}
+        1 => copy_ends::<1>(target, source),
         _ => target.copy_from_slice(source),
     }
 }
@@ -249,6 +253,17 @@ impl<'a> Writer<'a> {
             }
             None => self.overflow = true,
         }
+    }
+
+    /// The next `len` bytes, to be written by the caller.
+    #[inline]
+    pub(crate) fn claim(&mut self, len: usize) -> Option<&mut [u8]> {
+        let target = slot(self.buf, self.at, len);
+        match target {
+            Some(_) => self.at += len,
+            None => self.overflow = true,
+        }
+        target
     }
 
     #[inline]

@@ -129,25 +129,28 @@ fn put_any_value(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
 /// The length of a whole attribute field, tag included, when every length in it takes one byte and
 /// nothing has to be cut: that is nearly every attribute there is. `None` for the others, which
 /// take the general way.
-#[inline]
+#[inline(always)]
 pub(crate) fn short_attribute_len(
     key: &str,
     value: &Value<'_>,
     limits: ValueLimits,
 ) -> Option<usize> {
+    let short = |text: &str| text.len() < 0x80;
     let value = match value {
-        Value::String(text) if text.len() <= limits.length as usize => 2 + text.len(),
+        Value::String(text) if short(text) && text.len() <= limits.length as usize => {
+            2 + text.len()
+        }
         Value::Bool(_) => 2,
         Value::I64(v) => 1 + varint_len(*v as u64),
         Value::F64(_) => 9,
         _ => return None,
     };
     let content = 2 + key.len() + 2 + value;
-    (content < 0x80).then_some(2 + content)
+    (short(key) && content < 0x80).then_some(2 + content)
 }
 
 /// Writes an attribute for which [`short_attribute_len`] gave the length of `target`.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_short_attribute(target: &mut [u8], field: u8, key: &str, value: &Value<'_>) {
     // A length that does not match leaves the field unfinished; the pair of functions above and
     // below each other is what the property tests hold together.
@@ -175,6 +178,10 @@ fn try_put_short(target: &mut [u8], field: u8, key: &[u8], value: &Value<'_>) ->
             let (start, rest) = rest.split_first_chunk_mut::<3>()?;
             *start = [tag(2, BYTES), len, tag(3, VARINT)];
             let mut left = *v as u64;
+            if let [byte] = rest {
+                *byte = left as u8;
+                return Some(());
+            }
             for byte in rest {
                 *byte = left as u8 | 0x80;
                 left >>= 7;

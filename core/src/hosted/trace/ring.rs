@@ -15,6 +15,17 @@
 //!
 //! A record is a header and its body in whole words, never split. `head == tail` says empty, so
 //! that one word at least stays free.
+//!
+//! A writer that finds the ring empty goes back to its start, so that as long as the reader keeps
+//! up the same few KiB are used, which are in the processor's caches, and not all of the ring in
+//! turn. The reader does not know yet: until it moves, it stands on a word that must stay, the
+//! `hole`, and everything around it is free.
+//!
+//! ```text
+//!        tail      head                          head            tail
+//!  |####|..........|-|......|     then    |####|-|o|####|##|###|.|
+//!                  hole: skip                  jump over the hole
+//! ```
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
@@ -25,8 +36,16 @@ use crate::resource::ScopeId;
 
 const WORD: usize = size_of::<usize>();
 const HEADER_WORDS: usize = RECORD_HEADER_BYTES / WORD;
-/// In place of a header: the next record is at the start. No body is as long as this says.
-const SKIP: usize = usize::MAX;
+/// In place of a header: the next record is at `to`; and back.
+const fn jump(to: usize) -> usize {
+    !to
+}
+/// No header has its highest bit set: its last byte is zero, and on 32 bits no body is as long.
+const fn is_jump(word: usize) -> bool {
+    word > usize::MAX / 2
+}
+/// No word.
+const NOWHERE: usize = usize::MAX;
 /// Bytes of a run of records: they should stay in the processor's nearest cache.
 const RUN_BYTES: usize = 16 * 1024;
 /// Records after which the reader gives room back.
@@ -34,7 +53,7 @@ const GIVE_BACK_EVERY: usize = 32;
 
 /// Keeps what one thread writes from what the other does, on a cache line and the one fetched
 /// along with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
@@ -49,9 +68,18 @@ struct End {
 /// [drain](Self::drain); otherwise records are torn, though memory stays safe.
 #[derive(Debug)]
 pub(super) struct RecordRing {
-    words: Box<[AtomicUsize]>,
-    tail: Apart<End>,
+    /// The writer's, with what it needs besides, on one line.
+    tail: Apart<Tail>,
     head: Apart<End>,
+}
+
+/// The writer's end, and what never changes.
+#[derive(Debug)]
+struct Tail {
+    end: End,
+    /// Where the reader stands without knowing that the writer went back to the start, if so.
+    hole: AtomicUsize,
+    words: Box<[AtomicUsize]>,
 }
 
 impl RecordRing {
@@ -59,35 +87,52 @@ impl RecordRing {
     pub(super) fn new(bytes: usize) -> Self {
         let words = 2 * bytes.div_ceil(WORD) + 1;
         Self {
-            words: (0..words).map(|_| AtomicUsize::new(0)).collect(),
-            tail: Apart::default(),
-            head: Apart::default(),
+            tail: Apart(Tail {
+                end: End::default(),
+                hole: AtomicUsize::new(NOWHERE),
+                words: (0..words).map(|_| AtomicUsize::new(0)).collect(),
+            }),
+            head: Apart(End::default()),
         }
     }
 
-    /// Takes a record in, or leaves everything as it was.
+    /// Takes a record in, or leaves everything as it was. Whether there are `enough` records by
+    /// now, or a quarter of the memory is taken.
     #[inline(always)]
-    pub(super) fn push(&self, record: &Record<'_>) -> Result<(), PushError> {
+    pub(super) fn push(&self, record: &Record<'_>, enough: usize) -> Result<bool, PushError> {
+        let Tail { end, hole, words } = &self.tail.0;
         let need = HEADER_WORDS + record.body.len().div_ceil(WORD);
-        if 2 * need >= self.words.len() {
+        if 2 * need >= words.len() {
             return Err(PushError::TooLarge);
         }
-        let Some(at) = self.place(need) else {
+        let head = self.head.0.at.load(Ordering::Acquire);
+        let Some(at) = self.place(need, head) else {
             return Err(PushError::Full);
         };
-        let end = at + need;
-        let Some(target) = self.words.get(at..end) else {
+        let Some(target) = words.get(at..at + need) else {
             return Err(PushError::Full);
         };
         let (header, body) = target.split_at(HEADER_WORDS);
         store(header, &to_header(record));
         store(body, record.body);
-        let next = if end == self.words.len() { 0 } else { end };
-        let passed = &self.tail.0.passed;
-        let count = passed.load(Ordering::Relaxed).wrapping_add(1);
-        passed.store(count, Ordering::Relaxed);
-        self.tail.0.at.store(next, Ordering::Release);
-        Ok(())
+        let next = if at + need == words.len() {
+            0
+        } else {
+            at + need
+        };
+        let count = end.passed.load(Ordering::Relaxed).wrapping_add(1);
+        end.passed.store(count, Ordering::Relaxed);
+        end.at.store(next, Ordering::Release);
+
+        let drained = self.head.0.passed.load(Ordering::Relaxed);
+        let taken = if head == hole.load(Ordering::Relaxed) {
+            next
+        } else if next < head {
+            words.len() - head + next
+        } else {
+            next - head
+        };
+        Ok(count.wrapping_sub(drained) >= enough || taken * 4 >= words.len())
     }
 
     /// Hands the records that are here by now to `take`, many at a time, until it refuses a run;
@@ -100,17 +145,13 @@ impl RecordRing {
         if scratch.len() < RUN_BYTES {
             scratch.resize(RUN_BYTES, 0);
         }
-        let tail = self.tail.0.at.load(Ordering::Acquire);
+        let tail = self.tail.0.end.at.load(Ordering::Acquire);
         let mut at = self.head.0.at.load(Ordering::Relaxed);
         while at != tail {
             let (mut bytes, mut records) = (0, 0);
             while at != tail {
                 let Some(record) = self.record(at) else {
-                    if at == 0 {
-                        break;
-                    }
-                    at = 0;
-                    continue;
+                    break;
                 };
                 let room = scratch.get_mut(bytes..).unwrap_or_default();
                 let Some(room) = room.get_mut(..record.words.len() * WORD) else {
@@ -138,17 +179,13 @@ impl RecordRing {
         scratch: &mut Vec<u8>,
         take: &mut dyn FnMut(&Record<'_>) -> bool,
     ) -> bool {
-        let tail = self.tail.0.at.load(Ordering::Acquire);
+        let tail = self.tail.0.end.at.load(Ordering::Acquire);
         let mut at = self.head.0.at.load(Ordering::Relaxed);
         let mut passed = self.head.0.passed.load(Ordering::Relaxed);
         let mut complete = true;
         while at != tail {
             let Some(record) = self.record(at) else {
-                if at == 0 {
-                    break;
-                }
-                at = 0;
-                continue;
+                break;
             };
             if !take(&record.copy_to(scratch)) {
                 complete = false;
@@ -168,34 +205,37 @@ impl RecordRing {
     #[inline]
     pub(super) fn len(&self) -> usize {
         let drained = self.head.0.passed.load(Ordering::Relaxed);
-        let pushed = self.tail.0.passed.load(Ordering::Relaxed);
+        let pushed = self.pushed();
         pushed.wrapping_sub(drained)
     }
 
     /// Records that were ever pushed, as far as this counter goes.
     pub(super) fn pushed(&self) -> usize {
-        self.tail.0.passed.load(Ordering::Relaxed)
+        self.tail.0.end.passed.load(Ordering::Relaxed)
     }
 
-    /// Whether a quarter of the memory is taken.
-    #[inline]
-    pub(super) fn is_filling(&self) -> bool {
-        let head = self.head.0.at.load(Ordering::Relaxed);
-        let tail = self.tail.0.at.load(Ordering::Relaxed);
-        let capacity = self.words.len();
-        let round = if tail < head { capacity } else { 0 };
-        (tail + round - head) * 4 >= capacity
-    }
-
-    /// Where `need` words find room.
+    /// Where `need` words find room while the reader is at `head`.
     #[inline(always)]
-    fn place(&self, need: usize) -> Option<usize> {
-        let tail = self.tail.0.at.load(Ordering::Relaxed);
-        let head = self.head.0.at.load(Ordering::Acquire);
-        if tail < head {
-            return (need < head - tail).then_some(tail);
+    fn place(&self, need: usize, head: usize) -> Option<usize> {
+        let Tail { end, hole, words } = &self.tail.0;
+        let tail = end.at.load(Ordering::Relaxed);
+        if tail == head {
+            return Some(self.restart(tail, need));
         }
-        let above = self.words.len() - tail;
+        if tail < head {
+            return if need < head - tail {
+                Some(tail)
+            } else {
+                self.pass_hole(tail, head, need)
+            };
+        }
+        let mut head = head;
+        match hole.load(Ordering::Relaxed) {
+            NOWHERE => {}
+            hole if hole == head => head = 0,
+            _ => hole.store(NOWHERE, Ordering::Relaxed),
+        }
+        let above = words.len() - tail;
         // Up to the very end only if the tail, then at the start, does not meet the head.
         if need + usize::from(head == 0) <= above {
             return Some(tail);
@@ -203,21 +243,53 @@ impl RecordRing {
         if need >= head {
             return None;
         }
-        if let Some(word) = self.words.get(tail) {
-            word.store(SKIP, Ordering::Relaxed);
-        }
+        self.put_jump(tail, 0);
         Some(0)
     }
 
-    /// The record at `at`; `None` when the next one is at the start.
+    /// Of an empty ring: the start, if what is needed ends before the reader's word.
     #[inline]
-    fn record(&self, at: usize) -> Option<Stored<'_>> {
-        let rest = self.words.get(at..)?;
-        let mut header = [0; RECORD_HEADER_BYTES];
-        load(rest.get(..HEADER_WORDS)?, &mut header);
-        if rest.first()?.load(Ordering::Relaxed) == SKIP {
+    fn restart(&self, at: usize, need: usize) -> usize {
+        if need >= at {
+            self.tail.0.hole.store(NOWHERE, Ordering::Relaxed);
+            return at;
+        }
+        self.put_jump(at, 0);
+        self.tail.0.hole.store(at, Ordering::Relaxed);
+        0
+    }
+
+    /// When there is too little room up to the `head`: behind it, if it stands at the hole.
+    #[cold]
+    fn pass_hole(&self, tail: usize, head: usize, need: usize) -> Option<usize> {
+        let Tail { hole, words, .. } = &self.tail.0;
+        let behind = head + 1;
+        // Not up to the very end: at the start is what the reader has not seen.
+        if head != hole.load(Ordering::Relaxed) || behind + need >= words.len() {
             return None;
         }
+        self.put_jump(tail, behind);
+        Some(behind)
+    }
+
+    #[inline]
+    fn put_jump(&self, at: usize, to: usize) {
+        if let Some(word) = self.tail.0.words.get(at) {
+            word.store(jump(to), Ordering::Relaxed);
+        }
+    }
+
+    /// The record at `at`, or where a jump from there leads.
+    #[inline]
+    fn record(&self, mut at: usize) -> Option<Stored<'_>> {
+        let all = &self.tail.0.words;
+        let first = all.get(at)?.load(Ordering::Relaxed);
+        if is_jump(first) {
+            at = jump(first);
+        }
+        let rest = all.get(at..)?;
+        let mut header = [0; RECORD_HEADER_BYTES];
+        load(rest.get(..HEADER_WORDS)?, &mut header);
         let [a, b, c, d, ..] = header;
         let len = u32::from_le_bytes([a, b, c, d]) as usize;
         let words = rest.get(..HEADER_WORDS + len.div_ceil(WORD))?;
@@ -226,7 +298,7 @@ impl RecordRing {
             words,
             header,
             len,
-            next: if end == self.words.len() { 0 } else { end },
+            next: if end == all.len() { 0 } else { end },
         })
     }
 
@@ -273,14 +345,13 @@ fn to_header(record: &Record<'_>) -> [u8; RECORD_HEADER_BYTES] {
 /// Stores `bytes` in `words`, the last one filled up with zeros.
 #[inline(always)]
 fn store(words: &[AtomicUsize], bytes: &[u8]) {
-    let mut chunks = bytes.chunks_exact(WORD);
-    let mut targets = words.iter();
-    for (chunk, word) in (&mut chunks).zip(&mut targets) {
+    let chunks = bytes.chunks_exact(WORD);
+    let rest = chunks.remainder().len();
+    for (word, chunk) in words.iter().zip(chunks) {
         let chunk = chunk.first_chunk().copied().unwrap_or_default();
         word.store(usize::from_le_bytes(chunk), Ordering::Relaxed);
     }
-    let rest = chunks.remainder().len();
-    if let (Some(word), 1..) = (targets.next(), rest) {
+    if let (Some(word), 1..) = (words.last(), rest) {
         // The end of the bytes as a word, without those that were stored already; no body is
         // shorter than a word.
         let end = bytes.last_chunk().copied().unwrap_or_default();
@@ -340,8 +411,9 @@ mod tests {
                 if random % 5 < 3 {
                     let len = 8 + (random >> 8) as usize % (bytes - 15);
                     let body = vec![n as u8; len];
-                    match ring.push(&record(n as u16, &body)) {
-                        Ok(()) => {
+                    match ring.push(&record(n as u16, &body), 3) {
+                        Ok(is_due) => {
+                            assert!(is_due || model.len() < 2);
                             model_words += HEADER_WORDS + len.div_ceil(WORD);
                             model.push_back((n as u16, body));
                         }
@@ -383,9 +455,55 @@ mod tests {
         let ring = RecordRing::new(80);
         for n in 0..200_u16 {
             let body = vec![7; 72 - usize::from(n % 7)];
-            assert_eq!(ring.push(&record(n, &body)), Ok(()), "{n}");
+            assert!(ring.push(&record(n, &body), 2).is_ok(), "{n}");
             assert_eq!(take(&ring, 9), [(n, body)]);
-            assert_eq!(ring.push(&record(n, &[0; 73])), Err(PushError::TooLarge));
+            let larger = ring.push(&record(n, &[0; 73]), 2);
+            assert_eq!(larger, Err(PushError::TooLarge));
+        }
+    }
+
+    #[test]
+    fn while_the_reader_keeps_up_the_start_of_the_memory_is_used_again_and_again() {
+        let ring = RecordRing::new(1000);
+        for n in 0..100 {
+            for _ in 0..3 {
+                assert_eq!(ring.push(&record(n, &[7; 40]), 4), Ok(false));
+            }
+            assert_eq!(take(&ring, 3).len(), 3);
+        }
+        let unused = |word: &&AtomicUsize| word.load(Ordering::Relaxed) == 0;
+        let words = &ring.tail.0.words;
+        assert!(words.iter().filter(unused).count() > words.len() - 64);
+    }
+
+    #[test]
+    fn a_writer_that_went_back_to_the_start_can_use_what_is_behind_the_reader_as_well() {
+        const BODY: usize = 40;
+        for before in 1..30 {
+            let ring = RecordRing::new(1000);
+            for n in 0..before {
+                ring.push(&record(n, &[7; BODY]), 9).unwrap();
+            }
+            assert_eq!(take(&ring, 99).len(), usize::from(before));
+            let mut pushed = 0;
+            while ring.push(&record(pushed, &[7; BODY]), 9).is_ok() {
+                pushed += 1;
+            }
+            // All but the rest before the hole and the rest at the end.
+            let need = HEADER_WORDS + BODY / WORD;
+            let words = ring.tail.0.words.len();
+            assert!((usize::from(pushed) + 2) * need > words - 2, "{before}");
+            // And on, when the reader has left the hole.
+            assert_eq!(take(&ring, 5).len(), 5);
+            for n in 0..4 {
+                ring.push(&record(n, &[7; BODY]), 9).unwrap();
+            }
+            let scopes: Vec<_> = take(&ring, 999)
+                .into_iter()
+                .map(|(scope, _)| scope)
+                .collect();
+            let expected: Vec<_> = (5..pushed).chain(0..4).collect();
+            assert_eq!(scopes, expected);
         }
     }
 
@@ -398,7 +516,7 @@ mod tests {
             scope.spawn(|| {
                 for n in 0..COUNT {
                     let body = vec![n as u8; 8 + n as usize % 90];
-                    while ring.push(&record(n as u16, &body)).is_err() {
+                    while ring.push(&record(n as u16, &body), 2).is_err() {
                         std::thread::yield_now();
                     }
                 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
+use crate::attribute::Value;
 use crate::span::Recording;
 
 /// Boxes that a thread keeps; half of them move at a time.
@@ -25,6 +26,56 @@ pub(super) struct Live {
     pub(super) recording: Recording<Box<[u8]>>,
     /// The number of the provider.
     pub(super) provider: u32,
+}
+
+/// Attributes by kind of value. Where one is set, its kind is nearly always known, and choosing
+/// happens when that is compiled; what is left is one call, with the value in registers.
+impl Live {
+    #[inline(always)]
+    pub(super) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
+        match value {
+            Value::String(text) => self.set_text(key, text),
+            Value::I64(number) => self.set_int(key, number),
+            Value::U64(number) if number <= i64::MAX as u64 => self.set_int(key, number as i64),
+            Value::F64(number) => self.set_double(key, number),
+            Value::Bool(truth) => self.set_bool(key, truth),
+            value => self.set_any(key, value),
+        }
+    }
+
+    /// By value, so that the others put theirs into memory only to get here.
+    #[inline(never)]
+    fn set_any(&mut self, key: &str, value: Value<'_>) {
+        self.recording.set_attribute(key, &value);
+    }
+
+    #[inline(never)]
+    fn set_text(&mut self, key: &str, text: &str) {
+        if !self.recording.add_attribute(key, &Value::String(text)) {
+            self.set_any(key, Value::String(text));
+        }
+    }
+
+    #[inline(never)]
+    fn set_int(&mut self, key: &str, number: i64) {
+        if !self.recording.add_attribute(key, &Value::I64(number)) {
+            self.set_any(key, Value::I64(number));
+        }
+    }
+
+    #[inline(never)]
+    fn set_double(&mut self, key: &str, number: f64) {
+        if !self.recording.add_attribute(key, &Value::F64(number)) {
+            self.set_any(key, Value::F64(number));
+        }
+    }
+
+    #[inline(never)]
+    fn set_bool(&mut self, key: &str, truth: bool) {
+        if !self.recording.add_attribute(key, &Value::Bool(truth)) {
+            self.set_any(key, Value::Bool(truth));
+        }
+    }
 }
 
 /// Boxes, which go from hand to hand as pointers.

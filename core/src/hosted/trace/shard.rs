@@ -123,15 +123,10 @@ impl Shard {
         if self.closed.load(Ordering::Acquire) {
             return self.lose(PushError::Shutdown);
         }
-        match self.ring.push(record) {
-            Ok(()) => Ok(self.is_due() && self.shall_wake()),
+        match self.ring.push(record, self.wake_at) {
+            Ok(is_due) => Ok(is_due && self.shall_wake()),
             Err(error) => self.lose(error),
         }
-    }
-
-    #[inline(always)]
-    fn is_due(&self) -> bool {
-        self.ring.len() >= self.wake_at || self.ring.is_filling()
     }
 
     /// A drainer that looks at the ring just before a record came clears the mark just before as

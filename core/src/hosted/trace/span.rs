@@ -82,7 +82,7 @@ impl Span {
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(live) = &mut self.live {
-            live.recording.set_attribute(key, &value.into());
+            live.set_attribute(key, value.into());
         }
     }
 
@@ -183,7 +183,10 @@ impl Span {
 
     /// Makes the span current on this thread until the guard is dropped.
     pub fn enter(&self) -> Guard {
-        current::attach(self.as_context())
+        match self.trace_state() {
+            "" => current::attach_span(&self.context),
+            _ => current::attach(self.as_context()),
+        }
     }
 
     /// Runs `work` with the span current.

@@ -80,56 +80,40 @@ impl Tracer {
 
     #[inline(never)]
     fn start_enabled(&self, name: &str) -> Span {
-        self.begin(SpanBuilder::new(name).scope(self.scope), false, None)
-    }
-
-    #[inline(always)]
-    fn begin(&self, mut builder: SpanBuilder<'_>, parent_given: bool, at: Option<Instant>) -> Span {
-        let Some(shared) = &self.shared else {
-            return Self::begin_disabled(&builder, parent_given);
+        let Some(shared) = self.recording() else {
+            return Span::of_current();
         };
-        if current::is_suppressed() {
-            return Self::begin_disabled(&builder, parent_given);
-        }
-        if parent_given {
-            return begin_in(shared, builder, at);
-        }
-        // Most current spans carry no tracestate; then their context is a plain copy.
+        // One for each case, so that it never gets to memory: most of it is known here.
+        let builder = || SpanBuilder::new(name).scope(self.scope);
         match current::current_without_trace_state() {
-            Ok(Some(context)) => {
-                builder = builder.parent(context);
-                begin_in(shared, builder, at)
-            }
-            Ok(None) => begin_in(shared, builder, at),
-            Err(context) => begin_in(shared, builder.parent(context.as_parent()), at),
+            Ok(None) => begin_in(shared, &builder(), None),
+            Ok(Some(parent)) => begin_in(shared, &builder().parent(parent), None),
+            Err(parent) => begin_slowly(shared, builder().parent(parent.as_parent()), None),
         }
     }
 
-    /// A span that is not recorded stands for its parent (checklist D-045).
-    #[inline]
-    fn begin_disabled(builder: &SpanBuilder<'_>, parent_given: bool) -> Span {
-        if parent_given {
-            Span::non_recording(builder.parent_context().span_context)
-        } else {
-            Span::of_current()
-        }
+    /// What spans are recorded for; nothing where they are suppressed.
+    #[inline(always)]
+    fn recording(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref().filter(|_| !current::is_suppressed())
     }
 }
 
 #[inline(always)]
-fn begin_in(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+fn begin_in(shared: &Arc<Shared>, builder: &SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let HostedSampler::Builtin(sampler) = &shared.sampler else {
-        return begin_slowly(shared, builder, at);
+        return begin_slowly(shared, *builder, at);
     };
     // No foreign code runs while the thread's entry is out.
     let mut entry = local::entry_for(shared);
-    let plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
-    let span = entry.begin_counted(&plan, shared, &builder, at);
+    let plan = Plan::new(sampler, &mut entry.ready().ids, builder);
+    let span = entry.begin_counted(&plan, shared, builder, at);
     local::give_back(entry);
     span
 }
 
-/// With a sampler of the application's, which may start spans itself.
+/// Under a span with a tracestate, or with a sampler of the application's, which may start spans
+/// itself.
 #[inline(never)]
 fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut ids = RandomIdGenerator::new(ThreadRng);
@@ -230,9 +214,26 @@ impl<'a> SpanStart<'a> {
     }
 
     /// Starts the span. It does not become current (checklist D-034).
-    pub fn start(self) -> Span {
-        self.tracer
-            .begin(self.builder, self.parent_given, self.start_time)
+    pub fn start(mut self) -> Span {
+        let Some(shared) = self.tracer.recording() else {
+            // It stands for its parent (checklist D-045).
+            return match self.parent_given {
+                true => Span::non_recording(self.builder.parent_context().span_context),
+                false => Span::of_current(),
+            };
+        };
+        if !self.parent_given {
+            // Most current spans carry no tracestate; then their context is a plain copy.
+            match current::current_without_trace_state() {
+                Ok(None) => {}
+                Ok(Some(parent)) => self.builder.set_parent(parent.into()),
+                Err(parent) => {
+                    let builder = self.builder.parent(parent.as_parent());
+                    return begin_slowly(shared, builder, self.start_time);
+                }
+            }
+        }
+        begin_in(shared, &self.builder, self.start_time)
     }
 
     /// Starts the span, runs `work` with it current, and ends it.

@@ -262,7 +262,7 @@ impl TracingLayer {
                 Some(live)
             })?;
         } else {
-            let draft = self.tracer.draft(&start)?;
+            let draft = self.tracer.draft_here(&start)?;
             live = Live::new(draft, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;

@@ -41,6 +41,7 @@ struct Times {
 }
 
 impl Live {
+    #[inline(always)]
     pub(super) fn new(draft: Draft, kind: SpanKind, tracks_time: bool) -> Self {
         let times = tracks_time.then(|| Times {
             since: clock::now(),
