@@ -345,10 +345,19 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(super) struct Shards {
     list: Mutex<List>,
-    /// The drainer's, for what it takes out.
-    scratch: Mutex<Vec<u8>>,
+    drainer: Mutex<Drainer>,
     bytes: usize,
     wake_at: usize,
+}
+
+/// What only the drainer needs.
+#[derive(Debug, Default)]
+struct Drainer {
+    /// For a record that it takes out.
+    scratch: Vec<u8>,
+    /// Where it starts, another shard for each batch: those of busy threads may leave no room in it,
+    /// and the spans of quiet ones shall not wait for the scheduled delay.
+    first: usize,
 }
 
 #[derive(Debug, Default)]
@@ -361,7 +370,7 @@ impl Shards {
     pub(super) fn new(bytes: usize, wake_at: usize) -> Self {
         Self {
             list: Mutex::default(),
-            scratch: Mutex::default(),
+            drainer: Mutex::default(),
             bytes,
             wake_at,
         }
@@ -390,20 +399,23 @@ impl Shards {
 
     /// Hands finished spans of all threads to `target`.
     pub(super) fn drain(&self, wanted: Wanted, target: &mut dyn Drain) -> Drained {
-        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut drainer = self.drainer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Drainer { scratch, first } = &mut *drainer;
         let mut sum = Drained {
             is_complete: true,
             ..Drained::default()
         };
         let batch = self.batch(wanted);
-        self.for_each(|shard| {
+        let list = self.list();
+        let (before, behind) = list.shards.split_at((*first).min(list.shards.len()));
+        for shard in behind.iter().chain(before) {
             // A shard that woke for its bytes must not do so in vain.
             let is_urgent = shard.ring.is_half_full() || (batch == 0 && shard.ring.is_filling());
             let most = match is_urgent {
                 true => usize::MAX,
                 false => batch.saturating_sub(sum.taken),
             };
-            let drained = shard.drain(&mut scratch, most, target);
+            let drained = shard.drain(scratch, most, target);
             sum.taken += drained.taken;
             sum.is_complete &= drained.is_complete;
             sum.awaited += drained.awaited;
@@ -411,7 +423,10 @@ impl Shards {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-        });
+        }
+        if sum.taken > 0 {
+            *first = if behind.len() > 1 { *first + 1 } else { 0 };
+        }
         sum
     }
 
@@ -555,6 +570,24 @@ mod tests {
         let bytes = 2 * 72;
         let large = Wanted::Batch { spans: 5, bytes };
         assert_eq!((shards.drain(large, &mut Taker).taken, held()), (2, 0));
+    }
+
+    #[test]
+    fn a_busy_thread_does_not_hold_up_a_quiet_one() {
+        let shards = Shards::new(16 * 1024, 1 << 20);
+        let (busy, quiet) = (shards.claim(), shards.claim());
+        for _ in 0..10 {
+            push(&busy).unwrap();
+        }
+        push(&quiet).unwrap();
+        let batch = Wanted::Batch {
+            spans: 4,
+            bytes: usize::MAX,
+        };
+        for held in [1, 0] {
+            assert_eq!(shards.drain(batch, &mut Taker).taken, 4);
+            assert_eq!(quiet.ring.len(), held);
+        }
     }
 
     #[test]
