@@ -47,7 +47,7 @@ impl Slot {
         generation: 0,
     };
 
-    const fn is_free(&self) -> bool {
+    pub(super) const fn is_free(&self) -> bool {
         self.generation.is_multiple_of(2)
     }
 }
@@ -191,16 +191,22 @@ impl Bookkeeping {
             taken += header.stored_len();
             at = self.ring.next(at, &header);
         }
-        self.forget_runs();
-        self.take_slot(first, count, taken)
-    }
-
-    /// Has the `count` queued records from `first` on, of `bytes` bytes, leased.
-    pub(super) fn take_slot(&mut self, first: usize, count: u32, bytes: usize) -> Option<Lease> {
         if count == 0 {
             return None;
         }
-        let index = self.slots.iter().position(Slot::is_free)?;
+        self.forget_runs();
+        self.take_slot(index, first, count, taken)
+    }
+
+    /// Has the `count` queued records from `first` on, of `bytes` bytes, leased in a free slot.
+    #[inline]
+    pub(super) fn take_slot(
+        &mut self,
+        index: usize,
+        first: usize,
+        count: u32,
+        bytes: usize,
+    ) -> Option<Lease> {
         let slot = self.slots.get_mut(index)?;
         let generation = slot.generation.wrapping_add(1);
         *slot = Slot {

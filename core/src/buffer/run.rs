@@ -1,6 +1,6 @@
 //! Taking many records into a buffer at once: they are written where they are to lie.
 
-use super::bookkeeping::Bookkeeping;
+use super::bookkeeping::{Bookkeeping, Slot};
 use super::record::{RECORD_HEADER_BYTES, RecordFlags, State};
 use super::ring::Ring;
 use super::{Buffer, Lease};
@@ -121,8 +121,9 @@ impl Bookkeeping {
     /// somebody has to tell them apart, which is rare.
     fn lease_queue(&mut self, bytes: &mut [u8]) -> Option<Lease> {
         self.mark_lease(bytes);
+        let index = self.slots.iter().position(Slot::is_free)?;
         let (first, _) = self.first_queued(bytes)?;
-        let lease = self.take_slot(first, self.queued, self.queued_bytes)?;
+        let lease = self.take_slot(index, first, self.queued, self.queued_bytes)?;
         self.forget_runs();
         self.unmarked = Some(lease.slot);
         Some(lease)

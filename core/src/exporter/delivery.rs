@@ -313,6 +313,7 @@ where
     }
 
     /// A batch of what has just been leased.
+    #[inline]
     fn batch(&mut self, now: Instant, first_number: u64, lease: Lease) -> Batch {
         self.machine.trigger.taken(now, self.buffer.queued());
         Batch {
