@@ -115,14 +115,20 @@ pub(crate) struct Body<'a, S> {
 }
 
 impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
-    /// The exact lengths of a request for the first `window` records of the lease.
-    pub(crate) fn layout(&self, window: usize) -> Layout {
+    /// The exact lengths of a request for the first `window` records of the lease. `known` is the
+    /// scope of all of these and the bytes of their fields, if that is known.
+    pub(crate) fn layout(&self, window: usize, known: Option<(ScopeId, usize)>) -> Layout {
         let resource = self.entries.resource();
         let mut layout = Layout {
             window,
             total: 0,
             resource_spans: resource.head.len() + resource.tail.len(),
-            single: self.single_scope(window),
+            single: known
+                .or_else(|| self.single_scope(window))
+                .map(|(scope, fields)| {
+                    let entry = self.entries.scope(scope);
+                    (scope, entry.head.len() + fields + entry.tail.len())
+                }),
         };
         let mut scope = self.next_scope(&layout, None);
         while let Some(id) = scope {
@@ -328,7 +334,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         entry.head.len() + spans + entry.tail.len()
     }
 
-    /// The scope of all records of the window, and the bytes of its `ScopeSpans` content.
+    /// The scope of all records of the window, and the bytes of their fields.
     fn single_scope(&self, window: usize) -> Option<(ScopeId, usize)> {
         let mut records = self.window(window);
         let first = records.next()?;
@@ -339,8 +345,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
             }
             spans += field_len(record.body.len());
         }
-        let entry = self.entries.scope(first.scope);
-        Some((first.scope, entry.head.len() + spans + entry.tail.len()))
+        Some((first.scope, spans))
     }
 
     fn window(&self, window: usize) -> impl Iterator<Item = Record<'a>> {

@@ -101,7 +101,7 @@ impl<In: Transport> Connector<In> for Watch {
         Ok(chained.map(|inner| Watched {
             inner,
             link: Arc::clone(&self.0),
-            head: Vec::new(),
+            held: 0,
         }))
     }
 }
@@ -112,8 +112,9 @@ impl<In: Transport> Connector<In> for Watch {
 pub(crate) struct Watched<T> {
     inner: T,
     link: Arc<Link>,
-    /// A head that was to be transmitted and waits for the body.
-    head: Vec<u8>,
+    /// Bytes at the front of the output: a head that was to be transmitted and waits for the body,
+    /// which the client is given the rest of the output for.
+    held: usize,
 }
 
 /// A larger head is written at once.
@@ -122,34 +123,20 @@ const MAX_HELD: usize = 4 * 1024;
 impl<T: Transport> Watched<T> {
     /// Takes the output for a head, to be written with what follows it.
     fn hold(&mut self, amount: usize) -> bool {
-        let is_head = self.head.is_empty() && !self.link.body_taken.load(Ordering::Relaxed);
-        let output = self.inner.buffers().output();
-        match output.get(..amount) {
-            Some(head) if is_head && amount <= MAX_HELD && amount < output.len() => {
-                self.head.extend_from_slice(head);
-                true
-            }
-            _ => false,
+        let is_head = self.held == 0 && !self.link.body_taken.load(Ordering::Relaxed);
+        let holds = is_head && amount <= MAX_HELD && amount < self.inner.buffers().output().len();
+        if holds {
+            self.held = amount;
         }
+        holds
     }
 
     /// Writes the head, if one is held, and `amount` bytes of output.
     fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         // Taken before the write: the client reads a piece of the body, then transmits it.
         let last = self.link.body_taken.load(Ordering::Relaxed);
-        let output = self.inner.buffers().output();
-        let held = self.head.len();
-        let first = amount.min(output.len().saturating_sub(held));
-        // What the head leaves no room for. Only a body that fills the buffer has such an end.
-        let rest = output.get(first..amount).unwrap_or_default().to_vec();
-        output.copy_within(..first, held);
-        copy_to_front(&self.head, output);
-        self.head.clear();
-        self.inner.transmit_output(held + first, timeout)?;
-        if !rest.is_empty() {
-            copy_to_front(&rest, self.inner.buffers().output());
-            self.inner.transmit_output(rest.len(), timeout)?;
-        }
+        let held = std::mem::take(&mut self.held);
+        self.inner.transmit_output(held + amount, timeout)?;
         if last {
             self.link.body_sent.store(true, Ordering::Relaxed);
         }
@@ -157,14 +144,45 @@ impl<T: Transport> Watched<T> {
     }
 }
 
-fn copy_to_front(from: &[u8], to: &mut [u8]) {
-    if let Some(to) = to.get_mut(..from.len()) {
-        to.copy_from_slice(from);
+/// What the client sees while a head is held: the output behind it. There is no input, because
+/// nothing has been asked yet.
+impl<T: Transport> Buffers for Watched<T> {
+    fn output(&mut self) -> &mut [u8] {
+        let output = self.inner.buffers().output();
+        output.get_mut(self.held..).unwrap_or_default()
+    }
+
+    fn input(&self) -> &[u8] {
+        &[]
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        self.inner.buffers().input_append_buf()
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.inner.buffers().input_appended(amount);
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.inner.buffers().input_consume(amount);
+    }
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        let (tmp, output) = self.inner.buffers().tmp_and_output();
+        (tmp, output.get_mut(self.held..).unwrap_or_default())
+    }
+
+    fn can_use_input(&self) -> bool {
+        false
     }
 }
 
 impl<T: Transport> Transport for Watched<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
+        if self.held > 0 {
+            return self;
+        }
         self.inner.buffers()
     }
 
@@ -176,7 +194,7 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        if !self.head.is_empty() {
+        if self.held > 0 {
             self.write(0, timeout)?;
         }
         let progress = self.inner.await_input(timeout)?;
@@ -328,12 +346,12 @@ mod tests {
                 writes: Vec::new(),
             },
             link: Arc::new(Link::default()),
-            head: Vec::new(),
+            held: 0,
         }
     }
 
     fn put(connection: &mut Watched<Recorder>, bytes: &[u8]) {
-        copy_to_front(bytes, connection.buffers().output());
+        connection.buffers().output()[..bytes.len()].copy_from_slice(bytes);
         connection
             .transmit_output(bytes.len(), NextTimeout::default())
             .unwrap();
@@ -362,7 +380,8 @@ mod tests {
             put(&mut connection, b"0123456789");
             let mut left = &body[..len];
             while !left.is_empty() {
-                let (now, later) = left.split_at(left.len().min(100));
+                let room = connection.buffers().tmp_and_output().1.len();
+                let (now, later) = left.split_at(left.len().min(room));
                 left = later;
                 if left.is_empty() {
                     connection.link.body_taken();

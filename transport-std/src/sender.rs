@@ -124,12 +124,17 @@ impl HttpSender {
         let link = Arc::new(Link::default());
         let resolver = CachedResolver::new(Arc::clone(&link), config.max_idle_age);
         let connector = DefaultConnector::new().chain(Watch(Arc::clone(&link)));
+        let user_agent = user_agent(&config)?;
         Ok(Self {
-            agent: Agent::with_parts(client_config(&config, tls)?, connector, resolver),
+            headers: with_fixed(headers, &endpoint.uri, &user_agent),
+            agent: Agent::with_parts(
+                client_config(&config, tls, user_agent)?,
+                connector,
+                resolver,
+            ),
             link,
             cancelled: Arc::new(AtomicBool::new(false)),
             uri: endpoint.uri,
-            headers,
             connect_timeout: config.connect_timeout,
             max_response_bytes: config.max_response_bytes,
             answer: Vec::new(),
@@ -202,9 +207,6 @@ impl HttpSender {
             .timeout_global(Some(timeout))
             .timeout_resolve(Some(connect))
             .timeout_connect(Some(connect))
-            .timeout_send_body(Some(timeout))
-            .timeout_recv_response(Some(timeout))
-            .timeout_recv_body(Some(timeout))
             .build();
         self.agent.run(request)
     }
@@ -397,8 +399,7 @@ impl Read for Tracked<'_> {
     }
 }
 
-/// Every setting on which the promises rest, none left to a default.
-fn client_config(config: &SenderConfig, tls: TlsConfig) -> Result<Config, BuildError> {
+fn user_agent(config: &SenderConfig) -> Result<String, BuildError> {
     let user_agent = match &config.user_agent_prefix {
         Some(prefix) => format!("{} {USER_AGENT}", prefix.trim()),
         None => USER_AGENT.to_owned(),
@@ -409,6 +410,39 @@ fn client_config(config: &SenderConfig, tls: TlsConfig) -> Result<Config, BuildE
         let reason = headers::HeaderError::Value;
         return Err(BuildError::Header { name, reason });
     }
+    Ok(user_agent)
+}
+
+/// Adds what the client would otherwise work out anew for every request.
+fn with_fixed(mut headers: HeaderMap, uri: &Uri, user_agent: &str) -> HeaderMap {
+    let host = uri.host().unwrap_or_default();
+    let default_port = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let host = match uri.port_u16().filter(|&port| port != default_port) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    let fixed = [
+        (header::HOST, host.as_str()),
+        (header::USER_AGENT, user_agent),
+        (header::ACCEPT, "*/*"),
+    ];
+    for (name, value) in fixed {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.entry(name).or_insert(value);
+        }
+    }
+    headers
+}
+
+/// Every setting on which the promises rest, none left to a default.
+fn client_config(
+    config: &SenderConfig,
+    tls: TlsConfig,
+    user_agent: String,
+) -> Result<Config, BuildError> {
     let proxy = match &config.proxy {
         Proxy::None => None,
         Proxy::Environment => ureq::Proxy::try_from_env(),

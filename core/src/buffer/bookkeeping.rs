@@ -2,6 +2,8 @@
 
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State, state_byte};
 use super::ring::Ring;
+#[cfg(feature = "std")]
+use super::run::Run;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 
 /// Everything but the bytes, so that the logic exists once whatever `S` is.
@@ -12,7 +14,13 @@ pub(super) struct Bookkeeping {
     pub(super) queued_bytes: usize,
     pub(super) leased: u32,
     leased_bytes: usize,
-    slots: [Slot; MAX_LEASES],
+    pub(super) slots: [Slot; MAX_LEASES],
+    /// The slot of a lease whose records do not say that they are leased.
+    #[cfg(feature = "std")]
+    pub(super) unmarked: Option<u8>,
+    /// All that is queued, as long as it has as many records.
+    #[cfg(feature = "std")]
+    pub(super) runs: Run,
     pub(super) overflow: Overflow,
     pub(super) max_records: u32,
     pub(super) evicted: u64,
@@ -39,7 +47,7 @@ impl Slot {
         generation: 0,
     };
 
-    const fn is_free(&self) -> bool {
+    pub(super) const fn is_free(&self) -> bool {
         self.generation.is_multiple_of(2)
     }
 }
@@ -53,6 +61,10 @@ impl Bookkeeping {
             leased: 0,
             leased_bytes: 0,
             slots: [Slot::FREE; MAX_LEASES],
+            #[cfg(feature = "std")]
+            unmarked: None,
+            #[cfg(feature = "std")]
+            runs: Run::NONE,
             overflow: Overflow::DropNewest,
             max_records: u32::MAX,
             evicted: 0,
@@ -101,6 +113,7 @@ impl Bookkeeping {
 
     #[cold]
     fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
+        self.mark_lease(bytes);
         self.compact_if_useful(bytes, need);
         // Nothing is evicted in vain: either all of this ends with room, or nothing happens.
         if self.overflow == Overflow::DropOldest && self.fits_beside_leases(bytes, need) {
@@ -156,15 +169,11 @@ impl Bookkeeping {
         take: &mut dyn FnMut(&Record<'_>) -> bool,
     ) -> Option<Lease> {
         let index = self.slots.iter().position(Slot::is_free)?;
-        let index8 = u8::try_from(index).ok()?;
+        let state = state_byte(State::Leased(u8::try_from(index).ok()?));
         let (first, _) = self.first_queued(bytes)?;
-        let mut slot = Slot {
-            first,
-            ..Slot::FREE
-        };
-        let state = state_byte(State::Leased(index8));
+        let (mut count, mut taken) = (0, 0);
         let mut at = first;
-        while slot.count < self.queued {
+        while count < self.queued {
             let Some((head, body)) = Ring::parts_mut(bytes, at) else {
                 break;
             };
@@ -178,23 +187,41 @@ impl Bookkeeping {
                 break;
             }
             head[Header::STATE] = state;
-            slot.count += 1;
-            slot.bytes += header.stored_len();
+            count += 1;
+            taken += header.stored_len();
             at = self.ring.next(at, &header);
         }
-        if slot.count == 0 {
+        if count == 0 {
             return None;
         }
-        self.queued -= slot.count;
-        self.queued_bytes -= slot.bytes;
-        self.leased += slot.count;
-        self.leased_bytes += slot.bytes;
-        let target = self.slots.get_mut(index)?;
-        slot.generation = target.generation.wrapping_add(1);
-        *target = slot;
+        self.forget_runs();
+        self.take_slot(index, first, count, taken)
+    }
+
+    /// Has the `count` queued records from `first` on, of `bytes` bytes, leased in a free slot.
+    #[inline]
+    pub(super) fn take_slot(
+        &mut self,
+        index: usize,
+        first: usize,
+        count: u32,
+        bytes: usize,
+    ) -> Option<Lease> {
+        let slot = self.slots.get_mut(index)?;
+        let generation = slot.generation.wrapping_add(1);
+        *slot = Slot {
+            first,
+            count,
+            bytes,
+            generation,
+        };
+        self.queued -= count;
+        self.queued_bytes -= bytes;
+        self.leased += count;
+        self.leased_bytes += bytes;
         Some(Lease {
-            slot: index8,
-            generation: slot.generation,
+            slot: u8::try_from(index).ok()?,
+            generation,
         })
     }
 
@@ -206,6 +233,7 @@ impl Bookkeeping {
         // Nearly always: all of a lease with nothing older in front of it. Its records follow each
         // other, so they go in one step.
         if count >= slot.count && slot.first == self.ring.head {
+            self.forget_mark(lease);
             self.leased -= slot.count;
             self.leased_bytes -= slot.bytes;
             self.ring.pop_run(slot.bytes, slot.count);
@@ -213,6 +241,7 @@ impl Bookkeeping {
             self.ring.reclaim(bytes);
             return;
         }
+        self.mark_lease(bytes);
         let mut left = count.min(slot.count);
         let mut at = slot.first;
         for _ in 0..self.ring.records {
@@ -256,6 +285,7 @@ impl Bookkeeping {
 
     pub(super) fn settle_oldest(&mut self, bytes: &mut [u8]) -> Option<()> {
         let (at, header) = self.first_queued(bytes)?;
+        self.forget_runs();
         self.ring.settle(bytes, at, &header);
         self.queued -= 1;
         self.queued_bytes -= header.stored_len();
@@ -267,6 +297,7 @@ impl Bookkeeping {
     /// the first that it refuses.
     #[inline]
     pub(super) fn drain(&mut self, bytes: &mut [u8], take: &mut dyn FnMut(&Record<'_>) -> bool) {
+        self.forget_runs();
         while let Some((at, header)) = self.first_queued(bytes) {
             if !record_at(bytes, at, &header).is_some_and(|record| take(&record)) {
                 return;
@@ -311,11 +342,16 @@ impl Bookkeeping {
             return None;
         }
         let mut at = self.ring.head;
+        let mut leased = 0;
         for _ in 0..self.ring.records {
             let header = Ring::header(bytes, at)?;
-            if header.state == State::Queued {
+            if let Some((_, count)) = self.unmarked().filter(|&(first, _)| first == at) {
+                leased = count;
+            }
+            if leased == 0 && header.state == State::Queued {
                 return Some((at, header));
             }
+            leased = u32::saturating_sub(leased, 1);
             at = self.ring.next(at, &header);
         }
         None
@@ -324,6 +360,20 @@ impl Bookkeeping {
     pub(super) fn slot(&self, lease: &Lease) -> Option<&Slot> {
         let slot = self.slots.get(usize::from(lease.slot))?;
         (slot.generation == lease.generation && !slot.is_free()).then_some(slot)
+    }
+}
+
+/// Where nothing comes in by runs.
+#[cfg(not(feature = "std"))]
+impl Bookkeeping {
+    const fn forget_runs(&self) {}
+
+    const fn forget_mark(&self, _: &Lease) {}
+
+    const fn mark_lease(&self, _: &[u8]) {}
+
+    const fn unmarked(&self) -> Option<(usize, u32)> {
+        None
     }
 }
 

@@ -52,7 +52,7 @@ use ring::Ring;
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
 pub use recover::Snapshot;
 #[cfg(feature = "std")]
-pub(crate) use run::Run;
+pub(crate) use run::{Fill, Run};
 
 /// How many leases can be out at once: the batch in hand and two parked suspects
 /// (`reliability.md` 4.6).

@@ -11,6 +11,8 @@
 //! copied, inspected and dated in place.
 
 use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
+#[cfg(feature = "std")]
+use super::run::Run;
 use crate::wire::{copy, move_within};
 
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +60,17 @@ impl Ring {
         self.place(capacity, need).is_some()
     }
 
-    /// Takes `need` bytes after the newest record for `records` more, or changes nothing.
+    /// Takes `need` bytes after the newest record for one more, or changes nothing.
     #[inline]
-    fn reserve(&mut self, capacity: usize, need: usize, records: u32) -> Option<usize> {
+    fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
         let (at, wrapped) = self.place(capacity, need)?;
+        self.occupy(at, wrapped, need, 1);
+        Some(at)
+    }
+
+    /// Takes the `need` bytes at `at`, which is where [`Ring::place`] says, for `records` more.
+    #[inline]
+    fn occupy(&mut self, at: usize, wrapped: bool, need: usize, records: u32) {
         if self.records == 0 {
             *self = Self::new();
         } else if wrapped && !self.wrapped {
@@ -70,14 +79,13 @@ impl Ring {
         self.wrapped = wrapped;
         self.tail = at + need;
         self.records += records;
-        Some(at)
     }
 
     /// Writes a record, or leaves everything as it was and says `None`.
     #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
-        let at = self.reserve(bytes.len(), need, 1)?;
+        let at = self.reserve(bytes.len(), need)?;
         let target = bytes.get_mut(at..at + need)?;
         let (head, rest) = target.split_first_chunk_mut::<RECORD_HEADER_BYTES>()?;
         *head = header.to_bytes();
@@ -85,16 +93,40 @@ impl Ring {
         Some(())
     }
 
-    /// Writes `records` records that lie one behind the other in `run`, or leaves everything as it
-    /// was and says `None`.
+    /// Has `fill` write records into up to `most` bytes that lie behind the newest one; `None`, and
+    /// nothing changes, when it writes none.
     #[cfg(feature = "std")]
-    pub(super) fn push_run(&mut self, bytes: &mut [u8], run: &[u8], records: u32) -> Option<()> {
-        let at = self.reserve(bytes.len(), run.len(), records)?;
-        bytes
-            .get_mut(at..)?
-            .get_mut(..run.len())?
-            .copy_from_slice(run);
-        Some(())
+    pub(super) fn push_run(
+        &mut self,
+        bytes: &mut [u8],
+        most: usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> Run,
+    ) -> Option<Run> {
+        let (at, wrapped, room) = self.free(bytes.len(), most);
+        let run = fill(bytes.get_mut(at..)?.get_mut(..room)?);
+        if run.records == 0 || run.bytes > room {
+            return None;
+        }
+        self.occupy(at, wrapped, run.bytes, run.records);
+        Some(run)
+    }
+
+    /// Where the next record may go, on which side of the turn that is, and how many bytes, up to
+    /// `most`, are free there: behind the newest one, or more of them at the start.
+    #[cfg(feature = "std")]
+    fn free(&self, capacity: usize, most: usize) -> (usize, bool, usize) {
+        if self.records == 0 {
+            return (0, false, capacity.min(most));
+        }
+        if self.wrapped {
+            return (self.tail, true, (self.head - self.tail).min(most));
+        }
+        let above = (capacity - self.tail).min(most);
+        if above == most || above >= self.head {
+            (self.tail, false, above)
+        } else {
+            (0, true, self.head.min(most))
+        }
     }
 
     /// Head, tail, end of the upper part, whether wrapped, and records. Only rings of less than

@@ -6,6 +6,8 @@ use super::event::Cause;
 use super::transmit::{Flight, Transmit};
 use crate::backoff::Backoff;
 use crate::breaker::{State, Transition};
+#[cfg(feature = "std")]
+use crate::buffer::Run;
 use crate::buffer::{Lease, RecordFlags};
 use crate::frame;
 use crate::request::{Body, BodyCursor, SCOPE_BYTES, request_overhead, scope_overhead};
@@ -36,6 +38,29 @@ pub(super) struct Batch {
     /// The one free repetition after a stale connection has been used for this attempt.
     pub(super) repeated: bool,
     pub(super) counted_as_duplicate: bool,
+    /// What is known of its spans, if they came in by runs.
+    #[cfg(feature = "std")]
+    run: Option<Run>,
+}
+
+impl Batch {
+    /// Whether all spans are known to have their wall-clock times.
+    fn is_dated(&self) -> bool {
+        #[cfg(feature = "std")]
+        if let Some(run) = &self.run {
+            return run.dated;
+        }
+        false
+    }
+
+    /// The scope of the spans that are to be sent, and the bytes of their fields, if both are known.
+    fn known_fields(&self) -> Option<(ScopeId, usize)> {
+        #[cfg(feature = "std")]
+        if let Some(run) = self.run.filter(|run| run.records as usize == self.window) {
+            return Some((run.scope?, run.field_bytes));
+        }
+        None
+    }
 }
 
 impl<B, R> Exporter<B, R>
@@ -77,7 +102,9 @@ where
             self.current = Some(batch);
             return None;
         };
-        self.date(&batch);
+        if !batch.is_dated() {
+            self.date(&batch);
+        }
         batch.attempts = batch.attempts.saturating_add(1);
         if batch.first_attempt.is_none() {
             batch.first_attempt = Some(now);
@@ -87,7 +114,7 @@ where
             lease: &batch.lease,
             entries: self.registry.view(),
         }
-        .layout(batch.window);
+        .layout(batch.window, batch.known_fields());
         let machine = &mut self.machine;
         let timeout = machine.config.request_timeout;
         let deadline = if timeout.is_zero() {
@@ -252,6 +279,17 @@ where
         // Nearly always all that is queued would fit, whatever its scopes: nothing to add up then.
         let queued = self.buffer.queued_bytes() + self.buffer.queued() * SCOPE_BYTES;
         let fits = size + queued + self.registry.used_bytes() <= limit;
+        #[cfg(feature = "std")]
+        if fits {
+            let whole = self.buffer.lease_queue(|run| run.records <= most);
+            if let Some((lease, run)) = whole {
+                let batch = self.batch(now, first_number, lease);
+                return Some(Batch {
+                    run: Some(run),
+                    ..batch
+                });
+            }
+        }
         let lease = self.buffer.lease(&mut |record| {
             if fits {
                 count += 1;
@@ -271,22 +309,30 @@ where
             size += need;
             true
         })?;
+        Some(self.batch(now, first_number, lease))
+    }
+
+    /// A batch of what has just been leased.
+    #[inline]
+    fn batch(&mut self, now: Instant, first_number: u64, lease: Lease) -> Batch {
         self.machine.trigger.taken(now, self.buffer.queued());
-        Some(Batch {
+        Batch {
             window: self.buffer.lease_len(&lease),
             lease,
             first_number,
             attempts: 0,
             failures: 0,
             failed_probes: 0,
-            backoff: Backoff::clamped(config.backoff),
+            backoff: Backoff::clamped(self.machine.config.backoff),
             first_attempt: None,
             next_at: Instant::ZERO,
             suspect: false,
             proven: false,
             repeated: false,
             counted_as_duplicate: false,
-        })
+            #[cfg(feature = "std")]
+            run: None,
+        }
     }
 
     /// Gives the records of a batch their wall-clock times, each once.

@@ -74,9 +74,9 @@ pub(crate) use machine::split_mix;
 pub use transmit::Transmit;
 
 use crate::breaker::State;
-#[cfg(feature = "std")]
-use crate::buffer::Run;
 use crate::buffer::{Buffer, PushError, Record, RecordSink};
+#[cfg(feature = "std")]
+use crate::buffer::{Fill, Run};
 use crate::request::{request_overhead, scope_overhead};
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
 use crate::response::DropReason;
@@ -197,6 +197,9 @@ where
     /// clock again changes only what has never been sent with one. Until it is known, the
     /// instants of the driver are taken for Unix time as they are.
     ///
+    /// A hosted pipeline, which always knows the clock, dates spans as it takes them out of their
+    /// shards.
+    ///
     /// So the bytes of a retry are those of the attempt before, but for a batch that was sent
     /// without a date first.
     pub const fn set_wall_clock(&mut self, clock: Option<WallClock>) {
@@ -295,24 +298,23 @@ where
         self.machine.more_to_come = more;
     }
 
-    /// Takes all records of a run in by one copy, or says `false` and changes nothing: then they are
-    /// to come one by one.
+    /// Takes a run of records in that `fill` writes into the buffer. `None`, and nothing changes, when
+    /// there is no room for what it has: then they are to come one by one.
     #[cfg(feature = "std")]
-    pub(crate) fn push_run(&mut self, run: &Run<'_>) -> bool {
+    pub(crate) fn push_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
         let machine = &mut self.machine;
+        if machine.intake_has_ended() {
+            return None;
+        }
         // No record is larger than all of them and the whole registry.
         let around = self.registry.used_bytes() + 64;
-        if machine.intake_has_ended()
-            || run.bytes() + around > machine.config.max_request_bytes
-            || !self.buffer.push_run(run)
-        {
-            return false;
-        }
-        let spans = run.len() as u64;
+        let most = machine.config.max_request_bytes.saturating_sub(around);
+        let run = self.buffer.push_run(most, machine.wall_clock, fill)?;
+        let spans = u64::from(run.records);
         machine.ledger.ended = machine.ledger.ended.saturating_add(spans);
         machine.pushed = machine.pushed.saturating_add(spans);
         machine.found_room();
-        true
+        Some(run)
     }
 
     /// The registry, for a driver that keeps a copy of another one up to date.

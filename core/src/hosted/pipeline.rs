@@ -1,8 +1,8 @@
 //! The pipeline of a process: the shards of all threads, drained into one exporter.
 //!
 //! A transport owns a [`Pipeline`], asks it for requests, and sends them; the pipeline reads the
-//! clock, moves finished spans from the shards into the exporter's buffer (a copy of whole
-//! records), and keeps the two halves of the ledger one.
+//! clock, moves finished spans from the shards into the exporter's buffer (one copy, which dates
+//! and measures them on the way), and keeps the two halves of the ledger one.
 //!
 //! ```text
 //!  thread ─▶ shard ─┐
@@ -10,8 +10,9 @@
 //!  thread ─▶ shard ─┘                     ◀─ handle_response ─
 //! ```
 //!
-//! When the exporter's buffer is full, spans stay in their shards; when those are full too, new
-//! spans are dropped and counted. Nothing grows.
+//! Spans stay in their shards until they make a batch or the scheduled delay is over, and when the
+//! exporter's buffer is full; when the shards are full too, new spans are dropped and counted.
+//! Nothing grows.
 
 #[cfg(feature = "link")]
 mod relay;
@@ -24,9 +25,9 @@ use std::vec::Vec;
 
 use super::clock::Clock;
 use super::settings::Settings;
-use super::trace::{Drain, Shared, TracerProvider};
+use super::trace::{Drain, Shared, TracerProvider, Wanted};
 use crate::breaker::State;
-use crate::buffer::{Buffer, Record, RecordSink, Run};
+use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::resource::{RegistryError, Resource};
 use crate::response::Outcome;
@@ -63,7 +64,7 @@ pub struct Pipeline {
     exporter: Exporter<Memory, Memory>,
     clock: Clock,
     scheduled_delay: Duration,
-    /// When the shards were last drained.
+    /// When the shards were last drained whole.
     collected: Instant,
     /// Whether the last drain left spans in the shards.
     left_in_shards: bool,
@@ -308,6 +309,7 @@ impl Pipeline {
 
     /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
     fn collect(&mut self, now: Instant) {
+        let wanted = self.wanted(now);
         let Self {
             shared,
             exporter,
@@ -319,13 +321,33 @@ impl Pipeline {
             return;
         }
         shared.sync_registry(exporter.registry_mut());
-        let drained = shared.drain_shards(&mut Collector(exporter));
+        let drained = shared.drain_shards(wanted, &mut Collector(exporter));
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
             exporter.observe_oldest(oldest);
         }
-        self.collected = now;
+        if matches!(wanted, Wanted::All) {
+            self.collected = now;
+        }
+    }
+
+    /// What to fetch from the shards. A batch at a time, so that a span comes to the memory of this
+    /// thread just before it is encoded, and that memory is always the same small part of the
+    /// exporter's buffer. But all, when somebody waits, when a span may have waited for the scheduled
+    /// delay, and for an exporter in trouble, which chooses among what it has.
+    fn wanted(&self, now: Instant) -> Wanted {
+        let due = self.collected.saturating_add(self.scheduled_delay);
+        let awaited = self.closing.is_some() || !self.flushes.is_empty();
+        if now >= due || awaited || self.exporter.circuit() != State::Closed {
+            return Wanted::All;
+        }
+        let batch = &self.exporter.config().batch;
+        let buffer = self.exporter.buffer();
+        Wanted::Batch {
+            spans: (batch.max_export_batch_size as usize).saturating_sub(buffer.queued()),
+            bytes: batch.max_batch_bytes.saturating_sub(buffer.queued_bytes()),
+        }
     }
 
     /// Hands the shutdown on to the exporter, which goes on taking in what had no room, and keeps
@@ -380,8 +402,8 @@ impl Pipeline {
 struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
 
 impl Drain for Collector<'_> {
-    fn take_run(&mut self, run: &Run<'_>) -> bool {
-        self.0.push_run(run)
+    fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
+        self.0.push_run(fill)
     }
 
     fn take(&mut self, record: &Record<'_>) -> bool {

@@ -35,7 +35,7 @@ mod tracer;
 pub(super) use draft::{Draft, Start};
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
-pub(crate) use shard::Drain;
+pub(crate) use shard::{Drain, Wanted};
 pub(crate) use shared::Shared;
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};

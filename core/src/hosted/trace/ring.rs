@@ -31,8 +31,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use crate::buffer::{PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
+use crate::buffer::{Fill, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
+use crate::frame::{self, Frame};
 use crate::resource::ScopeId;
+use crate::time::{Instant, WallClock};
 
 const WORD: usize = size_of::<usize>();
 const HEADER_WORDS: usize = RECORD_HEADER_BYTES / WORD;
@@ -46,8 +48,8 @@ const fn is_jump(word: usize) -> bool {
 }
 /// No word.
 const NOWHERE: usize = usize::MAX;
-/// Bytes of a run of records: they should stay in the processor's nearest cache.
-const RUN_BYTES: usize = 16 * 1024;
+/// Offset of the flags in a header.
+const FLAGS: usize = 6;
 /// Records after which the reader gives room back.
 const GIVE_BACK_EVERY: usize = 32;
 
@@ -100,7 +102,7 @@ impl RecordRing {
     /// now, or a quarter of the memory is taken.
     #[inline(always)]
     pub(super) fn push(&self, record: &Record<'_>, enough: usize) -> Result<bool, PushError> {
-        let Tail { end, hole, words } = &self.tail.0;
+        let Tail { end, words, .. } = &self.tail.0;
         let need = HEADER_WORDS + record.body.len().div_ceil(WORD);
         if 2 * need >= words.len() {
             return Err(PushError::TooLarge);
@@ -125,51 +127,74 @@ impl RecordRing {
         end.at.store(next, Ordering::Release);
 
         let drained = self.head.0.passed.load(Ordering::Relaxed);
-        let taken = if head == hole.load(Ordering::Relaxed) {
-            next
-        } else if next < head {
-            words.len() - head + next
-        } else {
-            next - head
-        };
+        let taken = self.taken_words(head, next);
         Ok(count.wrapping_sub(drained) >= enough || taken * 4 >= words.len())
     }
 
-    /// Hands the records that are here by now to `take`, many at a time, until it refuses a run;
-    /// that one stays. Whether none was refused.
+    /// Moves the records that are here by now, `most` of them, run by run: `take` has one written
+    /// to where it is to lie, or refuses. Whether it refused none.
     pub(super) fn drain_runs(
         &self,
-        scratch: &mut Vec<u8>,
-        take: &mut dyn FnMut(&Run<'_>) -> bool,
+        mut most: usize,
+        take: &mut dyn FnMut(&mut Fill<'_>) -> Option<Run>,
     ) -> bool {
-        if scratch.len() < RUN_BYTES {
-            scratch.resize(RUN_BYTES, 0);
-        }
         let tail = self.tail.0.end.at.load(Ordering::Acquire);
         let mut at = self.head.0.at.load(Ordering::Relaxed);
-        while at != tail {
-            let (mut bytes, mut records) = (0, 0);
-            while at != tail {
-                let Some(record) = self.record(at) else {
-                    break;
-                };
-                let room = scratch.get_mut(bytes..).unwrap_or_default();
-                let Some(room) = room.get_mut(..record.words.len() * WORD) else {
-                    break;
-                };
-                load(record.words, room);
-                bytes += RECORD_HEADER_BYTES + record.len;
-                records += 1;
-                at = record.next;
-            }
-            let run = scratch.get(..bytes).unwrap_or_default();
-            if records == 0 || !take(&Run::new(run, records)) {
+        while at != tail && most > 0 {
+            let mut next = at;
+            let taken = take(&mut |target, room, clock| {
+                let (run, end) = self.copy_run(at, tail, most.min(room), clock, target);
+                next = end;
+                run
+            });
+            let Some(run) = taken else {
                 return false;
-            }
+            };
+            at = next;
+            most = most.saturating_sub(run.records as usize);
             let passed = self.head.0.passed.load(Ordering::Relaxed);
-            self.give_back(at, passed.wrapping_add(records as usize));
+            self.give_back(at, passed.wrapping_add(run.records as usize));
         }
         true
+    }
+
+    /// Copies records from `at` up to `tail`, `most` of them and as many as fit, to the front of
+    /// `target`, and dates them; where the next one is.
+    fn copy_run(
+        &self,
+        mut at: usize,
+        tail: usize,
+        most: usize,
+        clock: Option<WallClock>,
+        target: &mut [u8],
+    ) -> (Run, usize) {
+        let mut run = Run::NONE;
+        while at != tail && (run.records as usize) < most {
+            let Some(record) = self.record(at) else {
+                break;
+            };
+            let room = target.get_mut(run.bytes..).unwrap_or_default();
+            // Whole words: what the last one has too much is written over by the next record.
+            let Some(room) = room.get_mut(..record.words.len() * WORD) else {
+                break;
+            };
+            load(record.words, room);
+            let Some((head, body)) = room.split_first_chunk_mut::<RECORD_HEADER_BYTES>() else {
+                break;
+            };
+            if run.records == 0 {
+                run.oldest = Frame::new(body).map(|frame| Instant::from_nanos(frame.end_nanos()));
+            }
+            let mut flags = record.flags();
+            if let Some(clock) = clock.filter(|_| !flags.contains(RecordFlags::DATED)) {
+                frame::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
+                flags = flags.with(RecordFlags::DATED);
+                head[FLAGS] = flags.bits();
+            }
+            run.add(record.scope(), flags, record.len);
+            at = record.next;
+        }
+        (run, at)
     }
 
     /// Hands the records that are here by now to `take`, the oldest first, until it refuses one;
@@ -212,6 +237,41 @@ impl RecordRing {
     /// Records that were ever pushed, as far as this counter goes.
     pub(super) fn pushed(&self) -> usize {
         self.tail.0.end.passed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a quarter of the memory is taken.
+    #[inline]
+    pub(super) fn is_filling(&self) -> bool {
+        self.held_words() * 4 >= self.tail.0.words.len()
+    }
+
+    /// Whether half of the memory is taken; what is left still holds what a ring must hold.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.held_words() * 2 >= self.tail.0.words.len()
+    }
+
+    /// Bytes that the records here take.
+    pub(super) fn bytes(&self) -> usize {
+        self.held_words() * WORD
+    }
+
+    #[inline]
+    fn held_words(&self) -> usize {
+        let tail = self.tail.0.end.at.load(Ordering::Relaxed);
+        self.taken_words(self.head.0.at.load(Ordering::Relaxed), tail)
+    }
+
+    /// Words from the reader's place to the writer's.
+    #[inline(always)]
+    fn taken_words(&self, head: usize, tail: usize) -> usize {
+        let Tail { hole, words, .. } = &self.tail.0;
+        if head == hole.load(Ordering::Relaxed) {
+            tail
+        } else if tail < head {
+            words.len() - head + tail
+        } else {
+            tail - head
+        }
     }
 
     /// Where `need` words find room while the reader is at `head`.
@@ -319,17 +379,25 @@ struct Stored<'r> {
 }
 
 impl Stored<'_> {
+    fn scope(&self) -> ScopeId {
+        let [_, _, _, _, a, b, _, _] = self.header;
+        ScopeId(u16::from_le_bytes([a, b]))
+    }
+
+    fn flags(&self) -> RecordFlags {
+        RecordFlags::from_bits(self.header[FLAGS])
+    }
+
     fn copy_to<'b>(&self, scratch: &'b mut Vec<u8>) -> Record<'b> {
         let need = self.words.len() * WORD;
         if scratch.len() < need {
             scratch.resize(need, 0);
         }
         load(self.words, scratch);
-        let [_, _, _, _, e, f, flags, _] = self.header;
         let end = RECORD_HEADER_BYTES + self.len;
         Record {
-            scope: ScopeId(u16::from_le_bytes([e, f])),
-            flags: RecordFlags::from_bits(flags),
+            scope: self.scope(),
+            flags: self.flags(),
             body: scratch.get(RECORD_HEADER_BYTES..end).unwrap_or_default(),
         }
     }
@@ -428,15 +496,20 @@ mod tests {
                     // A run takes all or nothing.
                     let all = (random >> 8).is_multiple_of(2);
                     let mut target = Buffer::new(vec![0; 4 * bytes]);
-                    let done =
-                        ring.drain_runs(&mut Vec::new(), &mut |run| all && target.push_run(run));
-                    assert_eq!(done, all || model.is_empty());
+                    let most = (random >> 9) as usize % 8;
+                    let left = model.len() - if all { most.min(model.len()) } else { 0 };
+                    let done = ring.drain_runs(most, &mut |fill| {
+                        all.then(|| target.push_run(usize::MAX, None, fill))
+                            .flatten()
+                    });
+                    assert_eq!(done, all || most == 0 || model.is_empty());
                     target.drain(|record| {
                         let expected = model.pop_front().unwrap();
                         assert_eq!((record.scope.0, record.body), (expected.0, &*expected.1));
                         model_words -= HEADER_WORDS + record.body.len().div_ceil(WORD);
                         true
                     });
+                    assert_eq!(model.len(), left);
                 } else {
                     let taken = take(&ring, (random >> 8) as usize % 4);
                     for got in taken {

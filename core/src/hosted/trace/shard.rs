@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use super::ring::RecordRing;
-use crate::buffer::{PushError, Record, Run};
+use crate::buffer::{Fill, PushError, Record, Run};
 use crate::frame::Frame;
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
@@ -173,35 +173,40 @@ impl Shard {
         self.outgoing().awaited = self.ring.len();
     }
 
-    /// Hands finished spans to `target`, the oldest first, until it refuses one or all that had
-    /// ended before are taken. What it refused comes first the next time.
-    fn drain(&self, scratch: &mut Vec<u8>, target: &mut dyn Drain) -> Drained {
+    /// How many spans and bytes are here. The next span that makes it time to drain will wake.
+    fn held(&self) -> (usize, usize) {
+        // Before the ring is looked at; see `shall_wake`.
+        self.woken.swap(false, Ordering::SeqCst);
+        (self.ring.len(), self.ring.bytes())
+    }
+
+    /// Hands finished spans to `target`, the oldest first, until it refuses one, or `most` of them
+    /// or all that had ended before are taken. What is left comes first the next time.
+    fn drain(&self, scratch: &mut Vec<u8>, most: usize, target: &mut dyn Drain) -> Drained {
         let mut outgoing = self.outgoing();
-        let awaited = &mut outgoing.awaited;
+        let mut taken = 0;
         // Before the ring is looked at; see `shall_wake`.
         self.woken.swap(false, Ordering::SeqCst);
         let mut oldest = None;
-        let mut see = |body: &[u8]| {
-            if oldest.is_none() {
-                oldest = Frame::new(body).map(|frame| Instant::from_nanos(frame.end_nanos()));
-            }
-        };
-        let mut is_complete = self.ring.drain_runs(scratch, &mut |run| {
-            see(run.first_body());
-            let taken = target.take_run(run);
-            *awaited = awaited.saturating_sub(if taken { run.len() } else { 0 });
-            taken
+        let mut is_complete = self.ring.drain_runs(most, &mut |fill| {
+            let run = target.take_run(fill)?;
+            oldest = oldest.or(run.oldest);
+            taken += run.records as usize;
+            Some(run)
         });
         if !is_complete {
             is_complete = self.ring.drain(scratch, &mut |record| {
-                see(record.body);
-                let taken = target.take(record);
-                *awaited = awaited.saturating_sub(usize::from(taken));
-                taken
+                let ended = || Some(Instant::from_nanos(Frame::new(record.body)?.end_nanos()));
+                oldest = oldest.or_else(ended);
+                let has_room = taken < most && target.take(record);
+                taken += usize::from(has_room);
+                has_room
             });
         }
+        outgoing.awaited = outgoing.awaited.saturating_sub(taken);
         outgoing.update(self);
         Drained {
+            taken,
             is_complete,
             awaited: outgoing.awaited,
             oldest,
@@ -295,8 +300,8 @@ impl Outgoing {
 
 /// Where a drain puts finished spans.
 pub(crate) trait Drain {
-    /// Takes all of these in, or none.
-    fn take_run(&mut self, run: &Run<'_>) -> bool;
+    /// Takes in a run that `fill` writes, or says that there is no room for one.
+    fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run>;
 
     /// Takes one in, or says that there is no room.
     fn take(&mut self, record: &Record<'_>) -> bool;
@@ -305,7 +310,10 @@ pub(crate) trait Drain {
 /// What a drain came to.
 #[derive(Debug, Default)]
 pub(crate) struct Drained {
-    /// Whether everything that had ended before the drain has been taken.
+    /// Spans taken.
+    pub(crate) taken: usize,
+    /// Whether everything that had ended before the drain, or as much as was wanted, has been
+    /// taken.
     pub(crate) is_complete: bool,
     /// Spans left that a flush waits for.
     pub(crate) awaited: usize,
@@ -313,14 +321,38 @@ pub(crate) struct Drained {
     pub(crate) oldest: Option<Instant>,
 }
 
+/// What a drain is to take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    /// Everything.
+    All,
+    /// What completes a batch: so many spans once there are as many, or as many bytes. Until then
+    /// nothing, but of a shard that fills everything.
+    Batch {
+        /// At most so many.
+        spans: usize,
+        /// As good as all of them.
+        bytes: usize,
+    },
+}
+
 /// All shards of a provider.
 #[derive(Debug)]
 pub(super) struct Shards {
     list: Mutex<List>,
-    /// The drainer's, for what it takes out.
-    scratch: Mutex<Vec<u8>>,
+    drainer: Mutex<Drainer>,
     bytes: usize,
     wake_at: usize,
+}
+
+/// What only the drainer needs.
+#[derive(Debug, Default)]
+struct Drainer {
+    /// For a record that it takes out.
+    scratch: Vec<u8>,
+    /// Where it starts, another shard for each batch: those of busy threads may leave no room in it,
+    /// and the spans of quiet ones shall not wait for the scheduled delay.
+    first: usize,
 }
 
 #[derive(Debug, Default)]
@@ -333,7 +365,7 @@ impl Shards {
     pub(super) fn new(bytes: usize, wake_at: usize) -> Self {
         Self {
             list: Mutex::default(),
-            scratch: Mutex::default(),
+            drainer: Mutex::default(),
             bytes,
             wake_at,
         }
@@ -360,23 +392,54 @@ impl Shards {
         }
     }
 
-    /// Hands the finished spans of all threads to `target`.
-    pub(super) fn drain(&self, target: &mut dyn Drain) -> Drained {
-        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Hands finished spans of all threads to `target`.
+    pub(super) fn drain(&self, wanted: Wanted, target: &mut dyn Drain) -> Drained {
+        let mut drainer = self.drainer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Drainer { scratch, first } = &mut *drainer;
         let mut sum = Drained {
             is_complete: true,
             ..Drained::default()
         };
-        self.for_each(|shard| {
-            let drained = shard.drain(&mut scratch, target);
+        let batch = self.batch(wanted);
+        let list = self.list();
+        let (before, behind) = list.shards.split_at((*first).min(list.shards.len()));
+        for shard in behind.iter().chain(before) {
+            // A shard that woke for its bytes must not do so in vain.
+            let is_urgent = shard.ring.is_half_full() || (batch == 0 && shard.ring.is_filling());
+            let most = match is_urgent {
+                true => usize::MAX,
+                false => batch.saturating_sub(sum.taken),
+            };
+            let drained = shard.drain(scratch, most, target);
+            sum.taken += drained.taken;
             sum.is_complete &= drained.is_complete;
             sum.awaited += drained.awaited;
             sum.oldest = match (sum.oldest, drained.oldest) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
-        });
+        }
+        if sum.taken > 0 {
+            *first = if behind.len() > 1 { *first + 1 } else { 0 };
+        }
         sum
+    }
+
+    /// How many spans to take where nothing is urgent.
+    fn batch(&self, wanted: Wanted) -> usize {
+        let Wanted::Batch { spans, bytes } = wanted else {
+            return usize::MAX;
+        };
+        let mut held = (0, 0);
+        self.for_each(|shard| {
+            let (spans, bytes) = shard.held();
+            held = (held.0 + spans, held.1 + bytes);
+        });
+        if held.0 >= spans || held.1 >= bytes {
+            spans
+        } else {
+            0
+        }
     }
 
     /// Visits every shard. One that is added meanwhile is seen by the next visit.
@@ -413,8 +476,8 @@ mod tests {
     struct Taker;
 
     impl Drain for Taker {
-        fn take_run(&mut self, _: &Run<'_>) -> bool {
-            false
+        fn take_run(&mut self, _: &mut Fill<'_>) -> Option<Run> {
+            None
         }
 
         fn take(&mut self, _: &Record<'_>) -> bool {
@@ -473,9 +536,76 @@ mod tests {
                 let woken: Vec<_> = (0..6).map(|_| push(&shard).unwrap()).collect();
                 let expected: Vec<_> = (1..=6).map(|n| n == wake_at).collect();
                 assert_eq!(woken, expected);
-                assert!(shard.drain(&mut Vec::new(), &mut Taker).is_complete);
+                let drained = shard.drain(&mut Vec::new(), usize::MAX, &mut Taker);
+                assert!(drained.is_complete);
             }
         }
+    }
+
+    #[test]
+    fn a_batch_is_taken_when_it_is_complete_and_the_rest_stays() {
+        let shards = Shards::new(16 * 1024, 1 << 20);
+        let (one, two) = (shards.claim(), shards.claim());
+        let batch = Wanted::Batch {
+            spans: 5,
+            bytes: usize::MAX,
+        };
+        let held = || one.ring.len() + two.ring.len();
+        for _ in 0..2 {
+            push(&one).unwrap();
+            push(&two).unwrap();
+        }
+        assert_eq!(shards.drain(batch, &mut Taker).taken, 0);
+        for _ in 0..3 {
+            push(&two).unwrap();
+        }
+        assert_eq!((shards.drain(batch, &mut Taker).taken, held()), (5, 2));
+        assert_eq!((shards.drain(batch, &mut Taker).taken, held()), (0, 2));
+        // As many bytes are as good as the spans.
+        let bytes = 2 * 72;
+        let large = Wanted::Batch { spans: 5, bytes };
+        assert_eq!((shards.drain(large, &mut Taker).taken, held()), (2, 0));
+    }
+
+    #[test]
+    fn a_busy_thread_does_not_hold_up_a_quiet_one() {
+        let shards = Shards::new(16 * 1024, 1 << 20);
+        let (busy, quiet) = (shards.claim(), shards.claim());
+        for _ in 0..10 {
+            push(&busy).unwrap();
+        }
+        push(&quiet).unwrap();
+        let batch = Wanted::Batch {
+            spans: 4,
+            bytes: usize::MAX,
+        };
+        for held in [1, 0] {
+            assert_eq!(shards.drain(batch, &mut Taker).taken, 4);
+            assert_eq!(quiet.ring.len(), held);
+        }
+    }
+
+    #[test]
+    fn a_shard_that_fills_is_not_left_to_wait_for_a_batch() {
+        let shards = Shards::new(4096, 1 << 20);
+        let shard = shards.claim();
+        let batch = |spans| Wanted::Batch {
+            spans,
+            bytes: usize::MAX,
+        };
+        while !shard.ring.is_filling() {
+            push(&shard).unwrap();
+        }
+        let held = shard.ring.len();
+        assert_eq!(shards.drain(batch(1 << 20), &mut Taker).taken, held);
+        while !shard.ring.is_half_full() {
+            push(&shard).unwrap();
+        }
+        let held = shard.ring.len();
+        assert_eq!(shards.drain(batch(1), &mut Taker).taken, held);
+        push(&shard).unwrap();
+        push(&shard).unwrap();
+        assert_eq!(shards.drain(Wanted::All, &mut Taker).taken, 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Drain, Drained, Shard, Shards};
+use super::shard::{Drain, Drained, Shard, Shards, Wanted};
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::settings::{HostedSampler, Settings};
@@ -146,9 +146,9 @@ impl Shared {
         self.shards.for_each(Shard::mark);
     }
 
-    /// Hands the finished spans of all threads to `target`; see [`Shard::drain`].
-    pub(crate) fn drain_shards(&self, target: &mut dyn Drain) -> Drained {
-        self.shards.drain(target)
+    /// Hands finished spans of all threads to `target`; see [`Shard::drain`].
+    pub(crate) fn drain_shards(&self, wanted: Wanted, target: &mut dyn Drain) -> Drained {
+        self.shards.drain(wanted, target)
     }
 
     pub(crate) fn add_ledgers(&self, sum: &mut Ledger) {
