@@ -32,7 +32,8 @@ impl<'a> BitWriter<'a> {
         self.bytes.resize(self.at + bits / 8 + 16, 0);
     }
 
-    /// Adds the lowest `count` bits; the others are 0. Between two flushes there is room for 56.
+    /// Adds the lowest `count` bits; the others are 0. Between two flushes there is room for 56: with
+    /// what the first leaves, 63.
     #[inline(always)]
     pub(super) const fn add(&mut self, bits: u32, count: u32) {
         self.pending |= (bits as u64) << (self.count & 63);

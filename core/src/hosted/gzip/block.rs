@@ -260,26 +260,25 @@ fn write_tokens(tokens: &Tokens, lengths: &Lengths, bits: &mut BitWriter<'_>) {
     let mut at = 0;
     for sequence in tokens.sequences() {
         let mut left = usize::from(sequence.literals);
-        loop {
-            // Four at a time, so that most sequences need one turn, whatever they have.
-            let four = source.get(at..).and_then(<[u8]>::first_chunk);
-            let four: [u8; 4] = *four.unwrap_or(&[0; 4]);
-            for (n, byte) in four.into_iter().enumerate() {
-                // Not a condition: it would often be guessed wrong.
-                let code = literals[usize::from(byte) + 256 * usize::from(n >= left)];
+        while left > REST {
+            for byte in four(source, at) {
+                let code = literals[usize::from(byte)];
                 bits.add(code.bits(), code.count());
             }
             bits.flush();
-            if left <= 4 {
-                at += left;
-                break;
-            }
-            left -= 4;
             at += 4;
+            left -= 4;
         }
+        // Always as many, some of no bits: whether there is one more would often be guessed wrong.
+        for (n, &byte) in four(source, at).iter().take(REST).enumerate() {
+            let code = literals[usize::from(byte) + 256 * usize::from(n >= left)];
+            bits.add(code.bits(), code.count());
+        }
+        at += left;
         let copy = copies.get(usize::from(sequence.len));
         let copy = copy.copied().unwrap_or_default();
         bits.add(copy.bits(), copy.count());
+        bits.flush();
         let symbol = sequence.symbol();
         let distance = distances[symbol];
         bits.add(distance.bits(), distance.count());
@@ -288,6 +287,16 @@ fn write_tokens(tokens: &Tokens, lengths: &Lengths, bits: &mut BitWriter<'_>) {
         bits.flush();
     }
     bits.put(end.bits(), end.count());
+}
+
+/// Literals that are written together with the length of a copy: three codes and one with its extra
+/// bits, beside less than a byte, are at most 7 + 3 * 12 + 12 + 5 bits.
+const REST: usize = 3;
+
+#[inline(always)]
+fn four(source: &[u8], at: usize) -> [u8; 4] {
+    let four = source.get(at..).and_then(<[u8]>::first_chunk);
+    *four.unwrap_or(&[0; 4])
 }
 
 /// [`distance_extra`] of each symbol.
