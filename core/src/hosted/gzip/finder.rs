@@ -175,20 +175,21 @@ impl Finder {
         if (child != 0) & (load(data, at - child) == id) & (self.next <= at) {
             self.copy(data, at, 8, child);
         }
-        for time in [body + START, body + END] {
+        let same_high = |time: usize| {
             let differs = load(data, time) ^ load(data, time - distance);
-            let at = time + 8 - differs.leading_zeros() as usize / 8;
-            // The high bytes of the start, and the tag after them; those of the end, and whatever
-            // follows. Where the times have nothing in common this is little, and not worth it.
-            let until = if time == body + START {
-                time + 9
-            } else {
-                known.min(at + AHEAD)
-            };
-            let len = matching(data, at, distance, until);
-            if len >= MIN_MATCH && self.next <= at {
-                self.copy(data, at, len, distance);
-            }
+            differs.leading_zeros() as usize / 8
+        };
+        // The high bytes of the start, and the tag after them.
+        let high = same_high(body + START);
+        let (at, after) = (body + START + 8 - high, body + START + 8);
+        let len = high + usize::from(data.get(after) == data.get(after - distance));
+        if len >= MIN_MATCH && self.next <= at {
+            self.copy(data, at, len, distance);
+        }
+        // Those of the end, and whatever follows.
+        let at = body + END + 8 - same_high(body + END);
+        if self.next <= at {
+            self.try_copy(data, at, distance, known);
         }
     }
 
