@@ -30,10 +30,8 @@ use crate::frame::{END, FIXED_LEN, SPAN_ID, START, TRACE_ID};
 const BITS: u32 = 12;
 /// 2^64 by the golden ratio, which spreads what differs in a few bits.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-/// The bytes that a search compares first.
-const SEARCHED: usize = 6;
 /// Less of a field than this is taken as news.
-const MIN_SEARCH: usize = 12;
+const MIN_SEARCH: usize = 8;
 /// What is compared ahead, so that with the bytes before it a copy is never too long.
 const AHEAD: usize = MAX_MATCH - size_of::<u64>();
 const PARENT_TAG: u8 = 0x22;
@@ -111,10 +109,11 @@ impl Finder {
         let mut at = from.max(self.next);
         while at < to && at + size_of::<u64>() <= known {
             let word = load(data, at);
-            let hash = ((word << (64 - 8 * SEARCHED)).wrapping_mul(SPREAD) >> (64 - BITS)) as usize;
+            // The first four bytes decide where to look.
+            let hash = ((word << 32).wrapping_mul(SPREAD) >> (64 - BITS)) as usize;
             let distance = self.distance(at, self.bytes[hash]);
             self.bytes[hash] = self.place(at);
-            if distance != 0 && (load(data, at - distance) ^ word) << (64 - 8 * SEARCHED) == 0 {
+            if distance != 0 && (load(data, at - distance) ^ word) << 32 == 0 {
                 let len = matching(data, at, distance, known.min(at + AHEAD));
                 self.copy(data, at, len, distance);
                 at = self.next;
