@@ -12,6 +12,7 @@
 //! | [`sim`] | an exporter on a virtual clock, with a scripted collector and books of its own |
 //! | [`wire_model`] | scripts of spans, and what they must look like in official OTLP types |
 //! | [`fuzz`] | the bodies of the fuzz targets, which an ordinary test replays too |
+//! | [`gunzip`] | what Python decodes of gzip |
 //! | [`alloc`] | allocations made by one thread in one closure |
 //!
 //! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
@@ -28,6 +29,7 @@ pub use spandrel_alloc_counter as alloc;
 pub mod device;
 pub mod fault_server;
 pub mod fuzz;
+pub mod gunzip;
 pub mod loopback;
 pub mod models;
 pub mod proxy;

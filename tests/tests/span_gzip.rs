@@ -21,6 +21,7 @@ use spandrel_core::hosted::trace::{Span, Tracer};
 use spandrel_core::test_support::TestRng;
 use spandrel_tests::fuzz;
 use spandrel_tests::fuzz::span_gzip::{Crc32, compressed, decoded};
+use spandrel_tests::gunzip::gunzip_by_python;
 
 fn gzip() -> SpanGzip<Crc32> {
     SpanGzip::new(Crc32::default())
@@ -100,14 +101,14 @@ fn unruly(tracer: &Tracer, n: u64) {
     let mut span = tracer.start(format!("job {n} of {}", rng.next_u32() % 90).as_str());
     let text = format!("{:x}", rng.next_u64()).repeat(1 + n as usize % 30);
     span.set_attribute("text", text.as_str());
-    if n % 3 == 0 {
+    if n.is_multiple_of(3) {
         span.add_event("retry", &[KeyValue::new("attempt", n as i64)]);
     }
-    if n % 97 == 0 {
+    if n.is_multiple_of(97) {
         let long = "a very long value of many words ".repeat(rng.next_u32() as usize % 4000);
         span.set_attribute("long", long.as_str());
     }
-    if n % 4 == 0 {
+    if n.is_multiple_of(4) {
         span.set_status(spandrel_core::span::Status::error("it broke"));
     }
 }
@@ -160,6 +161,16 @@ fn spans_of_no_pattern_and_what_is_no_span_are_compressed_too() {
             "{} of {other}",
             ours.len()
         );
+    }
+}
+
+#[test]
+fn python_decodes_it_too() {
+    for body in [request(3000, service), noise(200_000), b"a".to_vec()] {
+        match gunzip_by_python(&member(&body)) {
+            Some(plain) => assert!(plain == body),
+            None => println!("skipped: there is no python3 here"),
+        }
     }
 }
 
