@@ -27,17 +27,18 @@
 //!                  hole: skip                  jump over the hole
 //! ```
 
+mod stored;
+
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::vec::Vec;
 
+use stored::{FLAGS, HEADER_WORDS, Stored, WORD};
+
 use crate::buffer::{Fill, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
 use crate::frame::{self, Frame};
-use crate::resource::ScopeId;
 use crate::time::{Instant, WallClock};
 
-const WORD: usize = size_of::<usize>();
-const HEADER_WORDS: usize = RECORD_HEADER_BYTES / WORD;
 /// In place of a header: the next record is at `to`; and back.
 const fn jump(to: usize) -> usize {
     !to
@@ -48,8 +49,6 @@ const fn is_jump(word: usize) -> bool {
 }
 /// No word.
 const NOWHERE: usize = usize::MAX;
-/// Offset of the flags in a header.
-const FLAGS: usize = 6;
 /// Records after which the reader gives room back.
 const GIVE_BACK_EVERY: usize = 32;
 
@@ -115,8 +114,8 @@ impl RecordRing {
             return Err(PushError::Full);
         };
         let (header, body) = target.split_at(HEADER_WORDS);
-        store(header, &to_header(record));
-        store(body, record.body);
+        stored::store(header, &stored::header(record));
+        stored::store(body, record.body);
         let next = if at + need == words.len() {
             0
         } else {
@@ -170,7 +169,7 @@ impl RecordRing {
     ) -> (Run, usize) {
         let mut run = Run::NONE;
         while at != tail && (run.records as usize) < most {
-            let Some(record) = self.record(at) else {
+            let Some((record, next)) = self.record(at) else {
                 break;
             };
             let room = target.get_mut(run.bytes..).unwrap_or_default();
@@ -178,7 +177,7 @@ impl RecordRing {
             let Some(room) = room.get_mut(..record.words.len() * WORD) else {
                 break;
             };
-            load(record.words, room);
+            stored::load(record.words, room);
             let Some((head, body)) = room.split_first_chunk_mut::<RECORD_HEADER_BYTES>() else {
                 break;
             };
@@ -192,7 +191,7 @@ impl RecordRing {
                 head[FLAGS] = flags.bits();
             }
             run.add(record.scope(), flags, record.len);
-            at = record.next;
+            at = next;
         }
         (run, at)
     }
@@ -209,14 +208,14 @@ impl RecordRing {
         let mut passed = self.head.0.passed.load(Ordering::Relaxed);
         let mut complete = true;
         while at != tail {
-            let Some(record) = self.record(at) else {
+            let Some((record, next)) = self.record(at) else {
                 break;
             };
             if !take(&record.copy_to(scratch)) {
                 complete = false;
                 break;
             }
-            at = record.next;
+            at = next;
             passed = passed.wrapping_add(1);
             if passed.is_multiple_of(GIVE_BACK_EVERY) {
                 self.give_back(at, passed);
@@ -339,27 +338,17 @@ impl RecordRing {
         }
     }
 
-    /// The record at `at`, or where a jump from there leads.
+    /// The record at `at`, or where a jump from there leads, and where the next one is.
     #[inline]
-    fn record(&self, mut at: usize) -> Option<Stored<'_>> {
+    fn record(&self, mut at: usize) -> Option<(Stored<'_>, usize)> {
         let all = &self.tail.0.words;
         let first = all.get(at)?.load(Ordering::Relaxed);
         if is_jump(first) {
             at = jump(first);
         }
-        let rest = all.get(at..)?;
-        let mut header = [0; RECORD_HEADER_BYTES];
-        load(rest.get(..HEADER_WORDS)?, &mut header);
-        let [a, b, c, d, ..] = header;
-        let len = u32::from_le_bytes([a, b, c, d]) as usize;
-        let words = rest.get(..HEADER_WORDS + len.div_ceil(WORD))?;
-        let end = at + words.len();
-        Some(Stored {
-            words,
-            header,
-            len,
-            next: if end == all.len() { 0 } else { end },
-        })
+        let stored = Stored::read(all.get(at..)?)?;
+        let end = at + stored.words.len();
+        Some((stored, if end == all.len() { 0 } else { end }))
     }
 
     fn give_back(&self, at: usize, passed: usize) {
@@ -368,78 +357,11 @@ impl RecordRing {
     }
 }
 
-/// A record in the ring.
-struct Stored<'r> {
-    /// Header and body.
-    words: &'r [AtomicUsize],
-    header: [u8; RECORD_HEADER_BYTES],
-    /// Of the body, in bytes.
-    len: usize,
-    next: usize,
-}
-
-impl Stored<'_> {
-    fn scope(&self) -> ScopeId {
-        let [_, _, _, _, a, b, _, _] = self.header;
-        ScopeId(u16::from_le_bytes([a, b]))
-    }
-
-    fn flags(&self) -> RecordFlags {
-        RecordFlags::from_bits(self.header[FLAGS])
-    }
-
-    fn copy_to<'b>(&self, scratch: &'b mut Vec<u8>) -> Record<'b> {
-        let need = self.words.len() * WORD;
-        if scratch.len() < need {
-            scratch.resize(need, 0);
-        }
-        load(self.words, scratch);
-        let end = RECORD_HEADER_BYTES + self.len;
-        Record {
-            scope: self.scope(),
-            flags: self.flags(),
-            body: scratch.get(RECORD_HEADER_BYTES..end).unwrap_or_default(),
-        }
-    }
-}
-
-#[inline(always)]
-fn to_header(record: &Record<'_>) -> [u8; RECORD_HEADER_BYTES] {
-    let [a, b, c, d] = (record.body.len() as u32).to_le_bytes();
-    let [e, f] = record.scope.0.to_le_bytes();
-    [a, b, c, d, e, f, record.flags.bits(), 0]
-}
-
-/// Stores `bytes` in `words`, the last one filled up with zeros.
-#[inline(always)]
-fn store(words: &[AtomicUsize], bytes: &[u8]) {
-    let chunks = bytes.chunks_exact(WORD);
-    let rest = chunks.remainder().len();
-    for (word, chunk) in words.iter().zip(chunks) {
-        let chunk = chunk.first_chunk().copied().unwrap_or_default();
-        word.store(usize::from_le_bytes(chunk), Ordering::Relaxed);
-    }
-    if let (Some(word), 1..) = (words.last(), rest) {
-        // The end of the bytes as a word, without those that were stored already; no body is
-        // shorter than a word.
-        let end = bytes.last_chunk().copied().unwrap_or_default();
-        let value = usize::from_le_bytes(end) >> (8 * (WORD - rest));
-        word.store(value, Ordering::Relaxed);
-    }
-}
-
-/// Loads as many `bytes` as `words` hold.
-#[inline(always)]
-fn load(words: &[AtomicUsize], bytes: &mut [u8]) {
-    for (word, chunk) in words.iter().zip(bytes.chunks_exact_mut(WORD)) {
-        chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::buffer::Buffer;
+    use crate::resource::ScopeId;
     use rand_core::Rng;
     use std::collections::VecDeque;
     use std::vec;
