@@ -8,7 +8,8 @@ use std::vec;
 use std::vec::Vec;
 
 use super::scratch::{Pool, Reserve};
-use super::shard::{Drain, Drained, Shard, Shards, Wanted};
+use super::shard::Shard;
+use super::shards::{Drain, Drained, Shards, Wanted};
 use crate::hosted::clock::Clock;
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::settings::{HostedSampler, Settings};
