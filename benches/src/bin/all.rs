@@ -28,7 +28,7 @@ struct Effort {
 const FULL: Effort = Effort {
     command: "benches/run.sh",
     rounds: "100",
-    runs: "3",
+    runs: "5",
     outage: "60",
     footprint: &[],
     limit: Duration::from_secs(30 * 60),
