@@ -15,7 +15,8 @@
 //! at level 6, and the encoder for devices saves one to two per cent.
 //!
 //! Times are monotonic ([`Instant`]) until the exporter makes them wall-clock times, which happens
-//! once, when the span is first leased for export and the wall clock is known. So spans recorded
+//! once, when the span is first leased for export and the wall clock is known; the hosted pipeline
+//! does it a step earlier, when spans leave their shards. So spans recorded
 //! before a device knew the date come out with the right one.
 //!
 //! ```

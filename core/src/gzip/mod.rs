@@ -1,10 +1,11 @@
 //! gzip without a heap and without a window of its own, for bodies that devices send.
 //!
-//! A host uses flate2. On a device that takes 255 KiB; but the body is made of records that lie in
-//! RAM, so an encoder needs no copy of its input, only a table of where four bytes were seen last:
-//! a `&mut [u16]` of the caller's with 256 to 4,096 entries. The output is one block in the fixed
-//! code of DEFLATE (RFC 1951), between the header and the trailer of gzip (RFC 1952). Where that
-//! expands the data, stored blocks take over: see [`max_compressed_len`].
+//! A host has room for an encoder with tables and a window: flate2's takes 255 KiB. A device has none;
+//! but the body is made of records that lie in RAM, so an encoder needs no copy of its input, only a
+//! table of where four bytes were seen last: a `&mut [u16]` of the caller's with 256 to 4,096
+//! entries. The output is one block in the fixed code of DEFLATE (RFC 1951), between the header and
+//! the trailer of gzip (RFC 1952). Where that expands the data, stored blocks take over: see
+//! [`max_compressed_len`].
 //!
 //! - [`compress`]: the whole body lies in one slice.
 //! - [`Encoder`]: the body is pulled piece by piece through a window of the caller's, and comes out

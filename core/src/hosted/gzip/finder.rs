@@ -149,8 +149,8 @@ impl Finder {
     #[inline(always)]
     fn fixed_start(&mut self, data: &Window, body: usize, known: usize) {
         let trace = (load(data, body + TRACE_ID), load(data, body + TRACE_ID + 8));
-        let entry = &mut self.traces[trace.0 as usize & 255];
-        let seen = core::mem::replace(entry, (body as u16).wrapping_add(self.base));
+        let place = self.place(body);
+        let seen = core::mem::replace(&mut self.traces[trace.0 as usize & 255], place);
         let distance = self.distance(body, seen);
         let like = body - distance;
         let same = (load(data, like + TRACE_ID), load(data, like + TRACE_ID + 8)) == trace;

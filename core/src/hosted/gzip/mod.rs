@@ -77,7 +77,8 @@ type Window = [u8; CAPACITY + SLACK];
 /// How far back a copy may reach.
 const HISTORY: usize = tokens::MAX_DISTANCE;
 
-/// The checksum of gzip, CRC-32. A library's is many times faster than one in portable code.
+/// The checksum of gzip, CRC-32 (RFC 1952, section 8). A library's is many times faster than one in
+/// portable code.
 pub trait Checksum {
     /// Begins anew.
     fn reset(&mut self);
