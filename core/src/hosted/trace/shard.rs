@@ -459,6 +459,37 @@ mod tests {
     }
 
     #[test]
+    fn while_a_request_hangs_a_shard_still_takes_in_what_it_was_given_room_for() {
+        const BYTES: usize = 4096;
+        const RECORD: usize = 64 + 8;
+        let batch = Wanted::Batch {
+            spans: 1,
+            bytes: usize::MAX,
+        };
+        // Wherever the ring stands by then.
+        for before in 0..100 {
+            let shards = Shards::new(BYTES, 1 << 20);
+            let shard = shards.claim();
+            push(&shard).unwrap();
+            for _ in 0..before {
+                push(&shard).unwrap();
+                shards.drain(batch, &mut Taker);
+            }
+            while !shard.ring.is_half_full() {
+                push(&shard).unwrap();
+            }
+            // The last drain before a long request leaves the most that may stay.
+            shard.drain(&mut Vec::new(), 1, &mut Taker);
+            assert!(!shard.ring.is_half_full());
+            assert_eq!(shards.drain(batch, &mut Taker).taken, 1);
+            // But for what a record loses that does not fit behind the others.
+            for n in 0..BYTES / RECORD - 1 {
+                assert_eq!(push(&shard).map(|_| ()), Ok(()), "span {n} after {before}");
+            }
+        }
+    }
+
+    #[test]
     fn a_counter_that_wraps_around_loses_nothing() {
         let mut total = Total {
             seen: usize::MAX - 1,
