@@ -51,7 +51,7 @@
 //! | [`tracer`], [`span`] | recording |
 //! | [`buffer`], [`backoff`], [`breaker`], [`batch`] | the machines, each usable alone |
 //! | [`sampler`], [`propagation`] | which traces are kept, and how they cross processes |
-//! | [`config`] | `OTEL_*` variables as a pure function |
+//! | [`env`] | `OTEL_*` variables as a pure function |
 //! | [`json`] | OTLP/JSON lines from the same bytes |
 //! | `hosted` (feature `std`) | threads, clocks and environment: what the transports build on |
 //!
@@ -101,7 +101,7 @@ pub mod span;
 pub mod request;
 pub mod tracer;
 // L4
-pub mod config;
+pub mod env;
 pub mod exporter;
 pub mod stats;
 // L5

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use spandrel_core::config::Protocol;
+use spandrel_core::env::Protocol;
 use spandrel_core::hosted::encode::{Coding, Encoder};
 use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};

@@ -6,7 +6,7 @@
 //! is used again) is here, the same for all transports. At steady state nothing is allocated.
 //!
 //! ```
-//! use spandrel_core::config::Protocol;
+//! use spandrel_core::env::Protocol;
 //! use spandrel_core::hosted::encode::{Coding, Deflate, EncodeError, Encoder, Step};
 //! use spandrel_core::hosted::gzip::Checksum;
 //!
@@ -53,7 +53,7 @@ use std::vec::Vec;
 
 use super::gzip::{Checksum, SpanGzip};
 use super::settings::Settings;
-use crate::config::{Compression, Protocol};
+use crate::env::{Compression, Protocol};
 use crate::json::{self, JsonError};
 
 /// Bytes pulled at a time.

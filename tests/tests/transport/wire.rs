@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::env::{Compression, Protocol};
 use spandrel_tests::fault_server::{FaultServer, Script};
 use spandrel_transport_std::{Config, KeyValue, SpanKind, start};
 

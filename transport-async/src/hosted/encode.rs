@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use spandrel_core::config::Protocol;
+use spandrel_core::env::Protocol;
 use spandrel_core::hosted::encode::{self, Coding, Deflate, EncodeError, Step};
 use spandrel_core::hosted::gzip::Checksum;
 

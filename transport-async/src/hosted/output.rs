@@ -3,7 +3,7 @@
 use std::boxed::Box;
 use std::string::ToString;
 
-use spandrel_core::config::Protocol;
+use spandrel_core::env::Protocol;
 use spandrel_core::hosted::encode::Coding;
 use spandrel_core::hosted::report::LastError;
 use spandrel_core::hosted::settings::{Settings, Target};

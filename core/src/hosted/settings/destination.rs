@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use super::environment::{Environment, note_all};
 use super::{Config, SettingsError, Target};
-use crate::config::{
+use crate::env::{
     Diagnostics, Endpoint, EnvConfig, HeaderProblemKind, TracesExporter, check_key, check_value,
 };
 

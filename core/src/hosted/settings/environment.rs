@@ -7,7 +7,7 @@ use std::vec::Vec;
 use std::{format, vec};
 
 use super::Config;
-use crate::config::{self, Diagnostics, EnvConfig, VARIABLES};
+use crate::env::{self, Diagnostics, EnvConfig, VARIABLES};
 
 /// A copy of the variables, from which an [`EnvConfig`] can borrow.
 pub(super) struct Environment {
@@ -52,7 +52,7 @@ impl Environment {
 
     /// What the variables mean. What is wrong with them goes to `notes`.
     pub(super) fn parse(&self, notes: &mut Vec<String>) -> EnvConfig<'_> {
-        let (env, diagnostics) = config::from_lookup(|name| self.get(name));
+        let (env, diagnostics) = env::from_lookup(|name| self.get(name));
         note_all(&diagnostics, notes);
         env
     }

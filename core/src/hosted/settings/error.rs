@@ -4,7 +4,7 @@ use core::error::Error;
 use core::fmt;
 use std::string::String;
 
-use crate::config::{EndpointErrorKind, HeaderProblemKind};
+use crate::env::{EndpointErrorKind, HeaderProblemKind};
 use crate::exporter::ConfigError;
 use crate::hosted::diagnostics::sanitise;
 

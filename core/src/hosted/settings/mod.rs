@@ -93,7 +93,7 @@ use super::diagnostics::RedactedUrl;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
 use crate::buffer::Overflow;
-use crate::config::{Compression, Protocol};
+use crate::env::{Compression, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::batch::BatchConfig;
 use crate::buffer::RECORD_HEADER_BYTES;
-use crate::config::{DEFAULT_MAX_QUEUE_SIZE, EnvConfig, Timeout, batch_size_within};
+use crate::env::{DEFAULT_MAX_QUEUE_SIZE, EnvConfig, Timeout, batch_size_within};
 use crate::exporter::{ConfigError, ExporterConfig};
 use crate::hosted::rng::ThreadRng;
 use crate::span::MIN_SCRATCH_BYTES;

@@ -11,7 +11,7 @@ use super::destination::{client_identity, headers, target};
 use super::environment::Environment;
 use super::pipeline::{Areas, exporter, max_queue_size};
 use super::{Config, HostedSampler, Settings, SettingsError, Target};
-use crate::config::{Compression, EnvConfig, Propagators, SamplerChoice};
+use crate::env::{Compression, EnvConfig, Propagators, SamplerChoice};
 use crate::hosted::resource::{HostedResource, ResourceBuilder};
 use crate::limits::SpanLimits;
 use crate::sampler::{BuiltinSampler, TraceIdRatioBased};

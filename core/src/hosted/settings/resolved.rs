@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::HostedSampler;
 use super::debug::{HeaderNames, debug_struct};
 use crate::buffer::Overflow;
-use crate::config::{Compression, LogLevel, Propagators, Protocol};
+use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::resource::HostedResource;

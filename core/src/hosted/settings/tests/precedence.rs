@@ -6,7 +6,7 @@ use std::string::ToString;
 
 use super::super::environment::overrides;
 use super::*;
-use crate::config::{LogLevel, Propagators, VARIABLES};
+use crate::env::{LogLevel, Propagators, VARIABLES};
 use crate::sampler::{AlwaysOff, Description, ParentBased};
 
 /// What of the settings a variable decides.

@@ -148,7 +148,7 @@ fn no_mistake_in_the_environment_is_an_error() {
         "a=b=c;",
     ] {
         for config in [Config::default(), Config::development("x"), full()] {
-            let variables: Vec<_> = crate::config::VARIABLES
+            let variables: Vec<_> = crate::env::VARIABLES
                 .iter()
                 .map(|name| (*name, text))
                 .collect();
@@ -175,7 +175,7 @@ fn a_variable_that_is_not_utf8_is_named_and_unset() {
 
 #[test]
 fn diagnostics_beyond_the_limit_are_counted() {
-    let variables: Vec<_> = crate::config::VARIABLES
+    let variables: Vec<_> = crate::env::VARIABLES
         .iter()
         .map(|name| (*name, "%"))
         .collect();

@@ -4,7 +4,7 @@
 //! space is a rule of HTML forms and would break base64 tokens.
 //!
 //! ```
-//! use spandrel_core::config::PercentDecoded;
+//! use spandrel_core::env::PercentDecoded;
 //!
 //! let text = PercentDecoded::new("caf%C3%A9+%F0").expect("well-formed");
 //! assert_eq!(text.to_string(), "café+\u{fffd}");

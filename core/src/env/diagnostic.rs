@@ -1,9 +1,9 @@
 //! What was wrong with the configuration, in sentences for the person who wrote it.
 //!
 //! ```
-//! use spandrel_core::config;
+//! use spandrel_core::env;
 //!
-//! let (_, diagnostics) = config::from_lookup(|name| match name {
+//! let (_, diagnostics) = env::from_lookup(|name| match name {
 //!     "OTEL_EXPORTER_OTLP_HEADERS" => Some("api-key=hunter2%,tenant=a"),
 //!     "OTEL_EXPORTER_OTLP_PROTOCOL" => Some("grpc"),
 //!     _ => None,
@@ -328,7 +328,7 @@ impl fmt::Display for Quoted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::variable;
+    use crate::env::variable;
     use std::string::ToString;
 
     #[test]

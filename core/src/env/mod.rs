@@ -17,14 +17,14 @@
 //!   output of this module (fault catalogue G4).
 //!
 //! ```
-//! use spandrel_core::config::{self, Compression, Endpoint};
+//! use spandrel_core::env::{self, Compression, Endpoint};
 //!
 //! let variables = [
 //!     ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example/otlp"),
 //!     ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
 //!     ("OTEL_BSP_SCHEDULE_DELAY", "abc"),
 //! ];
-//! let (env, diagnostics) = config::from_lookup(|name| {
+//! let (env, diagnostics) = env::from_lookup(|name| {
 //!     variables.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
 //! });
 //!

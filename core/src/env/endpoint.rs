@@ -14,7 +14,7 @@
 //! line into an HTTP head.
 //!
 //! ```
-//! use spandrel_core::config::{Diagnostics, Endpoint, Scheme};
+//! use spandrel_core::env::{Diagnostics, Endpoint, Scheme};
 //!
 //! let mut diagnostics = Diagnostics::new();
 //! let endpoint = Endpoint::parse_programmatic("collector.example:4318", &mut diagnostics)?
@@ -24,7 +24,7 @@
 //! let mut url = String::new();
 //! endpoint.write_url(&mut url).expect("a string has room");
 //! assert_eq!(url, "https://collector.example:4318/v1/traces");
-//! # Ok::<(), spandrel_core::config::EndpointError<'_>>(())
+//! # Ok::<(), spandrel_core::env::EndpointError<'_>>(())
 //! ```
 
 use core::fmt;

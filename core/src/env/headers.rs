@@ -5,7 +5,7 @@
 //! skipped and the others stay (checklist B-028).
 //!
 //! ```
-//! use spandrel_core::config::Headers;
+//! use spandrel_core::env::Headers;
 //!
 //! let headers = Headers::new("api-key=YWJj==, Authorization = Basic%20QUFB ,oops");
 //! let mut read = headers.iter().map(|(key, value)| (key, value.to_string()));

@@ -2,13 +2,13 @@
 //! C-007, C-009).
 //!
 //! ```
-//! use spandrel_core::config::ResourceAttributes;
+//! use spandrel_core::env::ResourceAttributes;
 //!
 //! let attributes = ResourceAttributes::parse("a%3Db=c%2Cd, region = eu ,")?;
 //! let read: Vec<_> = attributes.iter().map(|(k, v)| format!("{k} is {v}")).collect();
 //! assert_eq!(read, ["a=b is c,d", "region is eu"]);
 //! assert!(ResourceAttributes::parse("a=1,b").is_err());
-//! # Ok::<(), spandrel_core::config::ResourceProblem>(())
+//! # Ok::<(), spandrel_core::env::ResourceProblem>(())
 //! ```
 
 use core::fmt;
