@@ -90,7 +90,6 @@ pub mod propagation;
 pub mod resource;
 // L2
 pub mod batch;
-pub mod frame;
 #[cfg(feature = "gzip")]
 pub mod gzip;
 pub mod json;

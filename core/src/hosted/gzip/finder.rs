@@ -24,7 +24,7 @@ use std::boxed::Box;
 
 use super::tokens::{MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Tokens};
 use super::{CAPACITY, Window};
-use crate::frame::{END, FIXED_LEN, SPAN_ID, START, TRACE_ID};
+use crate::span::stored::{END, FIXED_LEN, SPAN_ID, START, TRACE_ID};
 
 /// Bits of the index of the large tables.
 const BITS: u32 = 12;
@@ -344,7 +344,7 @@ fn matching(data: &Window, at: usize, distance: usize, end: usize) -> usize {
 mod tests {
     use super::super::boxed;
     use super::*;
-    use crate::frame::{FLAGS, TEMPLATE};
+    use crate::span::stored::{FLAGS, TEMPLATE};
     use std::vec::Vec;
 
     /// A span with its tag and length, and with an attribute before the last.

@@ -20,9 +20,9 @@
 //! before a device knew the date come out with the right one.
 //!
 //! ```
-//! use spandrel_core::frame::Frame;
+//! use spandrel_core::span::stored::StoredSpan;
 //!
-//! assert!(Frame::new(b"not a stored span").is_none());
+//! assert!(StoredSpan::new(b"not a stored span").is_none());
 //! ```
 
 use crate::id::{SpanId, TraceId};
@@ -70,12 +70,12 @@ const TAGS: [usize; 9] = [
 
 /// A view of a stored span.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
+pub struct StoredSpan<'a> {
     fixed: &'a [u8; FIXED_LEN],
     rest: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
+impl<'a> StoredSpan<'a> {
     /// Looks at the body of a record; `None` when it does not begin as a stored span does.
     #[must_use]
     pub fn new(body: &'a [u8]) -> Option<Self> {
