@@ -110,6 +110,6 @@ pub mod hosted;
 pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
-pub mod shared;
+pub mod shared_buffer;
 #[doc(hidden)]
 pub mod test_support;

@@ -15,7 +15,7 @@ use spandrel_core::link::{Anchor, CommandReader, Decoder, LinkConfig, LinkExport
 use spandrel_core::prelude::*;
 use spandrel_core::propagation::{CompositePropagator, TextMapPropagator, TraceContextPropagator};
 use spandrel_core::request::BodyCursor;
-use spandrel_core::shared::SharedBuffer;
+use spandrel_core::shared_buffer::SharedBuffer;
 use spandrel_core::stats::Ledger;
 use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{UnixNanos, WallClock};

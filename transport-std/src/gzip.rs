@@ -22,7 +22,7 @@ use std::{error, fmt};
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use spandrel_core::hosted::encode::{self, Deflate, EncodeError, Step};
-use spandrel_core::hosted::gzip::{Checksum, SpanGzip};
+use spandrel_core::hosted::span_gzip::{Checksum, SpanGzip};
 
 /// The window of zlib, 2^15 bytes.
 const WINDOW_BITS: u8 = 15;

@@ -65,8 +65,8 @@ pub use tls::TlsFiles;
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::config::Config;
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
-pub use spandrel_core::hosted::settings::Config;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::tracing;

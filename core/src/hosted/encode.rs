@@ -8,7 +8,7 @@
 //! ```
 //! use spandrel_core::env::Protocol;
 //! use spandrel_core::hosted::encode::{Coding, Deflate, EncodeError, Encoder, Step};
-//! use spandrel_core::hosted::gzip::Checksum;
+//! use spandrel_core::hosted::span_gzip::Checksum;
 //!
 //! /// No library at all.
 //! struct Never;
@@ -51,8 +51,8 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use super::gzip::{Checksum, SpanGzip};
-use super::settings::Settings;
+use super::config::Settings;
+use super::span_gzip::{Checksum, SpanGzip};
 use crate::env::{Compression, Protocol};
 use crate::json::{self, JsonError};
 

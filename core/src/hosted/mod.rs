@@ -6,12 +6,12 @@
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | what is known about this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
-//! | [`settings`] | the one configuration of both transports, merged with the environment |
+//! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
-//! | [`gzip`] | bodies of spans made small |
+//! | [`span_gzip`] | bodies of spans made small |
 //! | [`encode`] | what is pulled out of it, as the bytes that are sent |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
 //! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
@@ -20,16 +20,16 @@
 //! Only this module reads clocks, draws entropy or keeps state of the process.
 
 pub mod clock;
+pub mod config;
 pub mod credential;
 pub mod current;
 pub mod diagnostics;
 pub mod encode;
-pub mod gzip;
 pub mod pipeline;
 pub mod report;
 pub mod resource;
 pub mod rng;
-pub mod settings;
+pub mod span_gzip;
 pub mod start;
 pub mod trace;
 #[cfg(feature = "tracing")]

@@ -24,7 +24,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::clock::Clock;
-use super::settings::Settings;
+use super::config::Settings;
 use super::trace::{Drain, Shared, TracerProvider, Wanted};
 use crate::breaker::State;
 use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
@@ -103,7 +103,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// What does not fit together; [`Config::resolve`](super::settings::Config::resolve) has
+    /// What does not fit together; [`Config::resolve`](super::config::Config::resolve) has
     /// checked nearly everything.
     pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
         let attributes: Vec<_> = settings.resource.attributes().collect();

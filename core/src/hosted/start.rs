@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
-//! use spandrel_core::hosted::settings::{Config, Settings};
+//! use spandrel_core::hosted::config::{Config, Settings};
 //! use spandrel_core::hosted::start::{begin, finish, reported};
 //! use spandrel_core::hosted::trace::TracerProvider;
 //!
@@ -26,8 +26,8 @@
 
 use core::fmt::Display;
 
+use super::config::Settings;
 use super::diagnostics::{Kind, Severity, report, set_level};
-use super::settings::Settings;
 use super::trace::{TracerProvider, set_global};
 
 /// What `init` gives back, reported if it is an error.

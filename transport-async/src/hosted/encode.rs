@@ -11,7 +11,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::encode::{self, Coding, Deflate, EncodeError, Step};
-use spandrel_core::hosted::gzip::Checksum;
+use spandrel_core::hosted::span_gzip::Checksum;
 
 use crate::Body;
 

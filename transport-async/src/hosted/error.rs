@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::string::String;
 use std::{error, fmt};
 
+use spandrel_core::hosted::config::SettingsError;
 use spandrel_core::hosted::diagnostics::sanitise;
 use spandrel_core::hosted::pipeline::PipelineError;
-use spandrel_core::hosted::settings::SettingsError;
 
 /// Why the HTTP client could not be built.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::boxed::Box;
 use std::string::ToString;
 use std::sync::Arc;
 
+use spandrel_core::hosted::config::{Config, Settings};
 use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::hosted::settings::{Config, Settings};
 use spandrel_core::hosted::start::{begin, finish, reported};
 use tokio::runtime::Handle;
 

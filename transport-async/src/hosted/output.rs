@@ -4,9 +4,9 @@ use std::boxed::Box;
 use std::string::ToString;
 
 use spandrel_core::env::Protocol;
+use spandrel_core::hosted::config::{Settings, Target};
 use spandrel_core::hosted::encode::Coding;
 use spandrel_core::hosted::report::LastError;
-use spandrel_core::hosted::settings::{Settings, Target};
 use spandrel_core::response::{Outcome, Response, TransportError};
 use tokio::io::AsyncWriteExt;
 

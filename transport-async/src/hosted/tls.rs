@@ -12,7 +12,7 @@ use std::vec::Vec;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use spandrel_core::hosted::settings::Settings;
+use spandrel_core::hosted::config::Settings;
 
 use super::error::BuildError;
 

@@ -3,7 +3,7 @@
 use super::{Pipeline, PipelineError, Shared};
 use crate::attribute::KeyValue;
 use crate::buffer::{PushError, Record, RecordSink};
-use crate::hosted::settings::Settings;
+use crate::hosted::config::Settings;
 use crate::resource::{EncodedEntry, Registry, RegistryError, ScopeId};
 
 impl Pipeline {

@@ -44,7 +44,7 @@
 //!
 //! ```
 //! use spandrel_core::prelude::*;
-//! use spandrel_core::shared::SharedBuffer;
+//! use spandrel_core::shared_buffer::SharedBuffer;
 //! # use spandrel_core::test_support::TestRng;
 //!
 //! static SPANS: SharedBuffer<[u8; 1024]> = SharedBuffer::new(Buffer::new([0; 1024]));

@@ -47,7 +47,7 @@
 //! | - | `OTEL_PROPAGATORS`, `OTEL_LOG_LEVEL` | `tracecontext`, `info` |
 //!
 //! ```
-//! use spandrel_core::hosted::settings::{Config, Target};
+//! use spandrel_core::hosted::config::{Config, Target};
 //!
 //! let config = Config { sample_rate: Some(0.25), ..Config::production("checkout", "") };
 //! let settings = config.resolve_with(|name| match name {
@@ -64,7 +64,7 @@
 //!
 //! let wrong = Config { endpoint: "ftp://collector".into(), ..config };
 //! assert!(wrong.resolve_with(|_| None).is_err());
-//! # Ok::<(), spandrel_core::hosted::settings::SettingsError>(())
+//! # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
 //! ```
 
 mod debug;

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! ```
-//! use spandrel_core::hosted::gzip::{Checksum, SpanGzip};
+//! use spandrel_core::hosted::span_gzip::{Checksum, SpanGzip};
 //!
 //! /// The transports bring that of their library.
 //! struct Crc32(u32);
