@@ -94,7 +94,7 @@ impl Discarding {
 pub fn dispatch(tracer: &Tracer) -> Dispatch {
     let subscriber = tracing_subscriber::registry()
         .with(LevelFilter::INFO)
-        .with(spandrel_core::hosted::tracing::layer(tracer));
+        .with(spandrel_core::hosted::layer::layer(tracer));
     Dispatch::new(subscriber)
 }
 

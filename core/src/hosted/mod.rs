@@ -14,7 +14,7 @@
 //! | [`span_gzip`] | bodies of spans made small |
 //! | [`encode`] | what is pulled out of it, as the bytes that are sent |
 //! | [`mod@report`] | what the exporter did, as diagnostics |
-//! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
+//! | `layer` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
 //! | [`credential`] | which headers must not cross a network in clear text |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -25,6 +25,8 @@ pub mod credential;
 pub mod current;
 pub mod diagnostics;
 pub mod encode;
+#[cfg(feature = "tracing")]
+pub mod layer;
 pub mod pipeline;
 pub mod report;
 pub mod resource;
@@ -32,5 +34,3 @@ pub mod rng;
 pub mod span_gzip;
 pub mod start;
 pub mod trace;
-#[cfg(feature = "tracing")]
-pub mod tracing;

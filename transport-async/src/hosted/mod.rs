@@ -71,8 +71,8 @@ pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::config::Config;
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
-pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 #[cfg(feature = "tracing")]
-pub use spandrel_core::hosted::tracing;
+pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

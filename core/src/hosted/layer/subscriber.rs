@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::SetParentError;
 use super::entered::{self, Key, State};
 use super::fields::{Fields, Owner};
-use super::live::{EXCEPTION, Live};
+use super::span::{EXCEPTION, LayerSpan};
 use super::table::Table;
 use super::visit::Visitor;
 use crate::attribute::KeyValue;
@@ -30,7 +30,7 @@ pub struct TracingLayer {
     tracer: Tracer,
     /// Tells this layer from others of the thread.
     number: u32,
-    table: Table<Live>,
+    table: Table<LayerSpan>,
     options: Options,
 }
 
@@ -143,7 +143,7 @@ impl TracingLayer {
     }
 
     pub(super) fn fail(&self, id: &Id, description: &str) {
-        let set = |live: &mut Live| live.fail(description);
+        let set = |live: &mut LayerSpan| live.fail(description);
         self.table.with(id.into_u64(), set);
     }
 
@@ -233,7 +233,7 @@ impl TracingLayer {
     }
 
     /// Starts a span. Code of the program runs here, and no lock is held.
-    fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> Option<Live> {
+    fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> Option<LayerSpan> {
         let keep = self.options.late_parents;
         let start = Start {
             name: attributes.metadata().name(),
@@ -257,13 +257,13 @@ impl TracingLayer {
                         ..start
                     })
                 })?;
-                let mut live = Live::new(draft, kind, self.options.inactivity);
+                let mut live = LayerSpan::new(draft, kind, self.options.inactivity);
                 live.apply_outcome(fields);
                 Some(live)
             })?;
         } else {
             let draft = self.tracer.draft_here(&start)?;
-            live = Live::new(draft, start.kind, self.options.inactivity);
+            live = LayerSpan::new(draft, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;
                 attributes.record(&mut Visitor { sink, max_len });

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use spandrel_core::hosted::trace::TracerProvider;
-//! use spandrel_core::hosted::tracing::{SpanExt as _, layer};
+//! use spandrel_core::hosted::layer::{SpanExt as _, layer};
 //! use tracing_subscriber::layer::SubscriberExt as _;
 //!
 //! // In a program: the tracer of a transport's `init`.
@@ -53,10 +53,10 @@
 mod entered;
 mod ext;
 mod fields;
-mod layer;
-mod live;
+mod span;
+mod subscriber;
 mod table;
 mod visit;
 
 pub use ext::{SetParentError, SpanExt};
-pub use layer::{TracingLayer, layer};
+pub use subscriber::{TracingLayer, layer};

@@ -18,7 +18,7 @@ const MESSAGE: &str = "exception.message";
 const STACKTRACE: &str = "exception.stacktrace";
 
 /// A live span.
-pub(super) struct Live {
+pub(super) struct LayerSpan {
     draft: Draft,
     /// The tracestate, for contexts; most spans have none.
     trace_state: Option<Arc<str>>,
@@ -40,7 +40,7 @@ struct Times {
     idle: u64,
 }
 
-impl Live {
+impl LayerSpan {
     #[inline(always)]
     pub(super) fn new(draft: Draft, kind: SpanKind, tracks_time: bool) -> Self {
         let times = tracks_time.then(|| Times {
@@ -123,7 +123,7 @@ impl Live {
 
     /// Records what a span cannot be started with: its outcome.
     pub(super) fn apply_outcome(&mut self, fields: &Fields) {
-        struct Outcome<'a>(&'a mut Live);
+        struct Outcome<'a>(&'a mut LayerSpan);
         impl Sink for Outcome<'_> {
             fn value(&mut self, _: &'static str, _: Value<'_>) {}
 
@@ -218,7 +218,7 @@ impl Live {
     }
 }
 
-impl Sink for Live {
+impl Sink for LayerSpan {
     #[inline]
     fn value(&mut self, key: &'static str, value: Value<'_>) {
         self.draft.span.set_attribute(key, value);

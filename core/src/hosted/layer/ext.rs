@@ -6,7 +6,7 @@ use core::fmt;
 use ::tracing::Span;
 use ::tracing::span::Id;
 
-use super::layer::TracingLayer;
+use super::subscriber::TracingLayer;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, ParentContext};
 use crate::hosted::clock;
