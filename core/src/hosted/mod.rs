@@ -8,29 +8,21 @@
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
-//! | [`pipeline`] | what the threads recorded, drained into one exporter |
-//! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
 //! | [`span_gzip`] | bodies of spans made small |
-//! | [`encode`] | what is pulled out of it, as the bytes that are sent |
-//! | [`mod@report`] | what the exporter did, as diagnostics |
 //! | `layer` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
-//! | [`credential`] | which headers must not cross a network in clear text |
+//! | [`unversioned`] | what the transports share, exempt from semantic versioning |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
 
 pub mod clock;
 pub mod config;
-pub mod credential;
 pub mod current;
 pub mod diagnostics;
-pub mod encode;
 #[cfg(feature = "tracing")]
 pub mod layer;
-pub mod pipeline;
-pub mod report;
 pub mod resource;
 pub mod rng;
 pub mod span_gzip;
-pub mod start;
 pub mod trace;
+pub mod unversioned;

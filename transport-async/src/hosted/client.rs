@@ -19,8 +19,8 @@ use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use ::reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ::reqwest::{Client, Url, redirect};
 use spandrel_core::hosted::config::Settings;
-use spandrel_core::hosted::credential::{is_credential_name, is_loopback_host};
 use spandrel_core::hosted::diagnostics::sanitise;
+use spandrel_core::hosted::unversioned::credential::{is_credential_name, is_loopback_host};
 
 use super::error::BuildError;
 use super::tls;

@@ -10,8 +10,8 @@ use std::vec::Vec;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::encode::{self, Coding, Deflate, EncodeError, Step};
 use spandrel_core::hosted::span_gzip::Checksum;
+use spandrel_core::hosted::unversioned::encode::{self, Coding, Deflate, EncodeError, Step};
 
 use crate::Body;
 

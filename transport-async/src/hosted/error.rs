@@ -9,7 +9,7 @@ use std::{error, fmt};
 
 use spandrel_core::hosted::config::SettingsError;
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::pipeline::PipelineError;
+use spandrel_core::hosted::unversioned::pipeline::PipelineError;
 
 /// Why the HTTP client could not be built.
 #[derive(Clone, Debug, PartialEq, Eq)]

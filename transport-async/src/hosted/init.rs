@@ -5,8 +5,8 @@ use std::string::ToString;
 use std::sync::Arc;
 
 use spandrel_core::hosted::config::{Config, Settings};
-use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::hosted::start::{begin, finish, reported};
+use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use tokio::runtime::Handle;
 
 use super::drive::background;

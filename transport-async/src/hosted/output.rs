@@ -5,8 +5,8 @@ use std::string::ToString;
 
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{Settings, Target};
-use spandrel_core::hosted::encode::Coding;
-use spandrel_core::hosted::report::LastError;
+use spandrel_core::hosted::unversioned::encode::Coding;
+use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
 use tokio::io::AsyncWriteExt;
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use spandrel_core::hosted::clock::Clock;
 use spandrel_core::hosted::diagnostics::RedactedUrl;
-use spandrel_core::hosted::report::LastError;
+use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportError};
 
 use super::client::{Connected, Link};

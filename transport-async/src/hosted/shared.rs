@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use spandrel_core::exporter::{FlushReport, Transmit};
-use spandrel_core::hosted::pipeline::{FlushId, Pipeline};
-use spandrel_core::hosted::report::{LastError, Told, fetch, tell};
+use spandrel_core::hosted::unversioned::events::{LastError, Told, fetch, tell};
+use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
 use spandrel_core::response::Outcome;
 use spandrel_core::time::Instant;
 

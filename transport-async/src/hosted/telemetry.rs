@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use spandrel_core::breaker::State;
 use spandrel_core::exporter::FlushReport;
-use spandrel_core::hosted::pipeline::FlushId;
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
+use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_core::time::Instant;
 

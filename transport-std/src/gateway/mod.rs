@@ -47,7 +47,7 @@ use std::time::{Duration, Instant};
 
 use spandrel_core::hosted::config::{Config, Settings};
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::start::report_settings;
+use spandrel_core::hosted::unversioned::lifecycle::report_settings;
 use spandrel_core::link::EncodedEntry;
 
 use crate::InitError;

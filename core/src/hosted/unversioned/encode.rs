@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use spandrel_core::env::Protocol;
-//! use spandrel_core::hosted::encode::{Coding, Deflate, EncodeError, Encoder, Step};
+//! use spandrel_core::hosted::unversioned::encode::{Coding, Deflate, EncodeError, Encoder, Step};
 //! use spandrel_core::hosted::span_gzip::Checksum;
 //!
 //! /// No library at all.
@@ -51,9 +51,9 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use super::config::Settings;
-use super::span_gzip::{Checksum, SpanGzip};
 use crate::env::{Compression, Protocol};
+use crate::hosted::config::Settings;
+use crate::hosted::span_gzip::{Checksum, SpanGzip};
 use crate::json::{self, JsonError};
 
 /// Bytes pulled at a time.

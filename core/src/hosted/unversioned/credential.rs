@@ -1,7 +1,7 @@
 //! Which headers are secrets, and where they may go in clear text (fault catalogue G2).
 //!
 //! ```
-//! use spandrel_core::hosted::credential::{is_credential_name, is_loopback_host};
+//! use spandrel_core::hosted::unversioned::credential::{is_credential_name, is_loopback_host};
 //!
 //! assert!(is_credential_name("X-Api-Key") && !is_credential_name("x-scope-orgid"));
 //! assert!(is_loopback_host("[::1]") && !is_loopback_host("collector.example"));

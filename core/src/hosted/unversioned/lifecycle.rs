@@ -1,9 +1,9 @@
 //! What every transport says and does when it starts: once, so that all of them do it alike.
 //!
 //! ```
-//! use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
+//! use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 //! use spandrel_core::hosted::config::{Config, Settings};
-//! use spandrel_core::hosted::start::{begin, finish, reported};
+//! use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
 //! use spandrel_core::hosted::trace::TracerProvider;
 //!
 //! /// A transport's `start`.
@@ -26,9 +26,9 @@
 
 use core::fmt::Display;
 
-use super::config::Settings;
-use super::diagnostics::{Kind, Severity, report, set_level};
-use super::trace::{TracerProvider, set_global};
+use crate::hosted::config::Settings;
+use crate::hosted::diagnostics::{Kind, Severity, report, set_level};
+use crate::hosted::trace::{TracerProvider, set_global};
 
 /// What `init` gives back, reported if it is an error.
 ///

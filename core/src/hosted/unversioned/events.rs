@@ -9,10 +9,10 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::diagnostics::{Kind, Severity, report};
 use super::pipeline::Pipeline;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Event};
+use crate::hosted::diagnostics::{Kind, Severity, report};
 use crate::response::{DropReason, Outcome, TransportError};
 
 /// What is known of the last failed request, beyond the class that the machines need. Its texts are

@@ -23,12 +23,12 @@ use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
-use super::clock::Clock;
-use super::config::Settings;
-use super::trace::{Drain, Shared, TracerProvider, Wanted};
 use crate::breaker::State;
 use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::hosted::clock::Clock;
+use crate::hosted::config::Settings;
+use crate::hosted::trace::{Drain, Shared, TracerProvider, Wanted};
 use crate::resource::{RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
@@ -103,7 +103,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// What does not fit together; [`Config::resolve`](super::config::Config::resolve) has
+    /// What does not fit together; [`Config::resolve`](crate::hosted::config::Config::resolve) has
     /// checked nearly everything.
     pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
         let attributes: Vec<_> = settings.resource.attributes().collect();
