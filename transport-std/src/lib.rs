@@ -42,12 +42,12 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod connection;
 mod error;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod gzip;
 mod headers;
-mod link;
 mod output;
 mod sender;
 mod telemetry;

@@ -7,7 +7,7 @@
 //! ```text
 //! CachedResolver ─► connector of the client ─► Watch ─► Watched transport
 //!       │                                        │             │
-//!       └────────────────── Link (one per sender) ─────────────┘
+//!       └────────────────── Connection (one per sender) ─────────────┘
 //! ```
 //!
 //! With it the rule of fault catalogue N8 is exact: an attempt is repeated only when it went out
@@ -29,7 +29,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 /// What happened on the wire during the present attempt. One attempt runs at a time; the
 /// atomics are there because the client's traits are shared between threads.
 #[derive(Debug, Default)]
-pub(crate) struct Link {
+pub(crate) struct Connection {
     /// Connections made during this attempt: 0 = it went out over a reused one.
     connects: AtomicU32,
     /// Whether the client took the last byte of the body.
@@ -44,7 +44,7 @@ pub(crate) struct Link {
     forget_addresses: AtomicBool,
 }
 
-impl Link {
+impl Connection {
     /// Starts a new attempt.
     pub(crate) fn begin(&self) {
         self.connects.store(0, Ordering::Relaxed);
@@ -87,7 +87,7 @@ impl Link {
 /// Wraps every new connection into a [`Watched`]. Last in the chain, so that it sees the bytes of
 /// HTTP and not those of TLS.
 #[derive(Debug)]
-pub(crate) struct Watch(pub(crate) Arc<Link>);
+pub(crate) struct Watch(pub(crate) Arc<Connection>);
 
 impl<In: Transport> Connector<In> for Watch {
     type Out = Watched<In>;
@@ -100,7 +100,7 @@ impl<In: Transport> Connector<In> for Watch {
         self.0.connects.fetch_add(1, Ordering::Relaxed);
         Ok(chained.map(|inner| Watched {
             inner,
-            link: Arc::clone(&self.0),
+            connection: Arc::clone(&self.0),
             held: 0,
         }))
     }
@@ -111,7 +111,7 @@ impl<In: Transport> Connector<In> for Watch {
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
     inner: T,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     /// Bytes at the front of the output: a head that was to be transmitted and waits for the body,
     /// which the client is given the rest of the output for.
     held: usize,
@@ -123,7 +123,7 @@ const MAX_HELD: usize = 4 * 1024;
 impl<T: Transport> Watched<T> {
     /// Takes the output for a head, to be written with what follows it.
     fn hold(&mut self, amount: usize) -> bool {
-        let is_head = self.held == 0 && !self.link.body_taken.load(Ordering::Relaxed);
+        let is_head = self.held == 0 && !self.connection.body_taken.load(Ordering::Relaxed);
         let holds = is_head && amount <= MAX_HELD && amount < self.inner.buffers().output().len();
         if holds {
             self.held = amount;
@@ -134,11 +134,11 @@ impl<T: Transport> Watched<T> {
     /// Writes the head, if one is held, and `amount` bytes of output.
     fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         // Taken before the write: the client reads a piece of the body, then transmits it.
-        let last = self.link.body_taken.load(Ordering::Relaxed);
+        let last = self.connection.body_taken.load(Ordering::Relaxed);
         let held = std::mem::take(&mut self.held);
         self.inner.transmit_output(held + amount, timeout)?;
         if last {
-            self.link.body_sent.store(true, Ordering::Relaxed);
+            self.connection.body_sent.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl<T: Transport> Transport for Watched<T> {
         }
         let progress = self.inner.await_input(timeout)?;
         if progress {
-            self.link.answered.store(true, Ordering::Relaxed);
+            self.connection.answered.store(true, Ordering::Relaxed);
         }
         Ok(progress)
     }
@@ -207,7 +207,7 @@ impl<T: Transport> Transport for Watched<T> {
     fn is_open(&mut self) -> bool {
         // After an answer the client asks in order to keep the connection. It asks again before the
         // next request, and only that answer matters.
-        self.link.answered.load(Ordering::Relaxed) || self.inner.is_open()
+        self.connection.answered.load(Ordering::Relaxed) || self.inner.is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -221,7 +221,7 @@ impl<T: Transport> Transport for Watched<T> {
 #[derive(Debug)]
 pub(crate) struct CachedResolver {
     inner: DefaultResolver,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     max_age: Duration,
     cache: Mutex<Option<Entry>>,
 }
@@ -234,10 +234,10 @@ struct Entry {
 }
 
 impl CachedResolver {
-    pub(crate) fn new(link: Arc<Link>, max_age: Duration) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, max_age: Duration) -> Self {
         Self {
             inner: DefaultResolver::default(),
-            link,
+            connection,
             max_age,
             cache: Mutex::new(None),
         }
@@ -245,7 +245,11 @@ impl CachedResolver {
 
     fn cached(&self, uri: &Uri) -> Option<Vec<SocketAddr>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.link.forget_addresses.swap(false, Ordering::Relaxed) {
+        if self
+            .connection
+            .forget_addresses
+            .swap(false, Ordering::Relaxed)
+        {
             *cache = None;
         }
         let entry = cache.as_ref()?;
@@ -287,7 +291,7 @@ impl Resolver for CachedResolver {
             }
             // A deadline is reported as what it is.
             Err(ureq::Error::Timeout(_)) => {}
-            Err(_) => self.link.unresolved.store(true, Ordering::Relaxed),
+            Err(_) => self.connection.unresolved.store(true, Ordering::Relaxed),
         }
         resolved
     }
@@ -345,7 +349,7 @@ mod tests {
                 buffers,
                 writes: Vec::new(),
             },
-            link: Arc::new(Link::default()),
+            connection: Arc::new(Connection::default()),
             held: 0,
         }
     }
@@ -361,12 +365,12 @@ mod tests {
     fn a_head_and_its_body_are_one_write() {
         let mut connection = watched();
         for _ in 0..2 {
-            connection.link.begin();
+            connection.connection.begin();
             put(&mut connection, b"head ");
-            assert!(!connection.link.body_sent());
-            connection.link.body_taken();
+            assert!(!connection.connection.body_sent());
+            connection.connection.body_taken();
             put(&mut connection, b"body");
-            assert!(connection.link.body_sent());
+            assert!(connection.connection.body_sent());
             assert_eq!(connection.inner.writes, [b"head body"]);
             connection.inner.writes.clear();
         }
@@ -384,11 +388,11 @@ mod tests {
                 let (now, later) = left.split_at(left.len().min(room));
                 left = later;
                 if left.is_empty() {
-                    connection.link.body_taken();
+                    connection.connection.body_taken();
                 }
                 put(&mut connection, now);
             }
-            assert!(connection.link.body_sent());
+            assert!(connection.connection.body_sent());
             let sent = connection.inner.writes.concat();
             assert_eq!(sent, [b"0123456789", &body[..len]].concat(), "{len}");
         }
@@ -406,11 +410,11 @@ mod tests {
     #[test]
     fn a_connection_is_looked_at_before_a_request_and_not_after_its_answer() {
         let mut connection = watched();
-        connection.link.begin();
+        connection.connection.begin();
         assert!(!connection.is_open());
         connection.await_input(NextTimeout::default()).unwrap();
         assert!(connection.is_open());
-        connection.link.begin();
+        connection.connection.begin();
         assert!(!connection.is_open());
     }
 
@@ -430,9 +434,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_kept_until_it_is_old_or_an_attempt_failed() {
-        let link = Arc::new(Link::default());
+        let connection = Arc::new(Connection::default());
         let config = Config::default();
-        let resolver = CachedResolver::new(Arc::clone(&link), Duration::from_secs(3600));
+        let resolver = CachedResolver::new(Arc::clone(&connection), Duration::from_secs(3600));
         let uri: Uri = "http://localhost:4318".parse().unwrap();
         resolver
             .resolve(&uri, &config, NextTimeout::default())
@@ -443,10 +447,10 @@ mod tests {
                 .cached(&"http://localhost:1".parse().unwrap())
                 .is_none()
         );
-        link.forget_addresses();
+        connection.forget_addresses();
         assert!(resolver.cached(&uri).is_none());
 
-        let impatient = CachedResolver::new(link, Duration::ZERO);
+        let impatient = CachedResolver::new(connection, Duration::ZERO);
         impatient
             .resolve(&uri, &config, NextTimeout::default())
             .unwrap();

@@ -17,7 +17,7 @@ use spandrel_core::hosted::diagnostics::RedactedUrl;
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportError};
 
-use super::client::{Connected, Link};
+use super::client::{Connected, Connection};
 use super::encode::Encoder;
 use super::failure;
 use crate::{Body, Post};
@@ -55,7 +55,7 @@ impl HttpSender {
             client,
             url,
             headers,
-            link,
+            connection,
         } = &self.connected;
         let mut headers = headers.clone();
         let content_type = HeaderValue::from_static(self.encoder.content_type());
@@ -68,7 +68,7 @@ impl HttpSender {
             .headers(headers)
             .body(::reqwest::Body::wrap(Tracked {
                 left: Some(body),
-                link: Arc::clone(link),
+                connection: Arc::clone(connection),
             }))
     }
 
@@ -106,11 +106,11 @@ impl Post for HttpSender {
                 return failed;
             }
         };
-        self.connected.link.begin();
+        self.connected.connection.begin();
         let mut answer = match self.request(bytes).send().await {
             Ok(answer) => answer,
             Err(error) => {
-                let (class, text) = failure::translate(&error, &self.connected.link);
+                let (class, text) = failure::translate(&error, &self.connected.connection);
                 let failed = Outcome::Failed(class);
                 self.last_error.set(text, &failed);
                 return failed;
@@ -155,7 +155,7 @@ impl Post for HttpSender {
     }
 
     fn body_sent(&self, _: bool) -> bool {
-        self.connected.link.body_sent()
+        self.connected.connection.body_sent()
     }
 }
 
@@ -166,7 +166,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 /// A body of one piece that notes when the client takes it.
 struct Tracked {
     left: Option<Bytes>,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 impl http_body::Body for Tracked {
@@ -178,7 +178,7 @@ impl http_body::Body for Tracked {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let frame = self.left.take().map(|bytes| Ok(Frame::data(bytes)));
-        self.link.set_body_sent();
+        self.connection.set_body_sent();
         Poll::Ready(frame)
     }
 

@@ -9,14 +9,17 @@ use std::string::{String, ToString};
 use spandrel_core::hosted::diagnostics::sanitise;
 use spandrel_core::response::TransportError;
 
-use super::client::{DnsFailure, Link};
+use super::client::{Connection, DnsFailure};
 
 /// Translates the client's error. The text is redacted: the client's own one names the URL.
-pub(super) fn translate(error: &::reqwest::Error, link: &Link) -> (TransportError, String) {
-    let body_sent = link.body_sent();
+pub(super) fn translate(
+    error: &::reqwest::Error,
+    connection: &Connection,
+) -> (TransportError, String) {
+    let body_sent = connection.body_sent();
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
-        if let Some(found) = known(cause, link, body_sent) {
+        if let Some(found) = known(cause, connection, body_sent) {
             return found;
         }
         next = cause.source();
@@ -39,7 +42,7 @@ pub(super) fn translate(error: &::reqwest::Error, link: &Link) -> (TransportErro
 
 fn known(
     cause: &(dyn Error + 'static),
-    link: &Link,
+    connection: &Connection,
     body_sent: bool,
 ) -> Option<(TransportError, String)> {
     if let Some(dns) = cause.downcast_ref::<DnsFailure>() {
@@ -56,13 +59,13 @@ fn known(
         }
         if hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed() {
             let text = "the connection ended before an answer".to_owned();
-            return Some((lost(link, body_sent), text));
+            return Some((lost(connection, body_sent), text));
         }
     }
     let error = cause.downcast_ref::<io::Error>()?;
     // The source of such an error is the source of what it wraps: that itself is skipped.
     let inner = error.get_ref();
-    if let Some(found) = inner.and_then(|inner| known(inner, link, body_sent)) {
+    if let Some(found) = inner.and_then(|inner| known(inner, connection, body_sent)) {
         return Some(found);
     }
     use io::ErrorKind as K;
@@ -77,7 +80,7 @@ fn known(
         | K::ConnectionReset
         | K::ConnectionAborted
         | K::BrokenPipe
-        | K::NotConnected => lost(link, body_sent),
+        | K::NotConnected => lost(connection, body_sent),
         _ if error.get_ref().is_some() => return None,
         _ => TransportError::Other,
     };
@@ -86,8 +89,8 @@ fn known(
 
 /// A kept connection that dies without an answer was closed by the server while it was idle (fault
 /// catalogue N8); the machine repeats the request once, at once.
-fn lost(link: &Link, body_sent: bool) -> TransportError {
-    if link.is_reused() {
+fn lost(connection: &Connection, body_sent: bool) -> TransportError {
+    if connection.is_reused() {
         TransportError::Stale
     } else {
         TransportError::Reset { body_sent }

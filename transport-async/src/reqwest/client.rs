@@ -49,7 +49,7 @@ pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) link: Arc<Link>,
+    pub(super) connection: Arc<Connection>,
 }
 
 impl Blueprint {
@@ -83,10 +83,10 @@ impl Blueprint {
     }
 
     pub(super) fn build(&self) -> Result<Connected, BuildError> {
-        let link = Arc::new(Link::default());
+        let connection = Arc::new(Connection::default());
         let mut builder = Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
-            .connector_layer(Watch(Arc::clone(&link)))
+            .connector_layer(Watch(Arc::clone(&connection)))
             .dns_resolver(Arc::new(Resolver))
             .user_agent(USER_AGENT)
             .http1_only()
@@ -115,7 +115,7 @@ impl Blueprint {
                 .map_err(|error| BuildError::Client(error.without_url().to_string()))?,
             url: self.url.clone(),
             headers: self.headers.clone(),
-            link,
+            connection,
         })
     }
 }
@@ -145,12 +145,12 @@ fn sensitive(pairs: &[(String, String)]) -> Result<HeaderMap, BuildError> {
 /// What happened on the wire during the present request. One runs at a time; the atomics are
 /// there because the client's parts are shared.
 #[derive(Debug, Default)]
-pub(super) struct Link {
+pub(super) struct Connection {
     connects: AtomicU32,
     body_sent: AtomicBool,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn begin(&self) {
         self.connects.store(0, Ordering::Relaxed);
         self.body_sent.store(false, Ordering::Relaxed);
@@ -173,7 +173,7 @@ impl Link {
 
 /// Counts the connections that are made.
 #[derive(Clone)]
-struct Watch(Arc<Link>);
+struct Watch(Arc<Connection>);
 
 impl<S> tower_layer::Layer<S> for Watch {
     type Service = Watched<S>;
@@ -181,7 +181,7 @@ impl<S> tower_layer::Layer<S> for Watch {
     fn layer(&self, inner: S) -> Watched<S> {
         Watched {
             inner,
-            link: Arc::clone(&self.0),
+            connection: Arc::clone(&self.0),
         }
     }
 }
@@ -189,7 +189,7 @@ impl<S> tower_layer::Layer<S> for Watch {
 #[derive(Clone)]
 struct Watched<S> {
     inner: S,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
 }
 
 impl<S: tower_service::Service<R>, R> tower_service::Service<R> for Watched<S> {
@@ -202,7 +202,7 @@ impl<S: tower_service::Service<R>, R> tower_service::Service<R> for Watched<S> {
     }
 
     fn call(&mut self, request: R) -> S::Future {
-        self.link.connects.fetch_add(1, Ordering::Relaxed);
+        self.connection.connects.fetch_add(1, Ordering::Relaxed);
         self.inner.call(request)
     }
 }
