@@ -38,21 +38,23 @@
 //! ```
 
 mod bookkeeping;
-mod record;
+#[cfg(any(test, feature = "std"))]
+mod bulk;
+pub(crate) mod record;
 mod recover;
 mod ring;
-#[cfg(feature = "std")]
-mod run;
+mod totals;
 
 use core::fmt;
 
 use bookkeeping::{Bookkeeping, Slot, record_at};
 use ring::Ring;
 
+#[cfg(any(test, feature = "std"))]
+pub(crate) use bulk::{Fill, Run};
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
 pub use recover::Snapshot;
-#[cfg(feature = "std")]
-pub(crate) use run::{Fill, Run};
+pub(crate) use totals::Totals;
 
 /// How many leases can be out at once: the batch in hand and two parked suspects
 /// (`reliability.md` 4.6).
@@ -206,6 +208,7 @@ impl<S> Buffer<S> {
         self.state.slot(lease).map_or(0, |slot| slot.count as usize)
     }
 
+    /// Changes whenever records move, which makes every offset of before stale.
     pub(crate) const fn layout(&self) -> u32 {
         self.state.layout
     }
@@ -235,6 +238,11 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     /// [`MAX_LEASES`] leases are out.
     pub fn lease(&mut self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Option<Lease> {
         self.state.lease(self.storage.as_mut(), take)
+    }
+
+    /// Leases the whole queue in one step, if it came in by runs and has at most `most` records.
+    pub(crate) fn lease_queue(&mut self, most: u32) -> Option<(Lease, Totals)> {
+        self.state.lease_queue(self.storage.as_mut(), most)
     }
 
     /// Settles every record of `lease` and frees its memory.

@@ -25,18 +25,12 @@ impl RecordFlags {
     /// The span's status is error.
     pub const ERROR: Self = Self(4);
 
-    pub(super) const fn to_byte(self) -> u8 {
-        self.0
-    }
-
     /// The flags as a byte.
-    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
     /// The flags that a byte stands for; bits without a meaning are left out.
-    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }
@@ -63,7 +57,7 @@ pub struct Record<'a> {
     /// What is known of the body.
     pub flags: RecordFlags,
     /// The body of a `Span` message that starts with the fixed fields of
-    /// [`frame`](crate::span::stored).
+    /// [`stored`](crate::span::stored).
     pub body: &'a [u8],
 }
 
@@ -77,7 +71,7 @@ impl Record<'_> {
 
 /// Where a record is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Queued,
     /// Settled; its bytes wait for the records before it.
     Done,
@@ -86,7 +80,7 @@ pub(super) enum State {
 }
 
 impl State {
-    const fn to_byte(self) -> u8 {
+    pub(super) const fn to_byte(self) -> u8 {
         match self {
             Self::Queued => 0,
             Self::Done => 1,
@@ -103,49 +97,59 @@ impl State {
     }
 }
 
-/// The header in memory.
+/// A record's header: the one place that knows its layout.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    pub(super) len: u32,
-    pub(super) scope: ScopeId,
-    pub(super) flags: RecordFlags,
-    pub(super) state: State,
+pub(crate) struct Header {
+    /// Bytes of the body.
+    pub(crate) len: u32,
+    pub(crate) scope: ScopeId,
+    pub(crate) flags: RecordFlags,
+    pub(crate) state: State,
 }
 
 impl Header {
-    /// Offset of the flags and of the state within a record.
-    pub(super) const FLAGS: usize = 6;
+    /// Offset of the flags within a record.
+    pub(crate) const FLAGS: usize = 6;
+    /// Offset of the state within a record.
     pub(super) const STATE: usize = 7;
+
+    /// The header of `record` in a queue. A body of 4 GiB or more has none; its length is cut.
+    #[inline]
+    pub(crate) const fn of(record: &Record<'_>) -> Self {
+        Self {
+            len: record.body.len() as u32,
+            scope: record.scope,
+            flags: record.flags,
+            state: State::Queued,
+        }
+    }
 
     pub(super) const fn stored_len(&self) -> usize {
         RECORD_HEADER_BYTES + self.len as usize
     }
 
-    /// The same for a header that may be anything.
+    /// The same for a header that may hold anything.
     pub(super) fn stored_len_checked(&self) -> Option<usize> {
         usize::try_from(self.len)
             .ok()?
             .checked_add(RECORD_HEADER_BYTES)
     }
 
-    pub(super) fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
+    #[inline]
+    pub(crate) const fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
         let [a, b, c, d] = self.len.to_le_bytes();
         let [e, f] = self.scope.0.to_le_bytes();
         [a, b, c, d, e, f, self.flags.0, self.state.to_byte()]
     }
 
-    pub(super) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
+    #[inline]
+    pub(crate) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
         let [a, b, c, d, e, f, flags, state] = bytes;
         Self {
             len: u32::from_le_bytes([a, b, c, d]),
             scope: ScopeId(u16::from_le_bytes([e, f])),
-            flags: RecordFlags(flags),
+            flags: RecordFlags::from_bits(flags),
             state: State::from_byte(state),
         }
     }
-}
-
-/// The byte of a state, for a change in place.
-pub(super) const fn state_byte(state: State) -> u8 {
-    state.to_byte()
 }

@@ -10,9 +10,7 @@
 //! `end` remembers where the upper part stops. So each record is one contiguous slice, to be
 //! copied, inspected and dated in place.
 
-use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
-#[cfg(feature = "std")]
-use super::run::Run;
+use super::record::{Header, RECORD_HEADER_BYTES, State};
 use crate::wire::{copy, move_within};
 
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +27,14 @@ pub(super) struct Ring {
     pub(super) done_bytes: usize,
 }
 
+/// Free memory.
+pub(super) struct Gap {
+    pub(super) at: usize,
+    pub(super) len: usize,
+    /// A record here lies before the older ones.
+    wrapped: bool,
+}
+
 impl Ring {
     pub(super) const fn new() -> Self {
         Self {
@@ -41,47 +47,53 @@ impl Ring {
         }
     }
 
-    /// Where a record of `need` bytes goes, without changing anything.
+    /// The free memory: behind the newest record, and at the start where that is another gap.
     #[inline]
-    fn place(&self, capacity: usize, need: usize) -> Option<(usize, bool)> {
+    pub(super) fn gaps(&self, capacity: usize) -> [Gap; 2] {
+        let gap = |at, len, wrapped| Gap { at, len, wrapped };
+        let none = gap(0, 0, true);
         if self.records == 0 {
-            return (need <= capacity).then_some((0, false));
+            [gap(0, capacity, false), none]
+        } else if self.wrapped {
+            [gap(self.tail, self.head - self.tail, true), none]
+        } else {
+            let behind = gap(self.tail, capacity - self.tail, false);
+            [behind, gap(0, self.head, true)]
         }
-        if self.wrapped {
-            return (self.head - self.tail >= need).then_some((self.tail, true));
-        }
-        if capacity - self.tail >= need {
-            return Some((self.tail, false));
-        }
-        (self.head >= need).then_some((0, true))
+    }
+
+    /// Where a record of `need` bytes goes.
+    #[inline]
+    fn place(&self, capacity: usize, need: usize) -> Option<Gap> {
+        self.gaps(capacity).into_iter().find(|gap| gap.len >= need)
     }
 
     pub(super) fn fits(&self, capacity: usize, need: usize) -> bool {
         self.place(capacity, need).is_some()
     }
 
-    /// Takes `need` bytes after the newest record for one more, or changes nothing.
+    /// Takes `need` bytes behind the newest record for one more, or changes nothing.
     #[inline]
     fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
-        let (at, wrapped) = self.place(capacity, need)?;
-        self.occupy(at, wrapped, need, 1);
-        Some(at)
+        let gap = self.place(capacity, need)?;
+        self.occupy(&gap, need, 1);
+        Some(gap.at)
     }
 
-    /// Takes the `need` bytes at `at`, which is where [`Ring::place`] says, for `records` more.
+    /// Takes the first `need` bytes of a gap for `records` more.
     #[inline]
-    fn occupy(&mut self, at: usize, wrapped: bool, need: usize, records: u32) {
+    pub(super) fn occupy(&mut self, gap: &Gap, need: usize, records: u32) {
         if self.records == 0 {
             *self = Self::new();
-        } else if wrapped && !self.wrapped {
+        } else if gap.wrapped && !self.wrapped {
             self.end = self.tail;
         }
-        self.wrapped = wrapped;
-        self.tail = at + need;
+        self.wrapped = gap.wrapped;
+        self.tail = gap.at + need;
         self.records += records;
     }
 
-    /// Writes a record, or leaves everything as it was and says `None`.
+    /// Writes a record, or changes nothing and returns `None`.
     #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
@@ -91,42 +103,6 @@ impl Ring {
         *head = header.to_bytes();
         copy(rest.get_mut(..body.len())?, body);
         Some(())
-    }
-
-    /// Has `fill` write records into up to `most` bytes that lie behind the newest one; `None`, and
-    /// nothing changes, when it writes none.
-    #[cfg(feature = "std")]
-    pub(super) fn push_run(
-        &mut self,
-        bytes: &mut [u8],
-        most: usize,
-        fill: &mut dyn FnMut(&mut [u8]) -> Run,
-    ) -> Option<Run> {
-        let (at, wrapped, room) = self.free(bytes.len(), most);
-        let run = fill(bytes.get_mut(at..)?.get_mut(..room)?);
-        if run.records == 0 || run.bytes > room {
-            return None;
-        }
-        self.occupy(at, wrapped, run.bytes, run.records);
-        Some(run)
-    }
-
-    /// Where the next record may go, on which side of the turn that is, and how many bytes, up to
-    /// `most`, are free there: behind the newest one, or more of them at the start.
-    #[cfg(feature = "std")]
-    fn free(&self, capacity: usize, most: usize) -> (usize, bool, usize) {
-        if self.records == 0 {
-            return (0, false, capacity.min(most));
-        }
-        if self.wrapped {
-            return (self.tail, true, (self.head - self.tail).min(most));
-        }
-        let above = (capacity - self.tail).min(most);
-        if above == most || above >= self.head {
-            (self.tail, false, above)
-        } else {
-            (0, true, self.head.min(most))
-        }
     }
 
     /// Head, tail, end of the upper part, whether wrapped, and records. Only rings of less than
@@ -201,7 +177,7 @@ impl Ring {
 
     pub(super) fn set_state(bytes: &mut [u8], at: usize, state: State) {
         if let Some(byte) = bytes.get_mut(at + Header::STATE) {
-            *byte = state_byte(state);
+            *byte = state.to_byte();
         }
     }
 

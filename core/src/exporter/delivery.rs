@@ -6,9 +6,7 @@ use super::event::Cause;
 use super::transmit::{Flight, Transmit};
 use crate::backoff::Backoff;
 use crate::breaker::{State, Transition};
-#[cfg(feature = "std")]
-use crate::buffer::Run;
-use crate::buffer::{Lease, RecordFlags};
+use crate::buffer::{Lease, RecordFlags, Totals};
 use crate::request::{Body, BodyCursor, SCOPE_BYTES, request_overhead, scope_overhead};
 use crate::resource::ScopeId;
 use crate::response::{DropReason, Outcome, TransportError};
@@ -39,27 +37,20 @@ pub(super) struct Batch {
     pub(super) repeated: bool,
     pub(super) counted_as_duplicate: bool,
     /// What is known of its spans, if they came in by runs.
-    #[cfg(feature = "std")]
-    run: Option<Run>,
+    totals: Option<Totals>,
 }
 
 impl Batch {
     /// Whether all spans are known to have their wall-clock times.
     fn is_dated(&self) -> bool {
-        #[cfg(feature = "std")]
-        if let Some(run) = &self.run {
-            return run.dated;
-        }
-        false
+        self.totals.is_some_and(|totals| totals.dated)
     }
 
     /// The scope of the spans that are to be sent, and the bytes of their fields, if both are known.
     fn known_fields(&self) -> Option<(ScopeId, usize)> {
-        #[cfg(feature = "std")]
-        if let Some(run) = self.run.filter(|run| run.records as usize == self.window) {
-            return Some((run.scope?, run.field_bytes));
-        }
-        None
+        let totals = self.totals?;
+        let is_whole = totals.records as usize == self.window;
+        Some((totals.scope?, totals.field_bytes)).filter(|_| is_whole)
     }
 }
 
@@ -279,13 +270,11 @@ where
         // Nearly always all that is queued would fit, whatever its scopes: nothing to add up then.
         let queued = self.buffer.queued_bytes() + self.buffer.queued() * SCOPE_BYTES;
         let fits = size + queued + self.registry.used_bytes() <= limit;
-        #[cfg(feature = "std")]
         if fits {
-            let whole = self.buffer.lease_queue(|run| run.records <= most);
-            if let Some((lease, run)) = whole {
+            if let Some((lease, totals)) = self.buffer.lease_queue(most) {
                 let batch = self.batch(now, first_number, lease);
                 return Some(Batch {
-                    run: Some(run),
+                    totals: Some(totals),
                     ..batch
                 });
             }
@@ -330,8 +319,7 @@ where
             proven: false,
             repeated: false,
             counted_as_duplicate: false,
-            #[cfg(feature = "std")]
-            run: None,
+            totals: None,
         }
     }
 

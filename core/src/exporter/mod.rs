@@ -75,7 +75,7 @@ pub use transmit::Transmit;
 
 use crate::breaker::State;
 use crate::buffer::{Buffer, PushError, Record, RecordSink};
-#[cfg(feature = "std")]
+#[cfg(any(test, feature = "std"))]
 use crate::buffer::{Fill, Run};
 use crate::request::{request_overhead, scope_overhead};
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
@@ -300,7 +300,7 @@ where
 
     /// Takes a run of records in that `fill` writes into the buffer. `None`, and nothing changes, when
     /// there is no room for what it has: then they are to come one by one.
-    #[cfg(feature = "std")]
+    #[cfg(any(test, feature = "std"))]
     pub(crate) fn push_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
         let machine = &mut self.machine;
         if machine.intake_has_ended() {
