@@ -232,12 +232,6 @@ impl Bookkeeping {
         }
     }
 
-    /// Offset of the first leased record without a mark, and how many there are.
-    fn unmarked(&self) -> Option<(usize, u32)> {
-        let slot = self.slots.get(usize::from(self.unmarked?))?;
-        Some((slot.first, slot.count))
-    }
-
     /// Leases `count` queued records of `bytes` bytes, from `first` on, in a free slot.
     #[inline]
     fn take_slot(&mut self, index: usize, first: usize, count: u32, bytes: usize) -> Option<Lease> {
@@ -375,17 +369,18 @@ impl Bookkeeping {
         if self.queued == 0 {
             return None;
         }
+        let unmarked = self
+            .unmarked
+            .and_then(|slot| self.slots.get(usize::from(slot)));
         let mut at = self.ring.head;
-        let mut leased = 0;
         for _ in 0..self.ring.records {
-            let header = Ring::header(bytes, at)?;
-            if let Some((_, count)) = self.unmarked().filter(|&(first, _)| first == at) {
-                leased = count;
+            if let Some(slot) = unmarked.filter(|slot| slot.first == at) {
+                at = self.ring.behind(at, slot.bytes);
             }
-            if leased == 0 && header.state == State::Queued {
+            let header = Ring::header(bytes, at)?;
+            if header.state == State::Queued {
                 return Some((at, header));
             }
-            leased = u32::saturating_sub(leased, 1);
             at = self.ring.next(at, &header);
         }
         None

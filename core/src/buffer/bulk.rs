@@ -3,7 +3,7 @@
 use super::Buffer;
 use super::bookkeeping::Bookkeeping;
 use super::record::{RECORD_HEADER_BYTES, RecordFlags};
-use super::ring::Gap;
+use super::ring::Ring;
 use super::totals::Totals;
 use crate::resource::ScopeId;
 use crate::time::{Instant, WallClock};
@@ -89,13 +89,13 @@ impl Bookkeeping {
     ) -> Option<Run> {
         let held = self.queued.saturating_add(self.leased);
         let records = self.max_records.saturating_sub(held) as usize;
-        let gap = self.gap_for(bytes.len(), most);
-        let room = bytes.get_mut(gap.at..)?.get_mut(..gap.len.min(most))?;
+        let (at, wrapped, len) = self.ring.free(bytes.len(), most);
+        let room = bytes.get_mut(at..)?.get_mut(..len)?;
         let run = write(room, records);
         if run.records == 0 || run.bytes > room.len() {
             return None;
         }
-        self.ring.occupy(&gap, run.bytes, run.records);
+        self.ring.occupy(at, wrapped, run.bytes, run.records);
         if self.queued == 0 {
             self.totals = Totals::NONE;
         }
@@ -104,14 +104,23 @@ impl Bookkeeping {
         self.queued_bytes += run.bytes;
         Some(run)
     }
+}
 
-    /// The gap behind the newest record, unless there is more of `most` bytes at the start.
-    fn gap_for(&self, capacity: usize, most: usize) -> Gap {
-        let [behind, at_start] = self.ring.gaps(capacity);
-        if behind.len >= most || behind.len >= at_start.len {
-            behind
+impl Ring {
+    /// Where the next records go, whether that is before the older ones, and how many bytes are
+    /// free there, up to `most`: behind the newest one, or at the start if there are more.
+    fn free(&self, capacity: usize, most: usize) -> (usize, bool, usize) {
+        if self.records == 0 {
+            return (0, false, capacity.min(most));
+        }
+        if self.wrapped {
+            return (self.tail, true, (self.head - self.tail).min(most));
+        }
+        let behind = (capacity - self.tail).min(most);
+        if behind == most || behind >= self.head {
+            (self.tail, false, behind)
         } else {
-            at_start
+            (0, true, self.head.min(most))
         }
     }
 }

@@ -17,22 +17,14 @@ use crate::wire::{copy, move_within};
 pub(super) struct Ring {
     /// Offset of the oldest record kept.
     pub(super) head: usize,
-    tail: usize,
-    /// Where the upper part ends; the capacity while `wrapped` is false.
+    pub(super) tail: usize,
+    /// Where the upper part ends, while `wrapped`.
     end: usize,
-    wrapped: bool,
+    pub(super) wrapped: bool,
     /// Records from head to tail, settled ones included.
     pub(super) records: u32,
     /// Bytes of settled records that still lie between others.
     pub(super) done_bytes: usize,
-}
-
-/// Free memory.
-pub(super) struct Gap {
-    pub(super) at: usize,
-    pub(super) len: usize,
-    /// A record here lies before the older ones.
-    wrapped: bool,
 }
 
 impl Ring {
@@ -47,25 +39,19 @@ impl Ring {
         }
     }
 
-    /// The free memory: behind the newest record, and at the start where that is another gap.
+    /// Where a record of `need` bytes goes, and whether that is before the older ones.
     #[inline]
-    pub(super) fn gaps(&self, capacity: usize) -> [Gap; 2] {
-        let gap = |at, len, wrapped| Gap { at, len, wrapped };
-        let none = gap(0, 0, true);
+    fn place(&self, capacity: usize, need: usize) -> Option<(usize, bool)> {
         if self.records == 0 {
-            [gap(0, capacity, false), none]
-        } else if self.wrapped {
-            [gap(self.tail, self.head - self.tail, true), none]
-        } else {
-            let behind = gap(self.tail, capacity - self.tail, false);
-            [behind, gap(0, self.head, true)]
+            return (need <= capacity).then_some((0, false));
         }
-    }
-
-    /// Where a record of `need` bytes goes.
-    #[inline]
-    fn place(&self, capacity: usize, need: usize) -> Option<Gap> {
-        self.gaps(capacity).into_iter().find(|gap| gap.len >= need)
+        if self.wrapped {
+            return (self.head - self.tail >= need).then_some((self.tail, true));
+        }
+        if capacity - self.tail >= need {
+            return Some((self.tail, false));
+        }
+        (self.head >= need).then_some((0, true))
     }
 
     pub(super) fn fits(&self, capacity: usize, need: usize) -> bool {
@@ -75,21 +61,21 @@ impl Ring {
     /// Takes `need` bytes behind the newest record for one more, or changes nothing.
     #[inline]
     fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
-        let gap = self.place(capacity, need)?;
-        self.occupy(&gap, need, 1);
-        Some(gap.at)
+        let (at, wrapped) = self.place(capacity, need)?;
+        self.occupy(at, wrapped, need, 1);
+        Some(at)
     }
 
-    /// Takes the first `need` bytes of a gap for `records` more.
+    /// Takes `need` free bytes from `at` on for `records` more.
     #[inline]
-    pub(super) fn occupy(&mut self, gap: &Gap, need: usize, records: u32) {
+    pub(super) fn occupy(&mut self, at: usize, wrapped: bool, need: usize, records: u32) {
         if self.records == 0 {
             *self = Self::new();
-        } else if gap.wrapped && !self.wrapped {
+        } else if wrapped && !self.wrapped {
             self.end = self.tail;
         }
-        self.wrapped = gap.wrapped;
-        self.tail = gap.at + need;
+        self.wrapped = wrapped;
+        self.tail = at + need;
         self.records += records;
     }
 
@@ -175,6 +161,18 @@ impl Ring {
         }
     }
 
+    /// The offset behind records of `len` bytes together, of which the first is at `at`.
+    #[inline]
+    pub(super) const fn behind(&self, at: usize, len: usize) -> usize {
+        let behind = at + len;
+        if self.wrapped && at >= self.head && behind >= self.end {
+            // The last of them, or the one behind it, is in the lower part.
+            behind - self.end
+        } else {
+            behind
+        }
+    }
+
     pub(super) fn set_state(bytes: &mut [u8], at: usize, state: State) {
         if let Some(byte) = bytes.get_mut(at + Header::STATE) {
             *byte = state.to_byte();
@@ -204,12 +202,11 @@ impl Ring {
 
     /// Takes `records` records of `len` bytes together out at the head.
     pub(super) fn pop_run(&mut self, len: usize, records: u32) {
-        self.head += len;
-        if self.wrapped && self.head >= self.end {
-            // The last of them, or the one behind it, is in the lower part.
-            self.head -= self.end;
+        let head = self.behind(self.head, len);
+        if head < self.head {
             self.wrapped = false;
         }
+        self.head = head;
         self.records = self.records.saturating_sub(records);
         if self.records == 0 {
             *self = Self::new();

@@ -25,8 +25,10 @@ pub(super) struct Batch {
     /// The number of its first span, counted over all spans ever taken in.
     first_number: u64,
     window: usize,
-    /// The scope of all spans in the window, and the bytes of their fields.
-    fields: Option<(ScopeId, usize)>,
+    /// The scope of all spans in the window, if that is known.
+    scope: Option<ScopeId>,
+    /// Then the bytes of their fields.
+    field_bytes: usize,
     attempts: u32,
     /// Attempts that the breaker counted as failures.
     failures: u32,
@@ -56,7 +58,8 @@ impl Batch {
             lease,
             first_number,
             window: len,
-            fields: totals.and_then(|totals| Some((totals.scope?, totals.field_bytes))),
+            scope: totals.and_then(|totals| totals.scope),
+            field_bytes: totals.map_or(0, |totals| totals.field_bytes),
             attempts: 0,
             failures: 0,
             failed_probes: 0,
@@ -88,8 +91,9 @@ impl Batch {
         self.window
     }
 
-    pub(super) const fn fields(&self) -> Option<(ScopeId, usize)> {
-        self.fields
+    /// The scope of all spans in the window and the bytes of their fields, if known.
+    pub(super) fn fields(&self) -> Option<(ScopeId, usize)> {
+        Some((self.scope?, self.field_bytes))
     }
 
     pub(super) const fn is_dated(&self) -> bool {
@@ -163,7 +167,7 @@ impl Batch {
     /// Sends half of the window next.
     pub(super) const fn halve(&mut self, now: Instant) {
         self.window = self.window.div_ceil(2);
-        self.fields = None;
+        self.scope = None;
         self.next_at = now;
     }
 
@@ -171,7 +175,7 @@ impl Batch {
     pub(super) fn keep_rest(&mut self, now: Instant, sent: usize, left: usize) {
         self.first_number = self.first_number.saturating_add(sent as u64);
         self.window = sent.min(left);
-        self.fields = None;
+        self.scope = None;
         self.attempts = 0;
         self.failures = 0;
         self.failed_probes = 0;
@@ -216,10 +220,13 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    pub(super) const NONE: Self = Self {
-        in_hand: None,
-        parked: [const { None }; MAX_PARKED],
-    };
+    // A constant would lie in flash, all of its bytes, to be copied from there.
+    pub(super) const fn none() -> Self {
+        Self {
+            in_hand: None,
+            parked: [const { None }; MAX_PARKED],
+        }
+    }
 
     pub(super) const fn in_hand(&self) -> Option<&Batch> {
         self.in_hand.as_ref()

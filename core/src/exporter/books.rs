@@ -18,11 +18,9 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) const fn new(ended: u64) -> Self {
-        let mut ledger = Ledger::ZERO;
-        ledger.ended = ended;
+    pub(super) const fn new() -> Self {
         Self {
-            ledger,
+            ledger: Ledger::ZERO,
             stats: DeliveryStats::ZERO,
             events: Events::new(),
             server_message: String::new(),
@@ -144,13 +142,19 @@ impl Books {
 mod tests {
     use super::*;
 
+    fn books(ended: u64) -> Books {
+        let mut books = Books::new();
+        books.count_ended(ended);
+        books
+    }
+
     fn drained(books: &mut Books) -> std::vec::Vec<Event> {
         core::iter::from_fn(|| books.pop_event()).collect()
     }
 
     #[test]
     fn a_partial_success_splits_the_spans_and_keeps_what_the_collector_said() {
-        let mut books = Books::new(5);
+        let mut books = books(5);
         let response = Response {
             content_type: Some("application/x-protobuf"),
             body: b"\x0a\x0b\x08\x02\x12\x07too\nold",
@@ -173,7 +177,7 @@ mod tests {
 
     #[test]
     fn more_rejected_spans_than_were_sent_are_cut_and_reported() {
-        let mut books = Books::new(1);
+        let mut books = books(1);
         let response = Response {
             content_type: Some("application/x-protobuf"),
             body: b"\x0a\x02\x08\x09",
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_to_what_is_kept() {
-        let mut books = Books::new(0);
+        let mut books = books(0);
         let mut body = [b'x'; 303];
         body[..3].copy_from_slice(&[0x12, 0xac, 0x02]);
         books.read_refusal(&Response {
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn events_that_found_no_room_are_counted() {
-        let mut books = Books::new(20);
+        let mut books = books(20);
         for _ in 0..20 {
             books.give_up(1, DropReason::Expired, 3, None);
         }

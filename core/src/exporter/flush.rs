@@ -130,12 +130,14 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    pub(super) const NONE: Self = Self {
-        flush_target: 0,
-        shutdown: None,
-        stopped: false,
-        more_to_come: false,
-    };
+    pub(super) const fn none() -> Self {
+        Self {
+            flush_target: 0,
+            shutdown: None,
+            stopped: false,
+            more_to_come: false,
+        }
+    }
 
     pub(super) const fn is_stopped(&self) -> bool {
         self.stopped

@@ -142,18 +142,20 @@ impl<B, R> Exporter<B, R> {
     const fn of_valid(config: ExporterConfig, buffer: Buffer<B>, registry: Registry<R>) -> Self {
         let config = config.with_long_enough_lease();
         let held = buffer.len() as u64;
+        let mut books = Books::new();
+        books.count_ended(held);
         Self {
             buffer,
             registry,
             config,
             wall_clock: None,
             schedule: Schedule::new(&config),
-            batches: Batches::NONE,
-            flights: Flights::NONE,
+            batches: Batches::none(),
+            flights: Flights::none(),
             learned: Learned::NOTHING,
             intake: Intake::new(held),
-            closing: Closing::NONE,
-            books: Books::new(held),
+            closing: Closing::none(),
+            books,
         }
     }
 

@@ -85,10 +85,12 @@ pub(super) struct Flights {
 }
 
 impl Flights {
-    pub(super) const NONE: Self = Self {
-        flight: None,
-        generation: 0,
-    };
+    pub(super) const fn none() -> Self {
+        Self {
+            flight: None,
+            generation: 0,
+        }
+    }
 
     pub(super) const fn current(&self) -> Option<&Flight> {
         self.flight.as_ref()

@@ -55,7 +55,7 @@ fn the_thresholds_failures_or_two_failed_probes_make_a_suspect() {
 #[test]
 fn a_healthy_destination_gets_the_suspect_first_and_an_unhealthy_one_the_queue() {
     let [first, second, _] = three();
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     assert_eq!(batches.choose(at(9), true, false), None);
     assert_eq!(batches.choose(at(9), true, true), Some(Choice::Queue));
     assert!(batches.park(suspect(first)).is_none());
@@ -76,7 +76,7 @@ fn a_healthy_destination_gets_the_suspect_first_and_an_unhealthy_one_the_queue()
 #[test]
 fn a_third_suspect_stays_in_hand_as_long_as_none_is_proven() {
     let [first, second, third] = three().map(suspect);
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     assert!(batches.park(first).is_none());
     assert!(batches.park(second).is_none());
     assert!(batches.park(third).is_none());
@@ -89,7 +89,7 @@ fn a_third_suspect_stays_in_hand_as_long_as_none_is_proven() {
 #[test]
 fn a_third_suspect_takes_the_place_of_the_one_that_is_proven_guilty() {
     let [first, second, third] = three().map(suspect);
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     assert!(batches.park(first).is_none());
     assert!(batches.park(second).is_none());
     batches.prove(at(7));
@@ -104,7 +104,7 @@ fn a_third_suspect_takes_the_place_of_the_one_that_is_proven_guilty() {
 #[test]
 fn only_a_suspect_in_hand_is_parked() {
     let [first, ..] = three();
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     batches.put_in_hand(first);
     assert!(batches.park_suspect_in_hand().is_none());
     assert!(batches.in_hand().is_some() && !batches.has_parked());
@@ -113,7 +113,7 @@ fn only_a_suspect_in_hand_is_parked() {
 #[test]
 fn a_proven_suspect_has_its_retries_once_more_and_no_second_time() {
     let [first, ..] = three();
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     let mut first = suspect(first);
     while first.backoff_mut().next_attempt(at(1), 0).is_ok() {}
     assert!(batches.park(first).is_none());
@@ -136,7 +136,7 @@ fn batches_expire_by_the_age_of_their_first_attempt() {
     first.start_attempt(at(10));
     second.start_attempt(at(20));
     second.start_attempt(at(40));
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     assert_eq!(batches.first_attempt(), Instant::MAX);
     assert!(batches.park(first).is_none());
     assert!(batches.park(third).is_none());
@@ -156,7 +156,7 @@ fn batches_expire_by_the_age_of_their_first_attempt() {
 #[test]
 fn a_wait_without_an_end_is_never_over() {
     let [mut first, ..] = three();
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     first.wait_until(Instant::MAX, THRESHOLD);
     batches.put_in_hand(first);
     assert!(batches.ready(Instant::MAX).is_none());
@@ -202,7 +202,7 @@ fn the_rest_of_a_split_batch_starts_afresh_without_what_was_known_of_the_whole()
 #[test]
 fn any_batch_is_taken_once() {
     let [first, second, third] = three();
-    let mut batches = Batches::NONE;
+    let mut batches = Batches::none();
     batches.put_in_hand(third);
     assert!(batches.park(first).is_none());
     assert!(batches.park(second).is_none());
