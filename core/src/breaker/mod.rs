@@ -73,7 +73,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What an attempt shows about the health of its destination.
+/// The evidence of an attempt about the health of its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Verdict {
@@ -315,7 +315,7 @@ impl CircuitBreaker {
         self.failures
     }
 
-    /// How often the circuit has opened, reopening after a probe included. Saturates.
+    /// The number of times that the circuit has opened, reopening after a probe included. Saturates.
     #[must_use]
     pub const fn opened(&self) -> u32 {
         self.opened

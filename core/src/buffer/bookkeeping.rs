@@ -1,11 +1,11 @@
-//! What the buffer knows beside the bytes: counts, leases and the rules of overflow.
+//! Everything about a buffer except its bytes: counts, leases and the rules of overflow.
 
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
 use super::ring::Ring;
 use super::totals::Totals;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 
-/// Everything but the bytes, so that the logic exists once whatever `S` is.
+/// Takes the bytes as an argument, so that the code exists once whatever `S` is.
 #[derive(Clone, Debug)]
 pub(super) struct Bookkeeping {
     pub(super) ring: Ring,
@@ -14,18 +14,18 @@ pub(super) struct Bookkeeping {
     pub(super) leased: u32,
     leased_bytes: usize,
     pub(super) slots: [Slot; MAX_LEASES],
-    /// The slot of a lease whose records do not say that they are leased.
+    /// The slot of a lease whose records are still marked as queued.
     unmarked: Option<u8>,
     /// Right as long as it counts as many records as are queued.
     pub(super) totals: Totals,
     pub(super) overflow: Overflow,
     pub(super) max_records: u32,
     pub(super) evicted: u64,
-    /// Counts compactions: an offset taken before one is stale after it.
+    /// The number of compactions: each makes earlier offsets stale.
     pub(super) layout: u32,
 }
 
-/// What the buffer knows of a lease.
+/// A lease's records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     /// Offset of the first record still held.
@@ -89,7 +89,7 @@ impl Bookkeeping {
     pub(super) fn could_take(&self, capacity: usize, record: &Record<'_>) -> bool {
         let need = record.stored_len();
         let spans = self.queued + self.leased < self.max_records;
-        // Gaps can be closed; an estimate would be wrong only for records near the buffer's size.
+        // Gaps can be closed. The estimate is wrong only for records near the buffer's size.
         let bytes = self.ring.fits(capacity, need) || self.ring.done_bytes >= 2 * need;
         need > capacity || self.overflow == Overflow::DropOldest || (spans && bytes)
     }
@@ -102,7 +102,7 @@ impl Bookkeeping {
     fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
         self.mark_lease(bytes);
         self.compact_if_useful(bytes, need);
-        // Nothing is evicted in vain: either all of this ends with room, or nothing happens.
+        // No span is evicted needlessly: either this ends with room, or nothing happens.
         if self.overflow == Overflow::DropOldest && self.fits_beside_leases(bytes, need) {
             while !self.has_room(bytes.len(), need) {
                 if self.settle_oldest(bytes).is_none() {
@@ -119,10 +119,10 @@ impl Bookkeeping {
         }
     }
 
-    /// Whether there would be room if everything that is not leased were gone.
+    /// Returns true if there would be room without the records that are not leased.
     fn fits_beside_leases(&self, bytes: &[u8], need: usize) -> bool {
         let taken = self.leased_bytes.saturating_add(need);
-        // Below half of the memory, whatever lies where, one of the gaps is large enough.
+        // Below half of the memory one gap is always large enough, wherever the records lie.
         self.leased < self.max_records
             && (taken <= bytes.len() / 2 || self.ring.only_leased(bytes).fits(bytes.len(), need))
     }
@@ -288,7 +288,7 @@ impl Bookkeeping {
                 self.leased -= 1;
                 self.leased_bytes -= header.stored_len();
                 if slot.count == 0 {
-                    // What follows is not this lease's; there may be a lot of it.
+                    // The records behind belong to others, and there may be many.
                     break;
                 }
             }
@@ -321,8 +321,6 @@ impl Bookkeeping {
         Some(())
     }
 
-    /// Hands the queued records to `take`, the oldest first, and frees each that it takes; up to
-    /// the first that it refuses.
     #[inline]
     pub(super) fn drain(&mut self, bytes: &mut [u8], take: &mut dyn FnMut(&Record<'_>) -> bool) {
         self.forget_totals();

@@ -273,7 +273,7 @@ mod tests {
                         queue.extend((0..next.wrapping_sub(from)).map(|n| from.wrapping_add(n)));
                     }
                     5 => {
-                        // Now and then all, so that the queue begins anew.
+                        // Now and then all, so that the queue starts again.
                         let mut left = if few > 3 { usize::MAX } else { few };
                         let lease = buffer.lease(&mut |_| {
                             left = left.saturating_sub(1);

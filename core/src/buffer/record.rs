@@ -1,4 +1,4 @@
-//! One record: an eight-byte header and the body of an OTLP `Span`.
+//! The layout of a record: a header of eight bytes, and the body of an OTLP `Span`.
 //!
 //! ```text
 //! offset  0        4      6      7      8
@@ -7,54 +7,53 @@
 
 use crate::resource::ScopeId;
 
-/// Bytes that every record takes beside its body.
+/// The bytes that every record takes beside its body.
 pub const RECORD_HEADER_BYTES: usize = 8;
 
-/// What is known of a record without reading its body.
+/// Facts about a record that spare reading its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordFlags(u8);
 
 impl RecordFlags {
-    /// Nothing set.
+    /// No flag.
     pub const NONE: Self = Self(0);
     /// The times in the body are wall-clock times already.
     pub const DATED: Self = Self(1);
-    /// The body holds events, whose times must be dated too.
+    /// The body holds events, whose times must become wall-clock times too.
     pub const HAS_EVENTS: Self = Self(2);
     /// The span's status is error.
     pub const ERROR: Self = Self(4);
 
-    /// The flags as a byte.
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
-    /// The flags that a byte stands for; bits without a meaning are left out.
+    /// Ignores bits without a meaning.
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }
 
-    /// Both sets of flags.
+    /// Returns both sets of flags together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all flags of `other` are set.
+    /// Returns true if all flags of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// A finished span as it is stored: which scope made it, and the body of its OTLP `Span`.
+/// A finished span in stored form: its scope, and the body of its OTLP `Span`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Record<'a> {
     /// The scope that made the span.
     pub scope: ScopeId,
-    /// What is known of the body.
+    /// Facts about the body.
     pub flags: RecordFlags,
     /// The body of a `Span` message that starts with the fixed fields of
     /// [`stored`](crate::span::stored).
@@ -62,14 +61,14 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Bytes that the record takes in a buffer.
+    /// The bytes that the record takes in a buffer.
     #[must_use]
     pub const fn stored_len(&self) -> usize {
         RECORD_HEADER_BYTES + self.body.len()
     }
 }
 
-/// Where a record is in its life.
+/// A record's place in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Queued,

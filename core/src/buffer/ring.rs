@@ -1,4 +1,4 @@
-//! Where records lie: placement, walking and compaction, over a plain byte slice.
+//! The places of records in a byte slice: placement, walking and compaction.
 //!
 //! ```text
 //!            head          tail                     tail     head         end
@@ -6,8 +6,8 @@
 //!            0                cap               0                           cap
 //! ```
 //!
-//! A record is never split: what does not fit before the end of the memory goes to its start, and
-//! `end` remembers where the upper part stops. So each record is one contiguous slice, to be
+//! A record is never split: one that does not fit before the end of the memory goes to its start, and
+//! `end` remembers where the upper part stops. So each record is one contiguous slice, which can be
 //! copied, inspected and dated in place.
 
 use super::record::{Header, RECORD_HEADER_BYTES, State};
@@ -23,7 +23,7 @@ pub(super) struct Ring {
     pub(super) wrapped: bool,
     /// Records from head to tail, settled ones included.
     pub(super) records: u32,
-    /// Bytes of settled records that still lie between others.
+    /// Bytes of the settled records among them.
     pub(super) done_bytes: usize,
 }
 
@@ -103,8 +103,8 @@ impl Ring {
         ]
     }
 
-    /// The ring of these words, if it fits into `capacity` bytes; the records are still to be
-    /// checked, with [`Ring::checked_walk`].
+    /// The ring of these words, if it fits into `capacity` bytes. Its records must still be checked,
+    /// with [`Ring::checked_walk`].
     pub(super) fn from_words(words: [u32; 5], capacity: usize) -> Option<Self> {
         let [head, tail, end, wrapped, records] = words;
         let ring = Self {
@@ -185,11 +185,11 @@ impl Ring {
         self.done_bytes += header.stored_len();
     }
 
-    /// Takes the record at the head out.
+    /// Removes the record at the head.
     #[inline]
     pub(super) fn pop_head(&mut self, header: &Header) {
         let next = self.next(self.head, header);
-        // The walk went from the upper part to the lower one.
+        // The head moved from the upper part to the lower one.
         if next < self.head {
             self.wrapped = false;
         }
@@ -200,7 +200,7 @@ impl Ring {
         }
     }
 
-    /// Takes `records` records of `len` bytes together out at the head.
+    /// Removes `records` records of `len` bytes together at the head.
     pub(super) fn pop_run(&mut self, len: usize, records: u32) {
         let head = self.behind(self.head, len);
         if head < self.head {
@@ -227,8 +227,8 @@ impl Ring {
         }
     }
 
-    /// Closes the gaps that settled records left between others, keeping the order. Every move
-    /// is reported as `(from, to)`. Costs a copy of the bytes behind the first gap.
+    /// Closes the gaps that settled records left, keeping the order. Reports every move as
+    /// `(from, to)`. Costs a copy of the bytes behind the first gap.
     pub(super) fn compact(&mut self, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize)) {
         let old = *self;
         let capacity = bytes.len();
@@ -259,7 +259,7 @@ impl Ring {
         }
     }
 
-    /// The ring as it would be if only the leased records were left, close together.
+    /// The ring as it would be with the leased records only, moved together.
     pub(super) fn only_leased(&self, bytes: &[u8]) -> Self {
         let mut packed = Self::new();
         let mut at = self.head;
@@ -279,8 +279,8 @@ impl Ring {
         packed
     }
 
-    /// Like [`Ring::reserve`], but keeps the head where it is: while compacting, a record goes
-    /// no further than where it came from, so it always fits.
+    /// Like [`Ring::reserve`], but keeps the head. A compacted record moves no further than where it
+    /// was, so it always fits.
     fn append(&mut self, capacity: usize, need: usize) -> usize {
         if !self.wrapped && capacity - self.tail < need {
             self.end = self.tail;
@@ -294,19 +294,19 @@ impl Ring {
     }
 }
 
-/// Goes over the records of a ring whose bytes may be anything.
+/// Walks over the records of a ring whose bytes are not trusted.
 pub(super) struct CheckedWalk {
     at: usize,
     tail: usize,
     end: usize,
-    /// Before the turn from the end of the memory to its start.
+    /// Not yet at the start of the memory again.
     in_upper: bool,
     left: u32,
 }
 
 impl CheckedWalk {
-    /// The next record; `Some(None)` behind the last one, if that is where the ring ends, and
-    /// `None` when the bytes cannot be those of this ring.
+    /// Returns the next record, `Some(None)` behind the last one if the ring ends there, or `None`
+    /// if the bytes do not fit the ring.
     pub(super) fn next(&mut self, bytes: &[u8]) -> Option<Option<(usize, Header)>> {
         if self.left == 0 {
             return (self.at == self.tail && !self.in_upper).then_some(None);

@@ -86,7 +86,7 @@ impl Batch {
         self.first_number
     }
 
-    /// How many of its spans the next request carries: all, or fewer after a 413.
+    /// The number of spans that the next request carries: all, or fewer after a 413.
     pub(super) const fn window(&self) -> usize {
         self.window
     }
@@ -182,7 +182,7 @@ impl Batch {
         self.backoff.start(now);
         self.next_at = now;
         self.repeated = false;
-        // What was suspected is gone; the rest has not failed yet.
+        // The suspected spans are gone; the rest has not failed yet.
         self.suspect = false;
         self.proven = false;
     }

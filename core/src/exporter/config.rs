@@ -7,7 +7,7 @@ use crate::backoff::{BackoffConfig, BackoffConfigError};
 use crate::batch::BatchConfig;
 use crate::breaker::{BreakerConfig, BreakerConfigError};
 
-/// What happens to a batch whose retries are used up while the circuit is open.
+/// The fate of a batch whose retries are used up while the circuit is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -19,7 +19,7 @@ pub enum WhenOpen {
     Drop,
 }
 
-/// What a 413 (content too large) does to a batch.
+/// The effect of a 413 (content too large) on a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -54,9 +54,9 @@ pub struct ExporterConfig {
     pub max_request_bytes: usize,
     /// The age, from its first attempt, at which a batch is dropped as `expired`. Zero = no limit.
     pub max_batch_age: Duration,
-    /// What an open circuit does to a batch without retries left.
+    /// The fate of a batch without retries left while the circuit is open.
     pub when_open: WhenOpen,
-    /// What a 413 does to a batch.
+    /// The effect of a 413 on a batch.
     pub on_too_large: OnTooLarge,
     /// The seed of the jitter. Give every process and device its own, or a whole fleet sends at the
     /// same moments.

@@ -36,7 +36,7 @@ impl Counts {
     }
 }
 
-/// How a flush or a shutdown ended.
+/// The end of a flush or of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -61,7 +61,7 @@ pub enum FlushOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FlushReport {
-    /// How it ended.
+    /// Its end.
     pub outcome: FlushOutcome,
     /// Spans exported since it began.
     pub exported: u64,
@@ -119,7 +119,7 @@ struct Shutdown {
     timed_out: bool,
 }
 
-/// What the driver has asked for: flushes, and the shutdown.
+/// The driver's wishes: flushes, and the shutdown.
 #[derive(Debug)]
 pub(super) struct Closing {
     /// Spans below this number are sent without waiting for a full batch.

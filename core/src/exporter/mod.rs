@@ -89,7 +89,7 @@ use intake::Intake;
 use schedule::Schedule;
 use transmit::{Flights, Learned};
 
-/// How many suspects can be set aside.
+/// The most suspects that can be set aside.
 const MAX_PARKED: usize = 2;
 
 /// Keeps finished spans and decides about their delivery. See the [module](self) for the rules.

@@ -7,7 +7,7 @@
 use super::{DropReason, Outcome, TransportError};
 use crate::breaker::Verdict;
 
-/// What an outcome means for the batch and for its destination.
+/// The meaning of an outcome for the batch and for its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Classification {

@@ -162,7 +162,7 @@ fn seconds(year: i32, month: &Month, day: i32, time: i32) -> Option<i64> {
     }
     let past = (year - 1) as u32;
     let leap_year = leap_days(past + 1) > leap_days(past);
-    // February's length is that of a leap year.
+    // February has the length of a leap year.
     let length = length - i32::from(length == 29 && !leap_year);
     if day < 1 || day > length {
         return None;
