@@ -67,6 +67,7 @@
 //! # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
 //! ```
 
+pub(in crate::hosted) mod credential;
 mod debug;
 mod destination;
 mod environment;
