@@ -6,10 +6,9 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::environment::{Environment, note_all};
+use super::headers::CheckedHeaders;
 use super::{Config, SettingsError, Target};
-use crate::env::{
-    Diagnostics, Endpoint, EnvConfig, HeaderProblemKind, TracesExporter, check_key, check_value,
-};
+use crate::env::{Diagnostics, Endpoint, EnvConfig, TracesExporter};
 
 impl Config {
     /// Whether code names a collector.
@@ -94,30 +93,13 @@ pub(super) fn headers(
             .map(|(name, value)| (name.into(), value.to_string()))
             .collect());
     }
-    let mut headers: Vec<(String, String)> = Vec::with_capacity(config.headers.len());
-    for (number, (name, value)) in (1..).zip(&config.headers) {
-        match check_key(name).and_then(|()| check_value(value.bytes())) {
-            Ok(()) => {}
-            Err(problem @ HeaderProblemKind::Reserved) => {
-                notes.push(format!(
-                    "headers: member {number} ({name:?}) {problem}; leaving it out"
-                ));
-                continue;
-            }
-            Err(problem) => {
-                let name_is_good = problem == HeaderProblemKind::BadValue;
-                return Err(SettingsError::Header {
-                    number,
-                    name: name_is_good.then(|| name.clone()),
-                    problem,
-                });
-            }
-        }
-        // Of equal names the last one counts (checklist B-029).
-        headers.retain(|(earlier, _)| !earlier.eq_ignore_ascii_case(name));
-        headers.push((name.clone(), value.clone()));
-    }
-    Ok(headers)
+    let checked = CheckedHeaders::new(&config.headers).map_err(|bad| SettingsError::Header {
+        number: bad.number,
+        name: bad.name,
+        problem: bad.problem,
+    })?;
+    notes.extend(checked.notes);
+    Ok(checked.pairs)
 }
 
 /// The certificate and the key, both or neither, from one source.

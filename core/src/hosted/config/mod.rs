@@ -72,6 +72,8 @@ mod debug;
 mod destination;
 mod environment;
 mod error;
+mod headers;
+mod http;
 mod pipeline;
 mod resolve;
 mod resolved;
@@ -86,6 +88,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 pub use error::SettingsError;
+pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
 pub use resolved::{Settings, Target};
 pub use sampler::HostedSampler;
 

@@ -1,3 +1,4 @@
+mod http;
 mod precedence;
 mod refusals;
 mod sizes;
