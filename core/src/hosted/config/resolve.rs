@@ -7,14 +7,39 @@ use std::path::PathBuf;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::delivery::{Areas, exporter, max_queue_size};
 use super::destination::{client_identity, headers, target};
 use super::environment::Environment;
-use super::pipeline::{Areas, exporter, max_queue_size};
 use super::{Config, HostedSampler, Settings, SettingsError, Target};
 use crate::env::{Compression, EnvConfig, Propagators, SamplerChoice};
 use crate::hosted::resource::{HostedResource, ResourceBuilder};
 use crate::limits::SpanLimits;
 use crate::sampler::{BuiltinSampler, TraceIdRatioBased};
+
+impl Config {
+    /// Merges this with the environment of the process and the defaults. Also detects what is
+    /// known about the process, which takes a few microseconds.
+    ///
+    /// # Errors
+    ///
+    /// A field that no pipeline can run with, also when this is disabled: better now than on the
+    /// day on which somebody enables it.
+    pub fn resolve(&self) -> Result<Settings, SettingsError> {
+        resolve(self, |name| std::env::var(name))
+    }
+
+    /// As [`resolve`](Self::resolve), with `lookup` in the place of the environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_with(
+        &self,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Settings, SettingsError> {
+        resolve(self, |name| lookup(name).ok_or(VarError::NotPresent))
+    }
+}
 
 /// `lookup` has the signature of `std::env::var`.
 pub(super) fn resolve(
