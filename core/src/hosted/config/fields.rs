@@ -136,6 +136,16 @@ impl Config {
         }
     }
 
+    /// Returns true if code names a collector.
+    pub(super) fn has_endpoint(&self) -> bool {
+        !self.endpoint.trim_ascii().is_empty()
+    }
+
+    /// Returns true if code gives a part of the client's identity.
+    pub(super) const fn has_client_identity(&self) -> bool {
+        self.client_certificate.is_some() || self.client_key.is_some()
+    }
+
     /// One trace in ten is sampled and goes to the collector at `endpoint`.
     #[must_use]
     pub fn production(service_name: impl Into<String>, endpoint: impl Into<String>) -> Self {

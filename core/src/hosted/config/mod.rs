@@ -76,9 +76,12 @@ mod error;
 mod fields;
 mod headers;
 mod http;
+mod merge;
+mod notes;
 mod resolve;
 mod sampler;
 mod settings;
+mod sizes;
 #[cfg(test)]
 mod tests;
 

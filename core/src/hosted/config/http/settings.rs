@@ -7,7 +7,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use crate::hosted::config::debug::{HeaderNames, debug_struct};
-use crate::hosted::config::{Settings, Target};
+use crate::hosted::config::settings::{Settings, Target};
 use crate::hosted::diagnostics::RedactedUrl;
 
 /// How to reach a collector by HTTP: the input of a transport's sender.
