@@ -15,18 +15,20 @@ use super::notes::Notes;
 use super::settings::{Settings, Target};
 
 impl Config {
-    /// Merges this with the environment of the process and the defaults. Also detects what is
-    /// known about the process, which takes a few microseconds.
+    /// Merges this with the environment of the process and the defaults, and checks it. Also
+    /// detects the attributes of the process, which takes a few microseconds.
     ///
     /// # Errors
     ///
     /// A field that no pipeline can run with, also when this is disabled: better now than on the
-    /// day on which somebody enables it.
+    /// day on which it is enabled. Bad variables are no errors but
+    /// [diagnostics](Settings::diagnostics).
     pub fn resolve(&self) -> Result<Settings, SettingsError> {
         resolve(self, |name| std::env::var(name))
     }
 
-    /// As [`resolve`](Self::resolve), with `lookup` in the place of the environment.
+    /// As [`resolve`](Self::resolve), with `lookup` in the place of the environment. It gets the
+    /// name of a variable and returns its value, or `None` if it is unset.
     ///
     /// # Errors
     ///
@@ -50,7 +52,7 @@ pub(super) fn resolve(
     check(Merged::new(config, &environment, &mut notes), notes)
 }
 
-/// The third step: every part checks itself, and what is left of the code is copied.
+/// The third step: every part checks itself, and the fields that only code has are copied.
 fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError> {
     let code = merged.code;
     let tls = check_identity(merged.tls)?;

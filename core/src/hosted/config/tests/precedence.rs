@@ -215,7 +215,7 @@ fn the_environment_can_disable_and_never_enable() {
     let on = Config::development("x");
     assert_eq!(enabled(&on, "TRUE"), (false, 0));
     assert_eq!(enabled(&on, "false"), (true, 0));
-    // Only the word itself is true (checklist B-008).
+    // Only the word itself is true (spec B-008).
     assert_eq!(enabled(&on, "1"), (true, 1));
     assert_eq!(enabled(&Config::default(), "false"), (false, 0));
 }
