@@ -35,7 +35,7 @@ fn every_mistake_in_code_says_what_to_do() {
         ),
         (
             one_header("", "1"),
-            "headers: member 2 has no key before its '='; correct it or leave it out",
+            "headers: member 2 has a key that is not a header name; correct it or leave it out",
         ),
         (
             one_header("x-key", "a\r\nb: c"),
