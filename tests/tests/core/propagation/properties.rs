@@ -9,7 +9,7 @@ use spandrel_core::propagation::{
     Extracted, TextMapPropagator, TraceContextPropagator, format_traceparent, parse_traceparent,
 };
 
-use crate::Headers;
+use super::Headers;
 
 /// Headers that are nearly right reach further into a parser than random ones.
 fn nearly_a_traceparent() -> impl Strategy<Value = Vec<u8>> {

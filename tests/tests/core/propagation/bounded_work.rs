@@ -7,7 +7,7 @@ use spandrel_core::propagation::{
     Extracted, Getter, TextMapPropagator, TraceContextPropagator, parse_traceparent,
 };
 
-use crate::tracestate;
+use super::tracestate;
 
 /// A carrier that counts how many values were taken from it.
 struct Lines<'v> {

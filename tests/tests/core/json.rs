@@ -335,7 +335,7 @@ fn numbers_that_json_lacks_are_text() {
 /// same document with lower-case ids out (checklist section F, A-066).
 #[test]
 fn the_official_example_survives_the_round_trip() {
-    let example = include_str!("../fixtures/otlp-trace.json");
+    let example = include_str!("../../fixtures/otlp-trace.json");
     let message: ExportTraceServiceRequest = serde_json::from_str(example).unwrap();
     let bytes = message.encode_to_vec();
     assert_eq!(bytes.len(), 214);

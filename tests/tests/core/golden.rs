@@ -70,7 +70,7 @@ fn body(exporter: &mut Pipeline) -> Vec<u8> {
 
 #[test]
 fn mini() {
-    let golden = from_hex(include_str!("../fixtures/golden-mini.hex"));
+    let golden = from_hex(include_str!("../../fixtures/golden-mini.hex"));
     let mut exporter = pipeline(&Resource::default());
     let scope = exporter.scope(&InstrumentationScope::default()).unwrap();
     let mut tracer = Tracer::new(AlwaysOn, GoldenIds);
@@ -163,7 +163,7 @@ fn full() -> Vec<u8> {
 
 #[test]
 fn full_is_the_golden_message_byte_for_byte() {
-    let golden = from_hex(include_str!("../fixtures/golden-full.hex"));
+    let golden = from_hex(include_str!("../../fixtures/golden-full.hex"));
     let body = full();
     assert_eq!(body.len(), golden.len());
     assert_eq!(hex(&decode(&body).encode_to_vec()), hex(&golden));
@@ -172,7 +172,7 @@ fn full_is_the_golden_message_byte_for_byte() {
 /// J1, from our own order of fields and from the ascending one.
 #[test]
 fn full_as_json() {
-    let golden = include_str!("../fixtures/golden-full.json");
+    let golden = include_str!("../../fixtures/golden-full.json");
     let golden: serde_json::Value = serde_json::from_str(golden).unwrap();
     for body in [full(), decode(&full()).encode_to_vec()] {
         let mut text = String::new();
