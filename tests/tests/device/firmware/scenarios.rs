@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use prost::Message;
 
-use crate::board::images;
+use super::board::images;
 
 const MILLI: u64 = 1_000_000;
 const SAMPLED: u32 = 1;

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 
-use crate::board::{Image, Run, compressed, networked};
-use crate::scenarios::{attribute, text};
+use super::board::{Image, Run, compressed, networked};
+use super::scenarios::{attribute, text};
 
 const MILLI: u64 = 1_000_000;
 

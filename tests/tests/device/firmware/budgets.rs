@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use spandrel_examples::emulator::sizes;
 
-use crate::board::{Image, images};
+use super::board::{Image, images};
 
 const FILE: &str = "../examples/firmware/budgets.txt";
 /// Images beside the program that show what a part of the core costs.

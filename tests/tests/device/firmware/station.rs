@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 
-use crate::board::{Run, stations};
-use crate::link::gateway_to;
-use crate::scenarios::{attribute, text};
+use super::board::{Run, stations};
+use super::link::gateway_to;
+use super::scenarios::{attribute, text};
 
 /// What one cycle records.
 const CYCLE: [(&str, usize); 6] = [

@@ -7,8 +7,8 @@ use spandrel_core::hosted::settings::Config;
 use spandrel_tests::fault_server::FaultServer;
 use spandrel_transport_std::gateway::{Gateway, GatewayConfig};
 
-use crate::board::linked;
-use crate::scenarios::{attribute, numbered, root, span_id, text};
+use super::board::linked;
+use super::scenarios::{attribute, numbered, root, span_id, text};
 
 const MILLI: u64 = 1_000_000;
 /// How many of the first 22 spans the device has room for.
