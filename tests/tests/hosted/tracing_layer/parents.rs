@@ -8,7 +8,7 @@ use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, Samp
 use spandrel_transport_std::tracing::{SetParentError, SpanExt as _};
 use tracing::{info, info_span};
 
-use crate::rig::{Rig, attributes, int};
+use super::rig::{Rig, attributes, int};
 
 fn remote(sampled: bool) -> SpanContext {
     let flags = TraceFlags::NONE.with_sampled(sampled);

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use spandrel_core::limits::SpanLimits;
 use tracing::{error, info, info_span, trace, warn};
 
-use crate::fields::{Inner, Outer};
-use crate::rig::{Rig, attributes, int, text};
+use super::fields::{Inner, Outer};
+use super::rig::{Rig, attributes, int, text};
 
 /// The only event of a program in a span.
 fn event(program: impl FnOnce()) -> Event {

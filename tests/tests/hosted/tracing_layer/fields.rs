@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use tracing::field::Empty;
 use tracing::info_span;
 
-use crate::rig::{Rig, attributes, int, text};
+use super::rig::{Rig, attributes, int, text};
 
 #[test]
 fn fields_keep_their_types() {

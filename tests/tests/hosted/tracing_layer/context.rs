@@ -13,7 +13,7 @@ use tracing::{Instrument as _, Level, debug_span, info, info_span, trace_span};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
-use crate::rig::{Rig, attributes, text};
+use super::rig::{Rig, attributes, text};
 
 fn current_span() -> Option<SpanContext> {
     current::current_span_context()

@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Span, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::rig::{PATIENCE, Rig, attributes, int, text};
+use super::rig::{PATIENCE, Rig, attributes, int, text};
 
 #[test]
 fn a_disabled_tracer_makes_a_layer_that_does_nothing() {
