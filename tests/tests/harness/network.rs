@@ -8,8 +8,7 @@ use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 use spandrel_tests::loopback::{Blackhole, Gate, ReservedPort, refuse};
 use spandrel_tests::proxy::{End, Lane, Lanes, Proxy};
 
-mod support;
-use support::{PATIENCE, agent, eventually, gzip, io_kind, sample, status, timed_out};
+use super::support::{PATIENCE, agent, eventually, gzip, io_kind, sample, status, timed_out};
 
 const SHORT: Duration = Duration::from_millis(200);
 

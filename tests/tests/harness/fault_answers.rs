@@ -8,8 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 
-mod support;
-use support::{PATIENCE, agent, eventually, post, sample, status};
+use super::support::{PATIENCE, agent, eventually, post, sample, status};
 
 #[test]
 fn a_partial_success_is_an_official_message() {

@@ -6,8 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 use spandrel_tests::rotel::Rotel;
 
-mod support;
-use support::{PATIENCE, agent, eventually, sample, span_id, status, trace_id};
+use super::support::{PATIENCE, agent, eventually, sample, span_id, status, trace_id};
 
 /// The spans by id, and the resource's attributes; a collector may regroup the rest.
 fn content(requests: &[&ExportTraceServiceRequest]) -> (BTreeMap<Vec<u8>, String>, String) {

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 
-mod support;
-use support::{
+use super::support::{
     PATIENCE, agent, eventually, gzip, io_kind, post, sample, span_id, status, trace_id,
 };
 
@@ -310,7 +309,7 @@ fn a_stopped_server_refuses_and_comes_back_on_its_port() {
         assert_eq!(status(&agent, &url, &sample(1..2)).unwrap(), 200);
         server.available(false);
         server.available(false);
-        let fresh = support::agent(PATIENCE);
+        let fresh = super::support::agent(PATIENCE);
         let error = status(&fresh, &url, &sample(1..2)).unwrap_err();
         assert_eq!(io_kind(&error), Some(ErrorKind::ConnectionRefused));
         server.available(true);

@@ -8,8 +8,7 @@ use spandrel_tests::fault_server::{FaultServer, Front, Script};
 use spandrel_tests::tls::{Authority, Identity, self_signed};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
-mod support;
-use support::{PATIENCE, agent_with, sample, status};
+use super::support::{self, PATIENCE, agent_with, sample, status};
 
 #[allow(clippy::unwrap_used, reason = "certificates of our own making")]
 fn trusting(authority: &Authority, client: Option<&Identity>) -> TlsConfig {
