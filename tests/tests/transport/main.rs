@@ -18,6 +18,7 @@ mod context;
 mod diagnostics;
 mod flush;
 mod harness;
+mod http;
 mod lifecycle;
 mod limits;
 mod network;

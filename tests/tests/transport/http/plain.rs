@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::server::{Request, Server};
+use super::server::{Request, Server};
 use spandrel_transport_std::{
     BuildError, ContentType, ErrorClass, HttpSender, Payload, Proxy, RawResponse, SendError,
     SenderConfig,
@@ -423,7 +423,7 @@ fn a_proxy_of_the_environment_is_ignored() {
     child.env_remove("NO_PROXY").env_remove("no_proxy");
     child.args([
         "--exact",
-        "plain::every_status_is_an_answer_and_no_redirect_is_followed",
+        "http::plain::every_status_is_an_answer_and_no_redirect_is_followed",
     ]);
     let output = child.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
