@@ -120,7 +120,7 @@ fn an_exception_obeys_the_attribute_limit_of_events_and_counts_what_it_drops() {
 
 /// The text of a status may fill the scratch, but takes nothing from what is there already.
 #[test]
-fn a_name_and_an_attribute_can_be_replaced_behind_a_status_that_fills_the_scratch() {
+fn values_can_be_replaced_after_a_status_has_filled_the_scratch() {
     let span = recorded::<512>(SpanLimits::DEFAULT, |span| {
         span.set_attribute("k", "old");
         span.set_status(Status::error(&"x".repeat(600)));

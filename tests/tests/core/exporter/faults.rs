@@ -198,7 +198,7 @@ fn s12_s13_a_success_is_a_success_whatever_its_body_says() {
 }
 
 #[test]
-fn s18_a_server_that_stores_and_then_hangs_up_gets_a_duplicate_that_is_counted() {
+fn s18_a_request_stored_unanswered_is_a_counted_duplicate() {
     let hung_up = Reply::Fail(TransportError::Reset { body_sent: true });
     let mut sim = Sim::new(Setup::new(CONFIG), script([hung_up, hung_up], Reply::OK));
     sim.push_many(1);

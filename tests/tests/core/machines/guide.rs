@@ -183,7 +183,7 @@ fn all_retries_fail_with_a_breaker_that_stays_closed() {
 
 /// Section 4.5 of the delivery rules.
 #[test]
-fn a_fifth_failure_with_retry_after_keeps_the_circuit_open_until_both_are_over() {
+fn retry_after_on_a_fifth_failure_only_prolongs_the_open_circuit() {
     for (seconds, until) in [("7", 30), ("120", 120), ("86400", 300)] {
         let mut exporter = Exporter::new();
         for _ in 1..=5 {

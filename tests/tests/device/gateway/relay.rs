@@ -247,7 +247,7 @@ fn a_full_pipeline_leaves_the_spans_of_a_careful_device_with_it() {
 }
 
 #[test]
-fn spans_without_a_resource_are_not_acknowledged_and_the_resource_is_asked_for() {
+fn a_gateway_asks_for_a_missing_resource_and_acknowledges_nothing() {
     let server = FaultServer::start([]);
     let gateway = gateway(&server, GatewayConfig::default());
     let mut device = Device::new(RELIABLE, 7, 10_000);
