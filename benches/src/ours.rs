@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use spandrel_core::exporter::Transmit;
-use spandrel_core::hosted::pipeline::Pipeline;
-use spandrel_core::hosted::settings::Config;
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
+use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
 use spandrel_core::response::{Outcome, Response};
 use tracing::Dispatch;
@@ -94,7 +94,7 @@ impl Discarding {
 pub fn dispatch(tracer: &Tracer) -> Dispatch {
     let subscriber = tracing_subscriber::registry()
         .with(LevelFilter::INFO)
-        .with(spandrel_core::hosted::tracing::layer(tracer));
+        .with(spandrel_core::hosted::layer::layer(tracer));
     Dispatch::new(subscriber)
 }
 

@@ -51,7 +51,7 @@
 //! | [`tracer`], [`span`] | recording |
 //! | [`buffer`], [`backoff`], [`breaker`], [`batch`] | the machines, each usable alone |
 //! | [`sampler`], [`propagation`] | which traces are kept, and how they cross processes |
-//! | [`config`] | `OTEL_*` variables as a pure function |
+//! | [`env`] | `OTEL_*` variables as a pure function |
 //! | [`json`] | OTLP/JSON lines from the same bytes |
 //! | `hosted` (feature `std`) | threads, clocks and environment: what the transports build on |
 //!
@@ -90,7 +90,6 @@ pub mod propagation;
 pub mod resource;
 // L2
 pub mod batch;
-pub mod frame;
 #[cfg(feature = "gzip")]
 pub mod gzip;
 pub mod json;
@@ -101,7 +100,7 @@ pub mod span;
 pub mod request;
 pub mod tracer;
 // L4
-pub mod config;
+pub mod env;
 pub mod exporter;
 pub mod stats;
 // L5
@@ -111,6 +110,6 @@ pub mod hosted;
 pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
-pub mod shared;
+pub mod shared_buffer;
 #[doc(hidden)]
 pub mod test_support;

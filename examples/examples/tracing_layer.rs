@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
 use spandrel_examples::Demo;
+use spandrel_transport_std::layer::{SpanExt, layer};
 use spandrel_transport_std::tracer;
-use spandrel_transport_std::tracing::{SpanExt, layer};
 use tracing::{info, info_span, instrument, warn};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;

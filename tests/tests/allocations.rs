@@ -9,8 +9,8 @@
 use core::fmt;
 use std::hint::black_box;
 
-use spandrel_core::config;
 use spandrel_core::context::TraceState;
+use spandrel_core::env;
 use spandrel_core::json;
 use spandrel_core::prelude::*;
 use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
@@ -267,7 +267,7 @@ fn configuration_and_its_diagnostics() {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| *value)
         };
-        let (env, diagnostics) = config::from_lookup(lookup);
+        let (env, diagnostics) = env::from_lookup(lookup);
         for diagnostic in &diagnostics {
             write!(out, "{diagnostic}").unwrap();
         }

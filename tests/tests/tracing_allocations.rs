@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use spandrel_tests::alloc::{CountingAllocator, measure};
 use spandrel_tests::fault_server::{FaultServer, Script};
-use spandrel_transport_std::tracing::{TracingLayer, layer};
+use spandrel_transport_std::layer::{TracingLayer, layer};
 use spandrel_transport_std::{Config, Telemetry, Tracer, init};
 use tracing::{Dispatch, info, info_span};
 use tracing_subscriber::filter::LevelFilter;

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
 use spandrel_tests::fault_server::{FaultServer, Script};
-use spandrel_transport_std::tracing::{SpanExt as _, layer};
+use spandrel_transport_std::layer::{SpanExt as _, layer};
 use spandrel_transport_std::{Config, Telemetry, init};
 use tracing::{Span, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;

@@ -22,11 +22,9 @@ pub use driver::{Body, Driver, Outbox, Post, Sleep};
 pub use spandrel_core;
 
 #[cfg(feature = "reqwest")]
-pub mod hosted;
+pub mod reqwest;
 #[cfg(feature = "reqwest")]
-pub use hosted::*;
+pub use self::reqwest::*;
 
 #[cfg(feature = "embassy")]
 pub mod embassy;
-#[cfg(feature = "embassy")]
-mod encoding;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use spandrel_core::hosted::credential::is_loopback_host;
 use spandrel_core::hosted::diagnostics::RedactedUrl;
+use spandrel_core::hosted::unversioned::credential::is_loopback_host;
 use ureq::http::Uri;
 
 use crate::error::BuildError;

@@ -21,8 +21,8 @@
 use std::{error, fmt};
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use spandrel_core::hosted::encode::{self, Deflate, EncodeError, Step};
-use spandrel_core::hosted::gzip::{Checksum, SpanGzip};
+use spandrel_core::hosted::span_gzip::{Checksum, SpanGzip};
+use spandrel_core::hosted::unversioned::encode::{self, Deflate, EncodeError, Step};
 
 /// The window of zlib, 2^15 bytes.
 const WINDOW_BITS: u8 = 15;
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    use spandrel_core::hosted::encode::KEPT_CAPACITY;
+    use spandrel_core::hosted::unversioned::encode::KEPT_CAPACITY;
 
     /// Bytes pulled at a time.
     const CHUNK: usize = 16 * 1024;

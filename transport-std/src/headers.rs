@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use spandrel_core::hosted::credential::is_credential_name;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report, sanitise};
+use spandrel_core::hosted::unversioned::credential::is_credential_name;
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::BuildError;

@@ -42,12 +42,12 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod connection;
 mod error;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod gzip;
 mod headers;
-mod link;
 mod output;
 mod sender;
 mod telemetry;
@@ -65,10 +65,10 @@ pub use tls::TlsFiles;
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::config::Config;
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
-pub use spandrel_core::hosted::settings::Config;
-pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 #[cfg(feature = "tracing")]
-pub use spandrel_core::hosted::tracing;
+pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use spandrel_core::config::Protocol;
-use spandrel_core::hosted::encode::{Coding, Encoder};
-use spandrel_core::hosted::report::LastError;
-use spandrel_core::hosted::settings::{Settings, Target};
+use spandrel_core::env::Protocol;
+use spandrel_core::hosted::config::{Settings, Target};
+use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
+use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
 use crate::gzip::{Crc32, Flate};

@@ -39,9 +39,9 @@ use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, SendBody};
 
 use crate::config::{Endpoint, Proxy, SenderConfig};
+use crate::connection::{CachedResolver, Connection, Watch};
 use crate::error::{BuildError, ErrorClass, SendError, is_disconnect};
 use crate::headers;
-use crate::link::{CachedResolver, Link, Watch};
 use crate::tls;
 
 /// Our own product in `User-Agent` (checklist A-026).
@@ -87,7 +87,7 @@ impl fmt::Debug for Payload<'_> {
 /// Sends requests to one endpoint, one at a time, over a connection that is kept open.
 pub struct HttpSender {
     agent: Agent,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     cancelled: Arc<AtomicBool>,
     uri: Uri,
     headers: HeaderMap,
@@ -121,9 +121,9 @@ impl HttpSender {
         } else {
             TlsConfig::default()
         };
-        let link = Arc::new(Link::default());
-        let resolver = CachedResolver::new(Arc::clone(&link), config.max_idle_age);
-        let connector = DefaultConnector::new().chain(Watch(Arc::clone(&link)));
+        let connection = Arc::new(Connection::default());
+        let resolver = CachedResolver::new(Arc::clone(&connection), config.max_idle_age);
+        let connector = DefaultConnector::new().chain(Watch(Arc::clone(&connection)));
         let user_agent = user_agent(&config)?;
         Ok(Self {
             headers: with_fixed(headers, &endpoint.uri, &user_agent),
@@ -132,7 +132,7 @@ impl HttpSender {
                 connector,
                 resolver,
             ),
-            link,
+            connection,
             cancelled: Arc::new(AtomicBool::new(false)),
             uri: endpoint.uri,
             connect_timeout: config.connect_timeout,
@@ -161,7 +161,7 @@ impl HttpSender {
         let mut resent = false;
         if matches!(&outcome, Err(error) if self.is_stale(error)) {
             self.stale_retries += 1;
-            resent = self.link.body_sent();
+            resent = self.connection.body_sent();
             outcome = self.attempt(payload, timeout.saturating_sub(started.elapsed()));
         }
         match outcome {
@@ -188,13 +188,13 @@ impl HttpSender {
 
     /// One exchange, up to the head of the answer.
     fn attempt(&self, payload: Payload<'_>, timeout: Duration) -> Result<Answer, ureq::Error> {
-        self.link.begin();
+        self.connection.begin();
         if timeout.is_zero() {
             return Err(ureq::Error::Timeout(ureq::Timeout::Global));
         }
         let mut reader = Tracked {
             left: payload.body,
-            link: &self.link,
+            connection: &self.connection,
         };
         let mut request = Request::new(SendBody::from_reader(&mut reader));
         *request.method_mut() = Method::POST;
@@ -227,7 +227,7 @@ impl HttpSender {
 
     fn is_stale(&self, error: &ureq::Error) -> bool {
         matches!(error, ureq::Error::Io(e) if is_disconnect(e))
-            && self.link.reused_and_silent()
+            && self.connection.reused_and_silent()
             && !self.cancelled.load(Ordering::Acquire)
     }
 
@@ -266,12 +266,12 @@ impl HttpSender {
     }
 
     fn failure(&self, error: &ureq::Error) -> SendError {
-        self.link.forget_addresses();
-        let body_sent = self.link.body_sent();
+        self.connection.forget_addresses();
+        let body_sent = self.connection.body_sent();
         let failure = SendError::from_client(error, body_sent);
         if self.cancelled.load(Ordering::Acquire) {
             SendError::new(ErrorClass::Cancelled, body_sent, "cancelled")
-        } else if self.link.unresolved() {
+        } else if self.connection.unresolved() {
             SendError::new(ErrorClass::Dns, body_sent, failure.to_string())
         } else {
             failure
@@ -383,17 +383,17 @@ impl fmt::Debug for RawResponse<'_> {
     }
 }
 
-/// Tells the [`Link`] when the client has taken the whole body.
+/// Tells the [`Connection`] when the client has taken the whole body.
 struct Tracked<'a> {
     left: &'a [u8],
-    link: &'a Link,
+    connection: &'a Connection,
 }
 
 impl Read for Tracked<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.left.read(buf)?;
         if self.left.is_empty() {
-            self.link.body_taken();
+            self.connection.body_taken();
         }
         Ok(n)
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use spandrel_core::breaker::State;
 use spandrel_core::exporter::FlushReport;
-use spandrel_core::hosted::pipeline::{Pipeline, PipelineError};
-use spandrel_core::hosted::settings::{Config, Settings, SettingsError};
-use spandrel_core::hosted::start::{begin, finish, reported};
+use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
+use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
+use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_core::time::Instant;
 

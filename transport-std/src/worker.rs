@@ -21,8 +21,8 @@ use std::time::Duration;
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::pipeline::{FlushId, Pipeline};
-use spandrel_core::hosted::report::{Told, fetch, tell};
+use spandrel_core::hosted::unversioned::events::{Told, fetch, tell};
+use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 

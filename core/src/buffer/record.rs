@@ -63,7 +63,7 @@ pub struct Record<'a> {
     /// What is known of the body.
     pub flags: RecordFlags,
     /// The body of a `Span` message that starts with the fixed fields of
-    /// [`frame`](crate::frame).
+    /// [`frame`](crate::span::stored).
     pub body: &'a [u8],
 }
 

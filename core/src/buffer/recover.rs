@@ -112,8 +112,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     /// all of them queued. Overflow and limits are to be set anew, and the registry must number
     /// its scopes as before.
     ///
-    /// For spans, `|record| Frame::new(record.body).is_some()` is a good question
-    /// ([`Frame`](crate::frame::Frame)).
+    /// For spans, `|record| StoredSpan::new(record.body).is_some()` is a good question
+    /// ([`StoredSpan`](crate::span::stored::StoredSpan)).
     ///
     /// # Errors
     ///

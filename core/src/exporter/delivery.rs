@@ -9,10 +9,10 @@ use crate::breaker::{State, Transition};
 #[cfg(feature = "std")]
 use crate::buffer::Run;
 use crate::buffer::{Lease, RecordFlags};
-use crate::frame;
 use crate::request::{Body, BodyCursor, SCOPE_BYTES, request_overhead, scope_overhead};
 use crate::resource::ScopeId;
 use crate::response::{DropReason, Outcome, TransportError};
+use crate::span::stored;
 use crate::time::{Instant, duration_nanos};
 use crate::wire::field_len;
 
@@ -344,7 +344,7 @@ where
             if flags.contains(RecordFlags::DATED) {
                 return flags;
             }
-            frame::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
+            stored::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
             flags.with(RecordFlags::DATED)
         });
     }

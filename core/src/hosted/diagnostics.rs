@@ -34,7 +34,7 @@ use std::string::String;
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use super::clock::Clock;
-use crate::config::LogLevel;
+use crate::env::LogLevel;
 use crate::time::Instant;
 
 /// The target under which the `log` facade sees reports.

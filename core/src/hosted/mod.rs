@@ -6,31 +6,23 @@
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | what is known about this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
-//! | [`settings`] | the one configuration of both transports, merged with the environment |
+//! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
-//! | [`pipeline`] | what the threads recorded, drained into one exporter |
-//! | [`start`] | what every transport says and does when it starts |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
-//! | [`gzip`] | bodies of spans made small |
-//! | [`encode`] | what is pulled out of it, as the bytes that are sent |
-//! | [`mod@report`] | what the exporter did, as diagnostics |
-//! | `tracing` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
-//! | [`credential`] | which headers must not cross a network in clear text |
+//! | [`span_gzip`] | bodies of spans made small |
+//! | `layer` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
+//! | [`unversioned`] | what the transports share, exempt from semantic versioning |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
 
 pub mod clock;
-pub mod credential;
+pub mod config;
 pub mod current;
 pub mod diagnostics;
-pub mod encode;
-pub mod gzip;
-pub mod pipeline;
-pub mod report;
+#[cfg(feature = "tracing")]
+pub mod layer;
 pub mod resource;
 pub mod rng;
-pub mod settings;
-pub mod start;
+pub mod span_gzip;
 pub mod trace;
-#[cfg(feature = "tracing")]
-pub mod tracing;
+pub mod unversioned;

@@ -6,8 +6,8 @@ use super::event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
 use super::message::{Body, Message, Part, VERSION};
 use super::transfer::{Kind, Progress, Transfer};
 use crate::buffer::RecordFlags;
-use crate::frame;
 use crate::resource::{EncodedEntry, ScopeId};
+use crate::span::stored;
 use crate::time::Instant;
 
 /// Reads the frames of one device: see the [module](super).
@@ -266,7 +266,7 @@ impl State {
                 Kind::Span { number, .. } => {
                     self.next_number = Some(number.saturating_add(1));
                     let body = memory.get(..len).unwrap_or_default();
-                    if frame::Frame::new(body).is_none() {
+                    if stored::StoredSpan::new(body).is_none() {
                         return self.refuse();
                     }
                     self.stats.spans += 1;

@@ -1,8 +1,8 @@
 //! What the host's decoder finds in a stream, and what it counts.
 
 use crate::buffer::{Record, RecordFlags};
-use crate::frame;
 use crate::resource::{EncodedEntry, ScopeId};
+use crate::span::stored;
 use crate::time::{Instant, WallClock};
 
 /// What a [`Decoder`](super::Decoder) has seen. All counters only grow.
@@ -123,7 +123,7 @@ impl ReceivedSpan<'_> {
     pub fn date(&mut self, clock: WallClock) {
         if !self.flags.contains(RecordFlags::DATED) {
             let has_events = self.flags.contains(RecordFlags::HAS_EVENTS);
-            frame::date(self.body, has_events, clock);
+            stored::date(self.body, has_events, clock);
             self.flags = self.flags.with(RecordFlags::DATED);
         }
     }

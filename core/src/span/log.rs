@@ -15,8 +15,8 @@ use super::recording::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
 use crate::context::{Link, SpanContext};
-use crate::frame::{self, FIXED_LEN, length_prefixed};
 use crate::limits::SpanLimits;
+use crate::span::stored::{self, FIXED_LEN, length_prefixed};
 use crate::time::Instant;
 use crate::wire::{
     BYTES, FIXED32, FIXED64, Writer, copy_id, copy_short, field_len, key_value_len, move_within,
@@ -114,14 +114,15 @@ impl Log {
         let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() else {
             return false;
         };
-        *fixed = frame::TEMPLATE;
-        if let Some(id) = fixed[frame::TRACE_ID..].first_chunk_mut() {
+        *fixed = stored::TEMPLATE;
+        if let Some(id) = fixed[stored::TRACE_ID..].first_chunk_mut() {
             copy_id(id, context.trace_id().as_bytes());
         }
-        fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
-        fixed[frame::START..frame::START + 8].copy_from_slice(&with.start.as_nanos().to_le_bytes());
-        fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
-        fixed[frame::KIND] = with.kind as u8;
+        fixed[stored::SPAN_ID..stored::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
+        fixed[stored::START..stored::START + 8]
+            .copy_from_slice(&with.start.as_nanos().to_le_bytes());
+        fixed[stored::FLAGS..stored::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+        fixed[stored::KIND] = with.kind as u8;
         self.len = FIXED_LEN;
         if let Some(parent) = parent {
             let field = bytes
@@ -387,11 +388,11 @@ impl Log {
     #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes
-            .get(frame::START..)
+            .get(stored::START..)
             .and_then(<[u8]>::first_chunk::<8>)
             .map_or(0, |b| u64::from_le_bytes(*b));
         let end = end.as_nanos().max(start);
-        if let Some(target) = slot(bytes, frame::END, 8) {
+        if let Some(target) = slot(bytes, stored::END, 8) {
             target.copy_from_slice(&end.to_le_bytes());
         }
         if self.dropped_attributes | self.dropped_events | self.dropped_links != 0 {

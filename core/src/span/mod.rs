@@ -31,6 +31,7 @@
 mod exception;
 mod log;
 mod recording;
+pub mod stored;
 
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;

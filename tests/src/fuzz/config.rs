@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use spandrel_core::config::{self, Endpoint, MAX_HEADERS, SamplerChoice, VARIABLES};
+use spandrel_core::env::{self, Endpoint, MAX_HEADERS, SamplerChoice, VARIABLES};
 
 /// Reads each line of `data` as a variable: `NAME=value`, or else the number of the variable as
 /// one character (from `0` on) and its value, which a fuzzer finds more easily.
@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
         let number = chars.next().map_or(0, |c| (c as usize).wrapping_sub(48));
         values[number % VARIABLES.len()] = Some(chars.as_str());
     }
-    let (env, diagnostics) = config::from_lookup(|name| {
+    let (env, diagnostics) = env::from_lookup(|name| {
         let place = VARIABLES.iter().position(|known| *known == name);
         place.and_then(|place| values[place])
     });
@@ -57,7 +57,7 @@ pub fn run(data: &[u8]) {
     {
         assert!((0.0..=1.0).contains(&ratio));
     }
-    let queue = env.max_queue_size.unwrap_or(config::DEFAULT_MAX_QUEUE_SIZE);
+    let queue = env.max_queue_size.unwrap_or(env::DEFAULT_MAX_QUEUE_SIZE);
     assert!(queue > 0);
     assert!(
         env.max_export_batch_size
@@ -82,7 +82,7 @@ fn check_endpoint(endpoint: Endpoint<'_>) {
     let written = url(endpoint);
     assert!(written.bytes().all(|b| b.is_ascii_graphic()), "{written:?}");
     assert_ne!(endpoint.port(), 0);
-    let mut ignored = config::Diagnostics::new();
+    let mut ignored = env::Diagnostics::new();
     let again = Endpoint::parse_exact(&written, &mut ignored).expect("what was written");
     assert_eq!(
         (again.host(), again.port()),

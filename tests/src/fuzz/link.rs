@@ -1,8 +1,8 @@
 //! Any bytes into the host's decoder: nothing panics, nothing is made up, and good frames behind
 //! them are read.
 
-use spandrel_core::frame::Frame;
 use spandrel_core::link::{CommandReader, Content, Decoder, LinkConfig};
+use spandrel_core::span::stored::StoredSpan;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
 
 use crate::device::Device;
@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
                 span.date(WallClock::from_pair(Instant::ZERO, UnixNanos::from_secs(1)));
                 let record = span.record(span.scope);
                 assert!(record.body.len() <= MEMORY);
-                assert!(Frame::new(record.body).is_some(), "not a span");
+                assert!(StoredSpan::new(record.body).is_some(), "not a span");
             }
         }
         assert!(input.is_empty());

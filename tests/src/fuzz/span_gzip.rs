@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::Crc;
 use flate2::read::GzDecoder;
-use spandrel_core::hosted::gzip::{Checksum, SpanGzip};
+use spandrel_core::hosted::span_gzip::{Checksum, SpanGzip};
 
 /// The checksum of flate2.
 #[derive(Default)]

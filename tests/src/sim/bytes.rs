@@ -1,6 +1,6 @@
 //! Spans as bytes: made small and fast, and found again in a request.
 
-use spandrel_core::frame::Frame;
+use spandrel_core::span::stored::StoredSpan;
 use spandrel_core::wire::{FieldValue, Fields};
 
 /// The fixed start of a stored span, every value zero but the kind.
@@ -46,7 +46,7 @@ pub fn span_ids(request: &[u8]) -> Vec<u64> {
     for resource_spans in messages(request, 1) {
         for scope_spans in messages(resource_spans, 2) {
             for span in messages(scope_spans, 2) {
-                let frame = Frame::new(span);
+                let frame = StoredSpan::new(span);
                 assert!(frame.is_some(), "a span in a request is a stored span");
                 ids.extend(frame.map(|frame| u64::from_be_bytes(frame.span_id().to_bytes())));
             }

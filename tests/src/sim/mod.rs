@@ -15,9 +15,9 @@ use core::time::Duration;
 
 use spandrel_core::buffer::{Buffer, Overflow, PushError, Record, RecordFlags, RecordSink};
 use spandrel_core::exporter::{Exporter, ExporterConfig, Flush, FlushReport, Transmit};
-use spandrel_core::frame::Frame;
 use spandrel_core::resource::{Registry, Resource, ScopeId};
 use spandrel_core::response::DropReason;
+use spandrel_core::span::stored::StoredSpan;
 use spandrel_core::stats::Ledger;
 use spandrel_core::time::Instant;
 
@@ -495,7 +495,7 @@ impl Sim {
             .exporter
             .buffer()
             .front()
-            .and_then(|record| Frame::new(record.body))
+            .and_then(|record| StoredSpan::new(record.body))
             .map(|frame| frame.span_id().to_bytes());
         let expected = queued.front().map(|id| id.to_be_bytes());
         assert_eq!(front, expected, "I2, I7");

@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
-use spandrel_core::hosted::settings::Config;
+use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::trace::Tracer;
 use spandrel_tests::fault_server::FaultServer;
 use spandrel_transport_async::Telemetry;

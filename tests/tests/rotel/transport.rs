@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
-use spandrel_core::config::{Compression, Protocol};
+use spandrel_core::env::{Compression, Protocol};
 use spandrel_tests::fault_server::{FaultServer, Script};
 use spandrel_tests::rotel::Rotel;
 use spandrel_transport_std::{Config, KeyValue, SpanKind, Telemetry, init};

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
 use std::time::Instant;
 
-use spandrel_core::config::LogLevel;
+use spandrel_core::env::LogLevel;
 use spandrel_core::hosted::diagnostics::{set_handler, set_level};
 use spandrel_transport_std::{Config, Telemetry, init};
 

@@ -118,7 +118,7 @@ fn n5_a_server_that_reads_at_a_crawl_meets_the_deadline_of_the_request() {
     };
     let rig = Rig::with([crawl], |config| {
         // More than the buffers of two sockets hold.
-        config.compression = Some(spandrel_core::config::Compression::None);
+        config.compression = Some(spandrel_core::env::Compression::None);
         config.buffer_bytes = Some(16 << 20);
         config.shard_bytes = Some(16 << 20);
         config.max_request_bytes = Some(16 << 20);

@@ -119,7 +119,7 @@ where
 
 /// The pipeline of a process. It reads its own clock: the `now` of the caller is not looked at.
 #[cfg(feature = "std")]
-impl Outbox for std::sync::Mutex<spandrel_core::hosted::pipeline::Pipeline> {
+impl Outbox for std::sync::Mutex<spandrel_core::hosted::unversioned::pipeline::Pipeline> {
     fn poll_transmit(&self, _: Instant) -> Option<Transmit> {
         locked(self).poll_transmit()
     }

@@ -40,6 +40,7 @@
 //! can encrypt; what that costs stands there.
 
 mod collector;
+mod encoding;
 mod http;
 mod post;
 mod reader;
@@ -47,8 +48,8 @@ mod reader;
 mod reqwless;
 mod time;
 
-pub use crate::encoding::{Encoding, Gzip, Identity};
 pub use collector::{Collector, CollectorError};
+pub use encoding::{Encoding, Gzip, Identity};
 pub use post::{HttpPost, MIN_MEMORY_BYTES};
 #[cfg(feature = "reqwless")]
 pub use reqwless::{MIN_REQWLESS_MEMORY_BYTES, ReqwlessPost};

@@ -21,8 +21,8 @@ use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportEr
 use super::collector::{CONTENT_ENCODING, Collector, CollectorError};
 use super::http::{Framing, Head, Malformed};
 use super::reader::BodyReader;
-use crate::encoding::sealed::Encoder as _;
-use crate::encoding::{Encoding, GZIP, Identity, Packed, pack};
+use crate::embassy::encoding::sealed::Encoder as _;
+use crate::embassy::encoding::{Encoding, GZIP, Identity, Packed, pack};
 use crate::{Body, Post};
 
 /// The least memory of a [`HttpPost`]: enough for the head of our request and for that of a terse

@@ -17,8 +17,8 @@ use spandrel_core::response::{Outcome, Response, TransportError};
 
 use super::collector::{CollectorError, USER_AGENT, bad_header, is_word};
 use super::post::{UNREADABLE, packed_limit};
-use crate::encoding::sealed::Encoder;
-use crate::encoding::{Encoding, GZIP, Identity, pack};
+use crate::embassy::encoding::sealed::Encoder;
+use crate::embassy::encoding::{Encoding, GZIP, Identity, pack};
 use crate::{Body, Post};
 
 /// The least memory of a [`ReqwlessPost`]: half of it takes answers, the rest carries requests.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::buffer::{Record, RecordSink};
 use spandrel_core::exporter::FlushReport;
-use spandrel_core::hosted::settings::Settings;
+use spandrel_core::hosted::config::Settings;
 use spandrel_core::link::{DeviceCounts, EncodedEntry};
 use spandrel_core::resource::{RegistryError, ScopeId};
 

@@ -45,9 +45,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use spandrel_core::hosted::config::{Config, Settings};
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::settings::{Config, Settings};
-use spandrel_core::hosted::start::report_settings;
+use spandrel_core::hosted::unversioned::lifecycle::report_settings;
 use spandrel_core::link::EncodedEntry;
 
 use crate::InitError;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
-use spandrel_core::hosted::settings::Config;
+use spandrel_core::hosted::config::Config;
 
 use super::GatewayConfig;
 

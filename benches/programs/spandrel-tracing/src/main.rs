@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         endpoint: endpoint.clone(),
         ..Config::default()
     })?;
-    let layer = spandrel_transport_std::tracing::layer(&telemetry.tracer("least"));
+    let layer = spandrel_transport_std::layer::layer(&telemetry.tracer("least"));
     let subscriber = tracing_subscriber::registry()
         .with(LevelFilter::INFO)
         .with(layer);

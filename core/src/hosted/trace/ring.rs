@@ -27,16 +27,16 @@
 //!                  hole: skip                  jump over the hole
 //! ```
 
-mod stored;
+mod words;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use stored::{FLAGS, HEADER_WORDS, Stored, WORD};
+use words::{FLAGS, HEADER_WORDS, Stored, WORD};
 
 use crate::buffer::{Fill, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
-use crate::frame::{self, Frame};
+use crate::span::stored::{self, StoredSpan};
 use crate::time::{Instant, WallClock};
 
 /// In place of a header: the next record is at `to`; and back.
@@ -114,8 +114,8 @@ impl RecordRing {
             return Err(PushError::Full);
         };
         let (header, body) = target.split_at(HEADER_WORDS);
-        stored::store(header, &stored::header(record));
-        stored::store(body, record.body);
+        words::store(header, &words::header(record));
+        words::store(body, record.body);
         let next = if at + need == words.len() {
             0
         } else {
@@ -177,16 +177,17 @@ impl RecordRing {
             let Some(room) = room.get_mut(..record.words.len() * WORD) else {
                 break;
             };
-            stored::load(record.words, room);
+            words::load(record.words, room);
             let Some((head, body)) = room.split_first_chunk_mut::<RECORD_HEADER_BYTES>() else {
                 break;
             };
             if run.records == 0 {
-                run.oldest = Frame::new(body).map(|frame| Instant::from_nanos(frame.end_nanos()));
+                run.oldest =
+                    StoredSpan::new(body).map(|frame| Instant::from_nanos(frame.end_nanos()));
             }
             let mut flags = record.flags();
             if let Some(clock) = clock.filter(|_| !flags.contains(RecordFlags::DATED)) {
-                frame::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
+                stored::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
                 flags = flags.with(RecordFlags::DATED);
                 head[FLAGS] = flags.bits();
             }

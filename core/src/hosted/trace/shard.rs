@@ -13,9 +13,9 @@ use std::vec::Vec;
 use super::ring::RecordRing;
 use super::shards::{Drain, Drained};
 use crate::buffer::{PushError, Record};
-use crate::frame::Frame;
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
+use crate::span::stored::StoredSpan;
 use crate::stats::Ledger;
 use crate::time::Instant;
 use crate::tracer::Started;
@@ -204,7 +204,11 @@ impl Shard {
         });
         if !is_complete {
             is_complete = self.ring.drain(scratch, &mut |record| {
-                let ended = || Some(Instant::from_nanos(Frame::new(record.body)?.end_nanos()));
+                let ended = || {
+                    Some(Instant::from_nanos(
+                        StoredSpan::new(record.body)?.end_nanos(),
+                    ))
+                };
                 oldest = oldest.or_else(ended);
                 let has_room = taken < most && target.take(record);
                 taken += usize::from(has_room);

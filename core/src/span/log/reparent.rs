@@ -2,12 +2,12 @@
 
 use super::{Log, PARENT, PARENT_LEN, TRACE_STATE, remote_flags};
 use crate::context::{ParentContext, SpanContext, SpanKind};
-use crate::frame::{self, FIXED_LEN};
+use crate::span::stored::{self, FIXED_LEN};
 use crate::wire::{BYTES, Writer, field_len, tag};
 
 impl Log {
     pub(in crate::span) fn set_kind(&mut self, bytes: &mut [u8], kind: SpanKind) {
-        if let Some(byte) = bytes.get_mut(frame::KIND) {
+        if let Some(byte) = bytes.get_mut(stored::KIND) {
             *byte = kind as u8;
         }
     }
@@ -50,10 +50,11 @@ impl Log {
         if let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() {
             let flags = u32::from(context.trace_flags().known().bits())
                 | remote_flags(parent.span_context.is_remote());
-            fixed[frame::TRACE_ID..frame::TRACE_ID + 16]
+            fixed[stored::TRACE_ID..stored::TRACE_ID + 16]
                 .copy_from_slice(context.trace_id().as_bytes());
-            fixed[frame::SPAN_ID..frame::SPAN_ID + 8].copy_from_slice(context.span_id().as_bytes());
-            fixed[frame::FLAGS..frame::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
+            fixed[stored::SPAN_ID..stored::SPAN_ID + 8]
+                .copy_from_slice(context.span_id().as_bytes());
+            fixed[stored::FLAGS..stored::FLAGS + 4].copy_from_slice(&flags.to_le_bytes());
         }
         true
     }

@@ -6,7 +6,7 @@ use core::cell::{Cell, RefCell};
 use critical_section::Mutex;
 use spandrel_core::buffer::Record;
 use spandrel_core::prelude::*;
-use spandrel_core::shared::SharedBuffer;
+use spandrel_core::shared_buffer::SharedBuffer;
 
 use crate::board;
 use crate::device::{deliver, with};

@@ -2,7 +2,7 @@
 //! are delivered after it, with the dates that they had.
 
 use spandrel_core::buffer::{Record, Snapshot};
-use spandrel_core::frame::Frame;
+use spandrel_core::span::stored::StoredSpan;
 use spandrel_core::prelude::*;
 
 use crate::board;
@@ -17,7 +17,7 @@ const SPANS: u8 = 4;
 pub fn run(memory: Memory) -> Option<()> {
     let Memory { spans, names, kept } = memory;
     let snapshot = Snapshot::from_bytes(kept.snapshot);
-    let is_span = &mut |record: &Record<'_>| Frame::new(record.body).is_some();
+    let is_span = &mut |record: &Record<'_>| StoredSpan::new(record.body).is_some();
     let (buffer, is_reset) = match Buffer::recover(spans, &snapshot, is_span) {
         Ok(buffer) => (buffer, true),
         Err(spans) => (Buffer::new(spans), false),

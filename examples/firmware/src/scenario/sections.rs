@@ -5,7 +5,7 @@ use core::hint::black_box;
 
 use spandrel_core::buffer::{Record, RecordFlags};
 use spandrel_core::prelude::*;
-use spandrel_core::shared::SharedBuffer;
+use spandrel_core::shared_buffer::SharedBuffer;
 
 use crate::board::instructions;
 use crate::output::number_of;

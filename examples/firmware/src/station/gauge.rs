@@ -5,7 +5,7 @@ use core::cell::RefCell;
 
 use critical_section::Mutex;
 use spandrel_core::prelude::*;
-use spandrel_core::shared::SharedBuffer;
+use spandrel_core::shared_buffer::SharedBuffer;
 
 use super::{Random, now};
 use crate::board;

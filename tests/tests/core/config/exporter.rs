@@ -14,7 +14,7 @@ fn b_001_every_signal_specific_variable_replaces_its_generic_one() {
         ];
         let variables = HashMap::from_iter(names.into_iter().zip([traces, generic]));
         let lookup = |variables: &HashMap<String, &'static str>| {
-            config::from_lookup(|name| variables.get(name).copied()).0
+            env::from_lookup(|name| variables.get(name).copied()).0
         };
         let both = lookup(&variables);
         let mut only_generic = variables;
@@ -39,7 +39,7 @@ fn b_001_every_signal_specific_variable_replaces_its_generic_one() {
 
 #[test]
 fn b_002_c_002_empty_is_unset_everywhere() {
-    let (env, diagnostics) = config::from_lookup(|_| Some(""));
+    let (env, diagnostics) = env::from_lookup(|_| Some(""));
     assert_eq!(env, EnvConfig::default());
     assert!(diagnostics.is_empty());
 

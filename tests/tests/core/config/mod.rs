@@ -14,7 +14,7 @@ mod sdk;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use spandrel_core::config::{
+use spandrel_core::env::{
     self, Compression, DiagnosticKind, Diagnostics, Endpoint, EndpointErrorKind, EnvConfig,
     HeaderProblemKind, Headers, LogLevel, MAX_HEADERS, Propagators, Protocol, SamplerChoice,
     Scheme, Timeout, TracesExporter, VARIABLES,
@@ -32,7 +32,7 @@ const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
 fn read<'a>(variables: &[(&'a str, &'a str)]) -> (EnvConfig<'a>, Diagnostics<'a>) {
-    config::from_lookup(|name| {
+    env::from_lookup(|name| {
         let found = variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| *value)
     })

@@ -59,7 +59,7 @@ proptest! {
         values in proptest::collection::vec(proptest::option::of(value()), VARIABLES.len())
     ) {
         let lookups = Cell::new(0);
-        let (env, diagnostics) = config::from_lookup(|name| {
+        let (env, diagnostics) = env::from_lookup(|name| {
             lookups.set(lookups.get() + 1);
             let place = VARIABLES.iter().position(|known| *known == name).unwrap();
             values[place].as_deref()
@@ -101,7 +101,7 @@ proptest! {
         {
             prop_assert!((0.0..=1.0).contains(&ratio));
         }
-        let queue = env.max_queue_size.unwrap_or(config::DEFAULT_MAX_QUEUE_SIZE);
+        let queue = env.max_queue_size.unwrap_or(env::DEFAULT_MAX_QUEUE_SIZE);
         prop_assert!(queue > 0);
         prop_assert!(env.max_export_batch_size.is_none_or(|batch| (1..=queue).contains(&batch)));
         prop_assert_eq!(env.client_key.is_some(), env.client_certificate.is_some());
@@ -173,7 +173,7 @@ fn hostile_lengths_are_read_in_linear_time() {
         "k=%41%42,K=1,",
     ] {
         let text = piece.repeat(1 << 16);
-        let (env, diagnostics) = config::from_lookup(|_| Some(&text));
+        let (env, diagnostics) = env::from_lookup(|_| Some(&text));
         assert!(diagnostics.len() <= 16);
         assert!(env.headers.unwrap().iter().count() <= MAX_HEADERS);
         assert!(diagnostics.iter().all(|d| d.to_string().len() < 2000));

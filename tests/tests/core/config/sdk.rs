@@ -242,9 +242,9 @@ fn c_022_g3_a_batch_that_is_larger_than_the_queue_shrinks() {
     let variables = [("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "3000")];
     assert_eq!(read(&variables).0.max_export_batch_size, Some(512));
 
-    assert_eq!(config::batch_size_within(None, 100), 100);
-    assert_eq!(config::batch_size_within(None, 2048), 512);
-    assert_eq!(config::batch_size_within(Some(2048), 2048), 2048);
+    assert_eq!(env::batch_size_within(None, 100), 100);
+    assert_eq!(env::batch_size_within(None, 2048), 512);
+    assert_eq!(env::batch_size_within(Some(2048), 2048), 2048);
 }
 
 // C.5 Limits

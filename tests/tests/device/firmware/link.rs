@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
-use spandrel_core::hosted::settings::Config;
+use spandrel_core::hosted::config::Config;
 use spandrel_tests::fault_server::FaultServer;
 use spandrel_transport_std::gateway::{Gateway, GatewayConfig};
 

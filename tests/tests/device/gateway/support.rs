@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant as StdInstant};
 
-use spandrel_core::hosted::settings::Config;
+use spandrel_core::hosted::config::Config;
 use spandrel_core::link::CommandReader;
 use spandrel_core::time::Instant;
 use spandrel_tests::device::Device;

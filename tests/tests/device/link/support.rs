@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use spandrel_core::frame::Frame;
 use spandrel_core::link::{Content, Decoder, DecoderStats, DeviceCounts};
+use spandrel_core::span::stored::StoredSpan;
 
 /// A host and its notes.
 pub(crate) struct Host {
@@ -43,7 +43,7 @@ impl Host {
                 Content::Counts(counts) => self.counts = counts,
                 Content::Span(span) => {
                     let record = span.record(span.scope);
-                    let start = Frame::new(record.body).unwrap().start_nanos() / 1_000_000;
+                    let start = StoredSpan::new(record.body).unwrap().start_nanos() / 1_000_000;
                     let key = (event.boot, span.number);
                     let double = self.spans.insert(key, (start, record.body.to_vec()));
                     self.doubles += u64::from(double.is_some());

@@ -8,7 +8,7 @@ use std::thread;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use spandrel_core::hosted::current;
 use spandrel_transport_std::Tracer;
-use spandrel_transport_std::tracing::{SpanExt as _, layer};
+use spandrel_transport_std::layer::{SpanExt as _, layer};
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;

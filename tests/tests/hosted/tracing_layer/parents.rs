@@ -5,7 +5,7 @@ use std::thread;
 use spandrel_core::context::{ParentContext, SpanContext, TraceFlags};
 use spandrel_core::hosted::current;
 use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use spandrel_transport_std::tracing::{SetParentError, SpanExt as _};
+use spandrel_transport_std::layer::{SetParentError, SpanExt as _};
 use tracing::{info, info_span};
 
 use super::rig::{Rig, attributes, int};

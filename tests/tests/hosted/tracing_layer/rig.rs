@@ -6,7 +6,7 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use spandrel_tests::fault_server::{FaultServer, Script};
-use spandrel_transport_std::tracing::{TracingLayer, layer};
+use spandrel_transport_std::layer::{TracingLayer, layer};
 use spandrel_transport_std::{Config, Ledger, Telemetry, Tracer, init};
 use tracing::Dispatch;
 use tracing_subscriber::layer::SubscriberExt as _;

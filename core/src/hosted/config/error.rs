@@ -1,0 +1,135 @@
+//! What is wrong with a configuration in code.
+
+use core::error::Error;
+use core::fmt;
+use std::string::String;
+
+use crate::env::{EndpointErrorKind, HeaderProblemKind};
+use crate::exporter::ConfigError;
+use crate::hosted::diagnostics::sanitise;
+
+/// A field of a [`Config`](super::Config) that no pipeline can run with. `Display` says which one,
+/// what is wrong, and what to do; it shows no credentials and no header value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// `endpoint` is neither `host:port` nor a URL (checklist A-009).
+    Endpoint {
+        /// What is wrong with it.
+        problem: EndpointErrorKind,
+        /// The text, unless it may have credentials in it.
+        text: Option<String>,
+    },
+    /// A member of `headers` cannot become a header (fault catalogue G1).
+    Header {
+        /// Its place, the first being 1.
+        number: usize,
+        /// Its name, unless that is what is wrong: it may be a piece of a secret.
+        name: Option<String>,
+        /// What is wrong with it.
+        problem: HeaderProblemKind,
+    },
+    /// `client_certificate` without `client_key` (checklist B-017).
+    CertificateWithoutKey,
+    /// `client_key` without `client_certificate` (checklist B-017).
+    KeyWithoutCertificate,
+    /// `max_queue_size` is zero (checklist C-020).
+    ZeroQueueSize,
+    /// `gzip_level` is above 9.
+    GzipLevel(u32),
+    /// `max_span_bytes` cannot hold the fixed part of a span.
+    SpanTooSmall {
+        /// What was asked for.
+        bytes: usize,
+        /// The least that works.
+        least: usize,
+    },
+    /// An area in which spans are kept cannot hold a single one of `max_span_bytes`.
+    SpanTooLarge {
+        /// The name of the area's field.
+        field: &'static str,
+        /// What that field has, or its default.
+        bytes: usize,
+        /// What a span of `max_span_bytes` takes there.
+        needed: usize,
+    },
+    /// The batch, `backoff`, `breaker` or `max_request_bytes` is out of its range (fault catalogue
+    /// G3).
+    Exporter(ConfigError),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint { problem, text } => {
+                f.write_str("endpoint: ")?;
+                match text {
+                    Some(text) => write!(f, "\"{}\" {problem}", sanitise(text))?,
+                    None => write!(f, "the text, which may hold credentials, {problem}")?,
+                }
+                f.write_str(
+                    "; give host:port or an http or https URL, or leave it empty to ask the \
+                     environment",
+                )
+            }
+            Self::Header {
+                number,
+                name,
+                problem,
+            } => {
+                write!(f, "headers: member {number} ")?;
+                if let Some(name) = name {
+                    write!(f, "(\"{}\") ", sanitise(name))?;
+                }
+                write!(f, "{problem}; correct it or leave it out")
+            }
+            Self::CertificateWithoutKey => f.write_str(
+                "client_certificate: there is no client_key with it; give the private key of the \
+                 certificate, or leave out both",
+            ),
+            Self::KeyWithoutCertificate => f.write_str(
+                "client_key: there is no client_certificate with it; give the certificate of the \
+                 key, or leave out both",
+            ),
+            Self::ZeroQueueSize => {
+                f.write_str("max_queue_size: must be at least 1; leave it out for 2048")
+            }
+            Self::GzipLevel(level) => write!(
+                f,
+                "gzip_level: {level} is above 9; give 1 (fastest) to 9 (smallest), or set \
+                 compression to none"
+            ),
+            Self::SpanTooSmall { bytes, least } => write!(
+                f,
+                "max_span_bytes: {bytes} cannot hold the fixed part of a span; give at least \
+                 {least}, and about 1024 for spans with attributes"
+            ),
+            Self::SpanTooLarge {
+                field,
+                bytes,
+                needed,
+            } => write!(
+                f,
+                "{field}: {bytes} cannot hold one span of max_span_bytes; raise it to at least \
+                 {needed}, or lower max_span_bytes"
+            ),
+            Self::Exporter(error) => {
+                let (field, remedy) = match error {
+                    ConfigError::Backoff(_) => ("backoff: ", "BackoffConfig::DEFAULT"),
+                    ConfigError::Breaker(_) => ("breaker: ", "BreakerConfig::DEFAULT"),
+                    _ => return write!(f, "{error}; leave it out for the default"),
+                };
+                write!(f, "{field}{error}; start from {remedy}")
+            }
+        }
+    }
+}
+
+impl Error for SettingsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Exporter(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A span between its start and its end, as the layer keeps it.
+
+use std::sync::Arc;
+
+use super::entered::State;
+use super::fields::Fields;
+use super::visit::{Sink, Special, StatusCode, special};
+use crate::attribute::{KeyValue, Value};
+use crate::context::SpanKind;
+use crate::hosted::clock;
+use crate::hosted::current::Context;
+use crate::hosted::trace::{Draft, Span, Tracer};
+use crate::span::Status;
+use crate::time::Instant;
+
+pub(super) const EXCEPTION: &str = "exception";
+const MESSAGE: &str = "exception.message";
+const STACKTRACE: &str = "exception.stacktrace";
+
+/// A live span.
+pub(super) struct LayerSpan {
+    draft: Draft,
+    /// The tracestate, for contexts; most spans have none.
+    trace_state: Option<Arc<str>>,
+    pub(super) kind: SpanKind,
+    settled: bool,
+    /// Whether the status is an error.
+    failed: bool,
+    /// Stays in the span, on all threads.
+    entered: u32,
+    /// When it was left last; zero is never.
+    left: Instant,
+    times: Option<Times>,
+}
+
+/// How long the span was entered and not entered, in nanoseconds.
+struct Times {
+    since: Instant,
+    busy: u64,
+    idle: u64,
+}
+
+impl LayerSpan {
+    #[inline(always)]
+    pub(super) fn new(draft: Draft, kind: SpanKind, tracks_time: bool) -> Self {
+        let times = tracks_time.then(|| Times {
+            since: clock::now(),
+            busy: 0,
+            idle: 0,
+        });
+        let mut live = Self {
+            draft,
+            trace_state: None,
+            kind,
+            settled: false,
+            failed: false,
+            entered: 0,
+            left: Instant::ZERO,
+            times,
+        };
+        live.renew_trace_state();
+        live
+    }
+
+    fn renew_trace_state(&mut self) {
+        self.trace_state = None;
+        if self.draft.has_trace_state {
+            let state = self.draft.span.trace_state();
+            self.trace_state = (!state.is_empty()).then(|| state.into());
+        }
+    }
+
+    /// What children and carriers are given.
+    #[inline]
+    pub(super) fn context(&self) -> Context {
+        Context {
+            span_context: *self.draft.span.context(),
+            trace_state: self.trace_state.clone(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        match (self.settled, self.draft.span.is_recording()) {
+            (false, _) => State::Fresh,
+            (true, true) => State::Recording,
+            (true, false) => State::Inert,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_recording(&self) -> bool {
+        self.draft.span.is_recording()
+    }
+
+    /// Makes ids and sampling decision final.
+    #[inline]
+    pub(super) fn settle(&mut self, tracer: &Tracer) {
+        if !self.settled {
+            self.settled = true;
+            tracer.settle(&mut self.draft);
+        }
+    }
+
+    /// Changes the parent by `change`, if that may still be: nothing is settled, and the span is
+    /// entered `here` times on this thread and nowhere else. The new context.
+    pub(super) fn change_parent(
+        &mut self,
+        here: usize,
+        change: impl FnOnce(&mut Draft) -> bool,
+    ) -> Option<Context> {
+        if self.settled || self.entered as usize != here || !change(&mut self.draft) {
+            return None;
+        }
+        self.renew_trace_state();
+        Some(self.context())
+    }
+
+    /// The span, for what needs nothing of the rest.
+    pub(super) const fn span(&mut self) -> &mut Span {
+        &mut self.draft.span
+    }
+
+    /// Records what a span cannot be started with: its outcome.
+    pub(super) fn apply_outcome(&mut self, fields: &Fields) {
+        struct Outcome<'a>(&'a mut LayerSpan);
+        impl Sink for Outcome<'_> {
+            fn value(&mut self, _: &'static str, _: Value<'_>) {}
+
+            fn text(&mut self, key: &'static str, text: &str) {
+                if let Some(Special::Status(_) | Special::Description) = special(key, text) {
+                    self.0.text(key, text);
+                }
+            }
+
+            fn error(&mut self, _: &'static str, text: &str, sources: &str) {
+                self.0.add_exception(text, sources);
+            }
+        }
+        fields.replay(&mut Outcome(self));
+    }
+
+    fn add_exception(&mut self, text: &str, sources: &str) {
+        let (list, len) = exception(text, sources);
+        let list = list.get(..len).unwrap_or_default();
+        self.draft.span.add_event(EXCEPTION, list);
+    }
+
+    /// Sets the status to error; without a description that of an earlier one stays.
+    pub(super) fn fail(&mut self, description: &str) {
+        if !(description.is_empty() && self.failed) {
+            self.failed = true;
+            self.draft.span.set_status(Status::error(description));
+        }
+    }
+
+    /// Adds an event of `name`, with `first` and all fields as its attributes.
+    pub(super) fn add_event(
+        &mut self,
+        name: &str,
+        first: &[KeyValue<'_>],
+        fields: &Fields,
+        at: Instant,
+    ) {
+        let mut list = heapless::Vec::<KeyValue<'_>, 8>::new();
+        // There is room for these and two more.
+        let _ = list.extend_from_slice(first);
+        if let Some((text, sources)) = fields.error() {
+            let (attributes, len) = exception(text, sources);
+            let _ = list.extend_from_slice(attributes.get(..len).unwrap_or_default());
+        } else if let (EXCEPTION, Some(text)) = (name, fields.error_text()) {
+            let _ = list.push(KeyValue::new(MESSAGE, text));
+        }
+        fields.with_attributes(&list, |list| self.draft.span.add_event_at(name, list, at));
+    }
+
+    pub(super) fn enter(&mut self) {
+        self.entered = self.entered.saturating_add(1);
+        if let (Some(times), 1) = (&mut self.times, self.entered) {
+            let lap = times.lap(clock::now());
+            times.idle += lap;
+        }
+    }
+
+    #[inline]
+    pub(super) fn exit(&mut self, now: Instant) {
+        self.entered = self.entered.saturating_sub(1);
+        self.left = now;
+        if let (Some(times), 0) = (&mut self.times, self.entered) {
+            let lap = times.lap(now);
+            times.busy += lap;
+        }
+    }
+
+    pub(super) const fn is_entered(&self) -> bool {
+        self.entered > 0
+    }
+
+    /// Ends the span when it was left last, or now if it never was entered.
+    #[inline]
+    pub(super) fn end(mut self, tracer: &Tracer) {
+        self.settle(tracer);
+        if let Some(times) = &mut self.times {
+            let span = &mut self.draft.span;
+            let lap = times.lap(clock::now());
+            match self.entered {
+                0 => times.idle += lap,
+                _ => times.busy += lap,
+            }
+            span.set_attribute("busy_ns", times.busy);
+            span.set_attribute("idle_ns", times.idle);
+        }
+        if self.left == Instant::ZERO {
+            self.draft.span.end();
+        } else {
+            self.draft.span.end_at(self.left);
+        }
+    }
+}
+
+impl Sink for LayerSpan {
+    #[inline]
+    fn value(&mut self, key: &'static str, value: Value<'_>) {
+        self.draft.span.set_attribute(key, value);
+    }
+
+    #[inline]
+    fn text(&mut self, key: &'static str, text: &str) {
+        match special(key, text) {
+            None => self.draft.span.set_attribute(key, text),
+            Some(Special::Name) => self.draft.span.update_name(text),
+            Some(Special::Kind(kind)) => {
+                self.kind = kind;
+                self.draft.span.set_kind(kind);
+            }
+            Some(Special::Status(StatusCode::Unset)) => {}
+            Some(Special::Status(StatusCode::Ok)) => self.draft.span.set_status(Status::Ok),
+            Some(Special::Status(StatusCode::Error)) => self.fail(""),
+            Some(Special::Description) => self.fail(text),
+        }
+    }
+
+    fn error(&mut self, key: &'static str, text: &str, sources: &str) {
+        self.draft.span.set_attribute(key, text);
+        self.add_exception(text, sources);
+    }
+}
+
+impl Times {
+    /// The time since the last change, which is now.
+    fn lap(&mut self, now: Instant) -> u64 {
+        let lap = now.as_nanos().saturating_sub(self.since.as_nanos());
+        self.since = now;
+        lap
+    }
+}
+
+/// The attributes of an exception. The sources of a Rust error are the nearest thing to a stack
+/// trace that it brings along.
+fn exception<'a>(text: &'a str, sources: &'a str) -> ([KeyValue<'a>; 2], usize) {
+    let list = [
+        KeyValue::new(MESSAGE, text),
+        KeyValue::new(STACKTRACE, sources),
+    ];
+    (list, if sources.is_empty() { 1 } else { 2 })
+}

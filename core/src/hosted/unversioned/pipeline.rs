@@ -1,0 +1,431 @@
+//! The pipeline of a process: the shards of all threads, drained into one exporter.
+//!
+//! A transport owns a [`Pipeline`], asks it for requests, and sends them; the pipeline reads the
+//! clock, moves finished spans from the shards into the exporter's buffer (one copy, which dates
+//! and measures them on the way), and keeps the two halves of the ledger one.
+//!
+//! ```text
+//!  thread ─▶ shard ─┐
+//!  thread ─▶ shard ─┼─ collect ─▶ Exporter ─ poll_transmit ─▶ transport
+//!  thread ─▶ shard ─┘                     ◀─ handle_response ─
+//! ```
+//!
+//! Spans stay in their shards until they make a batch or the scheduled delay is over, and when the
+//! exporter's buffer is full; when the shards are full too, new spans are dropped and counted.
+//! Nothing grows.
+
+#[cfg(feature = "link")]
+mod relay;
+
+use core::time::Duration;
+use std::boxed::Box;
+use std::sync::Arc;
+use std::vec;
+use std::vec::Vec;
+
+use crate::breaker::State;
+use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
+use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::hosted::clock::Clock;
+use crate::hosted::config::Settings;
+use crate::hosted::trace::{Drain, Shared, TracerProvider, Wanted};
+use crate::resource::{RegistryError, Resource};
+use crate::response::Outcome;
+use crate::stats::{DeliveryStats, Ledger};
+use crate::time::Instant;
+
+/// Why a pipeline could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A setting of the exporter is out of its range.
+    Config(ConfigError),
+    /// The resource is too large.
+    Resource(RegistryError),
+}
+
+impl core::fmt::Display for PipelineError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Resource(error) => write!(f, "the resource attributes: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for PipelineError {}
+
+type Memory = Box<[u8]>;
+
+/// The exporter of a process with everything that feeds it.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    exporter: Exporter<Memory, Memory>,
+    clock: Clock,
+    scheduled_delay: Duration,
+    /// When the shards were last drained whole.
+    collected: Instant,
+    /// Whether the last drain left spans in the shards.
+    left_in_shards: bool,
+    /// Spans left there that a flush waits for.
+    awaited: usize,
+    flushes: Vec<PendingFlush>,
+    next_flush: u64,
+    closing: Option<Closing>,
+}
+
+/// A flush that somebody waits for: by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlushId(u64);
+
+#[derive(Debug)]
+struct PendingFlush {
+    id: FlushId,
+    deadline: Instant,
+    /// Of the exporter's; made anew until it covers everything.
+    flush: Flush,
+    /// Whether all that it has to cover has left the shards.
+    is_whole: bool,
+    before: Ledger,
+}
+
+#[derive(Debug)]
+struct Closing {
+    deadline: Instant,
+    before: Ledger,
+    /// What it did, once it is over.
+    report: Option<FlushReport>,
+}
+
+impl Pipeline {
+    /// A pipeline, and the provider that records into it.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit together; [`Config::resolve`](crate::hosted::config::Config::resolve) has
+    /// checked nearly everything.
+    pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
+        let attributes: Vec<_> = settings.resource.attributes().collect();
+        let resource = Resource {
+            attributes: &attributes,
+            schema_url: settings.resource.schema_url(),
+        };
+        let shared = Shared::new(settings, &resource).map_err(PipelineError::Resource)?;
+        let pipeline = Self::over(settings, Arc::clone(&shared))?;
+        Ok((pipeline, TracerProvider::new(shared)))
+    }
+
+    /// A pipeline that `shared` records into.
+    fn over(settings: &Settings, shared: Arc<Shared>) -> Result<Self, PipelineError> {
+        let buffer = Buffer::new(vec![0; settings.buffer_bytes].into_boxed_slice())
+            .with_overflow(settings.overflow)
+            .with_max_records(settings.max_queue_size);
+        let exporter = Exporter::new(settings.exporter, buffer, shared.copy_registry())
+            .map_err(PipelineError::Config)?;
+        let clock = Clock::new();
+        Ok(Self {
+            shared,
+            exporter,
+            collected: clock.now(),
+            clock,
+            scheduled_delay: settings.exporter.batch.scheduled_delay,
+            left_in_shards: false,
+            awaited: 0,
+            flushes: Vec::new(),
+            next_flush: 0,
+            closing: None,
+        })
+    }
+
+    /// Sets what is called when a shard wants to be drained soon: from any recording thread, so it
+    /// must be quick and must not record spans. The first one stays.
+    pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        self.shared.set_waker(waker);
+    }
+
+    /// The next request, if one is to be sent now.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let now = self.step();
+        self.exporter.poll_transmit(now)
+    }
+
+    /// See [`Exporter::read_body`].
+    pub fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        self.exporter.read_body(transmit, target)
+    }
+
+    /// See [`Exporter::handle_response`].
+    pub fn handle_response(&mut self, transmit: Transmit, outcome: &Outcome<'_>) {
+        let now = self.clock.now();
+        self.exporter.handle_response(now, transmit, outcome);
+        self.step();
+    }
+
+    /// See [`Exporter::note_resent`].
+    pub fn note_resent(&mut self, transmit: &Transmit) {
+        self.exporter.note_resent(transmit);
+    }
+
+    /// Takes back the request in flight, whose answer nobody will bring: a sender that panicked, a
+    /// future that was dropped.
+    pub fn cancel_in_flight(&mut self) {
+        let now = self.clock.now();
+        self.exporter.cancel_in_flight(now);
+        self.step();
+    }
+
+    /// The oldest event that has not been fetched.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.exporter.poll_event()
+    }
+
+    /// Asks for everything ended so far to be sent. The answer comes from
+    /// [`Pipeline::poll_flush`], at once if there is nothing to wait for.
+    pub fn force_flush(&mut self, deadline: Instant) -> FlushId {
+        let id = FlushId(self.next_flush);
+        self.next_flush += 1;
+        let before = self.ledger();
+        self.shared.mark_shards();
+        let flush = self.exporter.force_flush(self.clock.now(), deadline);
+        self.flushes.push(PendingFlush {
+            id,
+            deadline,
+            flush,
+            is_whole: false,
+            before,
+        });
+        self.step();
+        id
+    }
+
+    /// A flush that has ended, with what it did.
+    pub fn poll_flush(&mut self) -> Option<(FlushId, FlushReport)> {
+        let now = self.clock.now();
+        let ended = |pending: &PendingFlush| self.outcome_of(pending, now).is_some();
+        let at = self.flushes.iter().position(ended)?;
+        let pending = self.flushes.remove(at);
+        Some((pending.id, self.report_of(&pending, now)))
+    }
+
+    /// Ends a flush whose caller waits no longer; what it has reached. `None` when it has ended
+    /// before.
+    pub fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
+        let at = self.flushes.iter().position(|pending| pending.id == id)?;
+        let pending = self.flushes.remove(at);
+        Some(self.report_of(&pending, self.clock.now()))
+    }
+
+    /// Ends the intake and asks for everything held to be sent by `deadline`; see
+    /// [`Exporter::shutdown`]. Spans that end from now on are counted as lost.
+    pub fn shutdown(&mut self, deadline: Instant) {
+        match &mut self.closing {
+            Some(closing) => closing.deadline = closing.deadline.min(deadline),
+            None => {
+                self.shared.close_shards();
+                self.closing = Some(Closing {
+                    deadline,
+                    before: self.ledger(),
+                    report: None,
+                });
+            }
+        }
+        self.step();
+    }
+
+    /// What the shutdown did; `None` before it is over. What is lost later changes it no more.
+    #[must_use]
+    pub fn poll_shutdown(&self) -> Option<FlushReport> {
+        self.closing.as_ref()?.report
+    }
+
+    /// When to call [`Pipeline::poll_transmit`] next. Sooner does no harm.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.exporter.is_stopped() {
+            return None;
+        }
+        let mut next = self.exporter.poll_timeout().unwrap_or(Instant::MAX);
+        // Without a delay every span wakes.
+        if !self.scheduled_delay.is_zero() {
+            next = next.min(self.collected.saturating_add(self.scheduled_delay));
+        }
+        for flush in &self.flushes {
+            next = next.min(flush.deadline);
+        }
+        if let Some(closing) = &self.closing {
+            next = next.min(closing.deadline);
+        }
+        Some(next)
+    }
+
+    /// Where every span is, over all threads.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        let mut ledger = self.exporter.ledger();
+        self.shared.add_ledgers(&mut ledger);
+        ledger
+    }
+
+    /// What the delivery has done.
+    #[must_use]
+    pub const fn stats(&self) -> DeliveryStats {
+        self.exporter.stats()
+    }
+
+    /// The state of the circuit breaker.
+    #[must_use]
+    pub const fn circuit(&self) -> State {
+        self.exporter.circuit()
+    }
+
+    /// See [`Exporter::server_message`].
+    #[must_use]
+    pub fn server_message(&self) -> &str {
+        self.exporter.server_message()
+    }
+
+    /// The clock's present time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Moves time and spans on; the time to go on with.
+    fn step(&mut self) -> Instant {
+        let now = self.clock.now();
+        self.exporter.set_wall_clock(Some(self.clock.re_anchor()));
+        self.collect(now);
+        for pending in &mut self.flushes {
+            if !pending.is_whole {
+                // What is in the exporter's buffer must go before the rest can come.
+                pending.flush = self.exporter.force_flush(now, pending.deadline);
+                pending.is_whole = self.awaited == 0;
+            }
+        }
+        self.close(now);
+        now
+    }
+
+    /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
+    fn collect(&mut self, now: Instant) {
+        let wanted = self.wanted(now);
+        let Self {
+            shared,
+            exporter,
+            left_in_shards,
+            awaited,
+            ..
+        } = self;
+        if exporter.is_stopped() {
+            return;
+        }
+        shared.sync_registry(exporter.registry_mut());
+        let drained = shared.drain_shards(wanted, &mut Collector(exporter));
+        *left_in_shards = !drained.is_complete;
+        *awaited = drained.awaited;
+        if let Some(oldest) = drained.oldest {
+            exporter.observe_oldest(oldest);
+        }
+        if matches!(wanted, Wanted::All) {
+            self.collected = now;
+        }
+    }
+
+    /// What to fetch from the shards. A batch at a time, so that a span comes to the memory of this
+    /// thread just before it is encoded, and that memory is always the same small part of the
+    /// exporter's buffer. But all, when somebody waits, when a span may have waited for the scheduled
+    /// delay, and for an exporter in trouble, which chooses among what it has.
+    fn wanted(&self, now: Instant) -> Wanted {
+        let due = self.collected.saturating_add(self.scheduled_delay);
+        let awaited = self.closing.is_some() || !self.flushes.is_empty();
+        if now >= due || awaited || self.exporter.circuit() != State::Closed {
+            return Wanted::All;
+        }
+        let batch = &self.exporter.config().batch;
+        let buffer = self.exporter.buffer();
+        Wanted::Batch {
+            spans: (batch.max_export_batch_size as usize).saturating_sub(buffer.queued()),
+            bytes: batch.max_batch_bytes.saturating_sub(buffer.queued_bytes()),
+        }
+    }
+
+    /// Hands the shutdown on to the exporter, which goes on taking in what had no room, and keeps
+    /// its report.
+    fn close(&mut self, now: Instant) {
+        let Some(closing) = &mut self.closing else {
+            return;
+        };
+        if closing.report.is_some() {
+            return;
+        }
+        self.exporter.expect_more(self.left_in_shards);
+        self.exporter.shutdown(now, closing.deadline);
+        if let Some(report) = self.exporter.poll_shutdown() {
+            self.shared.abandon_shards();
+            let before = closing.before;
+            let report = report_between(report.outcome, 0, &before, &self.ledger());
+            if let Some(closing) = &mut self.closing {
+                closing.report = Some(report);
+            }
+        }
+    }
+
+    /// How a flush has ended, and what is left of it; `None` while it is under way.
+    fn outcome_of(&self, pending: &PendingFlush, now: Instant) -> Option<(FlushOutcome, u64)> {
+        let report = self.exporter.poll_flush(&pending.flush, now);
+        if pending.is_whole || self.exporter.is_stopped() {
+            return report.map(|report| (report.outcome, report.left));
+        }
+        let awaited = self.awaited as u64;
+        match report {
+            // Of what has left the shards: the rest is still to come.
+            Some(report) if report.outcome == FlushOutcome::Complete => {
+                (now >= pending.deadline).then_some((FlushOutcome::TimedOut, awaited))
+            }
+            Some(report) => Some((report.outcome, report.left.saturating_add(awaited))),
+            None => None,
+        }
+    }
+
+    fn report_of(&self, pending: &PendingFlush, now: Instant) -> FlushReport {
+        let ledger = self.ledger();
+        let held = ledger.buffered.saturating_add(ledger.in_flight);
+        let (outcome, left) = self
+            .outcome_of(pending, now)
+            .unwrap_or((FlushOutcome::TimedOut, held));
+        report_between(outcome, left, &pending.before, &ledger)
+    }
+}
+
+/// Puts what threads left in their shards into the exporter, as long as there is room.
+struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
+
+impl Drain for Collector<'_> {
+    fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
+        self.0.push_run(fill)
+    }
+
+    fn take(&mut self, record: &Record<'_>) -> bool {
+        let has_room = self.0.has_room_for(record);
+        if has_room {
+            // A refusal for good has been counted by the exporter.
+            let _ = self.0.push_record(record);
+        }
+        has_room
+    }
+}
+
+fn report_between(
+    outcome: FlushOutcome,
+    left: u64,
+    before: &Ledger,
+    after: &Ledger,
+) -> FlushReport {
+    FlushReport {
+        outcome,
+        exported: after.exported.saturating_sub(before.exported),
+        dropped: after.dropped_total().saturating_sub(before.dropped_total()),
+        left,
+    }
+}

@@ -1,0 +1,87 @@
+//! `init`: from a configuration to a running pipeline.
+
+use std::boxed::Box;
+use std::string::ToString;
+use std::sync::Arc;
+
+use spandrel_core::hosted::config::{Config, Settings};
+use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
+use tokio::runtime::Handle;
+
+use super::drive::background;
+use super::error::InitError;
+use super::output::Plan;
+use super::shared::Shared;
+use super::telemetry::Telemetry;
+
+/// Starts tracing, with a task on the runtime in whose context it is called.
+///
+/// With `enabled: false`, or `OTEL_SDK_DISABLED=true`, the handle and its tracers do nothing, and
+/// no runtime is needed. Without an endpoint, in code or in the environment, spans go to the
+/// standard output as OTLP/JSON lines. The collector need not be up.
+///
+/// The first `init` of a process also makes its provider the process-wide one, so that
+/// [`tracer`](super::tracer) works everywhere. Another `init` while that lasts, of this transport
+/// or of the blocking one, gives a pipeline of its own, beside it, and says so in a diagnostic;
+/// after a shutdown the place is free again.
+///
+/// ```
+/// use spandrel_transport_async::{Config, init};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), spandrel_transport_async::InitError> {
+/// let telemetry = init(Config { enabled: false, ..Config::default() })?;
+/// let mut span = telemetry.tracer("shop").start("order.place");
+/// span.set_attribute("items", 3);
+/// drop(span);
+/// assert!(telemetry.shutdown(Duration::from_secs(5)).await.is_success());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// What is wrong with the configuration, or that there is no runtime. Bad environment variables are
+/// no error: they are reported and their defaults used.
+pub fn init(config: Config) -> Result<Telemetry, InitError> {
+    reported(
+        config
+            .resolve()
+            .map_err(InitError::Settings)
+            .and_then(|settings| start(&settings)),
+    )
+}
+
+/// Starts tracing with settings that were resolved before.
+///
+/// # Errors
+///
+/// As [`init`].
+pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
+    if !begin(settings) {
+        return Ok(Telemetry::disabled());
+    }
+    let runtime = Handle::try_current().map_err(|_| InitError::NoRuntime)?;
+    let plan = Plan::new(settings).map_err(InitError::Exporter)?;
+    let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
+    let shared = Shared::new(pipeline, plan, settings.target.to_string());
+    let wake = Arc::downgrade(&shared);
+    {
+        let mut state = shared.lock();
+        state.has_background = true;
+        state.pipeline.set_waker(Box::new(move || {
+            if let Some(shared) = wake.upgrade() {
+                shared.bell.ring();
+            }
+        }));
+    }
+    runtime.spawn(background(Arc::clone(&shared)));
+    finish(settings, &provider);
+    Ok(Telemetry::running(
+        provider,
+        shared,
+        settings.shutdown_timeout,
+    ))
+}

@@ -1,0 +1,78 @@
+//! The transport of a process on tokio (feature `reqwest`): [`init`] and everything behind it.
+//!
+//! ```no_run
+//! use spandrel_transport_async::{Config, init};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), spandrel_transport_async::InitError> {
+//! let telemetry = init(Config {
+//!     enabled: true,
+//!     service_name: "checkout".into(),
+//!     endpoint: "localhost:4318".into(),
+//!     ..Config::default()
+//! })?;
+//!
+//! let mut span = telemetry.tracer("orders").start("order.place");
+//! span.set_attribute("order.items", 3);
+//! span.end();
+//!
+//! let report = telemetry.shutdown(Duration::from_secs(5)).await;
+//! assert!(report.is_success(), "{report:?}: {}", telemetry.ledger());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who drives
+//!
+//! A task on the runtime of [`init`] sends. It is one of possibly several that could: whoever waits
+//! for a flush or a shutdown sends by himself when that task is gone, or shows no sign of life.
+//!
+//! ```text
+//!               claim free                     asked for a sign of life, none came
+//!  background ─────────────▶ owner = background ───────────────────────▶ owner = whoever waits
+//!      ▲                          │ runtime gone                               │ done, dropped
+//!      └──────────────────────────┴──────────── claim free ◀───────────────────┘
+//! ```
+//!
+//! An owner that was displaced in the middle of a request finds its claim void when it wakes, and
+//! its answer is ignored, because the generation of its request is old.
+//!
+//! | situation | what happens |
+//! |---|---|
+//! | current-thread or multi-thread runtime | the task sends; waiting futures wait |
+//! | the runtime of `init` is gone | `force_flush` and `shutdown` send inline, on the runtime that polls them |
+//! | it exists, but nobody polls it | the same, after 100 ms |
+//! | the future is not polled by any tokio runtime | it waits for the task; when that is gone too, there is nothing to send with: the spans are counted as lost, and it says so |
+//! | a future is dropped | its request goes back into the pipeline; the task goes on |
+//! | the handle is dropped | the task has [`Config::shutdown_timeout`] for the rest, as long as its runtime lives |
+//! | a panic in a log handler | the request is sent again; the driver goes on |
+//!
+//! The runtime needs its time and I/O drivers (`enable_all`).
+
+mod client;
+mod drive;
+mod encode;
+mod error;
+mod failure;
+mod init;
+mod output;
+mod sender;
+mod shared;
+mod telemetry;
+mod time;
+mod tls;
+
+pub use error::{BuildError, InitError};
+pub use init::{init, start};
+pub use telemetry::{CancelToken, Telemetry};
+
+pub use spandrel_core::attribute::{KeyValue, Value};
+pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::config::Config;
+pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
+#[cfg(feature = "tracing")]
+pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+pub use spandrel_core::span::{Link, SpanKind, Status};
+pub use spandrel_core::stats::Ledger;
