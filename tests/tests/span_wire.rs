@@ -1,5 +1,5 @@
 //! One span on the wire: what the API was told is what the official types read, for any calls,
-//! limits and scratch (checklist D-035 to D-079, F-001 to F-070, traps 7, 8, 16, 17).
+//! limits and scratch (spec D-035 to D-079, F-001 to F-070).
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -93,7 +93,7 @@ fn recorded<const N: usize>(
     exported(&mut exporter, 64)
 }
 
-/// Checklist D-063: what goes beyond the limit of an event is counted, for this event too.
+/// spec D-063: what goes beyond the limit of an event is counted, for this event too.
 #[test]
 fn an_exception_obeys_the_attribute_limit_of_events_and_counts_what_it_drops() {
     let extra = ["a", "b", "c"].map(|key| KeyValue::new(key, key));
@@ -133,7 +133,7 @@ fn a_name_and_an_attribute_can_be_replaced_behind_a_status_that_fills_the_scratc
     assert_eq!(span.dropped_attributes_count, 0);
 }
 
-/// Checklist D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
+/// spec D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
 /// are built from the inside out.
 #[test]
 fn values_are_kept_down_to_the_sixty_fourth_level() {

@@ -173,7 +173,7 @@ fn i20_equal_seeds_agree_and_different_seeds_part_within_eight_draws() {
     assert!(same.count() < 10);
 }
 
-/// Fault catalogue C1 to C4.
+/// Faults C1 to C4.
 #[test]
 fn a_clock_that_stops_or_goes_back_is_no_progress_and_a_jump_ends_the_batch_once() {
     let mut backoff = Backoff::default();
