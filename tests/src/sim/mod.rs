@@ -5,7 +5,8 @@
 //! the exporter, the [`Books`] check the rules that hold at all times: the ledger is balanced and
 //! right to the span (invariants I1 to I4), one request is in flight (invariant I34), gates are
 //! respected (invariant I35), batches are in order and within their limits (invariants I7, I12), a
-//! retry has the same bytes. The driver itself checks that `poll_timeout` is honest: nothing is due after a poll, and time moves on.
+//! retry has the same bytes. The driver itself checks that `poll_timeout` is honest: nothing is due
+//! after a poll, and time moves on.
 
 mod bytes;
 mod collector;

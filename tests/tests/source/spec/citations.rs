@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::super::scanner::{Comment, active_places, group_end, is, tokens, tokens_and_comments};
+use super::super::scanner::{Comment, Token, active_places, group_end, is};
 
 /// Which table an id stands in, and the word before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -208,19 +208,17 @@ fn is_documentation(comment: &Comment) -> bool {
     matches!(mark(&comment.text), "///" | "//!" | "/**" | "/*!")
 }
 
-/// What the comments of a file cite.
-pub(crate) fn citations(source: &str) -> Vec<Citation> {
-    let (_, comments) = tokens_and_comments(source);
-    let texts = texts(&comments, |_| true);
+/// What comments cite.
+pub(crate) fn citations(comments: &[Comment]) -> Vec<Citation> {
+    let texts = texts(comments, |_| true);
     texts.iter().flat_map(Text::citations).collect()
 }
 
 /// The documentation in a file, as comments or attributes, without that of tests.
-pub(crate) fn documentation(source: &str) -> Vec<Text> {
-    let (tokens, comments) = tokens_and_comments(source);
+pub(crate) fn documentation(tokens: &[Token], comments: &[Comment]) -> Vec<Text> {
     let mut is_active = vec![false; tokens.len()];
     let without_tests = |name: &str| (name == "test").then_some(false);
-    for at in active_places(&tokens, &without_tests) {
+    for at in active_places(tokens, &without_tests) {
         is_active[at] = true;
     }
     // A comment belongs to what follows it; at the end of a file, to what precedes it.
@@ -228,20 +226,17 @@ pub(crate) fn documentation(source: &str) -> Vec<Text> {
         let last = is_active.last().copied().unwrap_or(true);
         is_active.get(comment.token).copied().unwrap_or(last)
     };
-    let mut found = texts(&comments, |it| is_documentation(it) && belongs(it));
+    let mut found = texts(comments, |it| is_documentation(it) && belongs(it));
     for at in 0..tokens.len() {
         let in_an_attribute = at > 0 && ["[", "(", ","].contains(&tokens[at - 1].text.as_str());
-        if !is_active[at]
-            || !in_an_attribute
-            || !is(&tokens, at, "doc")
-            || !is(&tokens, at + 1, "=")
+        if !is_active[at] || !in_an_attribute || !is(tokens, at, "doc") || !is(tokens, at + 1, "=")
         {
             continue;
         }
         let mut next = at + 2;
         while next < tokens.len() && !["]", ")", ","].contains(&tokens[next].text.as_str()) {
             let end = match tokens[next].text.as_str() {
-                "(" | "[" | "{" => group_end(&tokens, next),
+                "(" | "[" | "{" => group_end(tokens, next),
                 _ => next + 1,
             };
             for token in &tokens[next..end] {
@@ -258,14 +253,13 @@ pub(crate) fn documentation(source: &str) -> Vec<Text> {
 }
 
 /// The test functions of a file, with their lines.
-pub(crate) fn tests(source: &str) -> Vec<(String, usize)> {
-    let tokens = tokens(source);
+pub(crate) fn tests(tokens: &[Token]) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     let mut is_test = false;
     let mut at = 0;
     while at < tokens.len() {
-        if is(&tokens, at, "#") && is(&tokens, at + 1, "[") {
-            let end = group_end(&tokens, at + 1);
+        if is(tokens, at, "#") && is(tokens, at + 1, "[") {
+            let end = group_end(tokens, at + 1);
             let path = tokens[at + 2..end]
                 .iter()
                 .take_while(|token| !["(", "]", "="].contains(&token.text.as_str()));

@@ -1,7 +1,8 @@
 //! The check against small repositories: each kind of fault is seen, and nothing else.
 
 use super::citations::{Citation, Kind, citations, documents_named, ids_of_name, tests};
-use super::{FAULTS, File, INVARIANTS, Repository, SPECIFICATION, violations};
+use super::{FAULTS, File, INVARIANTS, Repository, SPECIFICATION, Source, violations};
+use crate::scanner::tokens_and_comments;
 
 const HEADER: &str = "| id | what | status | test |\n|---|---|---|---|\n";
 
@@ -30,16 +31,16 @@ fn orderly() -> Repository {
     ];
     Repository {
         sources: vec![
-            file(
+            Source::new(file(
                 "core/src/lib.rs",
                 "//! A rule in words; see README.md.\n// spec A-005, A-006; fault S20\nfn f() {}\n",
-            ),
-            file(
+            )),
+            Source::new(file(
                 "tests/tests/a.rs",
                 "/// Also faults S20 and P1, invariant I34, rule R7.\n#[test]\nfn one() {}\n\
                  #[tokio::test(flavor = \"current_thread\")]\n#[ignore]\npub async fn two() {}\n\
                  proptest! {\n#[test]\nfn s20_a_herd(n in 0..3) {}\n}\n",
-            ),
+            )),
         ],
         tables: tables
             .map(|(path, rows)| file(path, &format!("{HEADER}{rows}")))
@@ -51,7 +52,7 @@ fn orderly() -> Repository {
 /// What is found when `text` is one more file.
 fn with_source(path: &str, text: &str) -> Vec<String> {
     let mut repository = orderly();
-    repository.sources.push(file(path, text));
+    repository.sources.push(Source::new(file(path, text)));
     violations(&repository)
 }
 
@@ -296,7 +297,8 @@ fn a_document_that_is_not_there_is_named_wherever_it_is() {
 #[test]
 fn lists_and_ranges_are_read_and_other_words_are_not() {
     let cited = |text: &str| {
-        let found = citations(&format!("// {text}"));
+        let (_, comments) = tokens_and_comments(&format!("// {text}"));
+        let found = citations(&comments);
         let found = found.iter().map(Citation::to_string);
         found.collect::<Vec<_>>().join(" ")
     };
@@ -324,7 +326,8 @@ fn lists_and_ranges_are_read_and_other_words_are_not() {
         id: "R7".to_owned(),
         line: 3,
     };
-    assert_eq!(citations("fn f() {}\n\n/* rule R7 */"), [place]);
+    let (_, comments) = tokens_and_comments("fn f() {}\n\n/* rule R7 */");
+    assert_eq!(citations(&comments), [place]);
 }
 
 #[test]
@@ -339,7 +342,8 @@ fn names_and_tests_are_read() {
     let source = "#[cfg(test)] fn a() {} #[test] #[should_panic] fn b() {} \
         #[test_case(1)] fn c() {} #[tokio::test] async fn d() {} \
         // #[test] fn e() {}\n const F: &str = \"#[test] fn f() {}\"; fn g() {}";
-    let names: Vec<_> = tests(source).into_iter().map(|(name, _)| name).collect();
+    let (tokens, _) = tokens_and_comments(source);
+    let names: Vec<_> = tests(&tokens).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["b", "d"]);
     assert_eq!(documents_named("// a/../b"), []);
 }
