@@ -1,4 +1,4 @@
-//! The core never allocates: every operation, measured.
+//! The core never allocates (design promise 2): every operation, measured.
 //!
 //! The crate is `no_std` without `alloc`, so it could not; this keeps a future feature or
 //! dependency from changing that unseen.

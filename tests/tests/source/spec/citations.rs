@@ -288,15 +288,14 @@ pub(crate) fn ids_of_name(name: &str) -> Vec<String> {
     let parts: Vec<_> = name.split('_').collect();
     let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
     let is_letter = |text: &str| text.len() == 1 && text.chars().all(|c| c.is_ascii_lowercase());
-    let mut found = Vec::new();
+    let mut found: Vec<String> = Vec::new();
     let mut at = 0;
     while at < parts.len() {
         let part = parts[at];
-        if is_letter(part)
-            && parts
-                .get(at + 1)
-                .is_some_and(|it| it.len() == 3 && digits(it))
-        {
+        let number = parts.get(at + 1).filter(|it| it.len() == 3 && digits(it));
+        // In `s1_a_429`, the `a` is a word.
+        let may_be_spec = found.iter().all(|id| id.contains('-'));
+        if is_letter(part) && number.is_some() && may_be_spec {
             found.push(format!("{}-{}", part.to_uppercase(), parts[at + 1]));
             at += 2;
         } else if part.get(..1).is_some_and(is_letter) && digits(&part[1..]) {

@@ -263,6 +263,7 @@ fn comments_and_tests_of_a_published_package_may_cite() {
         "#[cfg(test)]\nmod tests {\n//! rule R7\n/// Fault S20.\n#[test]\nfn a() {}\n// I34\n}\nfn f() {}",
         "fn f() {}\n#[cfg(test)]\nmod tests {\n/// Fault S20.\nfn a() {}\n}\n",
         "fn f() { g(\"/// rule R7\") }",
+        "/// The invariant is kept; a rule of Rust\nfn f() {}",
         "/// Cortex-M0 (M0), I64, `C0` and HTTP (H1)\nfn f() {}",
     ] {
         assert_eq!(with_source("core/src/a.rs", fine), [""; 0], "{fine}");
@@ -337,6 +338,7 @@ fn names_and_tests_are_read() {
     assert_eq!(ids_of_name("b_002_c_002_empty"), ["B-002", "C-002"]);
     assert_eq!(ids_of_name("b_023_g1_only"), ["B-023", "G1"]);
     assert_eq!(ids_of_name("a_001"), ["A-001"]);
+    assert_eq!(ids_of_name("s1_a_429_is_alive"), ["S1"]);
     assert_eq!(ids_of_name("to_the_end_s1"), [""; 0]);
     assert_eq!(ids_of_name("é1_s1"), [""; 0]);
     let source = "#[cfg(test)] fn a() {} #[test] #[should_panic] fn b() {} \
