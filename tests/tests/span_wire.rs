@@ -133,7 +133,7 @@ fn a_name_and_an_attribute_can_be_replaced_behind_a_status_that_fills_the_scratc
     assert_eq!(span.dropped_attributes_count, 0);
 }
 
-/// spec D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
+/// Checklist D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
 /// are built from the inside out.
 #[test]
 fn values_are_kept_down_to_the_sixty_fourth_level() {
