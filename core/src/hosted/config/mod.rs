@@ -101,8 +101,6 @@ mod resolve;
 mod sampler;
 mod settings;
 mod sizes;
-#[cfg(test)]
-mod tests;
 
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};

@@ -42,7 +42,7 @@ impl Config {
 }
 
 /// `lookup` has the signature of `std::env::var`.
-pub(super) fn resolve(
+fn resolve(
     config: &Config,
     lookup: impl Fn(&str) -> Result<String, VarError>,
 ) -> Result<Settings, SettingsError> {
@@ -124,5 +124,27 @@ fn note_attributes_without_key(code: &Config, notes: &mut Notes) {
                 "resource_attributes: member {number} has no key; leaving it out"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_not_utf8_is_named_and_unset() {
+        let config = Config::development("x");
+        let settings = resolve(&config, |name| match name {
+            "OTEL_TRACES_EXPORTER" => Err(VarError::NotUnicode(OsString::from("hunter2"))),
+            _ => Err(VarError::NotPresent),
+        });
+        let settings = settings.unwrap();
+        assert_eq!(
+            settings.diagnostics,
+            ["OTEL_TRACES_EXPORTER: the value is not UTF-8; taking it as unset"]
+        );
+        assert_eq!(settings.target, Target::Stdout { immediate: false });
     }
 }

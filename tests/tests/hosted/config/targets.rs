@@ -1,7 +1,5 @@
 //! Where spans go, and with which headers and certificates.
 
-use std::format;
-
 use super::*;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -24,6 +22,7 @@ fn shown(target: &Target) -> &str {
         Target::Stdout { immediate: false } => STDOUT,
         Target::Stdout { immediate: true } => "console",
         Target::None => "none",
+        _ => "unknown",
     }
 }
 

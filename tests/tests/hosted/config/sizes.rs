@@ -1,9 +1,9 @@
 //! Sizes, limits in time, and what is passed on to the exporter.
 
 use super::*;
-use crate::backoff::Jitter;
-use crate::buffer::RECORD_HEADER_BYTES;
-use crate::exporter::ExporterConfig;
+use spandrel_core::backoff::Jitter;
+use spandrel_core::buffer::RECORD_HEADER_BYTES;
+use spandrel_core::exporter::ExporterConfig;
 
 #[test]
 fn the_defaults_are_the_documented_ones() {

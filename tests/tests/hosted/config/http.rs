@@ -1,11 +1,7 @@
 //! HTTP settings: what is refused, what arrives, and what is never shown.
 
-use std::format;
-use std::string::ToString;
-use std::vec;
-
 use super::*;
-use crate::env::{HeaderProblemKind, RESERVED_HEADERS};
+use spandrel_core::env::{HeaderProblemKind, RESERVED_HEADERS};
 
 fn checked(url: &str, edit: impl Fn(&mut HttpSettings)) -> Result<HttpTarget, HttpSettingsError> {
     let mut settings = HttpSettings::new(url);
