@@ -290,7 +290,7 @@ fn the_name_of_the_service_has_four_sources() {
 }
 
 #[test]
-fn the_presets_are_those_of_the_guide() {
+fn the_presets_set_name_environment_and_sample_rate() {
     let development = alone(&Config::development("dev"));
     let production = alone(&Config::production("prod", "collector.example:4318"));
     let shown = |s: &Settings| {
@@ -317,8 +317,8 @@ impl core::fmt::Display for DescribedBy<'_> {
 }
 
 #[test]
-fn a_sample_rate_out_of_range_is_cut_and_told() {
-    for (rate, expected, told) in [
+fn a_sample_rate_out_of_range_is_cut_and_reported() {
+    for (rate, expected, reported) in [
         (0.0, "{0}", None),
         (
             1.5,
@@ -342,8 +342,8 @@ fn a_sample_rate_out_of_range_is_cut_and_told() {
         };
         let settings = with(&config, &[("OTEL_TRACES_SAMPLER", "no such sampler")]);
         assert_eq!(DescribedBy(&settings).to_string(), expected);
-        let told: Vec<_> = told.into_iter().collect();
-        assert_eq!(settings.diagnostics, told);
+        let reported: Vec<_> = reported.into_iter().collect();
+        assert_eq!(settings.diagnostics, reported);
     }
 }
 

@@ -168,7 +168,7 @@ fn diagnostics_beyond_the_limit_are_counted() {
 }
 
 #[test]
-fn an_attribute_without_a_key_is_told() {
+fn an_attribute_without_a_key_is_reported() {
     let config = Config {
         resource_attributes: [(String::new(), "x".into())].into(),
         ..Config::default()
