@@ -77,6 +77,8 @@ extern crate std;
 
 // L0
 pub mod attribute;
+#[cfg(any(feature = "gzip", feature = "link"))]
+mod crc;
 pub mod id;
 pub mod time;
 pub mod wire;

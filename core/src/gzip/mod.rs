@@ -70,16 +70,15 @@
 //! [`compress`] takes 1.4 KB of flash and [`Encoder`] 1.9 KB, next to `memcpy` and its like.
 
 mod bits;
-mod crc;
 mod deflate;
 mod matcher;
 
 use core::fmt;
 
 use bits::{BitWriter, Pending};
-use crc::Crc;
 use deflate::{Deflate, Stop, Trailer};
 
+use crate::crc::Crc32;
 use crate::wire::move_within;
 
 /// Why nothing was compressed.
@@ -128,7 +127,7 @@ pub const fn max_compressed_len(input: usize) -> usize {
 /// When the table has a length that is not allowed, or `out` is too small.
 pub fn compress(source: &[u8], table: &mut [u16], out: &mut [u8]) -> Result<usize, GzipError> {
     check_table(table)?;
-    let mut crc = Crc::new();
+    let mut crc = Crc32::new();
     crc.update(source);
     let trailer = Trailer {
         crc: crc.value(),
@@ -157,7 +156,7 @@ pub struct Encoder<'a> {
     filled: usize,
     /// Whether the source has said that there is no more.
     ended: bool,
-    crc: Crc,
+    crc: Crc32,
     /// Bytes taken in, modulo 2^32.
     len: u32,
     deflate: Deflate,
@@ -185,7 +184,7 @@ impl<'a> Encoder<'a> {
             table,
             filled: 0,
             ended: false,
-            crc: Crc::new(),
+            crc: Crc32::new(),
             len: 0,
         })
     }

@@ -1,7 +1,7 @@
 //! From a stream of bytes to checked frames: COBS and CRC, byte by byte, over memory of the
 //! caller's.
 
-use super::crc::{CRC_BYTES, Crc};
+use crate::crc::{CRC_BYTES, Crc32};
 
 /// Why bytes between two zeros are no frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
             return Some(Err(FrameError::Corrupt));
         };
         Some(
-            if run == 0 && Crc::of(content) == u32::from_le_bytes(*sum) {
+            if run == 0 && Crc32::of(content) == u32::from_le_bytes(*sum) {
                 Ok(content.len())
             } else {
                 Err(FrameError::Corrupt)
@@ -102,6 +102,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::reference::WithCrc;
     use postcard::ser_flavors::{Cobs, Flavor, Slice};
     use std::vec;
     use std::vec::Vec;
@@ -109,7 +110,7 @@ mod tests {
     fn frame(content: &[u8]) -> Vec<u8> {
         let mut target = vec![0; content.len() * 2 + 16];
         let slice = Cobs::try_new(Slice::new(&mut target)).unwrap();
-        let mut flavor = super::super::crc::WithCrc::new(slice);
+        let mut flavor = WithCrc::new(slice);
         flavor.try_extend(content).unwrap();
         flavor.finalize().unwrap().to_vec()
     }

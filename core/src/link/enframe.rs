@@ -5,12 +5,12 @@
 //! panic, and the path of each number through serde and a stack of flavours takes a third of what a
 //! small device needs for all its tracing.
 
-use super::crc::{CRC_BYTES, Crc};
+use crate::crc::{CRC_BYTES, Crc32};
 
 /// A frame under way.
 pub(super) struct Enframer<'a> {
     target: &'a mut [u8],
-    crc: Crc,
+    crc: Crc32,
     /// Where the next byte goes; beyond the end of `target` bytes are only counted.
     at: usize,
     /// Where the length of the current block of COBS goes.
@@ -24,7 +24,7 @@ impl<'a> Enframer<'a> {
     pub(super) fn new(target: &'a mut [u8]) -> Self {
         let mut frame = Self {
             target,
-            crc: Crc::new(),
+            crc: Crc32::new(),
             at: 2,
             block: 1,
             len: 0,
@@ -42,7 +42,7 @@ impl<'a> Enframer<'a> {
 
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn put_byte(&mut self, byte: u8) {
-        self.crc.update(byte);
+        self.crc.push(byte);
         self.len += 1;
         self.stuff(byte);
     }
@@ -105,7 +105,7 @@ impl<'a> Enframer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::crc::WithCrc;
+    use crate::link::reference::WithCrc;
     use postcard::ser_flavors::{Cobs, Flavor, Slice};
     use std::vec;
 

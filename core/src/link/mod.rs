@@ -70,13 +70,14 @@
 
 mod anchor;
 mod command;
-mod crc;
 mod decoder;
 mod deframe;
 mod enframe;
 mod event;
 mod exporter;
 mod message;
+#[cfg(test)]
+mod reference;
 mod state;
 mod transfer;
 
