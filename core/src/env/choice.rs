@@ -109,6 +109,14 @@ pub enum Timeout {
 }
 
 impl Timeout {
+    /// The limit that a variable states: zero means no limit.
+    pub(super) const fn from_millis(millis: u64) -> Self {
+        match millis {
+            0 => Self::Infinite,
+            millis => Self::After(Duration::from_millis(millis)),
+        }
+    }
+
     /// The limit, or `None` where there is none.
     #[must_use]
     pub const fn as_duration(self) -> Option<Duration> {

@@ -30,11 +30,9 @@
 use core::fmt;
 
 use super::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Quoted};
-use super::url::{EndpointErrorKind, Form, Scheme, UrlParts, is_loopback};
+use super::url::{DEFAULT_PORT, EndpointErrorKind, Form, Scheme, UrlParts, is_loopback};
 use super::variable::{ENDPOINT_IN_CODE, Variable};
 
-/// The port of OTLP over HTTP (checklist A-010).
-pub const DEFAULT_PORT: u16 = 4318;
 /// The port of OTLP over gRPC, which this pipeline does not speak (checklist A-010).
 pub const GRPC_PORT: u16 = 4317;
 

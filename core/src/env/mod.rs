@@ -57,7 +57,7 @@ pub use choice::{
     Compression, LogLevel, Propagators, Protocol, SamplerChoice, Timeout, TracesExporter,
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
-pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, GRPC_PORT};
+pub use endpoint::{Endpoint, EndpointError, GRPC_PORT};
 pub use headers::{
     HeaderIter, HeaderProblem, HeaderProblemKind, Headers, MAX_HEADERS, RESERVED_HEADERS,
     is_header_name, is_header_value, is_reserved_header,
@@ -66,7 +66,7 @@ pub use headers::{
 pub(crate) use headers::{check_key, check_value};
 pub use percent::{PercentBytes, PercentChars, PercentDecoded};
 pub use resource::{ResourceAttributeIter, ResourceAttributes, ResourceProblem};
-pub use url::{EndpointErrorKind, Scheme};
+pub use url::{DEFAULT_PORT, EndpointErrorKind, Scheme};
 pub use variable::VARIABLES;
 
 use parse::Reader;
@@ -198,7 +198,9 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
             from.choice(variable, Protocol::NAMES)
         }),
         headers: headers(from, endpoint),
-        timeout: from.either(&var::TIMEOUT, Reader::timeout),
+        timeout: from
+            .either(&var::TIMEOUT, Reader::number)
+            .map(Timeout::from_millis),
         compression: from.either(&var::COMPRESSION, |from, variable| {
             from.choice(variable, Compression::NAMES)
         }),
@@ -208,7 +210,9 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
         schedule_delay: from
             .number(&var::BSP_SCHEDULE_DELAY)
             .map(Duration::from_millis),
-        export_timeout: from.timeout(&var::BSP_EXPORT_TIMEOUT),
+        export_timeout: from
+            .number(&var::BSP_EXPORT_TIMEOUT)
+            .map(Timeout::from_millis),
         max_queue_size,
         max_export_batch_size: batch_size(from, max_queue_size),
         attribute_value_length_limit: value_length,

@@ -1,8 +1,5 @@
 //! The rules that all variables share (checklist B-002, B-005 to B-009, C-002, C-003).
 
-use core::time::Duration;
-
-use super::choice::Timeout;
 use super::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use super::variable::{Pair, Variable};
 
@@ -95,14 +92,6 @@ impl<'l, 'a> Reader<'l, 'a> {
                 None
             }
         }
-    }
-
-    /// A number of milliseconds of which zero means without end.
-    pub(super) fn timeout(&mut self, variable: &'static Variable) -> Option<Timeout> {
-        Some(match self.number(variable)? {
-            0 => Timeout::Infinite,
-            millis => Timeout::After(Duration::from_millis(millis)),
-        })
     }
 
     /// A number from zero that counts things.

@@ -7,8 +7,8 @@
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::endpoint::DEFAULT_PORT;
-use super::parse::parse_number;
+/// The [port of OTLP over HTTP](https://opentelemetry.io/docs/specs/otlp/#otlphttp-default-port).
+pub const DEFAULT_PORT: u16 = 4318;
 
 /// The scheme of a URL; it alone decides about TLS (checklist A-008).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,11 +182,10 @@ fn split_authority(authority: &str) -> Result<(&str, Option<&str>), EndpointErro
 }
 
 fn parse_port(port: &str) -> Result<u16, EndpointErrorKind> {
-    let number = parse_number(port).map_err(|_| EndpointErrorKind::BadPort)?;
-    u16::try_from(number)
-        .ok()
-        .filter(|&port| port != 0)
-        .ok_or(EndpointErrorKind::BadPort)
+    // The standard parser would take `+80`.
+    let is_number = port.bytes().all(|b| b.is_ascii_digit());
+    let port = port.parse().ok().filter(|&port| is_number && port != 0);
+    port.ok_or(EndpointErrorKind::BadPort)
 }
 
 pub(super) fn is_loopback(host: &str) -> bool {
@@ -198,6 +197,26 @@ pub(super) fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_digits_from_1_to_65535() {
+        for (text, port) in [("1", 1), ("080", 80), ("65535", 65535)] {
+            assert_eq!(parse_port(text), Ok(port));
+        }
+        for text in [
+            "",
+            "0",
+            "+80",
+            "-1",
+            "65536",
+            "99999999999999999999",
+            "8O",
+            " 80",
+            "١",
+        ] {
+            assert_eq!(parse_port(text), Err(EndpointErrorKind::BadPort), "{text}");
+        }
+    }
 
     #[test]
     fn only_hosts_that_are_certainly_local_are_loopback() {

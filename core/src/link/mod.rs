@@ -70,6 +70,7 @@
 
 mod anchor;
 mod command;
+mod config;
 mod decoder;
 mod deframe;
 mod enframe;
@@ -83,9 +84,10 @@ mod transfer;
 
 pub use anchor::Anchor;
 pub use command::{Command, CommandReader};
+pub use config::LinkConfig;
 pub use decoder::Decoder;
 pub use event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
-pub use exporter::{LinkConfig, LinkExporter};
+pub use exporter::LinkExporter;
 pub use message::MIN_FRAME_BYTES;
 
 pub use crate::resource::EncodedEntry;

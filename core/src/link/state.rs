@@ -1,6 +1,6 @@
 //! What a link knows beside its memory, so that the logic exists once whatever the memory is.
 
-use super::exporter::LinkConfig;
+use super::config::LinkConfig;
 use super::message::{Body, Message, VERSION};
 use crate::buffer::PushError;
 use crate::time::{Instant, duration_nanos};

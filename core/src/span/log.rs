@@ -11,7 +11,7 @@ mod reparent;
 
 pub(super) use list::AttributeList;
 
-use super::recording::Beginning;
+use super::beginning::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
 use crate::context::{Link, SpanContext};

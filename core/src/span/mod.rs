@@ -28,14 +28,16 @@
 //! # Ok::<(), spandrel_core::buffer::PushError>(())
 //! ```
 
+mod beginning;
 mod exception;
 mod log;
 mod recording;
 pub mod stored;
 
+pub(crate) use beginning::Beginning;
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
-pub(crate) use recording::{Beginning, PutLink, Recording};
+pub(crate) use recording::{PutLink, Recording};
 
 pub use crate::context::{Link, SpanKind};
 

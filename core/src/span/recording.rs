@@ -5,6 +5,7 @@
 //! moves. Moving it costs more than the record's own copy.
 
 use super::Status;
+use super::beginning::Beginning;
 use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
@@ -29,19 +30,6 @@ pub(crate) struct Recording<B> {
 
 /// What writes a link.
 pub(crate) type PutLink = fn(&mut Log, &mut [u8], &Link<'_>);
-
-/// What a recording begins with.
-pub(crate) struct Beginning<'a> {
-    pub(crate) limits: &'a SpanLimits,
-    pub(crate) context: &'a SpanContext,
-    pub(crate) parent: Option<&'a SpanContext>,
-    pub(crate) trace_state: &'a str,
-    pub(crate) name: &'a str,
-    pub(crate) kind: SpanKind,
-    pub(crate) scope: ScopeId,
-    pub(crate) start: Instant,
-    pub(crate) is_recording: bool,
-}
 
 impl<B> Recording<B> {
     /// Memory for a span that has not begun: nothing can be set on it.
