@@ -56,7 +56,7 @@ impl<'a> SpanBuilder<'a> {
 
     /// Makes the span a child of `parent`; an invalid context makes it a root (checklist D-032).
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
-        self.parent = parent.into();
+        self.set_parent(parent.into());
         self
     }
 
@@ -73,7 +73,6 @@ impl<'a> SpanBuilder<'a> {
     }
 
     /// The same as [`SpanBuilder::parent`] where the builder is.
-    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) const fn set_parent(&mut self, parent: ParentContext<'a>) {
         self.parent = parent;
@@ -303,7 +302,6 @@ impl<'a> Plan<'a> {
     }
 
     /// What the sampler said.
-    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) const fn decision(&self) -> SamplingDecision {
         self.decision
@@ -325,7 +323,7 @@ impl<'a> Plan<'a> {
 
     #[inline(always)]
     const fn is_recording(&self) -> bool {
-        !matches!(self.decision, SamplingDecision::Drop)
+        !matches!(self.decision(), SamplingDecision::Drop)
     }
 
     /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.

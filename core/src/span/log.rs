@@ -180,20 +180,15 @@ impl Log {
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
-        if key.is_empty() {
-            return;
-        }
-        let bits = key_bits(key.as_bytes());
-        if self.add_short(bytes, key, value, bits).is_none() {
-            self.set_any(bytes, key, value, bits);
+        if !self.add_attribute(bytes, key, value) {
+            self.set_any(bytes, key, value, key_bits(key.as_bytes()));
         }
     }
 
     /// The common case of [`Log::set_attribute`], for a caller that knows of what kind the value
     /// is: nothing is left of the other kinds. `false`, and no change, when it is another case.
-    #[cfg(feature = "std")]
     #[inline(always)]
-    pub(super) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
+    pub(crate) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
         let bits = key_bits(key.as_bytes());
         key.is_empty() || self.add_short(bytes, key, value, bits).is_some()
     }

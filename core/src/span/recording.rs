@@ -9,9 +9,9 @@ use super::beginning::Beginning;
 use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
+use crate::context::Link;
 #[cfg(feature = "tracing")]
-use crate::context::ParentContext;
-use crate::context::{Link, SpanContext, SpanKind};
+use crate::context::{ParentContext, SpanContext, SpanKind};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::time::Instant;
@@ -81,17 +81,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     pub(crate) fn set_attribute(&mut self, key: &str, value: &Value<'_>) {
         if let Some((bytes, log)) = self.recorder() {
             log.set_attribute(bytes, key, value);
-        }
-    }
-
-    /// The common case of the same, for a caller that knows of what kind the value is; `false` when
-    /// it is another case.
-    #[cfg(feature = "std")]
-    #[inline(always)]
-    pub(crate) fn add_attribute(&mut self, key: &str, value: &Value<'_>) -> bool {
-        match self.recorder() {
-            Some((bytes, log)) => log.add_attribute(bytes, key, value),
-            None => true,
         }
     }
 
@@ -181,8 +170,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
+    /// The scratch and its log, if what is set is kept.
     #[inline]
-    pub(super) fn recorder(&mut self) -> Option<(&mut [u8], &mut Log)> {
+    pub(crate) fn recorder(&mut self) -> Option<(&mut [u8], &mut Log)> {
         if !self.is_recording {
             return None;
         }
