@@ -24,7 +24,7 @@
 //!
 //! // A span is started, described and ended; the times are yours.
 //! let ids = RandomIdGenerator::new(TestRng::new(7));
-//! let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), ids);
+//! let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), ids);
 //! let mut span = tracer.start::<256>(SpanBuilder::new("heat"), Instant::from_millis(10));
 //! span.set_attribute("target.celsius", 21.5);
 //! span.end(Instant::from_millis(12), &mut exporter)?;

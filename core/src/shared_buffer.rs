@@ -50,7 +50,7 @@
 //! static SPANS: SharedBuffer<[u8; 1024]> = SharedBuffer::new(Buffer::new([0; 1024]));
 //!
 //! // In an interrupt, with a tracer of its own:
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
 //! let span = tracer.start::<128>(SpanBuilder::new("edge"), Instant::from_millis(5));
 //! span.end(Instant::from_millis(6), &mut &SPANS)?;
 //!

@@ -4,10 +4,10 @@
 //! use spandrel_core::context::ParentContext;
 //! use spandrel_core::span::SpanKind;
 //! use spandrel_core::time::Instant;
-//! use spandrel_core::tracer::{SpanBuilder, Tracer};
+//! use spandrel_core::tracer::{BareTracer, SpanBuilder};
 //! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn, test_support::TestRng};
 //!
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
 //! let root = tracer.start::<256>(SpanBuilder::new("wake"), Instant::ZERO);
 //! let child = tracer.start::<256>(
 //!     SpanBuilder::new("radio.send").kind(SpanKind::Client).parent(*root.context()),
@@ -22,7 +22,7 @@ use crate::id::{IdGenerator, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
-use crate::span::{Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording, Span};
+use crate::span::{BareSpan, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
 use crate::time::Instant;
 
 /// What a span is started with. Give attributes and links here rather than later when a sampler
@@ -118,15 +118,19 @@ impl Started {
 }
 
 /// Starts spans: a sampler, a generator of ids, and limits.
+///
+/// It is bare: it has no clock, no thread and no global state, so times are arguments and spans
+/// are handed to a sink of the caller's. It is for firmware and for programs that drive everything
+/// themselves; applications use `hosted::trace::Tracer`.
 #[derive(Clone, Debug)]
-pub struct Tracer<S, G> {
+pub struct BareTracer<S, G> {
     sampler: S,
     ids: G,
     limits: SpanLimits,
     started: Started,
 }
 
-impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
+impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     /// A tracer with the specification's limits.
     pub const fn new(sampler: S, ids: G) -> Self {
         Self {
@@ -155,7 +159,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         &mut self,
         builder: SpanBuilder<'_>,
         now: Instant,
-    ) -> Span<[u8; N]> {
+    ) -> BareSpan<[u8; N]> {
         const { assert!(N >= MIN_SCRATCH_BYTES, "the scratch of a span is too small") };
         self.start_in(builder, now, || [0; N])
     }
@@ -169,10 +173,10 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         builder: SpanBuilder<'_>,
         now: Instant,
         scratch: impl FnOnce() -> B,
-    ) -> Span<B> {
+    ) -> BareSpan<B> {
         let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
         // Built where it is returned: a move of the scratch costs more than all else.
-        let mut span = Span::non_recording(plan.context);
+        let mut span = BareSpan::non_recording(plan.context);
         let mut begun = false;
         if plan.is_kept() {
             let live = span.live.insert(Recording::idle(scratch()));
@@ -188,22 +192,22 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         span
     }
 
-    /// Starts a span where it is: one that [waits](Span::idle), or that was
-    /// [ended in place](Span::end_in_place). One that was started and not ended is lost, like a
-    /// span that is dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span
-    /// counts as not sampled.
+    /// Starts a span where it is: one that [waits](BareSpan::idle), or that was
+    /// [ended in place](BareSpan::end_in_place). One that was started and not ended is lost, like
+    /// a span that is dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the
+    /// span counts as not sampled.
     ///
-    /// A span of an array is large. Started by [`Tracer::start`] it is cleared and moved into its
-    /// place; started here it is neither, which saves a small processor most of the work.
+    /// A span of an array is large. [`BareTracer::start`] clears it and moves it into its place;
+    /// this does neither, which saves a small processor most of the work.
     ///
     /// ```
     /// use spandrel_core::prelude::*;
     /// # use spandrel_core::{id::RandomIdGenerator, test_support::TestRng};
     ///
     /// # let ids = RandomIdGenerator::new(TestRng::new(1));
-    /// let mut tracer = Tracer::new(AlwaysOn, ids);
+    /// let mut tracer = BareTracer::new(AlwaysOn, ids);
     /// let mut buffer = Buffer::new([0; 1024]);
-    /// let mut span = Span::idle([0; 192]);
+    /// let mut span = BareSpan::idle([0; 192]);
     /// for second in 0..3 {
     ///     let now = Instant::from_secs(second);
     ///     tracer.start_in_place(&mut span, SpanBuilder::new("sensor.read"), now);
@@ -215,7 +219,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
     /// ```
     pub fn start_in_place<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
-        span: &mut Span<B>,
+        span: &mut BareSpan<B>,
         builder: SpanBuilder<'_>,
         now: Instant,
     ) {
@@ -391,8 +395,8 @@ mod tests {
     use crate::test_support::TestRng;
     use std::vec::Vec;
 
-    fn tracer<S: Sampler>(sampler: S) -> Tracer<S, RandomIdGenerator<TestRng>> {
-        Tracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
+    fn tracer<S: Sampler>(sampler: S) -> BareTracer<S, RandomIdGenerator<TestRng>> {
+        BareTracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
     }
 
     fn bodies(buffer: &mut Buffer<[u8; 1024]>) -> Vec<Vec<u8>> {
@@ -417,7 +421,7 @@ mod tests {
         ];
         let (mut returned, mut in_place) = (Buffer::new([0; 1024]), Buffer::new([0; 1024]));
         let (mut one, mut other) = (tracer(AlwaysOn), tracer(AlwaysOn));
-        let mut place = Span::idle([0xff; 192]);
+        let mut place = BareSpan::idle([0xff; 192]);
         for (i, builder) in builders.into_iter().enumerate() {
             let now = Instant::from_secs(i as u64);
             let mut span = one.start::<192>(builder, now);
@@ -442,7 +446,7 @@ mod tests {
     #[test]
     fn a_span_in_place_that_is_not_recorded_ends_without_a_record() {
         let mut buffer = Buffer::new([0; 1024]);
-        let mut place = Span::idle([0; 192]);
+        let mut place = BareSpan::idle([0; 192]);
         place.set_attribute("k", 1_i64);
         place.end_in_place(Instant::ZERO, &mut buffer).unwrap();
         tracer(AlwaysOn).start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
@@ -459,7 +463,7 @@ mod tests {
     #[test]
     fn scratch_below_the_least_counts_as_not_sampled() {
         let mut tracer = tracer(AlwaysOn);
-        let mut place = Span::idle([0; MIN_SCRATCH_BYTES - 1]);
+        let mut place = BareSpan::idle([0; MIN_SCRATCH_BYTES - 1]);
         tracer.start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
         assert!(!place.context().is_sampled() && !place.is_recording());
         assert_eq!(tracer.started().not_sampled, 1);

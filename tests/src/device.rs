@@ -10,7 +10,7 @@ use spandrel_core::test_support::TestRng;
 pub struct Device {
     /// Its link.
     pub link: LinkExporter<Vec<u8>, Vec<u8>>,
-    tracer: Tracer<AlwaysOn, RandomIdGenerator<TestRng>>,
+    tracer: BareTracer<AlwaysOn, RandomIdGenerator<TestRng>>,
     scope: ScopeId,
     /// Spans ended so far.
     pub made: u64,
@@ -48,7 +48,7 @@ impl Device {
         });
         Self {
             link,
-            tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(seed))),
+            tracer: BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(seed))),
             scope,
             made: 0,
             contexts: Vec::new(),

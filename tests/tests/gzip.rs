@@ -106,7 +106,7 @@ fn body(spans: usize) -> Vec<u8> {
     let scope = exporter
         .scope(&InstrumentationScope::new("sensors"))
         .unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     let mut rng = TestRng::new(7);
     let mut draw = |below: u64| rng.next_u64() % below;
     let mut now = Instant::from_secs(1_790_000_000);

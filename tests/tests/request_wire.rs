@@ -16,7 +16,7 @@ use spandrel_core::response::{Outcome, Response};
 use spandrel_core::sampler::AlwaysOn;
 use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
-use spandrel_core::tracer::{SpanBuilder, Tracer};
+use spandrel_core::tracer::{BareTracer, SpanBuilder};
 use spandrel_tests::wire_model::{RequestScript, Sightings, decode, pull};
 
 fn script() -> impl Strategy<Value = RequestScript> {
@@ -73,7 +73,7 @@ fn spans_recorded_before_the_clock_is_known_come_out_dated_and_only_once() {
     let registry = Registry::new([0; 64], &Resource::default()).unwrap();
     let buffer = Buffer::new([0; 1024]);
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     let mut span = tracer.start::<256>(SpanBuilder::new("boot"), Instant::from_secs(1));
     span.add_event("link up", &[], Instant::from_secs(2));
     span.set_attribute("between", "events");
@@ -135,7 +135,7 @@ fn a_push_that_moves_the_records_of_a_batch_does_not_show_in_its_body() {
         config.breaker.failure_threshold = 1;
         let registry = Registry::new([0; 64], &Resource::default()).unwrap();
         let mut exporter = Exporter::new(config, Buffer::new([0; 330]), registry).unwrap();
-        let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
         let mut end = |exporter: &mut Exporter<[u8; 330], [u8; 64]>, name: &str| {
             let mut span = tracer.start::<256>(SpanBuilder::new(name), Instant::ZERO);
             span.set_attribute("key", "some twenty bytes long");

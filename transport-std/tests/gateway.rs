@@ -45,7 +45,7 @@ fn line() -> Vec<u8> {
     let registry = Registry::new([0_u8; 128], &resource).unwrap();
     let buffer = Buffer::new([0_u8; 1024]);
     let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, buffer, registry);
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     for name in ["fill", "drain"] {
         let span = tracer.start::<128>(SpanBuilder::new(name), Instant::from_millis(1));
         span.end(Instant::from_millis(2), &mut link).unwrap();

@@ -22,7 +22,7 @@
 //! # let resource = Resource { attributes: &[KeyValue::new("service.name", "demo")], schema_url: "" };
 //! let registry = Registry::new([0_u8; 256], &resource)?;
 //! let mut exporter = Exporter::new(ExporterConfig::DEFAULT, Buffer::new([0_u8; 4096]), registry)?;
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
 //!
 //! let span = tracer.start::<256>(SpanBuilder::new("boot"), Instant::ZERO);
 //! span.end(Instant::from_millis(3), &mut exporter)?;

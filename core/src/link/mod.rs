@@ -41,7 +41,7 @@
 //! let resource = Resource { attributes: &[KeyValue::new("service.name", "pump")], schema_url: "" };
 //! let registry = Registry::new([0_u8; 128], &resource)?;
 //! let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, Buffer::new([0_u8; 1024]), registry);
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
 //! let span = tracer.start::<128>(SpanBuilder::new("stroke"), Instant::from_millis(5));
 //! span.end(Instant::from_millis(9), &mut link)?;
 //!

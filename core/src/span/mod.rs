@@ -1,10 +1,10 @@
-//! The span: from [`Tracer::start`](crate::tracer::Tracer::start) to [`Span::end`].
+//! The span: from [`BareTracer::start`](crate::tracer::BareTracer::start) to [`BareSpan::end`].
 //!
 //! A recording span writes each attribute, event and link into its scratch as protobuf the moment
 //! it is set, so nothing borrowed outlives the call, and ending it is one copy into the sink. The
 //! scratch `B` is the caller's choice: an array inside the span on a device, a pooled box on a
 //! host. What does not fit it, or goes beyond the limits, is left out and counted on the wire
-//! ([`Span::dropped`]).
+//! ([`BareSpan::dropped`]).
 //!
 //! A span that was not sampled keeps its context, so that it can be a parent and be propagated,
 //! and ignores everything else.
@@ -13,10 +13,10 @@
 //! use spandrel_core::buffer::Buffer;
 //! use spandrel_core::span::Status;
 //! use spandrel_core::time::Instant;
-//! use spandrel_core::tracer::{SpanBuilder, Tracer};
+//! use spandrel_core::tracer::{BareTracer, SpanBuilder};
 //! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn, test_support::TestRng};
 //!
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
 //! let mut buffer = Buffer::new([0_u8; 1024]);
 //!
 //! let mut span = tracer.start::<256>(SpanBuilder::new("read"), Instant::from_millis(5));
@@ -75,17 +75,20 @@ impl<'a> Status<'a> {
 
 /// A span that has been started and not yet ended.
 ///
+/// It is bare: it has no clock and no thread, and its end takes the sink. It is for firmware and
+/// for programs that drive everything themselves; applications use `hosted::trace::Span`.
+///
 /// Ending takes the span by value, so nothing can change it afterwards (checklist D-038). A span
 /// that is dropped without an end is not exported.
 #[derive(Debug)]
 #[must_use = "a span is exported when it is ended"]
-pub struct Span<B> {
+pub struct BareSpan<B> {
     pub(crate) context: SpanContext,
     /// What is recorded, or a tracestate that is only carried.
     pub(crate) live: Option<Recording<B>>,
 }
 
-impl<B> Span<B> {
+impl<B> BareSpan<B> {
     /// A span that only carries `context`: nothing is recorded, ending it does nothing
     /// (checklist D-044).
     #[inline]
@@ -97,8 +100,9 @@ impl<B> Span<B> {
     }
 
     /// A span that waits over `scratch` for
-    /// [`Tracer::start_in_place`](crate::tracer::Tracer::start_in_place); till then, and between
-    /// an [end](Span::end_in_place) and the next start, nothing is recorded. For statics.
+    /// [`BareTracer::start_in_place`](crate::tracer::BareTracer::start_in_place). Until then, and
+    /// between an [end](BareSpan::end_in_place) and the next start, nothing is recorded. For
+    /// statics.
     pub const fn idle(scratch: B) -> Self {
         Self {
             context: SpanContext::INVALID,
@@ -132,7 +136,7 @@ impl<B> Span<B> {
     }
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
+impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
     /// Sets an attribute; the last value of a key wins (checklist D-052). An empty key is ignored.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
@@ -185,8 +189,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         self.record_error_with(error, &[], now);
     }
 
-    /// Like [`Span::record_error`], with more attributes; one named like a generated one replaces
-    /// it.
+    /// Like [`BareSpan::record_error`], with more attributes; one named like a generated one
+    /// replaces it.
     ///
     /// The message is formatted twice, for its length and into the record, so no copy of it is
     /// made. An error whose text differs between the two is left out and counted as a dropped
@@ -213,13 +217,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         self.end_in_place(now, sink)
     }
 
-    /// Like [`Span::end`], for a span that stays where it is and is
-    /// [started again](crate::tracer::Tracer::start_in_place) later; a second end does nothing.
+    /// Like [`BareSpan::end`], for a span that stays where it is and is
+    /// [started again](crate::tracer::BareTracer::start_in_place) later; a second end does nothing.
     /// Nothing is moved, which on small processors is most of what a span costs.
     ///
     /// # Errors
     ///
-    /// Those of [`Span::end`].
+    /// Those of [`BareSpan::end`].
     #[inline]
     pub fn end_in_place(
         &mut self,
@@ -232,7 +236,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         }
     }
 
-    /// Like [`Span::end`], and gives the scratch back for the next span.
+    /// Like [`BareSpan::end`], and gives the scratch back for the next span.
     #[inline]
     pub fn finish(
         mut self,

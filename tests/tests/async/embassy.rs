@@ -26,7 +26,7 @@ pub(crate) type Traces = Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>;
 pub(crate) struct Device {
     pub(crate) traces: Traces,
     pub(crate) bell: Doorbell,
-    tracer: RefCell<Tracer<AlwaysOn, RandomIdGenerator<TestRng>>>,
+    tracer: RefCell<BareTracer<AlwaysOn, RandomIdGenerator<TestRng>>>,
 }
 
 impl Device {
@@ -51,7 +51,7 @@ impl Device {
         Self {
             traces: Mutex::new(RefCell::new(exporter)),
             bell: Doorbell::new(),
-            tracer: RefCell::new(Tracer::new(AlwaysOn, ids)),
+            tracer: RefCell::new(BareTracer::new(AlwaysOn, ids)),
         }
     }
 
