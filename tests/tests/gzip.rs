@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rand_core::Rng;
-use spandrel_core::gzip::{Encoder, GzipError, MIN_WINDOW_BYTES, compress, max_compressed_len};
+use spandrel_core::gzip::{GzipEncoder, GzipError, MIN_WINDOW_BYTES, compress, max_compressed_len};
 use spandrel_core::prelude::*;
 use spandrel_core::test_support::TestRng;
 use spandrel_tests::fuzz;
@@ -36,7 +36,7 @@ fn one_shot(input: &[u8], table: usize) -> Vec<u8> {
 fn streamed(input: &[u8], window: usize, table: usize, piece: usize, chunk: usize) -> Vec<u8> {
     let mut window = vec![0x5a; window];
     let mut table = vec![0xa5a5; table];
-    let mut encoder = Encoder::new(&mut window, &mut table).unwrap();
+    let mut encoder = GzipEncoder::new(&mut window, &mut table).unwrap();
     let mut left = input;
     let mut ended = false;
     let mut chunk = vec![0; chunk];
@@ -317,7 +317,7 @@ fn a_slice_that_is_too_small_and_sizes_that_are_not_allowed_are_errors() {
         assert_eq!(result, Err(GzipError::TableSize), "{}", table.len());
     }
     let mut window = [0; MIN_WINDOW_BYTES - 1];
-    let error = Encoder::new(&mut window, &mut [0; 512]).unwrap_err();
+    let error = GzipEncoder::new(&mut window, &mut [0; 512]).unwrap_err();
     assert_eq!(error, GzipError::WindowSize);
 }
 

@@ -8,7 +8,7 @@
 //! [`max_compressed_len`].
 //!
 //! - [`compress`]: the whole body lies in one slice.
-//! - [`Encoder`]: the body is pulled piece by piece through a window of the caller's, and comes out
+//! - [`GzipEncoder`]: the body is pulled piece by piece through a window of the caller's, and comes out
 //!   in pieces of any size. Matches reach back over what the window still holds.
 //!
 //! The output depends on the input, the table's length and the window's length, never on how input
@@ -16,7 +16,7 @@
 //! first time into a small buffer that is thrown away; else send with chunked transfer coding.
 //!
 //! ```
-//! use spandrel_core::gzip::Encoder;
+//! use spandrel_core::gzip::GzipEncoder;
 //! # use spandrel_core::prelude::*;
 //! # use spandrel_core::test_support::TestRng;
 //! # let resource = Resource { attributes: &[KeyValue::new("service.name", "demo")], schema_url: "" };
@@ -34,7 +34,7 @@
 //! let mut transmit = exporter.poll_transmit(now).ok_or("nothing is due")?;
 //!
 //! let (mut window, mut table) = ([0; 2048], [0; 512]);
-//! let mut gzip = Encoder::new(&mut window, &mut table)?;
+//! let mut gzip = GzipEncoder::new(&mut window, &mut table)?;
 //! let mut chunk = [0; 128];
 //! loop {
 //!     let len = gzip.read(&mut chunk, |target| exporter.read_body(&mut transmit, target));
@@ -67,7 +67,7 @@
 //!
 //! About 64 instructions a byte on x86-64, a sixth of them for bit reversals that are one
 //! instruction on Cortex-M3 and up, and a sixth for the checksum. On thumbv7em at `opt-level = "s"`
-//! [`compress`] takes 1.4 KB of flash and [`Encoder`] 1.9 KB, next to `memcpy` and its like.
+//! [`compress`] takes 1.4 KB of flash and [`GzipEncoder`] 1.9 KB, next to `memcpy` and its like.
 
 mod bits;
 mod deflate;
@@ -106,7 +106,7 @@ impl fmt::Display for GzipError {
 
 impl core::error::Error for GzipError {}
 
-/// The smallest window of an [`Encoder`], in bytes.
+/// The smallest window of a [`GzipEncoder`], in bytes.
 pub const MIN_WINDOW_BYTES: usize = 1024;
 
 /// The most bytes that `input` bytes can become: one in 64 more, and 32.
@@ -149,7 +149,7 @@ pub fn compress(source: &[u8], table: &mut [u16], out: &mut [u8]) -> Result<usiz
 ///
 /// A new one for each body: making one costs a fill of the table.
 #[derive(Debug)]
-pub struct Encoder<'a> {
+pub struct GzipEncoder<'a> {
     window: &'a mut [u8],
     table: &'a mut [u16],
     /// Bytes of the window that hold data: first what has been encoded, then what has not.
@@ -163,7 +163,7 @@ pub struct Encoder<'a> {
     pending: Pending,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a> GzipEncoder<'a> {
     /// An encoder before its first byte. The content of `window` and `table` does not matter.
     ///
     /// A window of 2,048 bytes and a table of 512 entries are a good start; the larger ones are,

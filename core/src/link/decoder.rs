@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::deframe::{Deframer, FrameError};
-use super::event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
+use super::event::{Content, DecoderStats, DeviceCounts, LinkEvent, ReceivedSpan};
 use super::message::{Body, Message, Part, VERSION};
 use super::transfer::{Kind, Progress, Transfer};
 use crate::buffer::RecordFlags;
@@ -95,7 +95,7 @@ where
 {
     /// Takes bytes from the front of `input` up to the end of the next good frame. `None`: all
     /// of them were taken and more are needed.
-    pub fn next(&mut self, input: &mut &[u8]) -> Option<Event<'_>> {
+    pub fn next(&mut self, input: &mut &[u8]) -> Option<LinkEvent<'_>> {
         let found = loop {
             let (&byte, rest) = input.split_first()?;
             *input = rest;
@@ -112,7 +112,7 @@ where
             }
         };
         let content = self.content(found.what);
-        Some(Event {
+        Some(LinkEvent {
             boot: found.boot,
             now: found.now,
             is_new_boot: found.is_new_boot,

@@ -71,7 +71,7 @@ impl DeviceCounts {
 /// One frame, and what became complete with it.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Event<'a> {
+pub struct LinkEvent<'a> {
     /// Which run of the device sent it.
     pub boot: u32,
     /// The device's time when it made the frame.

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   device                                       host
-//!   Tracer ─▶ LinkExporter ─ next_frame ─▶ ▒▒▒ ─▶ Decoder ─▶ Event: resource, scope, span, counts
+//!   Tracer ─▶ LinkExporter ─ next_frame ─▶ ▒▒▒ ─▶ Decoder ─▶ LinkEvent: resource, scope, span, counts
 //!                 ▲                                  │             date: Anchor
 //!                 └── handle_command ◀── ▒▒▒ ◀───────┘ acknowledgement (if there is a way back)
 //!
@@ -86,7 +86,7 @@ pub use anchor::Anchor;
 pub use command::{Command, CommandReader};
 pub use config::LinkConfig;
 pub use decoder::Decoder;
-pub use event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
+pub use event::{Content, DecoderStats, DeviceCounts, LinkEvent, ReceivedSpan};
 pub use exporter::LinkExporter;
 pub use message::MIN_FRAME_BYTES;
 
