@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use spandrel_core::prelude::*;
-//! # use spandrel_core::test_support::TestRng;
+//! use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
 //! // Memory is chosen once.
 //! let attributes = [KeyValue::new("service.name", "thermostat")];
@@ -23,7 +23,7 @@
 //! let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry)?;
 //!
 //! // A span is started, described and ended; the times are yours.
-//! let ids = RandomIdGenerator::new(TestRng::new(7));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(7));
 //! let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), ids);
 //! let mut span = tracer.start::<256>(SpanBuilder::new("heat"), Instant::from_millis(10));
 //! span.set_attribute("target.celsius", 21.5);
@@ -113,5 +113,5 @@ pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
 pub mod shared_buffer;
-#[doc(hidden)]
-pub mod test_support;
+#[cfg(test)]
+mod test_support;

@@ -5,9 +5,11 @@
 //! use spandrel_core::span::SpanKind;
 //! use spandrel_core::time::Instant;
 //! use spandrel_core::tracer::{BareTracer, SpanBuilder};
-//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn, test_support::TestRng};
+//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn};
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
-//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let root = tracer.start::<256>(SpanBuilder::new("wake"), Instant::ZERO);
 //! let child = tracer.start::<256>(
 //!     SpanBuilder::new("radio.send").kind(SpanKind::Client).parent(*root.context()),
@@ -202,9 +204,9 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     ///
     /// ```
     /// use spandrel_core::prelude::*;
-    /// # use spandrel_core::{id::RandomIdGenerator, test_support::TestRng};
+    /// # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
     ///
-    /// # let ids = RandomIdGenerator::new(TestRng::new(1));
+    /// # let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
     /// let mut tracer = BareTracer::new(AlwaysOn, ids);
     /// let mut buffer = Buffer::new([0; 1024]);
     /// let mut span = BareSpan::idle([0; 192]);

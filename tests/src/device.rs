@@ -1,9 +1,9 @@
 //! A device on a link, that makes numbered spans.
 
+use crate::rng::TestRng;
 use spandrel_core::link::{LinkConfig, LinkExporter};
 use spandrel_core::prelude::*;
 use spandrel_core::resource::ScopeId;
-use spandrel_core::test_support::TestRng;
 
 /// A device with a tracer, a buffer and a link.
 #[derive(Debug)]

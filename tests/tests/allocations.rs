@@ -13,9 +13,9 @@ use spandrel_core::json;
 use spandrel_core::prelude::*;
 use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
 use spandrel_core::span::MIN_SCRATCH_BYTES;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::wire::Fields;
 use spandrel_tests::alloc::{CountingAllocator, measure};
+use spandrel_tests::rng::TestRng;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;

@@ -17,9 +17,9 @@ use proptest::prelude::*;
 use rand_core::Rng;
 use spandrel_core::gzip::{GzipEncoder, GzipError, MIN_WINDOW_BYTES, compress, max_compressed_len};
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 use spandrel_tests::fuzz;
 use spandrel_tests::gunzip::gunzip_by_python;
+use spandrel_tests::rng::TestRng;
 
 const TABLES: [usize; 5] = [256, 512, 1024, 2048, 4096];
 

@@ -14,9 +14,9 @@ use spandrel_core::id::RandomIdGenerator;
 use spandrel_core::resource::{Registry, Resource};
 use spandrel_core::response::{Outcome, Response};
 use spandrel_core::sampler::AlwaysOn;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
 use spandrel_core::tracer::{BareTracer, SpanBuilder};
+use spandrel_tests::rng::TestRng;
 use spandrel_tests::wire_model::{RequestScript, Sightings, decode, pull};
 
 fn script() -> impl Strategy<Value = RequestScript> {

@@ -18,9 +18,9 @@ use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::{InstrumentationScope, Registry, Resource, ScopeId};
 use spandrel_core::sampler::AlwaysOn;
 use spandrel_core::span::Status;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::Instant;
 use spandrel_core::tracer::{BareTracer, SpanBuilder};
+use spandrel_tests::rng::TestRng;
 use spandrel_tests::wire_model::{SpanScript, assert_same, decode, pull, record_size};
 
 type Pipeline = Exporter<Vec<u8>, Vec<u8>>;

@@ -17,8 +17,8 @@ use spandrel_core::propagation::{CompositePropagator, TextMapPropagator, TraceCo
 use spandrel_core::request::BodyCursor;
 use spandrel_core::shared_buffer::SharedBuffer;
 use spandrel_core::stats::Ledger;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{UnixNanos, WallClock};
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::Sleep;
 use spandrel_transport_async::embassy::{Collector, Doorbell, EmbassySleep};
 

@@ -35,13 +35,14 @@
 //! ```
 //! use spandrel_core::link::{Content, Decoder, LinkConfig, LinkExporter};
 //! use spandrel_core::prelude::*;
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
 //! // The device.
 //! let resource = Resource { attributes: &[KeyValue::new("service.name", "pump")], schema_url: "" };
 //! let registry = Registry::new([0_u8; 128], &resource)?;
 //! let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, Buffer::new([0_u8; 1024]), registry);
-//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let span = tracer.start::<128>(SpanBuilder::new("stroke"), Instant::from_millis(5));
 //! span.end(Instant::from_millis(9), &mut link)?;
 //!

@@ -14,9 +14,11 @@
 //! use spandrel_core::span::Status;
 //! use spandrel_core::time::Instant;
 //! use spandrel_core::tracer::{BareTracer, SpanBuilder};
-//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn, test_support::TestRng};
+//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn};
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
-//! let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let mut buffer = Buffer::new([0_u8; 1024]);
 //!
 //! let mut span = tracer.start::<256>(SpanBuilder::new("read"), Instant::from_millis(5));

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use crate::rng::TestRng;
 use arbitrary::{Arbitrary, Unstructured};
 use spandrel_core::batch::BatchConfig;
 use spandrel_core::buffer::{Buffer, Overflow};
@@ -12,7 +13,6 @@ use spandrel_core::resource::{Registry, Resource};
 use spandrel_core::response::{Outcome, Response, TransportError};
 use spandrel_core::sampler::AlwaysOn;
 use spandrel_core::stats::Ledger;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
 use spandrel_core::tracer::{BareTracer, SpanBuilder};
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::rng::TestRng;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use bumpalo::Bump;
 use opentelemetry_proto::tonic::trace::v1;
@@ -13,7 +14,6 @@ use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::ScopeId;
 use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
 use spandrel_core::span::{BareSpan, MIN_SCRATCH_BYTES, Status};
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::Instant;
 use spandrel_core::tracer::{BareTracer, SpanBuilder};
 

@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 
 use spandrel_core::breaker::State;
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::{Body, Driver, Post, Sleep};
 
 type Outbox = RefCell<Exporter<[u8; 4096], [u8; 256]>>;

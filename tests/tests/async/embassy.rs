@@ -10,8 +10,8 @@ use critical_section::Mutex;
 use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::exporter::Flush;
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::embassy::{
     Collector, CollectorError, Doorbell, EmbassySleep, HttpPost, MIN_MEMORY_BYTES,
 };

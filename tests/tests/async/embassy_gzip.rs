@@ -9,8 +9,8 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use spandrel_core::gzip::GzipError;
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::embassy::{
     Collector, EmbassySleep, Encoding, Gzip, HttpPost, Identity, MIN_MEMORY_BYTES,
 };
