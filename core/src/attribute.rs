@@ -1,4 +1,4 @@
-//! Attribute keys and values: every kind that OTLP's `AnyValue` knows (checklist D-047, F-061).
+//! Attribute keys and values: every kind that OTLP's `AnyValue` knows.
 //!
 //! Values borrow. A span copies them into its own bytes when they are set, so the borrow ends
 //! there and nothing has to outlive the call:
@@ -17,7 +17,7 @@
 
 /// An attribute: a non-empty, case-sensitive key and its value.
 ///
-/// An empty key is ignored by every setter (checklist D-049).
+/// An empty key is ignored by every setter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KeyValue<'a> {
@@ -41,7 +41,7 @@ impl<'a> KeyValue<'a> {
 /// The value of an attribute.
 ///
 /// Zero values (`""`, `0`, `false`, an empty array, [`Value::Empty`]) are meaningful: they are
-/// stored and exported like any other (checklist D-050).
+/// stored and exported like any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
@@ -55,7 +55,7 @@ pub enum Value<'a> {
     /// A signed integer.
     I64(i64),
     /// An unsigned integer; one beyond `i64::MAX` is exported as its decimal digits, the
-    /// specification's mapping (checklist D-056).
+    /// specification's mapping.
     U64(u64),
     /// A double.
     F64(f64),
@@ -72,7 +72,7 @@ pub enum Value<'a> {
     /// An array of any values, nested at will down to the depth limit.
     Array(&'a [Value<'a>]),
     /// A key-value list, nested at will down to the depth limit. When a key repeats, its last
-    /// value wins (checklist D-052).
+    /// value wins.
     Map(&'a [KeyValue<'a>]),
 }
 
@@ -157,10 +157,10 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValueLimits {
     /// The most characters of a text and bytes of a byte string; longer ones are cut, at every
-    /// level (checklist D-058). `u32::MAX` = no limit.
+    /// level. `u32::MAX` = no limit.
     pub length: u32,
     /// The deepest level kept; a top-level value is level 1, a container below the limit becomes
-    /// an empty value (checklist D-059). At most 64, which also bounds the stack.
+    /// an empty value. At most 64, which also bounds the stack.
     pub depth: u8,
 }
 
@@ -178,7 +178,7 @@ impl Default for ValueLimits {
     }
 }
 
-/// `text` cut to at most `limit` characters, never inside one (checklist D-058).
+/// `text` cut to at most `limit` characters, never inside one.
 #[must_use]
 pub fn truncate_chars(text: &str, limit: u32) -> &str {
     let limit = limit as usize;

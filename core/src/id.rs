@@ -1,7 +1,7 @@
 //! Trace and span identifiers, and the generator that draws them.
 //!
 //! Ids come from an injected [`rand_core::Rng`]; the core has no source of randomness of its own.
-//! A generated id is never all zero (checklist D-024).
+//! A generated id is never all zero.
 //!
 //! ```
 //! use spandrel_core::id::{SpanId, TraceId};
@@ -110,7 +110,7 @@ macro_rules! id_type {
                 &self.0
             }
 
-            /// Whether the id is not all zero (checklist D-017).
+            /// Whether the id is not all zero.
             #[must_use]
             pub fn is_valid(self) -> bool {
                 // As one number: as bytes it would be a loop on small processors.
@@ -180,11 +180,10 @@ impl TraceId {
     }
 }
 
-/// Draws ids. Replaceable for both kinds (checklist D-023).
+/// Draws ids. Replaceable for both kinds.
 pub trait IdGenerator {
     /// Whether the lowest 56 bits of generated trace ids are uniformly random, as W3C Trace
-    /// Context level 2 asks; only then do root spans carry the random flag (checklist D-025,
-    /// D-026).
+    /// Context level 2 asks; only then do root spans carry the random flag.
     const RANDOM: bool;
 
     /// A new valid trace id.
@@ -202,7 +201,7 @@ pub struct RandomIdGenerator<R> {
 
 impl<R: Rng> RandomIdGenerator<R> {
     /// Draws from `rng`, which must be seeded differently in every process and device: equal
-    /// seeds give equal ids (fault catalogue G5).
+    /// seeds give equal ids.
     pub const fn new(rng: R) -> Self {
         Self { rng }
     }

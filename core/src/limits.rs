@@ -1,4 +1,4 @@
-//! How much one span may hold: [`SpanLimits`] (checklist D.5).
+//! How much one span may hold: [`SpanLimits`].
 //!
 //! Whatever goes beyond a limit is left out and counted on the wire; the span itself is kept.
 //!
@@ -17,11 +17,11 @@ use crate::attribute::ValueLimits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpanLimits {
-    /// Attributes of a span: 128 (checklist D-057).
+    /// Attributes of a span: 128.
     pub attribute_count: u16,
-    /// Events of a span: 128 (checklist D-060).
+    /// Events of a span: 128.
     pub event_count: u16,
-    /// Links of a span: 128 (checklist D-060).
+    /// Links of a span: 128.
     pub link_count: u16,
     /// Attributes of one event: 128.
     pub attribute_per_event_count: u16,

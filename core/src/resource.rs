@@ -27,9 +27,9 @@ pub use encoded::EncodedEntry;
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::wire::{Writer, key_value_len, nonempty_len, put_key_value};
 
-/// The entity that produces telemetry: attributes, and the schema they follow (checklist D.9).
+/// The entity that produces telemetry: attributes, and the schema they follow.
 ///
-/// Resource attributes are exempt from the limits of spans (checklist D-065). When a key repeats,
+/// Resource attributes are exempt from the limits of spans. When a key repeats,
 /// its last value wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -40,9 +40,9 @@ pub struct Resource<'a> {
     pub schema_url: &'a str,
 }
 
-/// The code that made a span: a library, a module, a component (checklist D-004).
+/// The code that made a span: a library, a module, a component.
 ///
-/// The name may be empty; such a scope works like any other (checklist D-003).
+/// The name may be empty; such a scope works like any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InstrumentationScope<'a> {
@@ -184,7 +184,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     }
 
     /// The number of `scope`, which is taken in when it is new. Two scopes are the same when
-    /// name, version, schema URL and attributes are (checklist F-005).
+    /// name, version, schema URL and attributes are.
     ///
     /// # Errors
     ///

@@ -19,8 +19,7 @@ use core::time::Duration;
 
 /// A point in monotonic time: nanoseconds since an arbitrary origin chosen by the caller.
 ///
-/// 64 bits of nanoseconds last 584 years. All arithmetic saturates, so that a clock that jumps
-/// (fault catalogue C1-C4) can never overflow.
+/// 64 bits of nanoseconds last 584 years. All arithmetic saturates, so that a clock that jumps can never overflow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);

@@ -1,4 +1,4 @@
-//! The tracer: asks the sampler, draws the ids, starts the span (checklist D-035).
+//! The tracer: asks the sampler, draws the ids, starts the span.
 //!
 //! ```
 //! use spandrel_core::context::ParentContext;
@@ -28,7 +28,7 @@ use crate::span::{BareSpan, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recordin
 use crate::time::Instant;
 
 /// What a span is started with. Give attributes and links here rather than later when a sampler
-/// may want to see them (checklist D-031).
+/// may want to see them.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a builder does nothing until a tracer starts it"]
 pub struct SpanBuilder<'a> {
@@ -56,7 +56,7 @@ impl<'a> SpanBuilder<'a> {
         }
     }
 
-    /// Makes the span a child of `parent`; an invalid context makes it a root (checklist D-032).
+    /// Makes the span a child of `parent`; an invalid context makes it a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.set_parent(parent.into());
         self
@@ -100,7 +100,7 @@ impl<'a> SpanBuilder<'a> {
     }
 }
 
-/// How many spans a tracer has started, by the sampler's decision (checklist G-017).
+/// How many spans a tracer has started, by the sampler's decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Started {

@@ -1,5 +1,4 @@
-//! What is known about a span from the outside: its ids, its flags and its tracestate
-//! (checklist D.2).
+//! What is known about a span from the outside: its ids, its flags and its tracestate.
 //!
 //! A [`SpanContext`] is `Copy` and small, because it is passed around for every span and link.
 //! The W3C tracestate has a variable length and is empty for most traces, so it travels beside
@@ -34,10 +33,10 @@ pub use trace_state::{TraceState, TraceStateError};
 use crate::attribute::KeyValue;
 use crate::id::{SpanId, TraceId};
 
-/// The W3C trace flags of a span (checklist D-021).
+/// The W3C trace flags of a span.
 ///
 /// A received byte is kept as it came, bits of unknown meaning included; they end here, because
-/// [`TraceFlags::known`] is what children and outgoing headers are made from (checklist E-011).
+/// [`TraceFlags::known`] is what children and outgoing headers are made from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceFlags(u8);
@@ -81,13 +80,13 @@ impl TraceFlags {
     }
 
     /// These flags with the sampled bit set or cleared; a child differs from its parent in
-    /// nothing else (checklist D-027).
+    /// nothing else.
     #[must_use]
     pub const fn with_sampled(self, sampled: bool) -> Self {
         Self(self.0 & !Self::SAMPLED.0 | sampled as u8)
     }
 
-    /// These flags with the random bit set or cleared; for root spans only (checklist D-025).
+    /// These flags with the random bit set or cleared; for root spans only.
     #[must_use]
     pub const fn with_random(self, random: bool) -> Self {
         Self(self.0 & !Self::RANDOM.0 | (random as u8) << 1)
@@ -96,7 +95,7 @@ impl TraceFlags {
 
 /// The identity of a span: ids, flags and whether it came from another process.
 ///
-/// Immutable (checklist D-020). Its tracestate travels beside it, see the [module](self).
+/// Immutable. Its tracestate travels beside it, see the [module](self).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct SpanContext {
     trace_id: TraceId,
@@ -124,7 +123,7 @@ impl SpanContext {
         }
     }
 
-    /// The context of a span created elsewhere, as propagators extract it (checklist E-040).
+    /// The context of a span created elsewhere, as propagators extract it.
     #[must_use]
     pub const fn remote(trace_id: TraceId, span_id: SpanId, trace_flags: TraceFlags) -> Self {
         Self {
@@ -155,7 +154,7 @@ impl SpanContext {
         TraceFlags(self.marks as u8)
     }
 
-    /// Whether the span was created in another process (checklist D-019).
+    /// Whether the span was created in another process.
     #[inline]
     #[must_use]
     pub const fn is_remote(&self) -> bool {
@@ -169,7 +168,7 @@ impl SpanContext {
         self.trace_flags().is_sampled()
     }
 
-    /// Whether neither id is zero (checklist D-018).
+    /// Whether neither id is zero.
     #[inline]
     #[must_use]
     pub fn is_valid(&self) -> bool {

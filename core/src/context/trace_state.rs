@@ -58,7 +58,7 @@ impl fmt::Display for TraceStateError {
 
 impl core::error::Error for TraceStateError {}
 
-/// A valid tracestate of at most [`TraceState::MAX_LEN`] characters (checklist D-022).
+/// A valid tracestate of at most [`TraceState::MAX_LEN`] characters.
 ///
 /// Immutable: changes return a new value. 514 bytes, so borrow its text where that will do.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -68,10 +68,10 @@ pub struct TraceState {
 }
 
 impl TraceState {
-    /// The most characters kept; all ASCII, so also bytes (checklist E-028).
+    /// The most characters kept; all ASCII, so also bytes.
     pub const MAX_LEN: usize = 512;
 
-    /// The most members kept (checklist E-024).
+    /// The most members kept.
     pub const MAX_MEMBERS: usize = 32;
 
     /// A tracestate without members.
@@ -82,10 +82,10 @@ impl TraceState {
         }
     }
 
-    /// Joins the values of all received tracestate headers, in order (checklist E-020).
+    /// Joins the values of all received tracestate headers, in order.
     ///
     /// Never fails: an invalid list is an empty one, because a broken tracestate must not harm
-    /// the trace itself (checklist E-019). Use [`str::parse`] to learn the reason.
+    /// the trace itself. Use [`str::parse`] to learn the reason.
     #[must_use]
     pub fn from_header_values<'v>(values: impl IntoIterator<Item = &'v str>) -> Self {
         let mut parser = HeaderParser::new();
@@ -99,7 +99,7 @@ impl TraceState {
 
     /// This tracestate with `key` at the front, whether it was there before or not.
     ///
-    /// The order of the others is kept. A 33rd member falls off on the right (checklist E-027),
+    /// The order of the others is kept. A 33rd member falls off on the right,
     /// and so do members that would no longer fit, as if the result had been received.
     ///
     /// # Errors
@@ -250,7 +250,7 @@ pub(crate) struct HeaderParser<'v> {
 
 impl<'v> HeaderParser<'v> {
     /// 32 members of full length take 16,447 characters; the rest is for blanks. This bounds the
-    /// work for any input (fault catalogue I1).
+    /// work for any input.
     const BUDGET: usize = 32 * 1024;
 
     pub(crate) const fn new() -> Self {

@@ -1,8 +1,8 @@
 //! Taking a URL apart, strictly and without copying.
 //!
-//! Only what an OTLP endpoint can have: `http[s]://[userinfo@]host[:port][/path][?query][#..]`,
-//! in visible ASCII. A general URL parser would mend what it reads (`\` to `/`, dots in paths);
-//! the specification forbids that (checklist A-006).
+//! Only what an OTLP endpoint can have: `http[s]://[userinfo@]host[:port][/path][?query][#..]`, in
+//! visible ASCII. A general URL parser would normalize its input (`\` to `/`, dots in paths), which
+//! the specification forbids: the path is used as it is.
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 /// The [port of OTLP over HTTP](https://opentelemetry.io/docs/specs/otlp/#otlphttp-default-port).
 pub const DEFAULT_PORT: u16 = 4318;
 
-/// The scheme of a URL; it alone decides about TLS (checklist A-008).
+/// The scheme of a URL, which alone decides between clear text and TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Scheme {
@@ -21,7 +21,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The name as a URL has it.
+    /// Returns the name as it stands in a URL.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Scheme {
         }
     }
 
-    /// The port when a URL names none: 80 or 443 (checklist A-006).
+    /// Returns the port of a URL that names none: 80 or 443.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -40,7 +40,7 @@ impl Scheme {
     }
 }
 
-/// How a text is to be read.
+/// The ways to read a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// A base for all signals: the path of traces is appended.
@@ -51,7 +51,7 @@ pub(super) enum Form {
     Programmatic,
 }
 
-/// Why a text is no endpoint. `Display` gives a phrase to follow the text.
+/// The reason why a text is not an endpoint. `Display` gives a phrase to follow the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

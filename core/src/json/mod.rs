@@ -1,4 +1,4 @@
-//! OTLP/JSON from stored protobuf bytes (checklist, I-001 to I-003).
+//! OTLP/JSON from stored protobuf bytes.
 //!
 //! Everything in this pipeline is kept as OTLP protobuf, so JSON is a translation of bytes into
 //! text: for the stdout exporter, for files of JSON lines, and for collectors that take
@@ -114,8 +114,7 @@ entry_points! {
     /// Writes the JSON object of the body of one `InstrumentationScope`.
     scope: SCOPE;
     /// Writes the JSON object of a whole `ExportTraceServiceRequest`, which is also that of
-    /// `TracesData`: with a line feed after it, one line of a JSON Lines file (checklist I-001,
-    /// I-002).
+    /// `TracesData`: with a line feed after it, one line of a JSON Lines file.
     export_request: EXPORT_REQUEST;
 }
 

@@ -133,7 +133,7 @@ fn unknown_fields_and_wrong_wire_types_are_ignored() {
     // 1000: varint, 17: text, a group, name as varint, attributes as fixed32, then a real name.
     let bytes = b"\xc0\x3e\x01\x8a\x01\x01x\xa3\x01\xa4\x01\x28\x07\x4d\x01\0\0\0\x2a\x01n";
     assert_eq!(json(span, bytes).unwrap(), r#"{"name":"n"}"#);
-    // The string-table references of profiles (checklist F-060, F-068).
+    // The string-table references of profiles (spec F-060, F-068).
     assert_eq!(
         json(resource, &nest(1, b"\x0a\x01k\x18\x05\x12\x02\x40\x07")).unwrap(),
         r#"{"attributes":[{"key":"k","value":{}}]}"#

@@ -54,7 +54,7 @@ fn hex_pair(byte: u8, out: &mut dyn Write) -> Result {
     out.write_char(hex_digit(byte).into())
 }
 
-/// Lower-case hexadecimal, as OTLP/JSON writes ids (checklist A-066).
+/// Lower-case hexadecimal, as OTLP/JSON writes ids.
 pub(super) fn hex(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')?;
     // An id at a time.
@@ -69,7 +69,7 @@ pub(super) fn hex(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')
 }
 
-/// The standard alphabet with padding, as proto3 JSON writes bytes (checklist A-067).
+/// The standard alphabet with padding, as proto3 JSON writes bytes.
 pub(super) fn base64(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')?;
     for group in bytes.chunks(3) {
@@ -100,7 +100,7 @@ fn base64_digit(value: u8) -> char {
 }
 
 /// A number that reads back as the same double, or the text that proto3 JSON has for those that
-/// JSON has no number for (checklist A-072).
+/// JSON has no number for.
 pub(super) fn double(value: f64, out: &mut dyn Write) -> Result {
     if value.is_nan() {
         out.write_str("\"NaN\"")

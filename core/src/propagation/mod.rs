@@ -1,5 +1,4 @@
-//! Context across process boundaries: the W3C `traceparent` and `tracestate` headers
-//! (checklist E.1 to E.4).
+//! Context across process boundaries: the W3C `traceparent` and `tracestate` headers.
 //!
 //! [`parse_traceparent`] and [`format_traceparent`] are pure functions over bytes. Around them,
 //! [`TraceContextPropagator`] moves a context into and out of any carrier of text: an HTTP
@@ -43,12 +42,12 @@ use core::ops::ControlFlow;
 
 use crate::context::{HeaderParser, ParentContext, SpanContext, TraceState};
 
-/// The name of the header with ids and flags (checklist E-001).
+/// The name of the header with ids and flags.
 pub const TRACEPARENT: &str = "traceparent";
-/// The name of the header with the vendors' members (checklist E-019).
+/// The name of the header with the vendors' members.
 pub const TRACESTATE: &str = "tracestate";
 
-/// Reads fields of a carrier. Stateless (checklist E-035).
+/// Reads fields of a carrier. Stateless.
 ///
 /// Names are compared without regard to ASCII case where the carrier is of HTTP; that is for the
 /// implementation to do. A value that is not text must still count as one, so give an
@@ -112,11 +111,11 @@ fn values_of<'a, K: AsRef<str>, V: AsRef<str>>(
         .map(|(_, value)| value.as_ref())
 }
 
-/// Writes fields of a carrier. Stateless (checklist E-035).
+/// Writes fields of a carrier. Stateless.
 pub trait Setter {
     /// Sets `key`, spelled as given, to `value`, replacing what is there.
     ///
-    /// Both are visible ASCII, valid in an HTTP header (checklist E-036).
+    /// Both are visible ASCII, valid in an HTTP header.
     fn set(&mut self, key: &str, value: &str);
 }
 
@@ -131,7 +130,7 @@ impl<F: FnMut(&str, &str)> Setter for F {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extracted {
-    /// The remote span: valid, and marked as remote (checklist E-040).
+    /// The remote span: valid, and marked as remote.
     pub span_context: SpanContext,
     /// Its tracestate, empty when there was none or when it was not valid.
     pub trace_state: TraceState,
@@ -153,13 +152,13 @@ impl<'a> From<Option<&'a Extracted>> for ParentContext<'a> {
     }
 }
 
-/// Moves a context into and out of carriers of text (checklist E-033).
+/// Moves a context into and out of carriers of text.
 pub trait TextMapPropagator {
-    /// Sets the fields for `context`, and none when it is not valid (checklist E-014).
+    /// Sets the fields for `context`, and none when it is not valid.
     fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter);
 
     /// Reads the context from `carrier`: `None` when there is none that is valid, and what the
-    /// caller had before stays (checklist E-034).
+    /// caller had before stays.
     fn extract(&self, carrier: &dyn Getter) -> Option<Extracted>;
 
     /// Hands over the names of all fields that `inject` may set.
@@ -181,7 +180,7 @@ impl TextMapPropagator for TraceContextPropagator {
             return;
         }
         // The text may come from a sampler of the application, so it is checked again: nothing
-        // that splits a header gets out, and no empty header either (checklist E-029, E-036).
+        // that splits a header gets out, and no empty header either (spec E-029, E-036).
         let mut parser = HeaderParser::new();
         if parser.add(context.trace_state).is_ok() && !parser.is_empty() {
             carrier.set(TRACESTATE, context.trace_state);
@@ -200,7 +199,7 @@ impl TextMapPropagator for TraceContextPropagator {
                 ControlFlow::Continue(())
             }
         });
-        // Which of two is true cannot be known, so neither is (checklist E-010).
+        // Which of two is true cannot be known, so neither is (spec E-010).
         let span_context = match found {
             Some(value) if !repeated => parse_traceparent(value).ok()?,
             _ => return None,
@@ -234,8 +233,8 @@ impl TextMapPropagator for TraceContextPropagator {
     }
 }
 
-/// Several propagators in a row (checklist E-037); none at all is the propagator that does
-/// nothing (checklist E-038).
+/// Several propagators in a row; none at all is the propagator that does
+/// nothing.
 ///
 /// All inject. Of those that extract something, the last counts.
 #[derive(Clone, Copy, Default)]

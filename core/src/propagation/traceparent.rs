@@ -45,7 +45,7 @@ impl fmt::Display for TraceParentError {
 
 impl core::error::Error for TraceParentError {}
 
-/// Reads the value of a traceparent header (checklist E-002 to E-012).
+/// Reads the value of a traceparent header.
 ///
 /// Spaces and tabs around it are ignored. Versions after 00 are read as far as they are known.
 /// The flags are kept as received, unknown bits included. Looks at 567 bytes at most.
@@ -115,7 +115,7 @@ fn chunk<const N: usize>(text: &[u8]) -> Result<(&[u8; N], &[u8]), TraceParentEr
     text.split_first_chunk().ok_or(TraceParentError::Length)
 }
 
-/// The bytes written as lower-case hexadecimal digits (checklist E-004).
+/// The bytes written as lower-case hexadecimal digits.
 ///
 /// A word holds eight digits, and one test at the end is for all of them: half the time of a
 /// decoder with a branch for each, and less code on small processors.
@@ -182,10 +182,9 @@ impl defmt::Format for TraceParent {
     }
 }
 
-/// Writes a span context as the value of a traceparent header, or `None` when it is not valid
-/// (checklist E-013, E-014).
+/// Writes a span context as the value of a traceparent header, or `None` when it is not valid.
 ///
-/// Always version 00, and only flags of known meaning (checklist E-008, E-011).
+/// Always version 00, and only flags of known meaning.
 #[must_use]
 pub fn format_traceparent(context: &SpanContext) -> Option<TraceParent> {
     if !context.is_valid() {

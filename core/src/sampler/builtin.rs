@@ -7,7 +7,7 @@ use super::{
     SamplingResult, TraceIdRatioBased,
 };
 
-/// A sampler chosen at run time among those that configuration can name (checklist C-014).
+/// A sampler chosen at run time among those that configuration can name.
 ///
 /// `Copy` and free of dynamic dispatch, so a tracer can hold it in a static.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub enum BuiltinSampler {
     AlwaysOff,
     /// `traceidratio`.
     TraceIdRatio(TraceIdRatioBased),
-    /// `parentbased_always_on`, the default (checklist D-081).
+    /// `parentbased_always_on`, the default.
     #[default]
     ParentBasedAlwaysOn,
     /// `parentbased_always_off`.

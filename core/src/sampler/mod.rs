@@ -1,4 +1,4 @@
-//! Samplers: which spans are recorded and which of them are exported (checklist D-076 to D-090).
+//! Samplers: which spans are recorded and which of them are exported.
 //!
 //! A sampler is a pure function of its parameters: no state, no clock, no randomness. So the same
 //! trace id gets the same decision on every thread and in every service, and traces stay whole.
@@ -45,13 +45,13 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::id::TraceId;
 
-/// What becomes of a span (checklist D-077).
+/// What becomes of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SamplingDecision {
     /// Not recording, sampled flag clear.
     Drop,
-    /// Recording, sampled flag clear: seen by processors, not exported (checklist D-078).
+    /// Recording, sampled flag clear: seen by processors, not exported.
     RecordOnly,
     /// Recording, sampled flag set.
     RecordAndSample,
@@ -79,7 +79,7 @@ impl SamplingDecision {
     }
 }
 
-/// What a sampler may look at (checklist D-076).
+/// What a sampler may look at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplingParameters<'a> {
@@ -97,7 +97,7 @@ pub struct SamplingParameters<'a> {
     pub links: &'a [Link<'a>],
 }
 
-/// What a sampler answers (checklist D-076).
+/// What a sampler answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplingResult<'a> {
@@ -106,7 +106,7 @@ pub struct SamplingResult<'a> {
     /// Attributes to add to the span.
     pub attributes: &'a [KeyValue<'a>],
     /// The tracestate of the span; empty clears it, so the samplers of this module pass the
-    /// parent's through, `ot` entry and all (checklist D-079).
+    /// parent's through, `ot` entry and all.
     pub trace_state: &'a str,
 }
 
@@ -124,8 +124,7 @@ impl<'a> SamplingResult<'a> {
 
 /// Decides about a span before it exists.
 ///
-/// Called once per span, possibly from many threads at a time where the tracer is shared
-/// (checklist D-080), so an implementation with state needs `Sync` and must be quick.
+/// Called once per span, possibly from many threads at a time where the tracer is shared, so an implementation with state needs `Sync` and must be quick.
 pub trait Sampler {
     /// The decision about the span described by `parameters`.
     ///
@@ -169,7 +168,7 @@ impl<S: Sampler + ?Sized> fmt::Display for Description<'_, S> {
     }
 }
 
-/// Samples every span (checklist D-082).
+/// Samples every span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysOn;
@@ -185,7 +184,7 @@ impl Sampler for AlwaysOn {
     }
 }
 
-/// Drops every span (checklist D-083).
+/// Drops every span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysOff;
@@ -201,7 +200,7 @@ impl Sampler for AlwaysOff {
     }
 }
 
-/// Records what its sampler would drop, without exporting it (checklist D-090).
+/// Records what its sampler would drop, without exporting it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysRecord<S> {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{AlwaysOff, AlwaysOn, Description, Sampler, SamplingParameters, SamplingResult};
 
-/// Follows the parent's decision; see the table of the [module](crate::sampler) (checklist D-089).
+/// Follows the parent's decision; see the table of the [module](crate::sampler).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParentBased<R, RS = AlwaysOn, RN = AlwaysOff, LS = AlwaysOn, LN = AlwaysOff> {

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
 use crate::id::TraceId;
 
-/// Samples a fixed share of all traces, chosen by the trace id alone (checklist D-084 to D-087).
+/// Samples a fixed share of all traces, chosen by the trace id alone.
 ///
 /// A trace is sampled exactly when `(low 64 bits of its id) >> 1 < ratio · 2^63`, the rule that
 /// the Go and Rust SDKs share, so services with the same ratio keep the same traces, and a

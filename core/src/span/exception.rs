@@ -1,4 +1,4 @@
-//! `record_error`: an error as the event `exception` (checklist D-072, D-073).
+//! `record_error`: an error as the event `exception`.
 
 use core::error::Error;
 use core::fmt::{self, Write as _};

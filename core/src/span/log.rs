@@ -63,7 +63,7 @@ pub(crate) struct Log {
     has_trace_state: bool,
 }
 
-/// Status codes as OTLP numbers them (checklist F-057).
+/// Status codes as OTLP numbers them.
 const UNSET: u8 = 0;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
@@ -379,7 +379,7 @@ impl Log {
     }
 
     /// Completes the record: the end time and the dropped counts. An end before the start is
-    /// moved to the start (fault catalogue C6). The length and what is known of the record.
+    /// moved to the start. The length and what is known of the record.
     #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes

@@ -51,7 +51,7 @@ use crate::context::SpanContext;
 use crate::time::Instant;
 
 /// The outcome of what a span describes. `Unset < Error < Ok`: a lower one never replaces a higher
-/// one, `Ok` is final, and of two errors the later one counts (checklist D-069).
+/// one, `Ok` is final, and of two errors the later one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Status<'a> {
@@ -80,7 +80,7 @@ impl<'a> Status<'a> {
 /// It is bare: it has no clock and no thread, and its end takes the sink. It is for firmware and
 /// for programs that drive everything themselves; applications use `hosted::trace::Span`.
 ///
-/// Ending takes the span by value, so nothing can change it afterwards (checklist D-038). A span
+/// Ending takes the span by value, so nothing can change it afterwards. A span
 /// that is dropped without an end is not exported.
 #[derive(Debug)]
 #[must_use = "a span is exported when it is ended"]
@@ -91,8 +91,7 @@ pub struct BareSpan<B> {
 }
 
 impl<B> BareSpan<B> {
-    /// A span that only carries `context`: nothing is recorded, ending it does nothing
-    /// (checklist D-044).
+    /// A span that only carries `context`: nothing is recorded, ending it does nothing.
     #[inline]
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
@@ -112,14 +111,13 @@ impl<B> BareSpan<B> {
         }
     }
 
-    /// The ids and flags of the span: constant, and valid as a parent after the end
-    /// (checklist D-036).
+    /// The ids and flags of the span: constant, and valid as a parent after the end.
     #[must_use]
     pub const fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// Whether anything set on this span is kept (checklist D-039).
+    /// Whether anything set on this span is kept.
     #[must_use]
     pub const fn is_recording(&self) -> bool {
         match &self.live {
@@ -139,7 +137,7 @@ impl<B> BareSpan<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
-    /// Sets an attribute; the last value of a key wins (checklist D-052). An empty key is ignored.
+    /// Sets an attribute; the last value of a key wins. An empty key is ignored.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(live) = &mut self.live {
@@ -154,14 +152,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
         }
     }
 
-    /// Adds an event at `now` (checklist D-066).
+    /// Adds an event at `now`.
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>], now: Instant) {
         if let Some(live) = &mut self.live {
             live.add_event(name, attributes, now);
         }
     }
 
-    /// Adds a link to another span (checklist D-067). Samplers see only the links that a span is
+    /// Adds a link to another span. Samplers see only the links that a span is
     /// started with.
     pub fn add_link(&mut self, link: &Link<'_>) {
         if let Some(live) = &mut self.live {
@@ -184,7 +182,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
     }
 
     /// Records `error` as an event named `exception`, with its type and message. The status is
-    /// left alone (checklist D-074); set it too when the error is the outcome of the span.
+    /// left alone; set it too when the error is the outcome of the span.
     ///
     /// For a `dyn Error` the type says just that: the concrete one is not known.
     pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, now: Instant) {
@@ -208,8 +206,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
         }
     }
 
-    /// Ends the span at `now` and hands its record to `sink`, unless it was not sampled
-    /// (checklist D-078).
+    /// Ends the span at `now` and hands its record to `sink`, unless it was not sampled.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! The fixed start of a stored span, so that a record can be read and dated in place.
 //!
-//! Protobuf leaves the order of fields free (checklist F-009). A stored span begins with those
+//! Protobuf leaves the order of fields free. A stored span begins with those
 //! that every span has and whose width is fixed:
 //!
 //! ```text
@@ -108,7 +108,7 @@ impl<'a> StoredSpan<'a> {
         u64::from_le_bytes(self.array(END))
     }
 
-    /// OTLP's `flags`: the W3C flags, and whether the parent is remote (checklist F-045).
+    /// OTLP's `flags`: the W3C flags, and whether the parent is remote.
     #[must_use]
     pub fn flags(&self) -> u32 {
         u32::from_le_bytes(self.array(FLAGS))

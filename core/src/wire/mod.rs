@@ -1,6 +1,6 @@
 //! The protobuf wire format over slices: varints, tags, a reader and a value writer.
 //!
-//! Only what OTLP's trace messages need (checklist F-001 to F-004). Nothing allocates, nothing
+//! Only what OTLP's trace messages need. Nothing allocates, nothing
 //! panics on any input, and every write is preceded by its exact length, so a message is either
 //! written whole or not at all.
 //!

@@ -36,7 +36,7 @@ pub enum FieldValue<'a> {
     Bytes(&'a [u8]),
     /// Wire type 5, little endian.
     Fixed32(u32),
-    /// A group (wire types 3 and 4), skipped; OTLP has none (checklist F-004).
+    /// A group (wire types 3 and 4), skipped; OTLP has none.
     Group,
 }
 

@@ -1,4 +1,4 @@
-//! Writing attributes: `KeyValue` and `AnyValue` (checklist F-058 to F-070).
+//! Writing attributes: `KeyValue` and `AnyValue`.
 //!
 //! A length pass and a write pass. For the flat values that make up nearly all attributes the length
 //! is arithmetic on known sizes; arrays and lists are walked by the same code in both passes, the
@@ -8,7 +8,7 @@ use super::{BYTES, FIXED64, VARINT, Writer, copy_short, field_len, tag, varint_l
 use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
 use crate::time::divide;
 
-/// The decimal digits of an integer beyond `i64::MAX` (checklist D-056).
+/// The decimal digits of an integer beyond `i64::MAX`.
 struct Digits {
     bytes: [u8; 20],
     start: usize,
@@ -371,7 +371,7 @@ mod tests {
             depth: 1,
             ..ValueLimits::DEFAULT
         };
-        // [[1]] with limit 1 is [empty] (checklist D-059).
+        // [[1]] with limit 1 is [empty] (spec D-059).
         assert_eq!(
             hex("a", Value::Array(&outer), limits),
             hex("a", Value::Array(&[Value::Empty]), ValueLimits::DEFAULT)
