@@ -1,6 +1,6 @@
-//! How much one span may hold: [`SpanLimits`].
+//! Limits on the content of one span: [`SpanLimits`].
 //!
-//! Whatever goes beyond a limit is left out and counted on the wire; the span itself is kept.
+//! An item beyond a limit is left out and counted on the wire; the span itself is kept.
 //!
 //! ```
 //! use spandrel_core::limits::SpanLimits;
@@ -11,9 +11,10 @@
 
 use crate::attribute::ValueLimits;
 
-/// Limits on counts and on the size of values; the defaults are the specification's.
+/// Limits on counts and on the size of values; the defaults are the
+/// [specification](https://opentelemetry.io/docs/specs/otel/trace/sdk/#span-limits)'s.
 ///
-/// The bytes of a span's scratch are a limit of their own, set by the tracer's caller.
+/// The bytes of a span's scratch are another limit, set where the span is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpanLimits {
