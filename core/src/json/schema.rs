@@ -4,7 +4,7 @@
 pub(super) struct Message {
     /// Its fields, in the order in which JSON shows them.
     pub(super) fields: &'static [Field],
-    /// Whether at most one field is set, zero or not.
+    /// True if at most one field is set, zero or not.
     pub(super) one_of: bool,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Field {
     pub(super) repeated: bool,
 }
 
-/// The type of a field, as far as JSON tells types apart.
+/// The type of a field, as far as it matters for JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// `string`.

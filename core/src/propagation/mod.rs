@@ -206,7 +206,7 @@ impl TextMapPropagator for TraceContextPropagator {
                 ControlFlow::Continue(())
             }
         });
-        // Which of two is true cannot be known, so neither is (spec E-010).
+        // It is unknown which of two is right, so neither counts (spec E-010).
         let span_context = match found {
             Some(value) if !repeated => parse_traceparent(value).ok()?,
             _ => return None,

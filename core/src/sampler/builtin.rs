@@ -9,7 +9,7 @@ use super::{
 
 /// A sampler chosen at run time among those that configuration can name.
 ///
-/// `Copy` and free of dynamic dispatch, so a tracer can hold it in a static.
+/// It is `Copy` and free of dynamic dispatch, so a tracer in a static can hold it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
