@@ -1,4 +1,4 @@
-//! The tracer: asks the sampler, draws the ids, starts the span.
+//! The tracer: asks the sampler, draws the ids, and starts the span.
 //!
 //! ```
 //! use spandrel_core::context::ParentContext;
@@ -27,8 +27,8 @@ use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
 use crate::span::{BareSpan, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
 use crate::time::Instant;
 
-/// What a span is started with. Give attributes and links here rather than later when a sampler
-/// may want to see them.
+/// Name, parent and attributes of a new span. Set attributes and links here rather than later if a
+/// sampler looks at them.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a builder does nothing until a tracer starts it"]
 pub struct SpanBuilder<'a> {
@@ -38,7 +38,7 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
-    /// What writes them: firmware that gives no span a link does not hold the code.
+    /// A function pointer, so that firmware whose spans have no links does not contain the code.
     put_link: Option<PutLink>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> SpanBuilder<'a> {
         }
     }
 
-    /// Makes the span a child of `parent`; an invalid context makes it a root.
+    /// Makes the span a child of `parent`. An invalid context makes it a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.set_parent(parent.into());
         self
@@ -68,19 +68,19 @@ impl<'a> SpanBuilder<'a> {
         self
     }
 
-    /// The parent that was set.
+    /// Returns the parent that was set.
     #[must_use]
     pub const fn parent_context(&self) -> &ParentContext<'a> {
         &self.parent
     }
 
-    /// The same as [`SpanBuilder::parent`] where the builder is.
+    /// Like [`SpanBuilder::parent`], in place.
     #[inline(always)]
     pub(crate) const fn set_parent(&mut self, parent: ParentContext<'a>) {
         self.parent = parent;
     }
 
-    /// Sets the instrumentation scope; without this it is the first of the registry.
+    /// Sets the instrumentation scope; the default is the registry's first.
     pub const fn scope(mut self, scope: ScopeId) -> Self {
         self.scope = scope;
         self
@@ -100,13 +100,13 @@ impl<'a> SpanBuilder<'a> {
     }
 }
 
-/// How many spans a tracer has started, by the sampler's decision.
+/// The numbers of spans that a tracer has started, by the sampler's decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Started {
-    /// Recorded and to be exported.
+    /// Recorded, and exported at their end.
     pub recorded: u64,
-    /// Recorded only.
+    /// Recorded, and not exported.
     pub record_only: u64,
     /// Not recorded: the sampler said drop.
     pub not_sampled: u64,
@@ -147,15 +147,15 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         }
     }
 
-    /// The same tracer with other limits.
+    /// Returns the same tracer with other limits.
     #[must_use]
     pub const fn with_limits(mut self, limits: SpanLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Starts a span at `now` with `N` bytes of scratch inside it; at least
-    /// [`MIN_SCRATCH_BYTES`], which is checked when this is compiled.
+    /// Starts a span at `now` with `N` bytes of scratch inside it. Less than [`MIN_SCRATCH_BYTES`]
+    /// does not compile.
     #[inline]
     pub fn start<const N: usize>(
         &mut self,
@@ -166,9 +166,9 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         self.start_in(builder, now, || [0; N])
     }
 
-    /// Starts a span at `now` in the memory that `scratch` makes, which is asked for only when
-    /// there is something to keep. In less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and
-    /// the span counts as not sampled.
+    /// Starts a span at `now` in memory from `scratch`, which is called only if there is something
+    /// to keep. In less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span counts as not
+    /// sampled.
     #[inline]
     pub fn start_in<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
@@ -194,10 +194,10 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         span
     }
 
-    /// Starts a span where it is: one that [waits](BareSpan::idle), or that was
-    /// [ended in place](BareSpan::end_in_place). One that was started and not ended is lost, like
-    /// a span that is dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the
-    /// span counts as not sampled.
+    /// Starts a span in place: one that [waits](BareSpan::idle), or that was [ended in
+    /// place](BareSpan::end_in_place). A span that was started and not ended is lost, as if it was
+    /// dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span counts as
+    /// not sampled.
     ///
     /// A span of an array is large. [`BareTracer::start`] clears it and moves it into its place;
     /// this does neither, which saves a small processor most of the work.
@@ -240,7 +240,7 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         }
     }
 
-    /// What has been started so far.
+    /// Returns the numbers of spans started so far.
     #[must_use]
     pub const fn started(&self) -> Started {
         self.started
@@ -253,9 +253,8 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     }
 }
 
-/// What starting a span comes to, before anything is written: the steps over parts that may live
-/// in different places. On a host the sampler and the limits are shared by all threads and the
-/// ids belong to each.
+/// The start of a span before anything is written. Its steps take the parts of a tracer one by one:
+/// on a host all threads share the sampler and the limits, and each has its own ids.
 pub(crate) struct Plan<'a> {
     pub(crate) context: SpanContext,
     /// The parent, if there is one.
@@ -263,7 +262,7 @@ pub(crate) struct Plan<'a> {
     /// The tracestate that the span gets.
     trace_state: &'a str,
     decision: SamplingDecision,
-    /// Those of the sampler, beside the builder's.
+    /// The sampler's, besides the builder's.
     attributes: &'a [KeyValue<'a>],
 }
 
@@ -307,19 +306,19 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// What the sampler said.
+    /// Returns the sampler's decision.
     #[inline(always)]
     pub(crate) const fn decision(&self) -> SamplingDecision {
         self.decision
     }
 
-    /// Whether the span gets a tracestate, if there is room.
+    /// Returns true if the span gets a tracestate, provided that there is room.
     #[cfg(feature = "tracing")]
     pub(crate) const fn has_trace_state(&self) -> bool {
         !self.trace_state.is_empty()
     }
 
-    /// Has the span recorded even if the sampler drops it, for the time being.
+    /// Has the span recorded, for the time being, even if the sampler drops it.
     #[cfg(feature = "tracing")]
     pub(crate) fn keep(&mut self) {
         if self.decision == SamplingDecision::Drop {
@@ -332,7 +331,8 @@ impl<'a> Plan<'a> {
         !matches!(self.decision(), SamplingDecision::Drop)
     }
 
-    /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
+    /// Returns true if there is anything to keep besides the context: a record, or a tracestate to
+    /// carry.
     #[inline(always)]
     pub(crate) const fn is_kept(&self) -> bool {
         self.is_recording() || !self.trace_state.is_empty()
@@ -345,7 +345,7 @@ impl<'a> Plan<'a> {
         SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
     }
 
-    /// Begins the span in `recording`; `false` when that has too little scratch.
+    /// Begins the span in `recording`. Returns false if that has too little scratch.
     #[inline(always)]
     pub(crate) fn begin<B: AsRef<[u8]> + AsMut<[u8]>>(
         &self,

@@ -1,8 +1,8 @@
-//! A span in the making: its bytes, and what is known of them.
+//! A span that is being recorded: its bytes, and the log of what they hold.
 //!
-//! It is apart from the span's context, which is all that most calls on a span need, so that an
-//! owner may keep it where it likes: a device inside the span, a host in a pooled box that never
-//! moves. Moving it costs more than the record's own copy.
+//! It is separate from the span's context, which most calls do not go beyond, so its owner decides
+//! where it lives: inside the span on a device, in a pooled box that never moves on a host. To move
+//! it costs more than the copy of the record.
 
 use super::Status;
 use super::beginning::Beginning;
@@ -16,23 +16,23 @@ use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::time::Instant;
 
-/// See the module.
+/// The content of a recording span, or of one that only carries a tracestate.
 #[derive(Debug)]
 pub(crate) struct Recording<B> {
     scope: ScopeId,
-    /// Whether what is set is kept. If not, only a tracestate is carried.
+    /// If false, only a tracestate is carried.
     is_recording: bool,
-    /// Whether the record is exported at the end.
+    /// If true, the record is exported at the end.
     is_sampled: bool,
     pub(super) log: Log,
     scratch: B,
 }
 
-/// What writes a link.
+/// The function that writes a link.
 pub(crate) type PutLink = fn(&mut Log, &mut [u8], &Link<'_>);
 
 impl<B> Recording<B> {
-    /// Memory for a span that has not begun: nothing can be set on it.
+    /// Memory for a span that has not begun; it ignores whatever is set.
     #[inline]
     pub(crate) const fn idle(scratch: B) -> Self {
         Self {
@@ -66,8 +66,8 @@ impl<B> Recording<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
-    /// Begins a span, whatever was here before. `false` when the scratch is too small to record
-    /// anything; then the recording is idle.
+    /// Begins a span, whatever was here before. Returns false, and stays idle, if the scratch is
+    /// too small to record anything.
     #[inline(always)]
     pub(crate) fn begin(&mut self, beginning: &Beginning<'_>) -> bool {
         let begun = self.log.begin(self.scratch.as_mut(), beginning);
@@ -120,8 +120,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
-    /// Completes the record and hands it to `sink`, if it is to be exported. What is left here is
-    /// idle.
+    /// Completes the record and hands it to `sink`, if it is sampled. The recording is idle
+    /// afterwards.
     #[inline(always)]
     pub(crate) fn push_into(
         &mut self,
@@ -151,8 +151,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
-    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
-    /// whether there was room for that. Nothing may have been told of its ids before.
+    /// Moves the span, with all that it recorded, into the trace of `context` and under `parent`.
+    /// Returns false if there was no room for that. Its ids must not have been seen by anyone
+    /// before.
     #[cfg(feature = "tracing")]
     pub(crate) fn reparent(&mut self, context: &SpanContext, parent: &ParentContext<'_>) -> bool {
         let moved = self.log.reparent(self.scratch.as_mut(), context, parent);
