@@ -1,19 +1,19 @@
-//! Acknowledgements and announcements: what a device chooses about its link.
+//! Settings of a link: acknowledgements and announcements.
 
 use core::time::Duration;
 
-/// How a device uses its link.
+/// The settings of a [`LinkExporter`](super::LinkExporter).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LinkConfig {
-    /// How long to wait for an acknowledgement before spans are sent again; the pause doubles up
-    /// to 32 times as long while nobody answers. `None`: nobody acknowledges, and a span is
-    /// settled when its last frame was handed out.
+    /// The time to wait for an acknowledgement before spans are sent again. It doubles while none
+    /// arrives, up to 32 times as long. `None`: there are no acknowledgements, and a span counts as
+    /// exported when its last frame was returned.
     pub acknowledged: Option<Duration>,
-    /// How many spans are sent before one must be acknowledged, at least 1.
+    /// The most spans that are sent before one must be acknowledged; 0 counts as 1.
     pub window: u8,
-    /// How often the resource, the scopes and the counts are repeated in front of spans, for a
-    /// host that came late. Zero = only when asked.
+    /// The interval at which the resource, the scopes and the counts are repeated in front of
+    /// spans, for a host that came late. Zero: only when the host asks.
     pub announce_every: Duration,
 }
 
@@ -25,7 +25,7 @@ impl LinkConfig {
         announce_every: Duration::from_secs(30),
     };
 
-    /// These settings with acknowledgements, repeated after `retry` at first.
+    /// Returns these settings with acknowledgements; the first repetition comes after `retry`.
     #[must_use]
     pub const fn with_acknowledgements(self, retry: Duration) -> Self {
         Self {

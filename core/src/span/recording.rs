@@ -152,8 +152,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     }
 
     /// Moves the span, with all that it recorded, into the trace of `context` and under `parent`.
-    /// Returns false if there was no room for that. Its ids must not have been seen by anyone
-    /// before.
+    /// Returns false if there was no room for that. Its ids must not be in use yet.
     #[cfg(feature = "tracing")]
     pub(crate) fn reparent(&mut self, context: &SpanContext, parent: &ParentContext<'_>) -> bool {
         let moved = self.log.reparent(self.scratch.as_mut(), context, parent);
