@@ -1,4 +1,6 @@
-//! The names that nearly every program with its own driver needs.
+//! The names that nearly every program with its own driver needs, firmware included.
+//!
+//! An application with a transport needs the names that the transport re-exports instead.
 //!
 //! ```
 //! use spandrel_core::prelude::*;

@@ -137,7 +137,7 @@ pub struct Config {
     /// How requests are compressed.
     pub compression: Option<Compression>,
     /// The level at which a library makes gzip: 0 stores, 1 is fastest, 9 is smallest. `None`: the
-    /// encoder [made for spans](super::gzip), which makes full batches smaller than level 4 does, in
+    /// encoder [made for spans](super::span_gzip), which makes full batches smaller than level 4 does, in
     /// less time than level 1.
     pub gzip_level: Option<u32>,
     /// The time limit of one request; zero = none. Retries have limits of their own, in
