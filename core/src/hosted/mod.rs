@@ -23,6 +23,7 @@ pub mod diagnostics;
 pub mod layer;
 pub mod resource;
 pub mod rng;
+mod shards;
 pub mod span_gzip;
 pub mod trace;
 pub mod unversioned;

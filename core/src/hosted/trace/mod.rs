@@ -19,24 +19,20 @@
 //! });
 //! ```
 
-#[cfg(feature = "tracing")]
-mod draft;
 mod global;
-mod local;
+mod inner;
+mod pool;
 mod provider;
-mod ring;
-mod scratch;
-mod shard;
-mod shards;
-mod shared;
 mod span;
+mod thread;
 mod tracer;
-
 #[cfg(feature = "tracing")]
-pub(super) use draft::{Draft, Start};
+mod undecided;
+
 pub use global::{clear_global, global, set_global, tracer};
+pub(crate) use inner::Shared;
 pub use provider::{SpanCounts, TracerProvider};
-pub(crate) use shards::{Drain, Wanted};
-pub(crate) use shared::Shared;
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
+#[cfg(feature = "tracing")]
+pub(super) use undecided::{Draft, Start};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::shared::Shared;
+use super::inner::Shared;
 use super::tracer::Tracer;
 use crate::resource::InstrumentationScope;
 use crate::tracer::Started;

@@ -5,8 +5,8 @@ use core::fmt;
 
 use std::boxed::Box;
 
-use super::local;
-use super::scratch::Live;
+use super::pool::Live;
+use super::thread;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, SpanContext};
 #[cfg(feature = "tracing")]
@@ -243,7 +243,7 @@ fn finish(mut live: Box<Live>, at: Option<Instant>) {
     if std::thread::panicking() {
         live.recording.set_status(Status::error("panicked"));
     }
-    local::finish(live, now);
+    thread::finish(live, now);
 }
 
 impl Drop for Span {

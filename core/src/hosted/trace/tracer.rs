@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::local::{self, Entry};
-use super::shared::Shared;
+use super::inner::Shared;
 use super::span::Span;
+use super::thread::{self, Entry};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::config::HostedSampler;
@@ -105,10 +105,10 @@ fn begin_in(shared: &Arc<Shared>, builder: &SpanBuilder<'_>, at: Option<Instant>
         return begin_slowly(shared, *builder, at);
     };
     // No foreign code runs while the thread's entry is out.
-    let mut entry = local::entry_for(shared);
+    let mut entry = thread::entry_for(shared);
     let plan = Plan::new(sampler, &mut entry.ready().ids, builder);
     let span = entry.begin_counted(&plan, shared, builder, at);
-    local::give_back(entry);
+    thread::give_back(entry);
     span
 }
 
@@ -118,9 +118,9 @@ fn begin_in(shared: &Arc<Shared>, builder: &SpanBuilder<'_>, at: Option<Instant>
 fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&shared.sampler, &mut ids, &builder);
-    let mut entry = local::entry_for(shared);
+    let mut entry = thread::entry_for(shared);
     let span = entry.begin_counted(&plan, shared, &builder, at);
-    local::give_back(entry);
+    thread::give_back(entry);
     span
 }
 

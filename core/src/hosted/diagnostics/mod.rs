@@ -33,8 +33,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
-use super::clock::Clock;
 use crate::env::LogLevel;
+use crate::hosted::clock::Clock;
 use crate::time::Instant;
 
 /// The target under which the `log` facade sees reports.

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::vec;
 use std::vec::Vec;
 
-use super::scratch::{Pool, Reserve};
-use super::shard::Shard;
-use super::shards::{Drain, Drained, Shards, Wanted};
+use super::pool::{Pool, Reserve};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
+use crate::hosted::shards::{Drain, Drained, Shard, Shards, Wanted};
 use crate::limits::SpanLimits;
 use crate::resource::{InstrumentationScope, Registry, RegistryError, Resource, ScopeId};
 use crate::stats::Ledger;

@@ -10,11 +10,11 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::scratch::{Live, Pool};
-use super::shard::Shard;
-use super::shared::Shared;
+use super::inner::Shared;
+use super::pool::{Live, Pool};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
+use crate::hosted::shards::Shard;
 use crate::id::RandomIdGenerator;
 use crate::time::Instant;
 

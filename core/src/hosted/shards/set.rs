@@ -50,7 +50,7 @@ pub(crate) enum Wanted {
 
 /// All shards of a provider.
 #[derive(Debug)]
-pub(super) struct Shards {
+pub(in crate::hosted) struct Shards {
     list: Mutex<List>,
     drainer: Mutex<Drainer>,
     bytes: usize,
@@ -74,7 +74,7 @@ struct List {
 }
 
 impl Shards {
-    pub(super) fn new(bytes: usize, wake_at: usize) -> Self {
+    pub(in crate::hosted) fn new(bytes: usize, wake_at: usize) -> Self {
         Self {
             list: Mutex::default(),
             drainer: Mutex::default(),
@@ -88,7 +88,7 @@ impl Shards {
     }
 
     /// A shard for the calling thread: one without an owner, a new one, or the shared one.
-    pub(super) fn claim(&self) -> Arc<Shard> {
+    pub(in crate::hosted) fn claim(&self) -> Arc<Shard> {
         let mut list = self.list();
         if let Some(shard) = list.shards.iter().find(|shard| shard.own()) {
             return Arc::clone(shard);
@@ -105,7 +105,7 @@ impl Shards {
     }
 
     /// Hands finished spans of all threads to `target`.
-    pub(super) fn drain(&self, wanted: Wanted, target: &mut dyn Drain) -> Drained {
+    pub(in crate::hosted) fn drain(&self, wanted: Wanted, target: &mut dyn Drain) -> Drained {
         let mut drainer = self.drainer.lock().unwrap_or_else(PoisonError::into_inner);
         let Drainer { scratch, first } = &mut *drainer;
         let mut sum = Drained {
@@ -155,17 +155,17 @@ impl Shards {
     }
 
     /// Visits every shard. One that is added meanwhile is seen by the next visit.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(&Shard)) {
+    pub(in crate::hosted) fn for_each(&self, mut visit: impl FnMut(&Shard)) {
         for shard in &self.list().shards {
             visit(shard);
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::hosted) fn len(&self) -> usize {
         self.list().shards.len()
     }
 
-    pub(super) fn close(&self) {
+    pub(in crate::hosted) fn close(&self) {
         self.list().closed = true;
         self.for_each(Shard::close);
     }

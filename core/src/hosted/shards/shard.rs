@@ -3,15 +3,15 @@
 //! A thread records into a shard of its own as long as there are enough, and then without a lock
 //! ([`RecordRing`]). Shards belong to the provider and outlive the threads: what a quiet or a
 //! finished thread left is drained like anything else, and the next thread takes the shard over.
-//! Beyond [`MAX_SHARDS`](super::shards::MAX_SHARDS) threads record into one that they share, in turn, so that memory stays
+//! Beyond [`MAX_SHARDS`](super::set::MAX_SHARDS) threads record into one that they share, in turn, so that memory stays
 //! bounded.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::ring::RecordRing;
-use super::shards::{Drain, Drained};
+use super::set::{Drain, Drained};
+use super::spsc::RecordRing;
 use crate::buffer::{PushError, Record};
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
@@ -22,7 +22,7 @@ use crate::tracer::Started;
 
 /// One shard.
 #[derive(Debug)]
-pub(super) struct Shard {
+pub(in crate::hosted) struct Shard {
     /// Whether a thread records into it. Nobody owns the shared one.
     owned: AtomicBool,
     /// Only for the shared shard: whoever holds it may write.
@@ -88,7 +88,7 @@ struct Outgoing {
 }
 
 impl Shard {
-    pub(super) fn new(bytes: usize, wake_at: usize, closed: bool, shared: bool) -> Self {
+    pub(in crate::hosted) fn new(bytes: usize, wake_at: usize, closed: bool, shared: bool) -> Self {
         Self {
             owned: AtomicBool::new(!shared),
             turn: shared.then(Mutex::default),
@@ -102,13 +102,13 @@ impl Shard {
     }
 
     /// Whether threads record into it in turn.
-    pub(super) const fn is_shared(&self) -> bool {
+    pub(in crate::hosted) const fn is_shared(&self) -> bool {
         self.turn.is_some()
     }
 
     /// Takes a record in or counts its loss. Whether it is time to wake the drainer.
     #[inline(always)]
-    pub(super) fn push(&self, record: &Record<'_>) -> Result<bool, PushError> {
+    pub(in crate::hosted) fn push(&self, record: &Record<'_>) -> Result<bool, PushError> {
         if self.turn.is_some() {
             return self.push_in_turn(record);
         }
@@ -156,7 +156,7 @@ impl Shard {
 
     /// Counts a span that was started, by what the sampler said.
     #[inline(always)]
-    pub(super) fn count(&self, decision: SamplingDecision) {
+    pub(in crate::hosted) fn count(&self, decision: SamplingDecision) {
         let _turn = self.turn.is_some().then(|| self.take_turn());
         match decision {
             SamplingDecision::RecordAndSample => self.counters.recorded.advance(),
@@ -172,12 +172,12 @@ impl Shard {
     }
 
     /// Has the next drains count down to what is held now.
-    pub(super) fn mark(&self) {
+    pub(in crate::hosted) fn mark(&self) {
         self.outgoing().awaited = self.ring.len();
     }
 
     /// How many spans and bytes are here. The next span that makes it time to drain will wake.
-    pub(super) fn held(&self) -> (usize, usize) {
+    pub(in crate::hosted) fn held(&self) -> (usize, usize) {
         // Before the ring is looked at; see `shall_wake`.
         self.woken.swap(false, Ordering::SeqCst);
         (self.ring.len(), self.ring.bytes())
@@ -185,7 +185,7 @@ impl Shard {
 
     /// Hands finished spans to `target`, the oldest first, until it refuses one, or `most` of them
     /// or all that had ended before are taken. What is left comes first the next time.
-    pub(super) fn drain(
+    pub(in crate::hosted) fn drain(
         &self,
         scratch: &mut Vec<u8>,
         most: usize,
@@ -226,19 +226,19 @@ impl Shard {
     }
 
     /// Gives up what is left, at the end of a shutdown; what has come in meanwhile as well.
-    pub(super) fn abandon(&self) {
+    pub(in crate::hosted) fn abandon(&self) {
         let mut outgoing = self.outgoing();
         outgoing.awaited = 0;
         outgoing.abandoned = true;
     }
 
     /// Ends the intake: from now on spans are counted as lost for the shutdown.
-    pub(super) fn close(&self) {
+    pub(in crate::hosted) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
     /// The part of the loss equation that is here: what was lost, and what waits.
-    pub(super) fn ledger(&self) -> Ledger {
+    pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut outgoing = self.outgoing();
         outgoing.update(self);
         let [_, _, _, full, too_large, shutdown] = outgoing.totals;
@@ -257,7 +257,7 @@ impl Shard {
     }
 
     /// The spans started for this shard, and those ended.
-    pub(super) fn counts(&self) -> (Started, u64) {
+    pub(in crate::hosted) fn counts(&self) -> (Started, u64) {
         let mut outgoing = self.outgoing();
         outgoing.update(self);
         let [recorded, record_only, not_sampled, lost @ ..] = outgoing.totals;
@@ -271,12 +271,12 @@ impl Shard {
     }
 
     /// Gives the shard to whoever wants one next.
-    pub(super) fn disown(&self) {
+    pub(in crate::hosted) fn disown(&self) {
         self.owned.store(false, Ordering::Release);
     }
 
     /// Takes the shard, when it is free.
-    pub(super) fn own(&self) -> bool {
+    pub(in crate::hosted) fn own(&self) -> bool {
         self.turn.is_none() && !self.owned.swap(true, Ordering::Acquire)
     }
 
@@ -312,7 +312,7 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shards::{Drain, MAX_SHARDS, Shards, Wanted};
+    use super::super::set::{Drain, MAX_SHARDS, Shards, Wanted};
     use super::*;
     use crate::buffer::RecordFlags;
     use crate::buffer::{Fill, Run};

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::local;
-use super::shared::Shared;
+use super::inner::Shared;
 use super::span::Span;
+use super::thread;
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
@@ -58,13 +58,13 @@ impl Tracer {
         match &shared.sampler {
             HostedSampler::Builtin(sampler) => {
                 // No foreign code runs while the thread's entry is out.
-                entry = local::entry_for(shared);
+                entry = thread::entry_for(shared);
                 plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
             }
             HostedSampler::Custom(sampler) => {
                 let mut ids = RandomIdGenerator::new(ThreadRng);
                 plan = Plan::new(&**sampler, &mut ids, &builder);
-                entry = local::entry_for(shared);
+                entry = thread::entry_for(shared);
             }
         }
         let decision = plan.decision();
@@ -76,7 +76,7 @@ impl Tracer {
             true => entry.begin(&plan, shared, &builder, None),
             false => None,
         };
-        local::give_back(entry);
+        thread::give_back(entry);
         Some(Draft {
             span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
             decision,
@@ -123,13 +123,13 @@ impl Tracer {
     /// Makes a draft final: it is counted, and one that is dropped records no more.
     pub(in crate::hosted) fn settle(&self, draft: &mut Draft) {
         let Some(shared) = &self.shared else { return };
-        let entry = local::entry_for(shared);
+        let entry = thread::entry_for(shared);
         let kept = draft.span.is_recording();
         entry.shard.count(match draft.decision {
             decision if kept => decision,
             _ => SamplingDecision::Drop,
         });
-        local::give_back(entry);
+        thread::give_back(entry);
         if draft.decision == SamplingDecision::Drop {
             // What is replaced is not sampled: only its memory goes back.
             draft.span = Span::non_recording(*draft.span.context());
@@ -152,10 +152,10 @@ fn new_trace_id(shared: &Arc<Shared>) -> (TraceId, bool) {
     fn random<G: IdGenerator>(_: &G) -> bool {
         G::RANDOM
     }
-    let mut entry = local::entry_for(shared);
+    let mut entry = thread::entry_for(shared);
     let ids = &mut entry.ready().ids;
     let id = (ids.trace_id(), random(ids));
-    local::give_back(entry);
+    thread::give_back(entry);
     id
 }
 

@@ -27,14 +27,11 @@
 //!                  hole: skip                  jump over the hole
 //! ```
 
-mod words;
-
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use words::{FLAGS, HEADER_WORDS, Stored, WORD};
-
+use super::words::{self, FLAGS, HEADER_WORDS, Stored, WORD};
 use crate::buffer::{Fill, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
 use crate::span::stored::{self, StoredSpan};
 use crate::time::{Instant, WallClock};
