@@ -49,6 +49,8 @@ use core::fmt;
 use bookkeeping::{Bookkeeping, Slot, record_at};
 use ring::Ring;
 
+#[cfg(feature = "std")]
+pub(crate) use record::Header;
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
 pub use recover::Snapshot;
 #[cfg(feature = "std")]

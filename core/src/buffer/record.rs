@@ -36,7 +36,7 @@ impl RecordFlags {
     }
 
     /// The flags that a byte stands for; bits without a meaning are left out.
-    #[cfg(any(feature = "link", feature = "std"))]
+    #[cfg(feature = "link")]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }
@@ -105,19 +105,31 @@ impl State {
 
 /// The header in memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    pub(super) len: u32,
-    pub(super) scope: ScopeId,
-    pub(super) flags: RecordFlags,
+pub(crate) struct Header {
+    pub(crate) len: u32,
+    pub(crate) scope: ScopeId,
+    pub(crate) flags: RecordFlags,
     pub(super) state: State,
 }
 
 impl Header {
     /// Offset of the flags and of the state within a record.
-    pub(super) const FLAGS: usize = 6;
+    pub(crate) const FLAGS: usize = 6;
     pub(super) const STATE: usize = 7;
 
-    pub(super) const fn stored_len(&self) -> usize {
+    /// The header of a record that is queued.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) const fn of(record: &Record<'_>) -> Self {
+        Self {
+            len: record.body.len() as u32,
+            scope: record.scope,
+            flags: record.flags,
+            state: State::Queued,
+        }
+    }
+
+    pub(crate) const fn stored_len(&self) -> usize {
         RECORD_HEADER_BYTES + self.len as usize
     }
 
@@ -128,13 +140,13 @@ impl Header {
             .checked_add(RECORD_HEADER_BYTES)
     }
 
-    pub(super) fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
+    pub(crate) fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
         let [a, b, c, d] = self.len.to_le_bytes();
         let [e, f] = self.scope.0.to_le_bytes();
         [a, b, c, d, e, f, self.flags.0, self.state.to_byte()]
     }
 
-    pub(super) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
+    pub(crate) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
         let [a, b, c, d, e, f, flags, state] = bytes;
         Self {
             len: u32::from_le_bytes([a, b, c, d]),

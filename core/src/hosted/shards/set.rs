@@ -3,67 +3,28 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::shard::Shard;
-use crate::buffer::{Fill, Record, Run};
-use crate::time::Instant;
 
-/// The most shards of a provider; the last one is shared by all threads that found no other.
+/// The most shards of a provider; the last one is common to all threads that found no other.
 pub(super) const MAX_SHARDS: usize = 64;
-
-/// Where a drain puts finished spans.
-pub(crate) trait Drain {
-    /// Takes in a run that `fill` writes, or says that there is no room for one.
-    fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run>;
-
-    /// Takes one in, or says that there is no room.
-    fn take(&mut self, record: &Record<'_>) -> bool;
-}
-
-/// What a drain came to.
-#[derive(Debug, Default)]
-pub(crate) struct Drained {
-    /// Spans taken.
-    pub(crate) taken: usize,
-    /// Whether everything that had ended before the drain, or as much as was wanted, has been
-    /// taken.
-    pub(crate) is_complete: bool,
-    /// Spans left that a flush waits for.
-    pub(crate) awaited: usize,
-    /// Since when the oldest of the spans had been waiting.
-    pub(crate) oldest: Option<Instant>,
-}
-
-/// What a drain is to take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wanted {
-    /// Everything.
-    All,
-    /// What completes a batch: so many spans once there are as many, or as many bytes. Until then
-    /// nothing, but of a shard that fills everything.
-    Batch {
-        /// At most so many.
-        spans: usize,
-        /// As good as all of them.
-        bytes: usize,
-    },
-}
 
 /// All shards of a provider.
 #[derive(Debug)]
-pub(in crate::hosted) struct Shards {
+pub(in crate::hosted) struct ShardSet {
     list: Mutex<List>,
     drainer: Mutex<Drainer>,
     bytes: usize,
     wake_at: usize,
 }
 
-/// What only the drainer needs.
+/// The state of the drainer.
 #[derive(Debug, Default)]
 struct Drainer {
-    /// For a record that it takes out.
+    /// Holds one record on its way out.
     scratch: Vec<u8>,
-    /// Where it starts, another shard for each batch: those of busy threads may leave no room in it,
-    /// and the spans of quiet ones shall not wait for the scheduled delay.
+    /// The shard at which the next drain starts. It rotates with every batch, so that busy threads
+    /// cannot fill all of them and leave a quiet thread's spans waiting.
     first: usize,
 }
 
@@ -73,7 +34,7 @@ struct List {
     closed: bool,
 }
 
-impl Shards {
+impl ShardSet {
     pub(in crate::hosted) fn new(bytes: usize, wake_at: usize) -> Self {
         Self {
             list: Mutex::default(),
@@ -87,17 +48,18 @@ impl Shards {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A shard for the calling thread: one without an owner, a new one, or the shared one.
+    /// A shard for the calling thread: one without an owner, a new one, or the common one.
     pub(in crate::hosted) fn claim(&self) -> Arc<Shard> {
         let mut list = self.list();
         if let Some(shard) = list.shards.iter().find(|shard| shard.own()) {
             return Arc::clone(shard);
         }
-        let shared = list.shards.len() + 1 >= MAX_SHARDS;
+        let is_common = list.shards.len() + 1 >= MAX_SHARDS;
         match list.shards.last() {
-            Some(last) if last.is_shared() => Arc::clone(last),
+            Some(last) if last.is_common() => Arc::clone(last),
             _ => {
-                let shard = Arc::new(Shard::new(self.bytes, self.wake_at, list.closed, shared));
+                let shard = Shard::new(self.bytes, self.wake_at, list.closed, is_common);
+                let shard = Arc::new(shard);
                 list.shards.push(Arc::clone(&shard));
                 shard
             }
@@ -105,19 +67,23 @@ impl Shards {
     }
 
     /// Hands finished spans of all threads to `target`.
-    pub(in crate::hosted) fn drain(&self, wanted: Wanted, target: &mut dyn Drain) -> Drained {
+    pub(in crate::hosted) fn drain(
+        &self,
+        limit: DrainLimit,
+        target: &mut dyn Drain,
+    ) -> DrainOutcome {
         let mut drainer = self.drainer.lock().unwrap_or_else(PoisonError::into_inner);
         let Drainer { scratch, first } = &mut *drainer;
-        let mut sum = Drained {
+        let mut sum = DrainOutcome {
             is_complete: true,
-            ..Drained::default()
+            ..DrainOutcome::default()
         };
-        let batch = self.batch(wanted);
+        let batch = self.batch(limit);
         let list = self.list();
         let (before, behind) = list.shards.split_at((*first).min(list.shards.len()));
         for shard in behind.iter().chain(before) {
-            // A shard that woke for its bytes must not do so in vain.
-            let is_urgent = shard.ring.is_half_full() || (batch == 0 && shard.ring.is_filling());
+            // A shard that woke the drainer because it fills must be drained now.
+            let is_urgent = shard.queue.is_half_full() || (batch == 0 && shard.queue.is_filling());
             let most = match is_urgent {
                 true => usize::MAX,
                 false => batch.saturating_sub(sum.taken),
@@ -137,9 +103,9 @@ impl Shards {
         sum
     }
 
-    /// How many spans to take where nothing is urgent.
-    fn batch(&self, wanted: Wanted) -> usize {
-        let Wanted::Batch { spans, bytes } = wanted else {
+    /// The number of spans to take from shards that are not urgent.
+    fn batch(&self, limit: DrainLimit) -> usize {
+        let DrainLimit::Batch { spans, bytes } = limit else {
             return usize::MAX;
         };
         let mut held = (0, 0);
@@ -154,7 +120,7 @@ impl Shards {
         }
     }
 
-    /// Visits every shard. One that is added meanwhile is seen by the next visit.
+    /// Visits every shard.
     pub(in crate::hosted) fn for_each(&self, mut visit: impl FnMut(&Shard)) {
         for shard in &self.list().shards {
             visit(shard);

@@ -30,7 +30,6 @@ mod tracer;
 mod undecided;
 
 pub use global::{clear_global, global, set_global, tracer};
-pub(crate) use inner::Shared;
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::inner::Shared;
+use super::inner::ProviderInner;
 use super::tracer::Tracer;
+use crate::hosted::config::Settings;
+use crate::hosted::shards::Hub;
 use crate::resource::InstrumentationScope;
 use crate::tracer::Started;
 
@@ -13,7 +15,7 @@ use crate::tracer::Started;
 /// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct TracerProvider {
-    shared: Option<Arc<Shared>>,
+    inner: Option<Arc<ProviderInner>>,
 }
 
 /// How many spans were started and ended.
@@ -33,12 +35,13 @@ impl TracerProvider {
     /// The provider that does nothing (checklist D-045).
     #[must_use]
     pub const fn disabled() -> Self {
-        Self { shared: None }
+        Self { inner: None }
     }
 
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+    /// A provider that records into `hub`.
+    pub(in crate::hosted) fn new(settings: &Settings, hub: Arc<Hub>) -> Self {
         Self {
-            shared: Some(shared),
+            inner: Some(ProviderInner::new(settings, hub)),
         }
     }
 
@@ -51,8 +54,8 @@ impl TracerProvider {
     /// A tracer with a version, a schema URL or attributes in its scope.
     #[must_use]
     pub fn tracer_with(&self, scope: &InstrumentationScope<'_>) -> Tracer {
-        match &self.shared {
-            Some(shared) => Tracer::new(Arc::clone(shared), shared.scope(scope)),
+        match &self.inner {
+            Some(inner) => Tracer::new(Arc::clone(inner), inner.scope(scope)),
             None => Tracer::disabled(),
         }
     }
@@ -60,15 +63,15 @@ impl TracerProvider {
     /// Whether spans are recorded at all.
     #[must_use]
     pub const fn is_enabled(&self) -> bool {
-        self.shared.is_some()
+        self.inner.is_some()
     }
 
     /// How many spans were started and ended so far.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         let mut counts = SpanCounts::default();
-        if let Some(shared) = &self.shared {
-            shared.shards.for_each(|shard| {
+        if let Some(inner) = &self.inner {
+            inner.hub.for_each_shard(|shard| {
                 let (started, ended) = shard.counts();
                 counts.started.recorded += started.recorded;
                 counts.started.record_only += started.record_only;
@@ -83,7 +86,7 @@ impl TracerProvider {
     /// Whether both are the same provider.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        match (&self.shared, &other.shared) {
+        match (&self.inner, &other.inner) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
             _ => false,

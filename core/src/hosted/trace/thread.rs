@@ -10,7 +10,7 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::inner::Shared;
+use super::inner::ProviderInner;
 use super::pool::{Live, Pool};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
@@ -33,12 +33,12 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn new(shared: &Shared) -> Self {
+    fn new(inner: &ProviderInner) -> Self {
         Self {
             next: None,
-            provider: shared.id(),
-            shard: shared.claim_shard(),
-            pool: shared.pool(),
+            provider: inner.id(),
+            shard: inner.claim_shard(),
+            pool: inner.pool(),
             ids: RandomIdGenerator::new(ThreadRng::owned()),
             fork: rng::fork_generation(),
         }
@@ -69,14 +69,14 @@ std::thread_local! {
     static ENTRY: Cell<Option<Box<Entry>>> = const { Cell::new(None) };
 }
 
-/// Takes out this thread's entry of the provider `id`, to be [given back](give_back); `shared`
+/// Takes out this thread's entry of the provider `id`, to be [given back](give_back); `inner`
 /// brings the provider when there is no entry yet. `None` while the thread ends, and when the
 /// provider is gone.
 #[inline(always)]
-fn take_entry(id: u32, shared: impl FnOnce() -> Option<Arc<Shared>>) -> Option<Box<Entry>> {
+fn take_entry(id: u32, inner: impl FnOnce() -> Option<Arc<ProviderInner>>) -> Option<Box<Entry>> {
     match ENTRY.try_with(Cell::take) {
         Ok(Some(entry)) if entry.provider == id => Some(entry),
-        Ok(entry) => find_entry(entry, id, shared),
+        Ok(entry) => find_entry(entry, id, inner),
         Err(_) => None,
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn give_back(entry: Box<Entry>) {
 fn find_entry(
     first: Option<Box<Entry>>,
     id: u32,
-    shared: impl FnOnce() -> Option<Arc<Shared>>,
+    inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<Entry>> {
     let (mut found, mut others) = (None, None);
     let mut rest = first;
@@ -102,12 +102,12 @@ fn find_entry(
         rest = entry.next.take();
         if entry.provider == id {
             found = Some(entry);
-        } else if Shared::find(entry.provider).is_some() {
+        } else if ProviderInner::find(entry.provider).is_some() {
             entry.next = others;
             others = Some(entry);
         }
     }
-    let found = found.or_else(|| shared().map(|shared| Box::new(Entry::new(&shared))));
+    let found = found.or_else(|| inner().map(|inner| Box::new(Entry::new(&inner))));
     match found {
         Some(mut entry) => {
             entry.next = others;
@@ -122,25 +122,25 @@ fn find_entry(
     }
 }
 
-/// This thread's entry for `shared`, or a passing one while the thread ends.
+/// This thread's entry for `inner`, or a passing one while the thread ends.
 #[inline(always)]
-pub(super) fn entry_for(shared: &Arc<Shared>) -> Box<Entry> {
-    take_entry(shared.id(), || Some(Arc::clone(shared))).unwrap_or_else(|| passing(shared))
+pub(super) fn entry_for(inner: &Arc<ProviderInner>) -> Box<Entry> {
+    take_entry(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| passing(inner))
 }
 
 #[cold]
-fn passing(shared: &Shared) -> Box<Entry> {
-    Box::new(Entry::new(shared))
+fn passing(inner: &ProviderInner) -> Box<Entry> {
+    Box::new(Entry::new(inner))
 }
 
 /// Ends the span in `live` and leaves it in this thread's shard; the box goes back to the pool.
 #[inline(always)]
 pub(super) fn finish(live: Box<Live>, now: Instant) {
     let provider = live.provider;
-    let Some(mut entry) = take_entry(provider, || Shared::find(provider)) else {
+    let Some(mut entry) = take_entry(provider, || ProviderInner::find(provider)) else {
         // The thread's locals are gone, or the provider is; then nobody can miss the span.
-        if let Some(shared) = Shared::find(provider) {
-            passing(&shared).finish(live, now);
+        if let Some(inner) = ProviderInner::find(provider) {
+            passing(&inner).finish(live, now);
         }
         return;
     };
@@ -153,8 +153,8 @@ pub(super) fn finish(live: Box<Live>, now: Instant) {
 
 #[cold]
 fn wake_drainer(provider: u32) {
-    if let Some(shared) = Shared::find(provider) {
-        shared.wake();
+    if let Some(inner) = ProviderInner::find(provider) {
+        inner.hub.wake();
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::inner::Shared;
+use super::inner::ProviderInner;
 use super::span::Span;
 use super::thread;
 use super::tracer::Tracer;
@@ -47,7 +47,7 @@ impl Tracer {
     /// parts costs a processor more than all these parts.
     #[inline(always)]
     pub(in crate::hosted) fn draft_here(&self, start: &Start<'_>) -> Option<Draft> {
-        let shared = self.shared.as_ref()?;
+        let inner = self.inner.as_ref()?;
         let builder = SpanBuilder::new(start.name)
             .scope(self.scope)
             .kind(start.kind)
@@ -55,16 +55,16 @@ impl Tracer {
             .attributes(start.attributes);
         let mut plan;
         let mut entry;
-        match &shared.sampler {
+        match &inner.sampler {
             HostedSampler::Builtin(sampler) => {
                 // No foreign code runs while the thread's entry is out.
-                entry = thread::entry_for(shared);
+                entry = thread::entry_for(inner);
                 plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
             }
             HostedSampler::Custom(sampler) => {
                 let mut ids = RandomIdGenerator::new(ThreadRng);
                 plan = Plan::new(&**sampler, &mut ids, &builder);
-                entry = thread::entry_for(shared);
+                entry = thread::entry_for(inner);
             }
         }
         let decision = plan.decision();
@@ -73,7 +73,7 @@ impl Tracer {
             plan.keep();
         }
         let span = match plan.is_kept() {
-            true => entry.begin(&plan, shared, &builder, None),
+            true => entry.begin(&plan, inner, &builder, None),
             false => None,
         };
         thread::give_back(entry);
@@ -93,15 +93,15 @@ impl Tracer {
         mut parent: ParentContext<'a>,
         apply: impl FnOnce(&Verdict<'a>) -> T,
     ) -> Option<T> {
-        let shared = self.shared.as_ref()?;
+        let inner = self.inner.as_ref()?;
         let (trace_id, flags) = if parent.span_context.is_valid() {
             let flags = parent.span_context.trace_flags();
             (parent.span_context.trace_id(), flags.is_random())
         } else {
             parent = ParentContext::ROOT;
-            new_trace_id(shared)
+            new_trace_id(inner)
         };
-        let sampling = shared.sampler.should_sample(&SamplingParameters {
+        let sampling = inner.sampler.should_sample(&SamplingParameters {
             parent,
             trace_id,
             name,
@@ -122,8 +122,8 @@ impl Tracer {
 
     /// Makes a draft final: it is counted, and one that is dropped records no more.
     pub(in crate::hosted) fn settle(&self, draft: &mut Draft) {
-        let Some(shared) = &self.shared else { return };
-        let entry = thread::entry_for(shared);
+        let Some(inner) = &self.inner else { return };
+        let entry = thread::entry_for(inner);
         let kept = draft.span.is_recording();
         entry.shard.count(match draft.decision {
             decision if kept => decision,
@@ -138,21 +138,23 @@ impl Tracer {
 
     /// Whether the sampler is the program's, and so may look at the attributes.
     pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
-        let shared = self.shared.as_deref();
-        shared.is_some_and(|shared| matches!(shared.sampler, HostedSampler::Custom(_)))
+        let inner = self.inner.as_deref();
+        inner.is_some_and(|inner| matches!(inner.sampler, HostedSampler::Custom(_)))
     }
 
     /// The most bytes of a span, so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
-        self.shared.as_deref().map_or(0, Shared::max_span_bytes)
+        self.inner
+            .as_deref()
+            .map_or(0, ProviderInner::max_span_bytes)
     }
 }
 
-fn new_trace_id(shared: &Arc<Shared>) -> (TraceId, bool) {
+fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
     fn random<G: IdGenerator>(_: &G) -> bool {
         G::RANDOM
     }
-    let mut entry = thread::entry_for(shared);
+    let mut entry = thread::entry_for(inner);
     let ids = &mut entry.ready().ids;
     let id = (ids.trace_id(), random(ids));
     thread::give_back(entry);

@@ -1,9 +1,10 @@
 //! A pipeline for the spans of somebody else: of a device behind a link.
 
-use super::{Pipeline, PipelineError, Shared};
+use super::{Pipeline, PipelineError};
 use crate::attribute::KeyValue;
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::config::Settings;
+use crate::hosted::shards::Hub;
 use crate::resource::{EncodedEntry, Registry, RegistryError, ScopeId};
 
 impl Pipeline {
@@ -19,10 +20,8 @@ impl Pipeline {
         resource: &EncodedEntry<'_>,
         more: &[KeyValue<'_>],
     ) -> Result<Self, PipelineError> {
-        let shared = Registry::from_encoded(Shared::registry_memory(), resource, more)
-            .and_then(|registry| Shared::with_registry(settings, registry))
-            .map_err(PipelineError::Resource)?;
-        Self::over(settings, shared)
+        let registry = Registry::from_encoded(Hub::registry_memory(), resource, more);
+        Self::over(settings, registry)
     }
 
     /// The number that records of this pipeline bear for a scope of the other side.
@@ -31,8 +30,8 @@ impl Pipeline {
     ///
     /// When the registry has no room for a new scope.
     pub fn encoded_scope(&self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
-        // The exporter's copy is brought up to date before the next request.
-        self.shared.registry().encoded_scope(scope)
+        self.hub
+            .with_registry(|registry| registry.encoded_scope(scope))
     }
 
     /// Whether a push of `record` would succeed now, or be refused for good.
@@ -54,7 +53,7 @@ impl RecordSink for Pipeline {
         }
         let batch = &self.exporter.config().batch;
         if queued >= batch.max_export_batch_size as usize || batch.scheduled_delay.is_zero() {
-            self.shared.wake();
+            self.hub.wake();
         }
         result
     }
