@@ -20,7 +20,7 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context};
-use crate::hosted::trace::{Span, Start, Tracer};
+use crate::hosted::trace::{Span, Tracer, UndecidedStart};
 
 /// A layer that makes Spandrel spans of `tracing`'s; see the [module](super).
 ///
@@ -165,9 +165,9 @@ impl TracingLayer {
         // The sampler may be the program's; no lock is held here.
         let decided = self
             .tracer
-            .decide_again(metadata.name(), kind, parent, |verdict| {
+            .decide_again(metadata.name(), kind, parent, |decision| {
                 self.table.with(key.id, |live| {
-                    live.change_parent(here, |draft| draft.reparent(verdict))
+                    live.change_parent(here, |undecided| undecided.reparent(decision))
                 })
             });
         let context = decided.flatten().ok_or(SetParentError::NotRecorded)?;
@@ -235,7 +235,7 @@ impl TracingLayer {
     /// Starts a span. Code of the program runs here, and no lock is held.
     fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> Option<LayerSpan> {
         let keep = self.options.late_parents;
-        let start = Start {
+        let start = UndecidedStart {
             name: attributes.metadata().name(),
             kind: SpanKind::Internal,
             parent,
@@ -249,21 +249,21 @@ impl TracingLayer {
             let record = |visitor: &mut Visitor<'_, _>| attributes.record(visitor);
             live = Fields::collect(max_len, Owner::Span, record, |fields| {
                 let kind = fields.kind().unwrap_or_default();
-                let draft = fields.with_attributes(&[], |list| {
-                    self.tracer.draft(&Start {
+                let undecided = fields.with_attributes(&[], |list| {
+                    self.tracer.start_undecided(&UndecidedStart {
                         name: fields.name().unwrap_or(start.name),
                         kind,
                         attributes: list,
                         ..start
                     })
                 })?;
-                let mut live = LayerSpan::new(draft, kind, self.options.inactivity);
+                let mut live = LayerSpan::new(undecided, kind, self.options.inactivity);
                 live.apply_outcome(fields);
                 Some(live)
             })?;
         } else {
-            let draft = self.tracer.draft_here(&start)?;
-            live = LayerSpan::new(draft, start.kind, self.options.inactivity);
+            let undecided = self.tracer.start_undecided_inline(&start)?;
+            live = LayerSpan::new(undecided, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;
                 attributes.record(&mut Visitor { sink, max_len });

@@ -34,4 +34,4 @@ pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
 #[cfg(feature = "tracing")]
-pub(super) use undecided::{Draft, Start};
+pub(super) use undecided::{Undecided, UndecidedStart};

@@ -22,7 +22,7 @@ const RESERVE: usize = 512;
 /// A span in the making, in a box that stays where it is from start to end. It also knows its
 /// provider: boxes of different providers differ in length and must not mix.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct Recorder {
     pub(super) recording: Recording<Box<[u8]>>,
     /// The number of the provider.
     pub(super) provider: u32,
@@ -30,7 +30,7 @@ pub(super) struct Live {
 
 /// Attributes by kind of value. Where one is set, its kind is nearly always known, and choosing
 /// happens when that is compiled; what is left is one call, with the value in registers.
-impl Live {
+impl Recorder {
     #[inline(always)]
     pub(super) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
         match value {
@@ -80,7 +80,7 @@ impl Live {
 
 /// Boxes, which go from hand to hand as pointers.
 #[allow(clippy::vec_box, reason = "what is in a box never moves")]
-type Boxes = Vec<Box<Live>>;
+type Boxes = Vec<Box<Recorder>>;
 
 /// The reserve that the threads of one provider share.
 #[derive(Clone, Debug, Default)]
@@ -113,29 +113,29 @@ impl Pool {
     }
 
     #[inline]
-    pub(super) fn take(&mut self) -> Box<Live> {
+    pub(super) fn take(&mut self) -> Box<Recorder> {
         match self.boxes.pop() {
-            Some(live) => live,
+            Some(recorder) => recorder,
             None => self.refill(),
         }
     }
 
     #[inline]
-    pub(super) fn put(&mut self, live: Box<Live>) {
+    pub(super) fn put(&mut self, recorder: Box<Recorder>) {
         if self.boxes.len() >= LOCAL {
             self.spill(HALF);
         }
-        self.boxes.push(live);
+        self.boxes.push(recorder);
     }
 
     #[cold]
-    fn refill(&mut self) -> Box<Live> {
+    fn refill(&mut self) -> Box<Recorder> {
         self.reserve.with(|reserve| {
             let keep = reserve.len().saturating_sub(HALF);
             self.boxes.extend(reserve.drain(keep..));
         });
         self.boxes.pop().unwrap_or_else(|| {
-            Box::new(Live {
+            Box::new(Recorder {
                 recording: Recording::idle(vec![0; self.bytes].into_boxed_slice()),
                 provider: self.provider,
             })
@@ -179,8 +179,8 @@ mod tests {
         let reserve = Reserve::default();
         let mut pool = Pool::new(reserve.clone(), 8, 1);
         let boxes: Vec<_> = (0..2 * RESERVE).map(|_| pool.take()).collect();
-        for live in boxes {
-            pool.put(live);
+        for recorder in boxes {
+            pool.put(recorder);
         }
         drop(pool);
         assert_eq!(reserve.with(|boxes| boxes.len()), RESERVE);

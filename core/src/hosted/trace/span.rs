@@ -5,7 +5,7 @@ use core::fmt;
 
 use std::boxed::Box;
 
-use super::pool::Live;
+use super::pool::Recorder;
 use super::thread;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, SpanContext};
@@ -23,7 +23,7 @@ use crate::time::Instant;
 pub struct Span {
     context: SpanContext,
     /// What is recorded, or a tracestate that is only carried; none when there is nothing to end.
-    live: Option<Box<Live>>,
+    recorder: Option<Box<Recorder>>,
 }
 
 impl Span {
@@ -32,7 +32,7 @@ impl Span {
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
             context,
-            live: None,
+            recorder: None,
         }
     }
 
@@ -52,17 +52,17 @@ impl Span {
     }
 
     #[inline(always)]
-    pub(super) const fn of(context: SpanContext, live: Box<Live>) -> Self {
+    pub(super) const fn of(context: SpanContext, recorder: Box<Recorder>) -> Self {
         Self {
             context,
-            live: Some(live),
+            recorder: Some(recorder),
         }
     }
 
     #[cfg(feature = "tracing")]
     pub(in crate::hosted) fn set_kind(&mut self, kind: SpanKind) {
-        if let Some(live) = &mut self.live {
-            live.recording.set_kind(kind);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.set_kind(kind);
         }
     }
 
@@ -70,8 +70,8 @@ impl Span {
     /// whether there was room for that. Nothing may have been told of its ids before.
     #[cfg(feature = "tracing")]
     pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
-        let live = self.live.as_mut();
-        let moved = live.is_none_or(|live| live.recording.reparent(&context, parent));
+        let recorder = self.recorder.as_mut();
+        let moved = recorder.is_none_or(|recorder| recorder.recording.reparent(&context, parent));
         if moved {
             self.context = context;
         }
@@ -81,15 +81,15 @@ impl Span {
     /// Sets an attribute; the last value of a key wins.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        if let Some(live) = &mut self.live {
-            live.set_attribute(key, value.into());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_attribute(key, value.into());
         }
     }
 
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
-        if let Some(live) = &mut self.live {
-            live.recording.set_attributes(attributes);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.set_attributes(attributes);
         }
     }
 
@@ -109,15 +109,15 @@ impl Span {
 
     /// Adds a link to another span.
     pub fn add_link(&mut self, link: &Link<'_>) {
-        if let Some(live) = &mut self.live {
-            live.recording.add_link(link);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.add_link(link);
         }
     }
 
     /// Sets the status by its total order, `Unset < Error < Ok`.
     pub fn set_status(&mut self, status: Status<'_>) {
-        if let Some(live) = &mut self.live {
-            live.recording.set_status(status);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.set_status(status);
         }
     }
 
@@ -128,8 +128,8 @@ impl Span {
 
     /// Renames the span.
     pub fn update_name(&mut self, name: &str) {
-        if let Some(live) = &mut self.live {
-            live.recording.update_name(name);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.update_name(name);
         }
     }
 
@@ -176,8 +176,8 @@ impl Span {
 
     /// Ends the span at `at`.
     pub fn end_at(mut self, at: Instant) {
-        if let Some(live) = self.live.take() {
-            finish(live, Some(at));
+        if let Some(recorder) = self.recorder.take() {
+            finish(recorder, Some(at));
         }
     }
 
@@ -216,14 +216,14 @@ impl Span {
     #[inline]
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        self.live
+        self.recorder
             .as_ref()
-            .is_some_and(|live| live.recording.is_recording())
+            .is_some_and(|recorder| recorder.recording.is_recording())
     }
 
     pub(in crate::hosted) fn trace_state(&self) -> &str {
-        match &self.live {
-            Some(live) => live.recording.trace_state(),
+        match &self.recorder {
+            Some(recorder) => recorder.recording.trace_state(),
             None => "",
         }
     }
@@ -231,26 +231,26 @@ impl Span {
     /// What is set goes there; nothing for a span that only carries its tracestate, so that its
     /// clock is not read in vain.
     fn recording(&mut self) -> Option<&mut Recording<Box<[u8]>>> {
-        let recording = &mut self.live.as_mut()?.recording;
+        let recording = &mut self.recorder.as_mut()?.recording;
         recording.is_recording().then_some(recording)
     }
 }
 
 /// Not inlined, so that what a drop costs in code is one comparison.
 #[inline(never)]
-fn finish(mut live: Box<Live>, at: Option<Instant>) {
+fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
     if std::thread::panicking() {
-        live.recording.set_status(Status::error("panicked"));
+        recorder.recording.set_status(Status::error("panicked"));
     }
-    thread::finish(live, now);
+    thread::finish(recorder, now);
 }
 
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if let Some(live) = self.live.take() {
-            finish(live, None);
+        if let Some(recorder) = self.recorder.take() {
+            finish(recorder, None);
         }
     }
 }

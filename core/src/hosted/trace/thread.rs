@@ -11,7 +11,7 @@ use std::boxed::Box;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
-use super::pool::{Live, Pool};
+use super::pool::{Pool, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
@@ -22,9 +22,9 @@ use crate::time::Instant;
 pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoroshiro128PlusPlus>;
 
 /// One provider's part of a thread.
-pub(super) struct Entry {
+pub(super) struct ThreadState {
     /// The entry of another provider, not used since.
-    next: Option<Box<Entry>>,
+    next: Option<Box<ThreadState>>,
     provider: u32,
     pub(super) shard: Arc<Shard>,
     pub(super) pool: Pool,
@@ -32,7 +32,7 @@ pub(super) struct Entry {
     fork: u32,
 }
 
-impl Entry {
+impl ThreadState {
     fn new(inner: &ProviderInner) -> Self {
         Self {
             next: None,
@@ -57,65 +57,68 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for ThreadState {
     fn drop(&mut self) {
         self.shard.disown();
     }
 }
 
 std::thread_local! {
-    /// The entry used last. Whoever works with it takes it out and puts it back: that leaves
+    /// The state used last. Whoever works with it takes it out and puts it back: that leaves
     /// straight code where a closure over a borrow would move its captures through memory.
-    static ENTRY: Cell<Option<Box<Entry>>> = const { Cell::new(None) };
+    static STATE: Cell<Option<Box<ThreadState>>> = const { Cell::new(None) };
 }
 
 /// Takes out this thread's entry of the provider `id`, to be [given back](give_back); `inner`
 /// brings the provider when there is no entry yet. `None` while the thread ends, and when the
 /// provider is gone.
 #[inline(always)]
-fn take_entry(id: u32, inner: impl FnOnce() -> Option<Arc<ProviderInner>>) -> Option<Box<Entry>> {
-    match ENTRY.try_with(Cell::take) {
-        Ok(Some(entry)) if entry.provider == id => Some(entry),
-        Ok(entry) => find_entry(entry, id, inner),
+fn take_state(
+    id: u32,
+    inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
+) -> Option<Box<ThreadState>> {
+    match STATE.try_with(Cell::take) {
+        Ok(Some(state)) if state.provider == id => Some(state),
+        Ok(state) => find_state(state, id, inner),
         Err(_) => None,
     }
 }
 
 /// Puts an entry back as the one used last.
 #[inline(always)]
-pub(super) fn give_back(entry: Box<Entry>) {
+pub(super) fn give_back(state: Box<ThreadState>) {
     // While the thread ends it is dropped instead.
-    let _ = ENTRY.try_with(|place| place.set(Some(entry)));
+    let _ = STATE.try_with(|place| place.set(Some(state)));
 }
 
 /// The entry of `id` out of the chain that begins with `first`, or a new one; the rest of the
 /// chain is behind it. Entries of providers that are gone are forgotten on the way.
 #[cold]
-fn find_entry(
-    first: Option<Box<Entry>>,
+fn find_state(
+    first: Option<Box<ThreadState>>,
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
-) -> Option<Box<Entry>> {
+) -> Option<Box<ThreadState>> {
     let (mut found, mut others) = (None, None);
     let mut rest = first;
-    while let Some(mut entry) = rest {
-        rest = entry.next.take();
-        if entry.provider == id {
-            found = Some(entry);
-        } else if ProviderInner::find(entry.provider).is_some() {
-            entry.next = others;
-            others = Some(entry);
+    while let Some(mut state) = rest {
+        rest = state.next.take();
+        if state.provider == id {
+            found = Some(state);
+        } else if ProviderInner::find(state.provider).is_some() {
+            state.next = others;
+            others = Some(state);
         }
     }
-    let found = found.or_else(|| inner().map(|inner| Box::new(Entry::new(&inner))));
+    let found = found.or_else(|| inner().map(|inner| Box::new(ThreadState::new(&inner))));
     match found {
-        Some(mut entry) => {
-            entry.next = others;
-            Some(entry)
+        Some(mut state) => {
+            state.next = others;
+            Some(state)
         }
         None => {
-            if let Some(entry) = others {
-                give_back(entry);
+            if let Some(state) = others {
+                give_back(state);
             }
             None
         }
@@ -124,28 +127,28 @@ fn find_entry(
 
 /// This thread's entry for `inner`, or a passing one while the thread ends.
 #[inline(always)]
-pub(super) fn entry_for(inner: &Arc<ProviderInner>) -> Box<Entry> {
-    take_entry(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| passing(inner))
+pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
+    take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| passing(inner))
 }
 
 #[cold]
-fn passing(inner: &ProviderInner) -> Box<Entry> {
-    Box::new(Entry::new(inner))
+fn passing(inner: &ProviderInner) -> Box<ThreadState> {
+    Box::new(ThreadState::new(inner))
 }
 
-/// Ends the span in `live` and leaves it in this thread's shard; the box goes back to the pool.
+/// Ends the span in `recorder` and leaves it in this thread's shard; the box goes back to the pool.
 #[inline(always)]
-pub(super) fn finish(live: Box<Live>, now: Instant) {
-    let provider = live.provider;
-    let Some(mut entry) = take_entry(provider, || ProviderInner::find(provider)) else {
+pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
+    let provider = recorder.provider;
+    let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
         // The thread's locals are gone, or the provider is; then nobody can miss the span.
         if let Some(inner) = ProviderInner::find(provider) {
-            passing(&inner).finish(live, now);
+            passing(&inner).finish(recorder, now);
         }
         return;
     };
-    let wake = entry.finish(live, now);
-    give_back(entry);
+    let wake = state.finish(recorder, now);
+    give_back(state);
     if wake {
         wake_drainer(provider);
     }
@@ -158,18 +161,18 @@ fn wake_drainer(provider: u32) {
     }
 }
 
-impl Entry {
+impl ThreadState {
     /// Whether it is time to wake the drainer.
     #[inline(always)]
-    fn finish(&mut self, mut live: Box<Live>, now: Instant) -> bool {
+    fn finish(&mut self, mut recorder: Box<Recorder>, now: Instant) -> bool {
         let mut sink = Sink {
             shard: &self.shard,
             wake: false,
         };
         // A loss has been counted where it happened.
-        let _ = live.recording.push_into(now, &mut sink);
+        let _ = recorder.recording.push_into(now, &mut sink);
         let wake = sink.wake;
-        self.pool.put(live);
+        self.pool.put(recorder);
         wake
     }
 }

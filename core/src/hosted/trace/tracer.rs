@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::span::Span;
-use super::thread::{self, Entry};
+use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::config::HostedSampler;
@@ -105,10 +105,10 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
         return begin_slowly(inner, *builder, at);
     };
     // No foreign code runs while the thread's entry is out.
-    let mut entry = thread::entry_for(inner);
-    let plan = Plan::new(sampler, &mut entry.ready().ids, builder);
-    let span = entry.begin_counted(&plan, inner, builder, at);
-    thread::give_back(entry);
+    let mut state = thread::state_for(inner);
+    let plan = Plan::new(sampler, &mut state.ready().ids, builder);
+    let span = state.begin_counted(&plan, inner, builder, at);
+    thread::give_back(state);
     span
 }
 
@@ -118,13 +118,13 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&inner.sampler, &mut ids, &builder);
-    let mut entry = thread::entry_for(inner);
-    let span = entry.begin_counted(&plan, inner, &builder, at);
-    thread::give_back(entry);
+    let mut state = thread::state_for(inner);
+    let span = state.begin_counted(&plan, inner, &builder, at);
+    thread::give_back(state);
     span
 }
 
-impl Entry {
+impl ThreadState {
     #[inline(always)]
     fn begin_counted(
         &mut self,
@@ -155,12 +155,12 @@ impl Entry {
         builder: &SpanBuilder<'_>,
         at: Option<Instant>,
     ) -> Option<Span> {
-        let mut live = self.pool.take();
+        let mut recorder = self.pool.take();
         let now = at.unwrap_or_else(clock::now);
-        if plan.begin(&mut live.recording, &inner.limits, builder, now) {
-            return Some(Span::of(plan.context, live));
+        if plan.begin(&mut recorder.recording, &inner.limits, builder, now) {
+            return Some(Span::of(plan.context, recorder));
         }
-        self.pool.put(live);
+        self.pool.put(recorder);
         None
     }
 }

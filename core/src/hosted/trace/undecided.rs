@@ -19,7 +19,7 @@ use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResu
 use crate::tracer::{Plan, SpanBuilder};
 
 /// A span about which not everything is decided.
-pub(in crate::hosted) struct Draft {
+pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
     decision: SamplingDecision,
     /// Whether the span carries a tracestate, if there was room for it.
@@ -27,7 +27,7 @@ pub(in crate::hosted) struct Draft {
 }
 
 /// What a draft starts with.
-pub(in crate::hosted) struct Start<'a> {
+pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) name: &'a str,
     pub(in crate::hosted) kind: SpanKind,
     pub(in crate::hosted) parent: ParentContext<'a>,
@@ -39,14 +39,20 @@ pub(in crate::hosted) struct Start<'a> {
 impl Tracer {
     /// Starts a draft; `None` when this tracer records nothing.
     #[inline(never)]
-    pub(in crate::hosted) fn draft(&self, start: &Start<'_>) -> Option<Draft> {
-        self.draft_here(start)
+    pub(in crate::hosted) fn start_undecided(
+        &self,
+        start: &UndecidedStart<'_>,
+    ) -> Option<Undecided> {
+        self.start_undecided_inline(start)
     }
 
     /// The same as a part of the caller: a draft that is moved on as soon as it has been written in
     /// parts costs a processor more than all these parts.
     #[inline(always)]
-    pub(in crate::hosted) fn draft_here(&self, start: &Start<'_>) -> Option<Draft> {
+    pub(in crate::hosted) fn start_undecided_inline(
+        &self,
+        start: &UndecidedStart<'_>,
+    ) -> Option<Undecided> {
         let inner = self.inner.as_ref()?;
         let builder = SpanBuilder::new(start.name)
             .scope(self.scope)
@@ -54,17 +60,17 @@ impl Tracer {
             .parent(start.parent)
             .attributes(start.attributes);
         let mut plan;
-        let mut entry;
+        let mut state;
         match &inner.sampler {
             HostedSampler::Builtin(sampler) => {
                 // No foreign code runs while the thread's entry is out.
-                entry = thread::entry_for(inner);
-                plan = Plan::new(sampler, &mut entry.ready().ids, &builder);
+                state = thread::state_for(inner);
+                plan = Plan::new(sampler, &mut state.ready().ids, &builder);
             }
             HostedSampler::Custom(sampler) => {
                 let mut ids = RandomIdGenerator::new(ThreadRng);
                 plan = Plan::new(&**sampler, &mut ids, &builder);
-                entry = thread::entry_for(inner);
+                state = thread::state_for(inner);
             }
         }
         let decision = plan.decision();
@@ -73,11 +79,11 @@ impl Tracer {
             plan.keep();
         }
         let span = match plan.is_kept() {
-            true => entry.begin(&plan, inner, &builder, None),
+            true => state.begin(&plan, inner, &builder, None),
             false => None,
         };
-        thread::give_back(entry);
-        Some(Draft {
+        thread::give_back(state);
+        Some(Undecided {
             span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
             decision,
             has_trace_state,
@@ -91,7 +97,7 @@ impl Tracer {
         name: &'a str,
         kind: SpanKind,
         mut parent: ParentContext<'a>,
-        apply: impl FnOnce(&Verdict<'a>) -> T,
+        apply: impl FnOnce(&Decision<'a>) -> T,
     ) -> Option<T> {
         let inner = self.inner.as_ref()?;
         let (trace_id, flags) = if parent.span_context.is_valid() {
@@ -110,7 +116,7 @@ impl Tracer {
             links: &[],
         });
         parent.trace_state = sampling.trace_state;
-        Some(apply(&Verdict {
+        Some(apply(&Decision {
             trace_id,
             flags: TraceFlags::NONE
                 .with_random(flags)
@@ -121,15 +127,15 @@ impl Tracer {
     }
 
     /// Makes a draft final: it is counted, and one that is dropped records no more.
-    pub(in crate::hosted) fn settle(&self, draft: &mut Draft) {
+    pub(in crate::hosted) fn settle(&self, draft: &mut Undecided) {
         let Some(inner) = &self.inner else { return };
-        let entry = thread::entry_for(inner);
+        let state = thread::state_for(inner);
         let kept = draft.span.is_recording();
-        entry.shard.count(match draft.decision {
+        state.shard.count(match draft.decision {
             decision if kept => decision,
             _ => SamplingDecision::Drop,
         });
-        thread::give_back(entry);
+        thread::give_back(state);
         if draft.decision == SamplingDecision::Drop {
             // What is replaced is not sampled: only its memory goes back.
             draft.span = Span::non_recording(*draft.span.context());
@@ -154,31 +160,31 @@ fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
     fn random<G: IdGenerator>(_: &G) -> bool {
         G::RANDOM
     }
-    let mut entry = thread::entry_for(inner);
-    let ids = &mut entry.ready().ids;
+    let mut state = thread::state_for(inner);
+    let ids = &mut state.ready().ids;
     let id = (ids.trace_id(), random(ids));
-    thread::give_back(entry);
+    thread::give_back(state);
     id
 }
 
-impl Draft {
+impl Undecided {
     /// Puts the draft into another trace, as decided; `false`, and no change, when it is too full
     /// for that.
-    pub(in crate::hosted) fn reparent(&mut self, verdict: &Verdict<'_>) -> bool {
+    pub(in crate::hosted) fn reparent(&mut self, decision: &Decision<'_>) -> bool {
         let span_id = self.span.context().span_id();
-        let context = SpanContext::new(verdict.trace_id, span_id, verdict.flags);
-        if !self.span.reparent(context, &verdict.parent) {
+        let context = SpanContext::new(decision.trace_id, span_id, decision.flags);
+        if !self.span.reparent(context, &decision.parent) {
             return false;
         }
-        self.decision = verdict.sampling.decision;
-        self.has_trace_state = !verdict.parent.trace_state.is_empty();
-        self.span.set_attributes(verdict.sampling.attributes);
+        self.decision = decision.sampling.decision;
+        self.has_trace_state = !decision.parent.trace_state.is_empty();
+        self.span.set_attributes(decision.sampling.attributes);
         true
     }
 }
 
 /// What the sampler said about a draft under another parent.
-pub(in crate::hosted) struct Verdict<'a> {
+pub(in crate::hosted) struct Decision<'a> {
     trace_id: TraceId,
     flags: TraceFlags,
     parent: ParentContext<'a>,
