@@ -1,8 +1,8 @@
 //! A shard: the queue in which a thread leaves finished spans for the drainer.
 //!
-//! Each thread has its own shard and writes to it without a lock ([`SpscQueue`]). ShardSet belong to
-//! the provider and outlive their threads: spans of a quiet or finished thread are drained like all
-//! others, and the next thread takes the shard over. When there are
+//! Each thread has its own shard and writes to it without a lock ([`SpscQueue`]). Shards belong
+//! to the provider and outlive their threads: spans of a quiet or finished thread are drained like
+//! all others, and the next thread takes the shard over. When there are
 //! [`MAX_SHARDS`](super::set::MAX_SHARDS), further threads take turns at one common shard, so that
 //! memory stays bounded.
 
@@ -139,8 +139,8 @@ impl Shard {
     }
 
     // The drainer clears `woken` before it reads the queue, so the flag that we read may be stale.
-    // With `wake_at == 1` we always swap it; otherwise a missed wake-up is repaired by the next span
-    // or by the batch timer.
+    // With `wake_at == 1` we always swap it; otherwise a missed wake-up is repaired by the next
+    // span or by the batch timer.
     fn claim_wake(&self) -> bool {
         let seen = self.wake_at > 1 && self.woken.load(Ordering::Relaxed);
         !seen && !self.woken.swap(true, Ordering::SeqCst)

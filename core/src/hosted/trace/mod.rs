@@ -1,12 +1,12 @@
-//! Tracers and spans for threads: what an application uses.
+//! Tracers and spans of an application.
 //!
 //! ```text
 //!  Tracer ── start ──▶ Span ── end / drop ──▶ shard of this thread ── drainer ──▶ Exporter
 //! ```
 //!
 //! A [`Tracer`] is cheap to clone and to share. A [`Span`] ends when it is dropped, on a panic
-//! too; ending one costs a copy into a buffer of the thread's own and never waits for the network.
-//! The parent is the thread's current span unless it is given:
+//! too; ending one copies it into the thread's own buffer and never waits for the network.
+//! The parent is the thread's current span unless one is given:
 //!
 //! ```
 //! use spandrel_core::hosted::trace::TracerProvider;

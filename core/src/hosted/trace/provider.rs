@@ -1,4 +1,4 @@
-//! The provider: where tracers come from (checklist D.1).
+//! The provider, which hands out tracers.
 
 use std::sync::Arc;
 
@@ -11,28 +11,26 @@ use crate::tracer::Started;
 
 /// Hands out tracers. Cheap to clone; all clones are one provider.
 ///
-/// It is made by the `init` of a transport. The disabled one records nothing and costs nearly
-/// nothing.
+/// A transport's `init` makes it. The [disabled](Self::disabled) one records nothing and costs next
+/// to nothing.
 #[derive(Clone, Debug, Default)]
 pub struct TracerProvider {
     inner: Option<Arc<ProviderInner>>,
 }
 
-/// How many spans were started and ended.
+/// The numbers of spans started and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanCounts {
-    /// Started, by the sampler's decision. May lag behind by a few hundred of each thread, until
-    /// the thread ends a span.
+    /// Spans started, by the sampler's decision.
     pub started: Started,
     /// Sampled spans that ended.
     pub ended: u64,
-    /// Sampled spans that are still open. A number that keeps growing means that spans are never
-    /// ended.
+    /// Sampled spans that are still open. If the number keeps growing, some spans are never ended.
     pub live: u64,
 }
 
 impl TracerProvider {
-    /// The provider that does nothing (checklist D-045).
+    /// The provider whose spans are never recorded.
     #[must_use]
     pub const fn disabled() -> Self {
         Self { inner: None }
@@ -45,7 +43,7 @@ impl TracerProvider {
         }
     }
 
-    /// A tracer whose spans carry the scope `name`: by habit that of the crate or the component.
+    /// A tracer whose spans carry the scope `name`, usually the crate's or the component's.
     #[must_use]
     pub fn tracer(&self, name: &str) -> Tracer {
         self.tracer_with(&InstrumentationScope::new(name))
@@ -60,13 +58,13 @@ impl TracerProvider {
         }
     }
 
-    /// Whether spans are recorded at all.
+    /// Returns true unless this is the disabled provider.
     #[must_use]
     pub const fn is_enabled(&self) -> bool {
         self.inner.is_some()
     }
 
-    /// How many spans were started and ended so far.
+    /// The numbers of spans started and ended so far.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         let mut counts = SpanCounts::default();
@@ -83,7 +81,7 @@ impl TracerProvider {
         counts
     }
 
-    /// Whether both are the same provider.
+    /// Returns true if both are the same provider.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         match (&self.inner, &other.inner) {

@@ -1,4 +1,4 @@
-//! The span of an application.
+//! The span.
 
 use core::error::Error;
 use core::fmt;
@@ -22,12 +22,12 @@ use crate::time::Instant;
 #[must_use = "a span ends when it is dropped; bind it to a name"]
 pub struct Span {
     context: SpanContext,
-    /// What is recorded, or a tracestate that is only carried; none when there is nothing to end.
+    /// The recording, or only a tracestate; none if there is nothing to end.
     recorder: Option<Box<Recorder>>,
 }
 
 impl Span {
-    /// A span that only carries `context` (checklist D-044).
+    /// A span that records nothing and only carries `context`.
     #[inline]
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
@@ -36,10 +36,10 @@ impl Span {
         }
     }
 
-    /// A span that stands for the current one (checklist D-045).
+    /// A span that records nothing and stands for the current one.
     #[inline]
     pub(super) fn of_current() -> Self {
-        // On its own, so that it is built in place: this is all that disabled tracing does.
+        // A return of its own, so that the span is built in place: all that disabled tracing does.
         if current::is_nothing() {
             return Self::non_recording(SpanContext::INVALID);
         }
@@ -66,8 +66,8 @@ impl Span {
         }
     }
 
-    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
-    /// whether there was room for that. Nothing may have been told of its ids before.
+    /// Moves the span, with everything recorded, into the trace of `context` and under `parent`;
+    /// `false` if there was no room for that. Its ids must not have been used before.
     #[cfg(feature = "tracing")]
     pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
         let recorder = self.recorder.as_mut();
@@ -114,7 +114,7 @@ impl Span {
         }
     }
 
-    /// Sets the status by its total order, `Unset < Error < Ok`.
+    /// Sets the status, unless the present one ranks higher: `Unset < Error < Ok`.
     pub fn set_status(&mut self, status: Status<'_>) {
         if let Some(recorder) = &mut self.recorder {
             recorder.recording.set_status(status);
@@ -133,8 +133,8 @@ impl Span {
         }
     }
 
-    /// Records `error` as an event `exception`. The status is left alone; see
-    /// [`Span::fail`] for both.
+    /// Records `error` as an event `exception`. The status does not change; [`Span::fail`] does
+    /// both.
     pub fn record_error<E: Error + ?Sized>(&mut self, error: &E) {
         self.record_error_with(error, &[]);
     }
@@ -146,7 +146,7 @@ impl Span {
         }
     }
 
-    /// Records `error` and sets the status to error with its text: the outcome of this span.
+    /// Records `error` as an event `exception`, and sets the status to error with its text.
     pub fn fail<E: Error + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
@@ -154,7 +154,7 @@ impl Span {
         }
     }
 
-    /// Sets the status by what the span's work came to: ok, or as [`Span::fail`] does.
+    /// Sets the status from the result of the span's work: ok, or error as [`Span::fail`] does.
     ///
     /// ```
     /// # use spandrel_core::hosted::trace::TracerProvider;
@@ -195,7 +195,7 @@ impl Span {
         work()
     }
 
-    /// The ids and flags, for children on other threads and for propagation.
+    /// The ids and flags of the span.
     #[inline]
     #[must_use]
     pub const fn context(&self) -> &SpanContext {
@@ -212,7 +212,7 @@ impl Span {
         }
     }
 
-    /// Whether anything set on this span is kept.
+    /// Returns true if attributes, events and status of this span are recorded.
     #[inline]
     #[must_use]
     pub fn is_recording(&self) -> bool {
@@ -228,15 +228,15 @@ impl Span {
         }
     }
 
-    /// What is set goes there; nothing for a span that only carries its tracestate, so that its
-    /// clock is not read in vain.
+    /// The recording; `None` also for a span that only carries its tracestate, so that the clock is
+    /// not read needlessly.
     fn recording(&mut self) -> Option<&mut Recording<Box<[u8]>>> {
         let recording = &mut self.recorder.as_mut()?.recording;
         recording.is_recording().then_some(recording)
     }
 }
 
-/// Not inlined, so that what a drop costs in code is one comparison.
+// Not inlined, so that a drop adds only a comparison to the caller.
 #[inline(never)]
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);

@@ -1,10 +1,12 @@
-//! What each thread keeps: its shard, its boxes, its generator of ids.
+//! The state of a thread: its shard, its pool of recorders, its generator of ids.
 //!
-//! One entry per provider that the thread has recorded for; nearly always there is one. A span
-//! knows its provider by number and comes back here when it ends, so that recording touches no
-//! counter that threads share. What is `inline(always)` here and in `tracer.rs` makes starting a
-//! span one function, through which the builder goes in registers; it halves the instructions.
-//! Starting and ending a span is one look into this module each.
+//! A thread has one [`ThreadState`] per provider that it has recorded for, so nearly always a
+//! single one. A span knows its provider by number and looks the state up again when it ends, so
+//! recording touches no counter that threads share. Starting and ending a span take one look-up
+//! each.
+//!
+//! `inline(always)` here and in `tracer.rs` makes starting a span one function, in which the
+//! builder stays in registers. That halves the instructions.
 
 use core::cell::Cell;
 use std::boxed::Box;
@@ -21,9 +23,9 @@ use crate::time::Instant;
 /// A thread's generator of ids.
 pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoroshiro128PlusPlus>;
 
-/// One provider's part of a thread.
+/// The state of a thread for one provider.
 pub(super) struct ThreadState {
-    /// The entry of another provider, not used since.
+    /// The states for other providers, in the order of last use.
     next: Option<Box<ThreadState>>,
     provider: u32,
     pub(super) shard: Arc<Shard>,
@@ -44,8 +46,7 @@ impl ThreadState {
         }
     }
 
-    /// The entry for a start. A forked child must not draw the ids of its parent (fault catalogue
-    /// D6).
+    // A forked child must not draw its parent's ids (fault D6).
     #[inline]
     pub(super) fn ready(&mut self) -> &mut Self {
         let fork = rng::fork_generation();
@@ -64,13 +65,13 @@ impl Drop for ThreadState {
 }
 
 std::thread_local! {
-    /// The state used last. Whoever works with it takes it out and puts it back: that leaves
-    /// straight code where a closure over a borrow would move its captures through memory.
+    /// The state used last. It is taken out for use and put back, because a closure over a borrow
+    /// would move its captures through memory.
     static STATE: Cell<Option<Box<ThreadState>>> = const { Cell::new(None) };
 }
 
-/// Takes out this thread's entry of the provider `id`, to be [given back](give_back); `inner`
-/// brings the provider when there is no entry yet. `None` while the thread ends, and when the
+/// Takes out this thread's state for the provider `id`, to be [given back](give_back); `inner`
+/// looks up the provider if there is no state yet. `None` while the thread ends, and when the
 /// provider is gone.
 #[inline(always)]
 fn take_state(
@@ -84,15 +85,15 @@ fn take_state(
     }
 }
 
-/// Puts an entry back as the one used last.
+/// Puts a state back as the one used last.
 #[inline(always)]
 pub(super) fn give_back(state: Box<ThreadState>) {
     // While the thread ends it is dropped instead.
     let _ = STATE.try_with(|place| place.set(Some(state)));
 }
 
-/// The entry of `id` out of the chain that begins with `first`, or a new one; the rest of the
-/// chain is behind it. Entries of providers that are gone are forgotten on the way.
+/// The state for `id` from the chain that begins with `first`, or a new one, with the rest of the
+/// chain behind it. States for providers that are gone are dropped.
 #[cold]
 fn find_state(
     first: Option<Box<ThreadState>>,
@@ -125,25 +126,27 @@ fn find_state(
     }
 }
 
-/// This thread's entry for `inner`, or a passing one while the thread ends.
+/// This thread's state for `inner`, or a temporary one while the thread ends.
 #[inline(always)]
 pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
-    take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| passing(inner))
+    take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| temporary(inner))
 }
 
 #[cold]
-fn passing(inner: &ProviderInner) -> Box<ThreadState> {
+fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
     Box::new(ThreadState::new(inner))
 }
 
-/// Ends the span in `recorder` and leaves it in this thread's shard; the box goes back to the pool.
+/// Ends the span in `recorder` and pushes it into this thread's shard. The recorder goes back to
+/// the pool.
 #[inline(always)]
 pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
     let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
-        // The thread's locals are gone, or the provider is; then nobody can miss the span.
+        // The thread's locals are gone, or the provider is. Without a provider the span has no
+        // exporter to go to.
         if let Some(inner) = ProviderInner::find(provider) {
-            passing(&inner).finish(recorder, now);
+            temporary(&inner).finish(recorder, now);
         }
         return;
     };
@@ -162,7 +165,7 @@ fn wake_drainer(provider: u32) {
 }
 
 impl ThreadState {
-    /// Whether it is time to wake the drainer.
+    /// Returns true if it is time to wake the drainer.
     #[inline(always)]
     fn finish(&mut self, mut recorder: Box<Recorder>, now: Instant) -> bool {
         let mut sink = Sink {
@@ -177,7 +180,7 @@ impl ThreadState {
     }
 }
 
-/// The shard of a thread as the place where a span goes.
+/// The sink of a span that ends: a shard.
 struct Sink<'a> {
     shard: &'a Shard,
     wake: bool,

@@ -1,4 +1,4 @@
-//! The tracer of an application.
+//! The tracer, and the builder of a span.
 
 use std::sync::Arc;
 
@@ -40,8 +40,7 @@ impl Tracer {
         }
     }
 
-    /// Whether a span of this tracer could be recorded: ask before costly preparations
-    /// (checklist D-014).
+    /// Returns true if a span of this tracer could be recorded. Ask before costly preparations.
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.inner.is_some() && !current::is_suppressed()
@@ -50,7 +49,7 @@ impl Tracer {
     /// Starts a span of kind internal, a child of the thread's current span.
     #[inline]
     pub fn start(&self, name: &str) -> Span {
-        // This much is inlined into the application: disabled tracing is a few stores.
+        // Only this much is inlined into the application, so disabled tracing is a few stores.
         if self.inner.is_none() {
             return Span::of_current();
         }
@@ -69,7 +68,7 @@ impl Tracer {
         }
     }
 
-    /// The clock's present time: what spans are timed with.
+    /// The present time of the clock that times spans.
     #[must_use]
     pub fn now(&self) -> Instant {
         match &self.inner {
@@ -83,7 +82,7 @@ impl Tracer {
         let Some(inner) = self.recording() else {
             return Span::of_current();
         };
-        // One for each case, so that it never gets to memory: most of it is known here.
+        // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
         match current::current_without_trace_state() {
             Ok(None) => begin_in(inner, &builder(), None),
@@ -92,7 +91,7 @@ impl Tracer {
         }
     }
 
-    /// What spans are recorded for; nothing where they are suppressed.
+    /// The provider, unless spans are suppressed here.
     #[inline(always)]
     fn recording(&self) -> Option<&Arc<ProviderInner>> {
         self.inner.as_ref().filter(|_| !current::is_suppressed())
@@ -104,7 +103,7 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     let HostedSampler::Builtin(sampler) = &inner.sampler else {
         return begin_slowly(inner, *builder, at);
     };
-    // No foreign code runs while the thread's entry is out.
+    // No foreign code runs while the thread's state is taken out.
     let mut state = thread::state_for(inner);
     let plan = Plan::new(sampler, &mut state.ready().ids, builder);
     let span = state.begin_counted(&plan, inner, builder, at);
@@ -112,8 +111,8 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     span
 }
 
-/// Under a span with a tracestate, or with a sampler of the application's, which may start spans
-/// itself.
+/// Starts a span under a parent with a tracestate, or with the application's sampler, which may
+/// start spans itself.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut ids = RandomIdGenerator::new(ThreadRng);
@@ -145,8 +144,8 @@ impl ThreadState {
         span
     }
 
-    /// Begins a span of which something is kept; `None` when its scratch is too small. The clock is
-    /// read late, so that a span measures its work and not its start.
+    /// Begins a span that is recorded; `None` if the recorder is too small for its fixed fields.
+    /// The clock is read late, so that a span does not measure its own start.
     #[inline(always)]
     pub(super) fn begin(
         &mut self,
@@ -176,15 +175,16 @@ pub struct SpanStart<'a> {
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An invalid one
-    /// makes a root.
+    /// Sets the parent: a [`Span`], a [`Context`](current::Context), a
+    /// [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An
+    /// invalid one makes a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.builder = self.builder.parent(parent);
         self.parent_given = true;
         self
     }
 
-    /// Makes a root, whatever span is current (checklist D-032).
+    /// Makes a root, whatever span is current.
     pub fn root(self) -> Self {
         self.parent(ParentContext::ROOT)
     }
@@ -213,10 +213,10 @@ impl<'a> SpanStart<'a> {
         self
     }
 
-    /// Starts the span. It does not become current (checklist D-034).
+    /// Starts the span. It does not become current.
     pub fn start(mut self) -> Span {
         let Some(inner) = self.tracer.recording() else {
-            // It stands for its parent (checklist D-045).
+            // It stands for its parent (spec D-045).
             return match self.parent_given {
                 true => Span::non_recording(self.builder.parent_context().span_context),
                 false => Span::of_current(),

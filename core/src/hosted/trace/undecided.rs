@@ -1,7 +1,7 @@
-//! Spans whose parent is not final: what the `tracing` layer starts.
+//! Undecided spans, whose parent may still change: what the `tracing` layer starts.
 //!
-//! A `tracing` span exists before the program can say that its parent is in another process, and
-//! only the parent tells whether it is sampled. So a draft records even if the sampler drops it,
+//! A `tracing` span exists before the program can give it a parent from another process, and the
+//! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
 use std::sync::Arc;
@@ -18,26 +18,26 @@ use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
 use crate::tracer::{Plan, SpanBuilder};
 
-/// A span about which not everything is decided.
+/// A span whose parent and sampling decision may still change.
 pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
     decision: SamplingDecision,
-    /// Whether the span carries a tracestate, if there was room for it.
+    /// The span has a tracestate, if there was room for it.
     pub(in crate::hosted) has_trace_state: bool,
 }
 
-/// What a draft starts with.
+/// The description of an undecided span.
 pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) name: &'a str,
     pub(in crate::hosted) kind: SpanKind,
     pub(in crate::hosted) parent: ParentContext<'a>,
     pub(in crate::hosted) attributes: &'a [KeyValue<'a>],
-    /// Record even what the sampler drops, until the draft is settled.
+    /// Record even if the sampler drops the span, until it is settled.
     pub(in crate::hosted) keep: bool,
 }
 
 impl Tracer {
-    /// Starts a draft; `None` when this tracer records nothing.
+    /// Starts an undecided span; `None` if this tracer records nothing.
     #[inline(never)]
     pub(in crate::hosted) fn start_undecided(
         &self,
@@ -46,8 +46,8 @@ impl Tracer {
         self.start_undecided_inline(start)
     }
 
-    /// The same as a part of the caller: a draft that is moved on as soon as it has been written in
-    /// parts costs a processor more than all these parts.
+    /// The same, inlined: moving a span that was just written in parts would stall the processor
+    /// for longer than writing it takes.
     #[inline(always)]
     pub(in crate::hosted) fn start_undecided_inline(
         &self,
@@ -63,7 +63,7 @@ impl Tracer {
         let mut state;
         match &inner.sampler {
             HostedSampler::Builtin(sampler) => {
-                // No foreign code runs while the thread's entry is out.
+                // No foreign code runs while the thread's state is taken out.
                 state = thread::state_for(inner);
                 plan = Plan::new(sampler, &mut state.ready().ids, &builder);
             }
@@ -90,8 +90,8 @@ impl Tracer {
         })
     }
 
-    /// Asks the sampler about a draft of `name` and `kind` under another parent, and hands the
-    /// answer to `apply`. No lock may be held: the sampler may be the program's.
+    /// Asks the sampler about a span of `name` and `kind` under another parent, and hands the
+    /// decision to `apply`. No lock may be held: the sampler may be the program's.
     pub(in crate::hosted) fn decide_again<'a, T>(
         &'a self,
         name: &'a str,
@@ -126,29 +126,30 @@ impl Tracer {
         }))
     }
 
-    /// Makes a draft final: it is counted, and one that is dropped records no more.
-    pub(in crate::hosted) fn settle(&self, draft: &mut Undecided) {
+    /// Makes the decision final: the span is counted, and one that the sampler dropped stops
+    /// recording.
+    pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
         let Some(inner) = &self.inner else { return };
         let state = thread::state_for(inner);
-        let kept = draft.span.is_recording();
-        state.shard.count(match draft.decision {
+        let kept = span.span.is_recording();
+        state.shard.count(match span.decision {
             decision if kept => decision,
             _ => SamplingDecision::Drop,
         });
         thread::give_back(state);
-        if draft.decision == SamplingDecision::Drop {
-            // What is replaced is not sampled: only its memory goes back.
-            draft.span = Span::non_recording(*draft.span.context());
+        if span.decision == SamplingDecision::Drop {
+            // The replaced span is not sampled, so only its memory goes back.
+            span.span = Span::non_recording(*span.span.context());
         }
     }
 
-    /// Whether the sampler is the program's, and so may look at the attributes.
+    /// Returns true if the sampler is the program's, which may read the attributes.
     pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
         let inner = self.inner.as_deref();
         inner.is_some_and(|inner| matches!(inner.sampler, HostedSampler::Custom(_)))
     }
 
-    /// The most bytes of a span, so of anything in it.
+    /// The most bytes of a span, and so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
         self.inner
             .as_deref()
@@ -168,8 +169,8 @@ fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
 }
 
 impl Undecided {
-    /// Puts the draft into another trace, as decided; `false`, and no change, when it is too full
-    /// for that.
+    /// Moves the span into another trace, as decided; `false`, and no change, if it is too full for
+    /// that.
     pub(in crate::hosted) fn reparent(&mut self, decision: &Decision<'_>) -> bool {
         let span_id = self.span.context().span_id();
         let context = SpanContext::new(decision.trace_id, span_id, decision.flags);
@@ -183,7 +184,7 @@ impl Undecided {
     }
 }
 
-/// What the sampler said about a draft under another parent.
+/// The sampler's decision about a span under another parent.
 pub(in crate::hosted) struct Decision<'a> {
     trace_id: TraceId,
     flags: TraceFlags,
