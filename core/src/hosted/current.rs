@@ -70,6 +70,13 @@ impl Context {
     }
 }
 
+/// As [`Context::as_parent`] does.
+impl<'a> From<&'a Context> for ParentContext<'a> {
+    fn from(context: &'a Context) -> Self {
+        context.as_parent()
+    }
+}
+
 /// A span without tracestate.
 impl From<SpanContext> for Context {
     fn from(span_context: SpanContext) -> Self {
@@ -336,6 +343,12 @@ pub trait ContextFutureExt: Future + Sized {
         }
     }
 
+    /// Runs under `span`: `future.in_span(&span)`. The span is the current one whenever the future is
+    /// polled, also after it has ended, and the future does not end it.
+    fn in_span(self, span: impl Into<Context>) -> WithContext<Self> {
+        self.with_context(span.into())
+    }
+
     /// Runs under what is current now; when nothing is, it is polled as it stands.
     fn with_current_context(self) -> WithContext<Self> {
         WithContext {
@@ -493,6 +506,21 @@ mod tests {
             Poll::Ready(std::vec![(Some(7), false), (Some(7), false)])
         );
         assert_eq!(current_number(), Some(9));
+    }
+
+    #[test]
+    fn a_future_runs_in_a_span_that_has_ended_as_well() {
+        let mut task = TaskContext::from_waker(Waker::noop());
+        let ended = crate::hosted::trace::Span::non_recording(span(5));
+        let mut future = pin!(Witness(Vec::new()).in_span(&ended));
+        ended.end();
+        assert!(future.as_mut().poll(&mut task).is_pending());
+        let seen = future.as_mut().poll(&mut task);
+        assert_eq!(
+            seen,
+            Poll::Ready(std::vec![(Some(5), false), (Some(5), false)])
+        );
+        assert_eq!(current_number(), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod harness;
 mod lifecycle;
 mod limits;
 mod network;
+mod outcomes;
 mod process;
 mod settings;
 mod shutdown;

@@ -51,7 +51,7 @@ pub trait SpanExt {
     fn add_event(&self, name: &str, attributes: &[KeyValue<'_>]);
 
     /// Records `error` as an event `exception`. The status is left alone.
-    fn record_error<E: Error + ?Sized>(&self, error: &E);
+    fn record_error<E: fmt::Display + ?Sized>(&self, error: &E);
 }
 
 impl SpanExt for Span {
@@ -100,7 +100,7 @@ impl SpanExt for Span {
         });
     }
 
-    fn record_error<E: Error + ?Sized>(&self, error: &E) {
+    fn record_error<E: fmt::Display + ?Sized>(&self, error: &E) {
         with_layer(self, |layer, id| {
             let now = clock::now();
             // Its text is the program's business, so it is written before any lock is taken.

@@ -1,16 +1,14 @@
 //! The span.
 
-use core::error::Error;
 use core::fmt;
-
 use std::boxed::Box;
 
 use super::pool::Recorder;
 use super::thread;
 use crate::attribute::{KeyValue, Value};
-use crate::context::{Link, SpanContext};
 #[cfg(feature = "tracing")]
-use crate::context::{ParentContext, SpanKind};
+use crate::context::SpanKind;
+use crate::context::{Link, ParentContext, SpanContext};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context, Guard};
 use crate::span::{Recording, Status};
@@ -133,21 +131,31 @@ impl Span {
         }
     }
 
-    /// Records `error` as an event `exception`. The status does not change; [`Span::fail`] does
-    /// both.
-    pub fn record_error<E: Error + ?Sized>(&mut self, error: &E) {
+    /// Records `error` as an event `exception`. The status stays as it is; [`Span::fail`] sets it
+    /// too.
+    ///
+    /// Everything that can be displayed is an error here, also `anyhow::Error` and
+    /// `Box<dyn Error>`. The attribute `exception.message` is its text, `exception.type` the name of
+    /// the type `E`.
+    ///
+    /// <https://opentelemetry.io/docs/specs/otel/trace/exceptions/>
+    pub fn record_error<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         self.record_error_with(error, &[]);
     }
 
     /// Like [`Span::record_error`], with more attributes.
-    pub fn record_error_with<E: Error + ?Sized>(&mut self, error: &E, attributes: &[KeyValue<'_>]) {
+    pub fn record_error_with<E: fmt::Display + ?Sized>(
+        &mut self,
+        error: &E,
+        attributes: &[KeyValue<'_>],
+    ) {
         if let Some(recording) = self.recording() {
             recording.record_error(error, attributes, clock::now());
         }
     }
 
     /// Records `error` as an event `exception`, and sets the status to error with its text.
-    pub fn fail<E: Error + ?Sized>(&mut self, error: &E) {
+    pub fn fail<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
             self.set_error(&std::format!("{error}"));
@@ -162,8 +170,11 @@ impl Span {
     /// let mut span = tracer.start("quantity.parse");
     /// let quantity = "three".parse::<u32>();
     /// span.set_outcome(&quantity); // an error with its text, and an event `exception`
+    ///
+    /// let stored: Result<(), Box<dyn std::error::Error>> = Err("no space left".into());
+    /// span.set_outcome(&stored); // the same: the error need only print
     /// ```
-    pub fn set_outcome<T, E: Error>(&mut self, outcome: &Result<T, E>) {
+    pub fn set_outcome<T, E: fmt::Display>(&mut self, outcome: &Result<T, E>) {
         match outcome {
             Ok(_) => self.set_status(Status::Ok),
             Err(error) => self.fail(error),
@@ -185,7 +196,7 @@ impl Span {
     pub fn enter(&self) -> Guard {
         match self.trace_state() {
             "" => current::attach_span(&self.context),
-            _ => current::attach(self.as_context()),
+            _ => current::attach(self.to_context()),
         }
     }
 
@@ -202,9 +213,10 @@ impl Span {
         &self.context
     }
 
-    /// The context with its tracestate, to be attached elsewhere.
+    /// The context of the span with its tracestate, owned: for another thread, or for a time after
+    /// the span's end.
     #[must_use]
-    pub fn as_context(&self) -> Context {
+    pub fn to_context(&self) -> Context {
         let state = self.trace_state();
         Context {
             span_context: self.context,
@@ -255,11 +267,75 @@ impl Drop for Span {
     }
 }
 
+/// The span as a parent, or as what a propagator injects, with its tracestate.
+impl<'a> From<&'a Span> for ParentContext<'a> {
+    fn from(span: &'a Span) -> Self {
+        Self {
+            span_context: span.context,
+            trace_state: span.trace_state(),
+        }
+    }
+}
+
+/// As [`Span::to_context`] does.
+impl From<&Span> for Context {
+    fn from(span: &Span) -> Self {
+        span.to_context()
+    }
+}
+
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Span")
             .field("context", self.context())
             .field("is_recording", &self.is_recording())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::TraceFlags;
+    use crate::id::{SpanId, TraceId};
+    use std::vec;
+
+    fn context(n: u8) -> SpanContext {
+        let (trace, span) = (TraceId::from_bytes([n; 16]), SpanId::from_bytes([n; 8]));
+        SpanContext::new(trace, span, TraceFlags::SAMPLED)
+    }
+
+    /// A span that is recorded for no provider.
+    fn carrying(trace_state: &str) -> Span {
+        let mut recorder = Box::new(Recorder {
+            recording: Recording::idle(vec![0; 256].into_boxed_slice()),
+            provider: 0,
+        });
+        let parent = ParentContext {
+            span_context: context(1),
+            trace_state,
+        };
+        let ids = crate::id::RandomIdGenerator::new(crate::hosted::rng::ThreadRng);
+        let builder = crate::tracer::SpanBuilder::new("a").parent(parent);
+        let sampler = crate::sampler::AlwaysOn;
+        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder);
+        let limits = crate::limits::SpanLimits::DEFAULT;
+        assert!(plan.begin(&mut recorder.recording, &limits, &builder, clock::now()));
+        Span::of(plan.context, recorder)
+    }
+
+    #[test]
+    fn a_span_is_a_parent_with_its_tracestate() {
+        for state in ["", "vendor=value"] {
+            let span = carrying(state);
+            let parent = ParentContext::from(&span);
+            assert_eq!(parent.span_context, *span.context());
+            assert_eq!(parent.trace_state, state);
+            let context = Context::from(&span);
+            assert_eq!(context, span.to_context());
+            assert_eq!(ParentContext::from(&context), parent);
+        }
+        let bare = Span::non_recording(context(7));
+        assert_eq!(ParentContext::from(&bare), context(7).into());
     }
 }
