@@ -15,15 +15,22 @@
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
 
+// L0
 pub mod clock;
-pub mod config;
 pub mod current;
 pub mod diagnostics;
-#[cfg(feature = "tracing")]
-pub mod layer;
 pub mod resource;
 pub mod rng;
+// L1
+pub mod config;
+// L2
 mod shards;
-pub mod span_gzip;
+// L3
 pub mod trace;
+// L4
+#[cfg(feature = "tracing")]
+pub mod layer;
+pub mod span_gzip;
+// L5
+pub mod prelude;
 pub mod unversioned;
