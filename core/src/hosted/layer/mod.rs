@@ -51,6 +51,7 @@
 //! - A span that ends after the shutdown is counted as lost for it.
 
 mod entered;
+mod error;
 mod ext;
 mod fields;
 mod span;
@@ -58,5 +59,6 @@ mod subscriber;
 mod table;
 mod visit;
 
-pub use ext::{SetParentError, SpanExt};
+pub use error::SetParentError;
+pub use ext::SpanExt;
 pub use subscriber::{TracingLayer, layer};

@@ -10,8 +10,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Spans;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::SetParentError;
 use super::entered::{self, Key, State};
+use super::error::SetParentError;
 use super::fields::{Fields, Owner};
 use super::span::{EXCEPTION, LayerSpan};
 use super::table::Table;
