@@ -12,8 +12,8 @@ static HANDLER: RwLock<Option<Arc<Handler>>> = RwLock::new(None);
 
 /// Installs `handler` in place of the `log` facade and of any earlier handler.
 ///
-/// It is called on the thread that reports, which may be the sender's, so it must not block. A panic
-/// in it is caught.
+/// It is called on the thread that reports, which may be the sender's, so it must not block. A
+/// panic in it is caught.
 pub fn set_handler(handler: Handler) {
     replace_handler(Some(Arc::new(handler)));
 }
@@ -32,8 +32,8 @@ fn replace_handler(new: Option<Arc<Handler>>) {
     drop(old);
 }
 
-/// The handler, if there is one. Never waits for the lock: while a handler is being replaced, or was
-/// when the process forked, reports go to `log`.
+/// The handler, if there is one. Never waits for the lock: while a handler is being replaced, or
+/// was when the process forked, reports go to `log`.
 pub(super) fn handler() -> Option<Arc<Handler>> {
     match HANDLER.try_read() {
         Ok(slot) => slot.clone(),

@@ -10,8 +10,8 @@ pub const INTERVAL_SECS: u32 = 10;
 
 /// Lets one report of each kind through in [`INTERVAL_SECS`].
 ///
-/// Lock-free, so that a fork or a panic in the middle of a report leaves nothing locked. The atomics
-/// have 32 bits, because not every host has wider ones.
+/// Lock-free, so that a fork or a panic in the middle of a report leaves nothing locked. The
+/// atomics have 32 bits, because not every host has wider ones.
 pub(super) struct Limiter {
     /// The second from which the next report is shown, plus one; 0 if none was shown yet.
     next: [AtomicU32; KINDS],

@@ -36,8 +36,8 @@ pub fn is_shown(severity: Severity) -> bool {
     LogLevel::from(severity) as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
-/// Reports something. The report is dropped below the [level](set_level), and only counted if one of
-/// the same kind was shown within the last [`INTERVAL_SECS`](super::INTERVAL_SECS) seconds. The
+/// Reports something. The report is dropped below the [level](set_level), and only counted if one
+/// of the same kind was shown within the last [`INTERVAL_SECS`](super::INTERVAL_SECS) seconds. The
 /// arguments are formatted only if it is shown.
 pub fn report(kind: Kind, severity: Severity, text: fmt::Arguments<'_>) {
     if is_shown(severity) {

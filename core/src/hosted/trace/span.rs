@@ -134,9 +134,9 @@ impl Span {
     /// Records `error` as an event `exception`. The status stays as it is; [`Span::fail`] sets it
     /// too.
     ///
-    /// Everything that can be displayed is an error here, also `anyhow::Error` and
-    /// `Box<dyn Error>`. The attribute `exception.message` is its text, `exception.type` the name of
-    /// the type `E`.
+    /// Everything that can be displayed is an error here, also `anyhow::Error` and `Box<dyn
+    /// Error>`. The attribute `exception.message` is its text, `exception.type` the name of the
+    /// type `E`.
     ///
     /// <https://opentelemetry.io/docs/specs/otel/trace/exceptions/>
     pub fn record_error<E: fmt::Display + ?Sized>(&mut self, error: &E) {
