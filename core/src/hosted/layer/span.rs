@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::entered::State;
-use super::fields::Fields;
-use super::visit::{Sink, Special, StatusCode, special};
+use super::entered::SpanState;
+use super::fields::StoredFields;
+use super::visit::{FieldSink, Special, StatusCode, special};
 use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
@@ -24,11 +24,11 @@ pub(super) struct LayerSpan {
     trace_state: Option<Arc<str>>,
     pub(super) kind: SpanKind,
     settled: bool,
-    /// Whether the status is an error.
+    /// The status is an error.
     failed: bool,
-    /// Stays in the span, on all threads.
+    /// The number of stays in the span, on all threads.
     entered: u32,
-    /// When it was left last; zero is never.
+    /// The time when it was left last; zero if never.
     left: Instant,
     times: Option<Times>,
 }
@@ -70,7 +70,7 @@ impl LayerSpan {
         }
     }
 
-    /// What children and carriers are given.
+    /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
         Context {
@@ -80,11 +80,11 @@ impl LayerSpan {
     }
 
     #[inline]
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> SpanState {
         match (self.settled, self.undecided.span.is_recording()) {
-            (false, _) => State::Fresh,
-            (true, true) => State::Recording,
-            (true, false) => State::Inert,
+            (false, _) => SpanState::Fresh,
+            (true, true) => SpanState::Recording,
+            (true, false) => SpanState::Inert,
         }
     }
 
@@ -102,8 +102,8 @@ impl LayerSpan {
         }
     }
 
-    /// Changes the parent by `change`, if that may still be: nothing is settled, and the span is
-    /// entered `here` times on this thread and nowhere else. The new context.
+    /// Changes the parent by `change`, if the span is not settled and is entered on this thread
+    /// only, where it was entered `here` times. Returns the new context.
     pub(super) fn change_parent(
         &mut self,
         here: usize,
@@ -116,15 +116,14 @@ impl LayerSpan {
         Some(self.context())
     }
 
-    /// The span, for what needs nothing of the rest.
     pub(super) const fn span(&mut self) -> &mut Span {
         &mut self.undecided.span
     }
 
-    /// Records what a span cannot be started with: its outcome.
-    pub(super) fn apply_outcome(&mut self, fields: &Fields) {
+    /// Records the fields of the outcome, which a span cannot be started with.
+    pub(super) fn apply_outcome(&mut self, fields: &StoredFields) {
         struct Outcome<'a>(&'a mut LayerSpan);
-        impl Sink for Outcome<'_> {
+        impl FieldSink for Outcome<'_> {
             fn value(&mut self, _: &'static str, _: Value<'_>) {}
 
             fn text(&mut self, key: &'static str, text: &str) {
@@ -146,7 +145,7 @@ impl LayerSpan {
         self.undecided.span.add_event(EXCEPTION, list);
     }
 
-    /// Sets the status to error; without a description that of an earlier one stays.
+    /// Sets the status to error. Without a `description` an earlier one stays.
     pub(super) fn fail(&mut self, description: &str) {
         if !(description.is_empty() && self.failed) {
             self.failed = true;
@@ -159,7 +158,7 @@ impl LayerSpan {
         &mut self,
         name: &str,
         first: &[KeyValue<'_>],
-        fields: &Fields,
+        fields: &StoredFields,
         at: Instant,
     ) {
         let mut list = heapless::Vec::<KeyValue<'_>, 8>::new();
@@ -198,7 +197,7 @@ impl LayerSpan {
         self.entered > 0
     }
 
-    /// Ends the span when it was left last, or now if it never was entered.
+    /// Ends the span at the time when it was left last, or now if it never was entered.
     #[inline]
     pub(super) fn end(mut self, tracer: &Tracer) {
         self.settle(tracer);
@@ -220,7 +219,7 @@ impl LayerSpan {
     }
 }
 
-impl Sink for LayerSpan {
+impl FieldSink for LayerSpan {
     #[inline]
     fn value(&mut self, key: &'static str, value: Value<'_>) {
         self.undecided.span.set_attribute(key, value);
