@@ -370,7 +370,7 @@ mod tests {
     }
 
     /// The literals that are left of the last of `spans`.
-    fn news(spans: &[Vec<u8>]) -> Vec<u8> {
+    fn literals_of_last(spans: &[Vec<u8>]) -> Vec<u8> {
         let mut data: Box<Window> = boxed();
         // Something is before the first one.
         let mut filled = 16;
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn of_a_sibling_only_the_id_and_the_times_are_news() {
-        let left = news(&[child(1, ROUTE), child(2, ROUTE)]);
+        let left = literals_of_last(&[child(1, ROUTE), child(2, ROUTE)]);
         // The id, the tag of the start, three bytes of the start and as many of the end.
         assert_eq!(left.len(), 8 + 1 + 3 + 3, "{left:x?}");
     }
@@ -417,13 +417,13 @@ mod tests {
             child(3, OTHER),
             child(4, ROUTE),
         ];
-        let left = news(&spans);
+        let left = literals_of_last(&spans);
         assert!(left.len() <= 8 + 1 + 3 + 3 + 3, "{left:x?}");
     }
 
     #[test]
     fn a_new_value_costs_itself_and_not_its_key() {
-        let left = news(&[
+        let left = literals_of_last(&[
             child(1, ROUTE),
             child(2, b"\x0a\x05route\x12\x0a\x0a\x08/XYZXYZX"),
         ]);
@@ -443,7 +443,7 @@ mod tests {
                 ROUTE,
             )
         };
-        let left = news(&[of(1, 1), of(2, 2), of(1, 3), of(2, 4)]);
+        let left = literals_of_last(&[of(1, 1), of(2, 2), of(1, 3), of(2, 4)]);
         assert!(left.len() <= 8 + 1 + 3 + 3, "{left:x?}");
     }
 
@@ -451,7 +451,7 @@ mod tests {
     fn the_id_of_a_root_is_found_with_its_children() {
         let start = START_TIME + 0x5_0505;
         let root = span(7, [9; 8], [start, start + 0x99], [0; 8], ROUTE);
-        let left = news(&[child(1, ROUTE), child(2, ROUTE), root]);
+        let left = literals_of_last(&[child(1, ROUTE), child(2, ROUTE), root]);
         assert!(!left.windows(4).any(|four| four == [9; 4]), "{left:x?}");
     }
 }

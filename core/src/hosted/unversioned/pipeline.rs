@@ -338,10 +338,10 @@ impl Pipeline {
         }
     }
 
-    /// What to fetch from the shards. A batch at a time, so that a span comes to the memory of this
-    /// thread just before it is encoded, and that memory is always the same small part of the
-    /// exporter's buffer. But all, when somebody waits, when a span may have waited for the scheduled
-    /// delay, and for an exporter in trouble, which chooses among what it has.
+    /// How much to drain. Usually one batch, so that spans reach this thread's cache just before they
+    /// are encoded, in the same small part of the exporter's buffer. Everything, if a flush or a
+    /// shutdown waits, if a span may have waited for the scheduled delay, or if the circuit is not
+    /// closed: the exporter then chooses among all spans.
     fn drain_limit(&self, now: Instant) -> DrainLimit {
         let due = self.collected.saturating_add(self.scheduled_delay);
         let awaited = self.closing.is_some() || !self.flushes.is_empty();

@@ -1,4 +1,4 @@
-//! A pipeline for the spans of somebody else: of a device behind a link.
+//! A pipeline for spans that were recorded elsewhere, by a device behind a link.
 
 use super::{Pipeline, PipelineError};
 use crate::attribute::KeyValue;
@@ -8,9 +8,8 @@ use crate::hosted::shards::Hub;
 use crate::resource::{EncodedEntry, Registry, RegistryError, ScopeId};
 
 impl Pipeline {
-    /// A pipeline for finished records of another resource than this process's: `resource`, with
-    /// `more` attributes, which replace those of the same key. The resource and the sampler of
-    /// `settings` are not used.
+    /// A pipeline for finished records of another resource: `resource` with `more` attributes,
+    /// which replace attributes of the same key. Resource and sampler of `settings` are not used.
     ///
     /// # Errors
     ///
@@ -24,25 +23,25 @@ impl Pipeline {
         Self::over(settings, registry)
     }
 
-    /// The number that records of this pipeline bear for a scope of the other side.
+    /// The number of a scope of the other side, for records of this pipeline.
     ///
     /// # Errors
     ///
-    /// When the registry has no room for a new scope.
+    /// [`RegistryError`] if the registry has no room for a new scope.
     pub fn encoded_scope(&self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
         self.hub
             .with_registry(|registry| registry.encoded_scope(scope))
     }
 
-    /// Whether a push of `record` would succeed now, or be refused for good.
+    /// Returns true if a push of `record` would succeed now, or be refused for good.
     #[must_use]
     pub fn has_room_for(&self, record: &Record<'_>) -> bool {
         self.exporter.has_room_for(record)
     }
 }
 
-/// Takes records that were finished elsewhere; their times are those of the clock of this process,
-/// or dated.
+/// Takes records that were finished elsewhere. Their times are dated, or in this process's core
+/// time.
 impl RecordSink for Pipeline {
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         let result = self.exporter.push_record(record);
