@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forked_child_draws_other_numbers() {
+    fn a_forked_child_draws_anew() {
         // A fork copies the state; so does cloning it.
         let copy = |s: &State| State {
             generation: s.generation,

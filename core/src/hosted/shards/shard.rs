@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_beyond_the_last_shard_take_turns_at_one_and_no_span_of_theirs_is_lost() {
+    fn threads_beyond_the_last_shard_share_one_and_no_span_of_theirs_is_lost() {
         const THREADS: usize = 8;
         let shards = ShardSet::new(64 * 1024, 1 << 20);
         let own: Vec<_> = (1..MAX_SHARDS).map(|_| shards.claim()).collect();
