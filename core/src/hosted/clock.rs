@@ -167,8 +167,7 @@ fn measure(source: &Source) -> WallClock {
 }
 
 /// Nanoseconds since 1970, clamped to the range of OTLP: 0 for earlier times.
-#[must_use]
-pub fn unix_nanos(time: SystemTime) -> UnixNanos {
+pub(super) fn unix_nanos(time: SystemTime) -> UnixNanos {
     UnixNanos::from_nanos(time.duration_since(UNIX_EPOCH).map_or(0, duration_nanos))
 }
 

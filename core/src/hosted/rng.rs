@@ -59,8 +59,7 @@ pub struct ThreadRng;
 impl ThreadRng {
     /// A separate generator, seeded by the operating system as well: for an owner that draws often
     /// and need not look up a thread local.
-    #[must_use]
-    pub fn owned() -> Xoroshiro128PlusPlus {
+    pub(super) fn owned() -> Xoroshiro128PlusPlus {
         seeded()
     }
 }
@@ -74,14 +73,12 @@ pub fn after_fork_child() {
 
 /// The number of calls of [`after_fork_child`], plus one. A cache of random numbers or of the
 /// process id is stale when it changes.
-#[must_use]
-pub fn fork_generation() -> u32 {
+pub(super) fn fork_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
 /// A random UUID of version 4 as text.
-#[must_use]
-pub fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
+pub(super) fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;

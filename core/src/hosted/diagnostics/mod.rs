@@ -37,5 +37,5 @@ pub use limiter::INTERVAL_SECS;
 pub use log_facade::LOG_TARGET;
 pub use redacted_url::RedactedUrl;
 pub use report::{Kind, Report, Severity};
-pub use reporter::{is_shown, report, set_level};
+pub use reporter::{report, set_level};
 pub use sanitise::{MAX_TEXT_BYTES, sanitise};

@@ -31,8 +31,7 @@ pub fn set_level(level: LogLevel) {
 }
 
 /// Returns true if reports of this severity are shown.
-#[must_use]
-pub fn is_shown(severity: Severity) -> bool {
+fn is_shown(severity: Severity) -> bool {
     LogLevel::from(severity) as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
