@@ -230,8 +230,8 @@ impl ResourceBuilder {
         }
     }
 
-    /// A stronger or equal source replaces the value, a weaker one is ignored. Empty keys are not
-    /// valid (spec D-049).
+    // A stronger or equal source replaces the value, a weaker one is ignored. Empty keys are not
+    // valid (spec D-049).
     fn put(&mut self, key: Cow<'static, str>, value: ResourceValue, source: Source) {
         if key.is_empty() {
             return;
