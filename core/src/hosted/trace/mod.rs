@@ -18,6 +18,9 @@
 //!     payment.set_attribute("amount", 12.5);
 //! });
 //! ```
+//!
+//! A span belongs to its owner and is changed without a lock. So the current context of a thread
+//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
 mod global;
 mod inner;

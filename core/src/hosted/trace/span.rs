@@ -193,6 +193,10 @@ impl Span {
     }
 
     /// Makes the span current on this thread until the guard is dropped.
+    ///
+    /// In async code use
+    /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
+    /// across an `await` would leave the span current for other tasks of the thread.
     pub fn enter(&self) -> Guard {
         match self.trace_state() {
             "" => current::attach_span(&self.context),
@@ -200,7 +204,8 @@ impl Span {
         }
     }
 
-    /// Runs `work` with the span current.
+    /// Runs `work` with the span current. [`SpanStart::in_scope`](super::SpanStart::in_scope) starts
+    /// the span too, and hands it to `work`.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         let _current = self.enter();
         work()
