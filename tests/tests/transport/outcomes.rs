@@ -29,16 +29,14 @@ fn status(span: &Received) -> (i32, &str) {
 
 /// Type and message of the only event, an exception.
 fn exception(span: &Received) -> [&str; 2] {
-    let [event] = &span.events[..] else {
-        panic!("{} events", span.events.len());
-    };
+    assert_eq!(span.events.len(), 1);
+    let event = &span.events[0];
     assert_eq!(event.name, "exception");
     ["exception.type", "exception.message"].map(|key| {
         let found = event.attributes.iter().find(|it| it.key == key);
-        let value = found.and_then(|it| it.value.as_ref()?.value.as_ref());
-        match value {
+        match found.and_then(|it| it.value.as_ref()?.value.as_ref()) {
             Some(Value::StringValue(text)) => text.as_str(),
-            other => panic!("{key}: {other:?}"),
+            _ => "",
         }
     })
 }

@@ -9,7 +9,7 @@ use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::set::ShardSet;
 use super::shard::Shard;
 use crate::batch::BatchConfig;
-use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
+use crate::resource::{InstrumentationScope, Registry, RegistryError};
 use crate::stats::Ledger;
 
 /// Bytes for the resource and the scopes of one provider.
@@ -51,21 +51,9 @@ impl Hub {
         vec![0; REGISTRY_BYTES].into_boxed_slice()
     }
 
-    fn registry(&self) -> MutexGuard<'_, Registry<Memory>> {
+    /// The resource and the scopes. The exporter's copy is brought up to date before the next request.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Memory>> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Works on the registry. The exporter's copy is brought up to date before the next request.
-    pub(crate) fn with_registry<T>(&self, work: impl FnOnce(&mut Registry<Memory>) -> T) -> T {
-        work(&mut self.registry())
-    }
-
-    /// The number of `scope`.
-    pub(in crate::hosted) fn scope(
-        &self,
-        scope: &InstrumentationScope<'_>,
-    ) -> Result<ScopeId, RegistryError> {
-        self.registry().scope(scope)
     }
 
     /// A copy of the registry for the exporter, with the same numbers.

@@ -75,7 +75,7 @@ impl ProviderInner {
 
     /// The number of `scope`; the nameless scope's when there is no room for another.
     pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
-        let found = self.hub.scope(scope);
+        let found = self.hub.registry().scope(scope);
         found.unwrap_or_else(|error| {
             diagnostics::report(
                 Kind::Misuse,

@@ -29,8 +29,7 @@ impl Pipeline {
     ///
     /// [`RegistryError`] if the registry has no room for a new scope.
     pub fn encoded_scope(&self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
-        self.hub
-            .with_registry(|registry| registry.encoded_scope(scope))
+        self.hub.registry().encoded_scope(scope)
     }
 
     /// Returns true if a push of `record` would succeed now, or be refused for good.
