@@ -32,7 +32,8 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::words::{self, HEADER_WORDS, StoredRecord, WORD};
-use crate::buffer::{Fill, Header, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
+use crate::buffer::record::Header;
+use crate::buffer::{Fill, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
 use crate::span::stored::{self, StoredSpan};
 use crate::time::{Instant, WallClock};
 

@@ -3,7 +3,8 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
-use crate::buffer::{Header, RECORD_HEADER_BYTES, Record};
+use crate::buffer::record::Header;
+use crate::buffer::{RECORD_HEADER_BYTES, Record};
 
 pub(super) const WORD: usize = size_of::<usize>();
 pub(super) const HEADER_WORDS: usize = RECORD_HEADER_BYTES / WORD;
@@ -35,7 +36,7 @@ impl<'r> StoredRecord<'r> {
             scratch.resize(need, 0);
         }
         load(self.words, scratch);
-        let end = self.header.stored_len();
+        let end = RECORD_HEADER_BYTES + self.header.len as usize;
         Record {
             scope: self.header.scope,
             flags: self.header.flags,

@@ -1,14 +1,8 @@
 //! What is an error, what is a sentence, and what neither may show.
 
-use std::env::VarError;
-use std::ffi::OsString;
-use std::format;
-use std::string::ToString;
-
-use super::super::resolve::resolve;
 use super::*;
-use crate::breaker::OpenInterval;
-use crate::span::MIN_SCRATCH_BYTES;
+use spandrel_core::breaker::OpenInterval;
+use spandrel_core::span::MIN_SCRATCH_BYTES;
 
 fn one_header(name: &str, value: &str) -> Config {
     Config {
@@ -35,12 +29,12 @@ fn every_mistake_in_code_says_what_to_do() {
         ),
         (
             one_header("", "1"),
-            "headers: member 2 has no key before its '='; correct it or leave it out",
+            "headers: member 2 has a key that is not a header name; correct it or leave it out",
         ),
         (
             one_header("x-key", "a\r\nb: c"),
-            "headers: member 2 (\"x-key\") has a value with other than visible ASCII characters; \
-             correct it or leave it out",
+            "headers: member 2 (\"x-key\") has a value with other than visible ASCII characters, \
+             spaces and tabs; correct it or leave it out",
         ),
         (
             Config {
@@ -148,7 +142,7 @@ fn no_mistake_in_the_environment_is_an_error() {
         "a=b=c;",
     ] {
         for config in [Config::default(), Config::development("x"), full()] {
-            let variables: Vec<_> = crate::env::VARIABLES
+            let variables: Vec<_> = spandrel_core::env::VARIABLES
                 .iter()
                 .map(|name| (*name, text))
                 .collect();
@@ -159,23 +153,8 @@ fn no_mistake_in_the_environment_is_an_error() {
 }
 
 #[test]
-fn a_variable_that_is_not_utf8_is_named_and_unset() {
-    let config = Config::development("x");
-    let settings = resolve(&config, |name| match name {
-        "OTEL_TRACES_EXPORTER" => Err(VarError::NotUnicode(OsString::from("hunter2"))),
-        _ => Err(VarError::NotPresent),
-    });
-    let settings = settings.unwrap();
-    assert_eq!(
-        settings.diagnostics,
-        ["OTEL_TRACES_EXPORTER: the value is not UTF-8; taking it as unset"]
-    );
-    assert_eq!(settings.target, Target::Stdout { immediate: false });
-}
-
-#[test]
 fn diagnostics_beyond_the_limit_are_counted() {
-    let variables: Vec<_> = crate::env::VARIABLES
+    let variables: Vec<_> = spandrel_core::env::VARIABLES
         .iter()
         .map(|name| (*name, "%"))
         .collect();
@@ -189,7 +168,7 @@ fn diagnostics_beyond_the_limit_are_counted() {
 }
 
 #[test]
-fn an_attribute_without_a_key_is_told() {
+fn an_attribute_without_a_key_is_reported() {
     let config = Config {
         resource_attributes: [(String::new(), "x".into())].into(),
         ..Config::default()
@@ -258,7 +237,7 @@ fn nothing_shows_a_secret() {
 #[test]
 fn the_debug_output_names_every_field_and_a_sampler() {
     let config = Config {
-        sampler: Some(Arc::new(crate::sampler::AlwaysOn)),
+        sampler: Some(Arc::new(spandrel_core::sampler::AlwaysOn)),
         ..Config::default()
     };
     let text = format!("{config:?}");

@@ -1,12 +1,24 @@
+//! Configuration: the fields of a program, the variables, the defaults and what becomes of them.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
+
+mod http;
 mod precedence;
 mod refusals;
 mod sizes;
 mod targets;
 
-use std::string::String;
-use std::vec::Vec;
+use core::time::Duration;
+use std::sync::Arc;
 
-use super::*;
+use spandrel_core::backoff::BackoffConfig;
+use spandrel_core::breaker::BreakerConfig;
+use spandrel_core::buffer::Overflow;
+use spandrel_core::env::{Compression, Protocol};
+use spandrel_core::exporter::{OnTooLarge, WhenOpen};
+use spandrel_core::hosted::config::*;
+use spandrel_core::limits::SpanLimits;
+use spandrel_core::sampler::Sampler;
 
 /// The settings of `config` with these variables.
 fn with(config: &Config, variables: &[(&str, &str)]) -> Settings {

@@ -1,7 +1,5 @@
 //! Where spans go, and with which headers and certificates.
 
-use std::format;
-
 use super::*;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -24,11 +22,12 @@ fn shown(target: &Target) -> &str {
         Target::Stdout { immediate: false } => STDOUT,
         Target::Stdout { immediate: true } => "console",
         Target::None => "none",
+        _ => "unknown",
     }
 }
 
 #[test]
-fn the_endpoint_in_code_is_read_as_the_guide_says() {
+fn the_endpoint_in_code_is_an_address_or_a_base_url() {
     for (endpoint, url, origin) in [
         ("localhost:4318", LOCAL, "http://localhost:4318"),
         (
@@ -94,13 +93,13 @@ fn a_bad_wish_for_a_collector_goes_where_its_diagnostic_says() {
     ] {
         let settings = with(&to(""), &variables);
         assert_eq!(shown(&settings.target), LOCAL, "{variables:?}");
-        let [told] = &settings.diagnostics[..] else {
+        let [reported] = &settings.diagnostics[..] else {
             panic!("{:?}", settings.diagnostics);
         };
         let ending = format!("the default {default}");
         assert!(
-            told.starts_with(variables[0].0) && told.ends_with(&ending),
-            "{told}"
+            reported.starts_with(variables[0].0) && reported.ends_with(&ending),
+            "{reported}"
         );
     }
 }
@@ -121,7 +120,7 @@ fn the_endpoint_in_code_beats_the_exporter_of_the_environment_and_says_so() {
 }
 
 #[test]
-fn an_odd_endpoint_in_code_is_told() {
+fn an_odd_endpoint_in_code_is_reported() {
     let settings = with(&to("https://me:hunter2@collector:4317"), &[]);
     assert_eq!(shown(&settings.target), "https://collector:4317/v1/traces");
     assert_eq!(

@@ -1,9 +1,9 @@
 //! Sizes, limits in time, and what is passed on to the exporter.
 
 use super::*;
-use crate::backoff::Jitter;
-use crate::buffer::RECORD_HEADER_BYTES;
-use crate::exporter::ExporterConfig;
+use spandrel_core::backoff::Jitter;
+use spandrel_core::buffer::RECORD_HEADER_BYTES;
+use spandrel_core::exporter::ExporterConfig;
 
 #[test]
 fn the_defaults_are_the_documented_ones() {
@@ -83,7 +83,7 @@ fn no_two_pipelines_share_a_seed() {
 }
 
 #[test]
-fn a_batch_larger_than_the_queue_is_cut_and_told() {
+fn a_batch_larger_than_the_queue_is_cut_and_reported() {
     const QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
     const BATCH: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
     type Row = (
@@ -93,7 +93,7 @@ fn a_batch_larger_than_the_queue_is_cut_and_told() {
         u32,
         Option<&'static str>,
     );
-    // Queue and batch in code, variables, the batch used, what is told.
+    // Queue and batch in code, variables, the batch used, what is reported.
     let rows: &[Row] = &[
         (None, None, &[(QUEUE, "100")], 100, None),
         (Some(100), None, &[], 100, None),
@@ -123,7 +123,7 @@ fn a_batch_larger_than_the_queue_is_cut_and_told() {
             ),
         ),
     ];
-    for (queue, batch, variables, used, told) in rows {
+    for (queue, batch, variables, used, reported) in rows {
         let config = Config {
             max_queue_size: *queue,
             max_export_batch_size: *batch,
@@ -131,16 +131,16 @@ fn a_batch_larger_than_the_queue_is_cut_and_told() {
         };
         let settings = with(&config, variables);
         assert_eq!(settings.exporter.batch.max_export_batch_size, *used);
-        let told: Vec<_> = told.iter().copied().collect();
-        assert_eq!(settings.diagnostics, told);
+        let reported: Vec<_> = reported.iter().copied().collect();
+        assert_eq!(settings.diagnostics, reported);
     }
 }
 
 #[test]
 fn a_request_may_take_the_smaller_of_the_two_limits() {
     let seconds = |s| Some(Duration::from_secs(s));
-    // The timeout and the export timeout in code, the limit of a request, whether it is told.
-    for (timeout, export, expected, told) in [
+    // The timeout and the export timeout in code, the limit of a request, whether it is reported.
+    for (timeout, export, expected, reported) in [
         (None, None, seconds(10), false),
         (seconds(20), None, seconds(20), false),
         (seconds(60), None, seconds(30), true),
@@ -162,7 +162,7 @@ fn a_request_may_take_the_smaller_of_the_two_limits() {
             expected,
             "{timeout:?} {export:?}"
         );
-        assert_eq!(settings.diagnostics.len(), usize::from(told));
+        assert_eq!(settings.diagnostics.len(), usize::from(reported));
         assert_eq!(settings.exporter.backoff, BackoffConfig::DEFAULT);
     }
     let zero = [

@@ -1,36 +1,34 @@
-//! Taking many records into a buffer at once: they are written where they are to lie.
+//! Taking in many records at once: they are written straight to their place in the buffer.
 
-use super::bookkeeping::{Bookkeeping, Slot};
-use super::record::{RECORD_HEADER_BYTES, RecordFlags, State};
+use super::Buffer;
+use super::bookkeeping::Bookkeeping;
+use super::record::{RECORD_HEADER_BYTES, RecordFlags};
 use super::ring::Ring;
-use super::{Buffer, Lease};
+use super::totals::Totals;
 use crate::resource::ScopeId;
 use crate::time::{Instant, WallClock};
 use crate::wire::field_len;
 
-/// Bytes of a run, at most: the source gets its memory back after each.
+/// The most bytes of a run: the source gets its memory back after each.
 const RUN_BYTES: usize = 16 * 1024;
 
-/// Queued records, each as a buffer holds it, one behind the other without a gap; and what whoever
-/// wrote them saw of them, so that they need not be walked over again to send them.
+/// Adjacent records in stored form, with totals collected while they were written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
-    /// How many.
     pub(crate) records: u32,
-    /// The bytes of all of them, headers included.
+    /// Bytes of all records, headers included.
     pub(crate) bytes: usize,
-    /// The bytes of their bodies, each with the tag and the length of a field.
+    /// Bytes of all bodies, each with the tag and the length of a field.
     pub(crate) field_bytes: usize,
-    /// The scope of all of them; `None` if there are several.
+    /// The scope of all records; `None` if there are several.
     pub(crate) scope: Option<ScopeId>,
-    /// Whether all of them have wall-clock times.
+    /// All records have wall-clock times.
     pub(crate) dated: bool,
-    /// When the first of them ended.
+    /// When the first record's span ended.
     pub(crate) oldest: Option<Instant>,
 }
 
 impl Run {
-    /// No record.
     pub(crate) const NONE: Self = Self {
         records: 0,
         bytes: 0,
@@ -51,120 +49,87 @@ impl Run {
         self.field_bytes += field_len(body_len);
     }
 
-    /// Adds a run behind this one.
-    fn join(&mut self, run: &Self) {
-        *self = match self.records {
-            0 => *run,
-            records => Self {
-                records: records.saturating_add(run.records),
-                bytes: self.bytes.saturating_add(run.bytes),
-                field_bytes: self.field_bytes.saturating_add(run.field_bytes),
-                scope: self.scope.filter(|_| self.scope == run.scope),
-                dated: self.dated && run.dated,
-                oldest: self.oldest,
-            },
-        };
+    /// The totals of `before`, and of this run behind it.
+    fn behind(&self, before: &Totals) -> Totals {
+        let first = before.records == 0;
+        Totals {
+            records: before.records.saturating_add(self.records),
+            field_bytes: before.field_bytes.saturating_add(self.field_bytes),
+            scope: self.scope.filter(|_| first || before.scope == self.scope),
+            dated: self.dated && (first || before.dated),
+        }
     }
 }
 
-/// Writes a run to the front of the memory, of so many records at most, and dates them by the clock.
+/// Writes records to the front of the memory, at most the given number, dates them by the clock
+/// and describes them. [`Run::NONE`] if it has none or not enough room.
 pub(crate) type Fill<'f> = dyn FnMut(&mut [u8], usize, Option<WallClock>) -> Run + 'f;
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
-    /// Takes a run in that `fill` writes, in no more than `most` bytes. `None`, and nothing changes,
-    /// when there is no room for what it has: its records may still fit one by one.
+    /// Takes in a run that `fill` writes, of `most` bytes at most. Returns `None` and changes
+    /// nothing when there is no room for it: its records may still fit one by one.
     pub(crate) fn push_run(
         &mut self,
         most: usize,
         clock: Option<WallClock>,
         fill: &mut Fill<'_>,
     ) -> Option<Run> {
-        let state = &mut self.state;
-        let held = state.queued.saturating_add(state.leased);
-        let records = state.max_records.saturating_sub(held) as usize;
-        let bytes = self.storage.as_mut();
         let most = most.min(RUN_BYTES);
-        let run = state
-            .ring
-            .push_run(bytes, most, &mut |room| fill(room, records, clock))?;
-        if state.queued == 0 {
-            state.runs = Run::NONE;
-        }
-        state.runs.join(&run);
-        state.queued += run.records;
-        state.queued_bytes += run.bytes;
-        Some(run)
-    }
-
-    /// Leases everything that is queued in one step, if it came in by runs and `take` says yes to
-    /// what is known of it.
-    pub(crate) fn lease_queue(&mut self, take: impl FnOnce(&Run) -> bool) -> Option<(Lease, Run)> {
-        let state = &mut self.state;
-        let run = state.runs;
-        let is_known = run.records == state.queued && run.records > 0;
-        if !is_known || !take(&run) {
-            return None;
-        }
-        let lease = state.lease_queue(self.storage.as_mut())?;
-        Some((lease, run))
+        let write = &mut |room: &mut [u8], records| fill(room, records, clock);
+        self.state.push_run(self.storage.as_mut(), most, write)
     }
 }
 
 impl Bookkeeping {
-    /// Says that records leave the queue that are not known one by one.
-    pub(super) const fn forget_runs(&mut self) {
-        // No queue is as long, and an empty one begins anew.
-        self.runs.records = u32::MAX;
-    }
-
-    /// Leases everything that is queued, without a walk: the records' states stay as they are until
-    /// somebody has to tell them apart, which is rare.
-    fn lease_queue(&mut self, bytes: &mut [u8]) -> Option<Lease> {
-        self.mark_lease(bytes);
-        let index = self.slots.iter().position(Slot::is_free)?;
-        let (first, _) = self.first_queued(bytes)?;
-        let lease = self.take_slot(index, first, self.queued, self.queued_bytes)?;
-        self.forget_runs();
-        self.unmarked = Some(lease.slot);
-        Some(lease)
-    }
-
-    /// Writes into the records that they are leased, where that was put off.
-    pub(super) fn mark_lease(&mut self, bytes: &mut [u8]) {
-        let Some(index) = self.unmarked.take() else {
-            return;
-        };
-        let Some(slot) = self.slots.get(usize::from(index)) else {
-            return;
-        };
-        let mut at = slot.first;
-        for _ in 0..slot.count {
-            let Some(header) = Ring::header(bytes, at) else {
-                return;
-            };
-            Ring::set_state(bytes, at, State::Leased(index));
-            at = self.ring.next(at, &header);
+    fn push_run(
+        &mut self,
+        bytes: &mut [u8],
+        most: usize,
+        write: &mut dyn FnMut(&mut [u8], usize) -> Run,
+    ) -> Option<Run> {
+        let held = self.queued.saturating_add(self.leased);
+        let records = self.max_records.saturating_sub(held) as usize;
+        let (at, wrapped, len) = self.ring.free(bytes.len(), most);
+        let room = bytes.get_mut(at..)?.get_mut(..len)?;
+        let run = write(room, records);
+        if run.records == 0 || run.bytes > room.len() {
+            return None;
         }
-    }
-
-    /// Says that the records of a lease need not tell any more that they are leased.
-    pub(super) fn forget_mark(&mut self, lease: &Lease) {
-        if self.unmarked == Some(lease.slot) {
-            self.unmarked = None;
+        self.ring.occupy(at, wrapped, run.bytes, run.records);
+        if self.queued == 0 {
+            self.totals = Totals::NONE;
         }
+        self.totals = run.behind(&self.totals);
+        self.queued += run.records;
+        self.queued_bytes += run.bytes;
+        Some(run)
     }
+}
 
-    /// Where the records begin that are leased and do not say so, and how many they are.
-    pub(super) fn unmarked(&self) -> Option<(usize, u32)> {
-        let slot = self.slots.get(usize::from(self.unmarked?))?;
-        Some((slot.first, slot.count))
+impl Ring {
+    /// Where the next records go, whether that is before the older ones, and how many bytes are
+    /// free there, up to `most`: behind the newest one, or at the start if there are more.
+    fn free(&self, capacity: usize, most: usize) -> (usize, bool, usize) {
+        if self.records == 0 {
+            return (0, false, capacity.min(most));
+        }
+        if self.wrapped {
+            return (self.tail, true, (self.head - self.tail).min(most));
+        }
+        let behind = (capacity - self.tail).min(most);
+        if behind == most || behind >= self.head {
+            (self.tail, false, behind)
+        } else {
+            (0, true, self.head.min(most))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{Overflow, Record};
+    use crate::buffer::{Lease, Overflow, Record};
+    use crate::test_support::TestRng;
     use rand_core::Rng;
     use std::collections::VecDeque;
     use std::vec::Vec;
@@ -201,6 +166,10 @@ mod tests {
             run
         });
         run.is_some()
+    }
+
+    fn field_bytes(buffer: &Buffer<[u8; 600]>, lease: &Lease) -> usize {
+        buffer.records(lease).map(|r| field_len(r.body.len())).sum()
     }
 
     fn drained(buffer: &mut Buffer<[u8; 64]>) -> Vec<u8> {
@@ -260,7 +229,7 @@ mod tests {
 
     #[test]
     fn with_runs_and_leases_of_all_the_buffer_is_the_queue_that_it_is_without() {
-        let mut rng = crate::hosted::rng::ThreadRng;
+        let mut rng = TestRng::new(3);
         for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
             let mut buffer = Buffer::new([0; 600]).with_overflow(overflow);
             let mut queue = VecDeque::new();
@@ -304,7 +273,7 @@ mod tests {
                         queue.extend((0..next.wrapping_sub(from)).map(|n| from.wrapping_add(n)));
                     }
                     5 => {
-                        // Now and then all, so that the queue begins anew.
+                        // Now and then all, so that the queue starts again.
                         let mut left = if few > 3 { usize::MAX } else { few };
                         let lease = buffer.lease(&mut |_| {
                             left = left.saturating_sub(1);
@@ -316,10 +285,12 @@ mod tests {
                         }
                     }
                     6..8 => {
-                        let bytes = buffer.queued_bytes();
-                        if let Some((lease, run)) = buffer.lease_queue(|_| few > 0) {
+                        let most = if few > 0 { u32::MAX } else { 0 };
+                        if let Some((lease, totals)) = buffer.lease_queue(most) {
                             whole += 1;
-                            assert_eq!((run.records as usize, run.bytes), (queue.len(), bytes));
+                            let fields = field_bytes(&buffer, &lease);
+                            let known = (totals.records as usize, totals.field_bytes);
+                            assert_eq!(known, (queue.len(), fields));
                             leases.push((lease, queue.drain(..).collect()));
                         }
                     }

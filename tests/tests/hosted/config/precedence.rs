@@ -1,13 +1,11 @@
 //! Code before environment before default, variable by variable.
 
 use std::collections::BTreeSet;
-use std::format;
-use std::string::ToString;
+use std::sync::Mutex;
 
-use super::super::environment::overrides;
 use super::*;
-use crate::env::{LogLevel, Propagators, VARIABLES};
-use crate::sampler::{AlwaysOff, Description, ParentBased};
+use spandrel_core::env::{LogLevel, Propagators, VARIABLES};
+use spandrel_core::sampler::{AlwaysOff, Description, ParentBased};
 
 /// What of the settings a variable decides.
 type Shows = fn(&Settings) -> String;
@@ -171,17 +169,33 @@ fn code_beats_environment_beats_default() {
     }
 }
 
-#[test]
-fn a_variable_that_code_overrides_is_not_even_read() {
-    let asked = std::sync::Mutex::new(BTreeSet::new());
-    let config = full();
+/// The variables that nothing in [`full`] overrides.
+const NOT_OVERRIDDEN: [&str; 6] = [
+    "OTEL_CONFIG_FILE",
+    "OTEL_LOG_LEVEL",
+    "OTEL_PROPAGATORS",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+];
+
+/// The variables that `config` reads, when each but [`NOT_OVERRIDDEN`] has a bad value, and what
+/// it says of them.
+fn read_by(config: &Config) -> (BTreeSet<String>, Vec<String>) {
+    let asked = Mutex::new(BTreeSet::new());
     let settings = config.resolve_with(|name| {
         asked.lock().unwrap().insert(String::from(name));
-        Some("\u{1}%zz".into()).filter(|_: &String| overrides(&config, name))
+        (!NOT_OVERRIDDEN.contains(&name)).then(|| "\u{1}%zz".into())
     });
+    (asked.into_inner().unwrap(), settings.unwrap().diagnostics)
+}
+
+#[test]
+fn a_variable_that_code_overrides_is_not_even_read() {
+    let (read, diagnostics) = read_by(&full());
     // But for a look whether there are headers, which would be missed.
     assert_eq!(
-        settings.unwrap().diagnostics,
+        diagnostics,
         [
             "OTEL_EXPORTER_OTLP_HEADERS: not used, because headers are set in code, and they \
              replace all of these; add what is missing there",
@@ -189,21 +203,19 @@ fn a_variable_that_code_overrides_is_not_even_read() {
              they replace all of these; add what is missing there",
         ]
     );
-    let mut read: Vec<_> = asked.into_inner().unwrap().into_iter().collect();
-    read.retain(|name| !name.ends_with("_HEADERS"));
-    assert_eq!(
-        read,
-        [
-            "OTEL_CONFIG_FILE",
-            "OTEL_LOG_LEVEL",
-            "OTEL_PROPAGATORS",
-            "OTEL_RESOURCE_ATTRIBUTES",
-            "OTEL_SDK_DISABLED",
-            "OTEL_TRACES_EXPORTER",
-        ]
-    );
-    let empty = Config::default();
-    assert!(!VARIABLES.iter().any(|name| overrides(&empty, name)));
+    let read: Vec<_> = read
+        .iter()
+        .filter(|name| !name.ends_with("_HEADERS"))
+        .collect();
+    assert_eq!(read, NOT_OVERRIDDEN.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn code_that_sets_nothing_overrides_no_variable() {
+    let (read, diagnostics) = read_by(&Config::default());
+    let all: BTreeSet<_> = VARIABLES.iter().copied().map(String::from).collect();
+    assert_eq!(read, all);
+    assert!(diagnostics.len() > 10, "{diagnostics:?}");
 }
 
 #[test]
@@ -215,7 +227,7 @@ fn the_environment_can_disable_and_never_enable() {
     let on = Config::development("x");
     assert_eq!(enabled(&on, "TRUE"), (false, 0));
     assert_eq!(enabled(&on, "false"), (true, 0));
-    // Only the word itself is true (checklist B-008).
+    // Only the word itself is true (spec B-008).
     assert_eq!(enabled(&on, "1"), (true, 1));
     assert_eq!(enabled(&Config::default(), "false"), (false, 0));
 }
@@ -278,7 +290,7 @@ fn the_name_of_the_service_has_four_sources() {
 }
 
 #[test]
-fn the_presets_are_those_of_the_guide() {
+fn the_presets_set_name_environment_and_sample_rate() {
     let development = alone(&Config::development("dev"));
     let production = alone(&Config::production("prod", "collector.example:4318"));
     let shown = |s: &Settings| {
@@ -305,8 +317,8 @@ impl core::fmt::Display for DescribedBy<'_> {
 }
 
 #[test]
-fn a_sample_rate_out_of_range_is_cut_and_told() {
-    for (rate, expected, told) in [
+fn a_sample_rate_out_of_range_is_cut_and_reported() {
+    for (rate, expected, reported) in [
         (0.0, "{0}", None),
         (
             1.5,
@@ -330,8 +342,8 @@ fn a_sample_rate_out_of_range_is_cut_and_told() {
         };
         let settings = with(&config, &[("OTEL_TRACES_SAMPLER", "no such sampler")]);
         assert_eq!(DescribedBy(&settings).to_string(), expected);
-        let told: Vec<_> = told.into_iter().collect();
-        assert_eq!(settings.diagnostics, told);
+        let reported: Vec<_> = reported.into_iter().collect();
+        assert_eq!(settings.diagnostics, reported);
     }
 }
 
@@ -346,11 +358,11 @@ fn a_sampler_in_code_beats_the_rate_and_is_asked() {
         format!("{:?}", settings.sampler),
         Description(&ParentBased::new(AlwaysOff)).to_string()
     );
-    let parameters = crate::sampler::SamplingParameters {
-        parent: crate::context::ParentContext::ROOT,
+    let parameters = spandrel_core::sampler::SamplingParameters {
+        parent: spandrel_core::context::ParentContext::ROOT,
         trace_id: "5b8efff798038103d269b633813fc60c".parse().unwrap(),
         name: "x",
-        kind: crate::context::SpanKind::Internal,
+        kind: spandrel_core::context::SpanKind::Internal,
         attributes: &[],
         links: &[],
     };

@@ -1,0 +1,263 @@
+//! [`Config`]: what a program may set.
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::string::String;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use super::debug::{Described, HeaderNames, debug_struct};
+use crate::backoff::BackoffConfig;
+use crate::breaker::BreakerConfig;
+use crate::buffer::Overflow;
+use crate::env::{Compression, Protocol};
+use crate::exporter::{OnTooLarge, WhenOpen};
+use crate::hosted::diagnostics::RedactedUrl;
+use crate::limits::SpanLimits;
+use crate::sampler::Sampler;
+
+/// The default of [`Config::buffer_bytes`]: 2 MiB.
+pub const DEFAULT_BUFFER_BYTES: usize = 2 << 20;
+/// The default of [`Config::shard_bytes`]: 256 KiB.
+pub const DEFAULT_SHARD_BYTES: usize = 256 << 10;
+/// The default of [`Config::max_span_bytes`]: 16 KiB.
+pub const DEFAULT_MAX_SPAN_BYTES: usize = 16 << 10;
+
+/// A program's wishes for its tracing. What is left out comes from the environment, else from the
+/// defaults that the [module](super) lists.
+///
+/// Write `Config { enabled: true, service_name: "checkout".into(), ..Config::default() }` or
+/// start from a preset. New fields may come in any minor version, so always end in `..`. `Debug`
+/// shows no header value and no credentials.
+///
+/// A field counts as left out when it is `None`, and a text or a list when it is empty. The other
+/// fields have no variable, so their value always counts.
+#[derive(Clone)]
+pub struct Config {
+    /// Records spans. Off by default: a library must not start to send because it was linked in.
+    /// `OTEL_SDK_DISABLED=true` beats it.
+    pub enabled: bool,
+    /// The resource attribute `service.name`. Empty = left out; with nothing in the environment
+    /// either it becomes `unknown_service:` and the name of the executable.
+    pub service_name: String,
+    /// The resource attribute `service.version`. An empty text counts as left out.
+    pub service_version: Option<String>,
+    /// The resource attribute `deployment.environment.name`. An empty text counts as left out.
+    pub environment: Option<String>,
+    /// Further attributes of the resource; of a repeated key the last one counts. The three fields
+    /// above win over them. An empty key is left out with a diagnostic.
+    pub resource_attributes: Vec<(String, String)>,
+
+    /// The collector: `host:port`, which means `http` on this machine and `https` anywhere else, or
+    /// a base URL, to which `/v1/traces` is appended. Empty or blank = left out; with nothing in
+    /// the environment either, spans go to the standard output. User info, a query and a fragment
+    /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
+    pub endpoint: String,
+    /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
+    /// repeated name the last one counts. Empty = left out; otherwise none of the environment's
+    /// headers is used. A header that belongs to the protocol is left out with a diagnostic, one
+    /// that cannot be sent is an error.
+    pub headers: Vec<(String, String)>,
+    /// The encoding of spans.
+    pub protocol: Option<Protocol>,
+    /// The compression of requests.
+    pub compression: Option<Compression>,
+    /// The level of a general gzip encoder: 0 stores, 1 is fastest, 9 is smallest; more is an
+    /// error. `None` takes the encoder [made for spans](crate::hosted::span_gzip), which makes full
+    /// batches smaller than level 4 does, in less time than level 1. Not used without gzip.
+    pub gzip_level: Option<u32>,
+    /// The time limit of one request; zero = none, so that only `export_timeout` limits it.
+    /// Retries have their limits in [`backoff`](Self::backoff).
+    pub timeout: Option<Duration>,
+    /// A PEM file with the authorities to trust, instead of the transport's roots. The transport
+    /// reads it when it starts.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file with the client's certificate chain. Without `client_key` it is an error, also
+    /// if the environment has a key: a key fits one certificate only.
+    pub client_certificate: Option<PathBuf>,
+    /// A PEM file with the client's private key. Without `client_certificate` it is an error.
+    pub client_key: Option<PathBuf>,
+    /// Sends through the proxy that `HTTPS_PROXY` and its like name. Off by default, so that a
+    /// variable meant for another purpose cannot lead telemetry astray.
+    pub use_environment_proxy: bool,
+    /// Permits headers that look like credentials over plain `http` to another machine. Without
+    /// it a transport refuses to start with such headers.
+    pub allow_plaintext_credentials: bool,
+
+    /// The share of traces to sample, from 0 to 1. It applies to spans without a parent; others
+    /// follow their parent's decision. A number outside of the range is moved into it, with a
+    /// diagnostic; NaN counts as 0.
+    pub sample_rate: Option<f64>,
+    /// Your own sampler, which beats `sample_rate`.
+    pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
+    /// How much one span may hold. Setting it overrides the variables of all limits.
+    pub limits: Option<SpanLimits>,
+    /// The bytes in which one live span is recorded, at least
+    /// [`MIN_SCRATCH_BYTES`](crate::span::MIN_SCRATCH_BYTES). What does not fit is left out and
+    /// counted.
+    pub max_span_bytes: Option<usize>,
+
+    /// How long a span may wait for others of its batch; zero = not at all.
+    pub scheduled_delay: Option<Duration>,
+    /// The specification's time limit for the export of a batch; zero = none. Here the smaller of
+    /// this and `timeout` limits one request, and [`backoff`](Self::backoff) limits all requests of
+    /// a batch together.
+    pub export_timeout: Option<Duration>,
+    /// The most finished spans that wait to be sent; zero is an error.
+    pub max_queue_size: Option<u32>,
+    /// The most spans of one request; zero is an error. A number above `max_queue_size` is not
+    /// used, with a diagnostic: 512 is, or the size of the queue if that is less.
+    pub max_export_batch_size: Option<u32>,
+    /// The most bytes of one request before compression, from one span of `max_span_bytes` to
+    /// 64 MiB.
+    pub max_request_bytes: Option<usize>,
+    /// The bytes of finished spans that wait to be sent, at least one span of `max_span_bytes` with
+    /// its header.
+    pub buffer_bytes: Option<usize>,
+    /// The bytes of finished spans that each recording thread keeps until the sender fetches them,
+    /// at least one span of `max_span_bytes` with its header. **Twice as much is allocated** for
+    /// each thread that records, so that a span fits wherever the last one ended. Threads beyond
+    /// the first 63 share one shard.
+    pub shard_bytes: Option<usize>,
+    /// Which spans are lost when there is no room.
+    pub overflow: Overflow,
+
+    /// How failed requests are repeated. Values out of range are an error.
+    pub backoff: Option<BackoffConfig>,
+    /// When a failing collector is left alone. Values out of range are an error.
+    pub breaker: Option<BreakerConfig>,
+    /// What happens to a batch without retries left while the circuit is open.
+    pub when_open: WhenOpen,
+    /// What happens to a batch when the collector answers 413 (content too large).
+    pub on_too_large: OnTooLarge,
+    /// The longest life of a batch from its first attempt; zero = no limit.
+    pub max_batch_age: Option<Duration>,
+
+    /// How long the last flush may take when the handle is dropped.
+    pub shutdown_timeout: Duration,
+    /// Reads the `OTEL_*` variables. If off, only the fields here count.
+    pub read_environment: bool,
+    /// Makes the provider the process-wide one.
+    pub set_global: bool,
+}
+
+impl Config {
+    /// Samples everything and writes to the standard output, unless the environment names a
+    /// collector. The environment's name is `development`.
+    #[must_use]
+    pub fn development(service_name: impl Into<String>) -> Self {
+        Self {
+            enabled: true,
+            service_name: service_name.into(),
+            environment: Some("development".into()),
+            sample_rate: Some(1.0),
+            ..Self::default()
+        }
+    }
+
+    /// Returns true if code names a collector.
+    pub(super) fn has_endpoint(&self) -> bool {
+        !self.endpoint.trim_ascii().is_empty()
+    }
+
+    /// Returns true if code gives a part of the client's identity.
+    pub(super) const fn has_client_identity(&self) -> bool {
+        self.client_certificate.is_some() || self.client_key.is_some()
+    }
+
+    /// Samples one trace in ten and sends to the collector at `endpoint`; an empty one is asked of
+    /// the environment. The environment's name is `production`.
+    #[must_use]
+    pub fn production(service_name: impl Into<String>, endpoint: impl Into<String>) -> Self {
+        Self {
+            enabled: true,
+            service_name: service_name.into(),
+            endpoint: endpoint.into(),
+            environment: Some("production".into()),
+            sample_rate: Some(0.1),
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            service_name: String::new(),
+            service_version: None,
+            environment: None,
+            resource_attributes: Vec::new(),
+            endpoint: String::new(),
+            headers: Vec::new(),
+            protocol: None,
+            compression: None,
+            gzip_level: None,
+            timeout: None,
+            certificate: None,
+            client_certificate: None,
+            client_key: None,
+            use_environment_proxy: false,
+            allow_plaintext_credentials: false,
+            sample_rate: None,
+            sampler: None,
+            limits: None,
+            max_span_bytes: None,
+            scheduled_delay: None,
+            export_timeout: None,
+            max_queue_size: None,
+            max_export_batch_size: None,
+            max_request_bytes: None,
+            buffer_bytes: None,
+            shard_bytes: None,
+            overflow: Overflow::default(),
+            backoff: None,
+            breaker: None,
+            when_open: WhenOpen::default(),
+            on_too_large: OnTooLarge::default(),
+            max_batch_age: None,
+            shutdown_timeout: Duration::from_secs(5),
+            read_environment: true,
+            set_global: true,
+        }
+    }
+}
+
+debug_struct!(Config {
+    enabled,
+    service_name,
+    service_version,
+    environment,
+    resource_attributes,
+    endpoint => RedactedUrl(endpoint),
+    headers => HeaderNames(headers),
+    protocol,
+    compression,
+    gzip_level,
+    timeout,
+    certificate,
+    client_certificate,
+    client_key,
+    use_environment_proxy,
+    allow_plaintext_credentials,
+    sample_rate,
+    sampler => sampler.as_deref().map(Described),
+    limits,
+    max_span_bytes,
+    scheduled_delay,
+    export_timeout,
+    max_queue_size,
+    max_export_batch_size,
+    max_request_bytes,
+    buffer_bytes,
+    shard_bytes,
+    overflow,
+    backoff,
+    breaker,
+    when_open,
+    on_too_large,
+    max_batch_age,
+    shutdown_timeout,
+    read_environment,
+    set_global,
+});
