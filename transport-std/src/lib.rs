@@ -58,6 +58,7 @@ pub mod gateway;
 mod gzip;
 mod headers;
 mod output;
+pub mod prelude;
 mod sender;
 mod telemetry;
 mod tls;

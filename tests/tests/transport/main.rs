@@ -21,6 +21,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod network;
+mod outcomes;
 mod process;
 mod settings;
 mod shutdown;

@@ -57,6 +57,7 @@ mod error;
 mod failure;
 mod init;
 mod output;
+pub mod prelude;
 mod sender;
 mod shared;
 mod telemetry;

@@ -1,15 +1,15 @@
-//! A pipeline for the spans of somebody else: of a device behind a link.
+//! A pipeline for spans that were recorded elsewhere, by a device behind a link.
 
-use super::{Pipeline, PipelineError, Shared};
+use super::{Pipeline, PipelineError};
 use crate::attribute::KeyValue;
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::config::Settings;
+use crate::hosted::shards::Hub;
 use crate::resource::{EncodedEntry, Registry, RegistryError, ScopeId};
 
 impl Pipeline {
-    /// A pipeline for finished records of another resource than this process's: `resource`, with
-    /// `more` attributes, which replace those of the same key. The resource and the sampler of
-    /// `settings` are not used.
+    /// A pipeline for finished records of another resource: `resource` with `more` attributes,
+    /// which replace attributes of the same key. Resource and sampler of `settings` are not used.
     ///
     /// # Errors
     ///
@@ -19,31 +19,28 @@ impl Pipeline {
         resource: &EncodedEntry<'_>,
         more: &[KeyValue<'_>],
     ) -> Result<Self, PipelineError> {
-        let shared = Registry::from_encoded(Shared::registry_memory(), resource, more)
-            .and_then(|registry| Shared::with_registry(settings, registry))
-            .map_err(PipelineError::Resource)?;
-        Self::over(settings, shared)
+        let registry = Registry::from_encoded(Hub::registry_memory(), resource, more);
+        Self::over(settings, registry)
     }
 
-    /// The number that records of this pipeline bear for a scope of the other side.
+    /// The number of a scope of the other side, for records of this pipeline.
     ///
     /// # Errors
     ///
-    /// When the registry has no room for a new scope.
+    /// [`RegistryError`] if the registry has no room for a new scope.
     pub fn encoded_scope(&self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
-        // The exporter's copy is brought up to date before the next request.
-        self.shared.registry().encoded_scope(scope)
+        self.hub.registry().encoded_scope(scope)
     }
 
-    /// Whether a push of `record` would succeed now, or be refused for good.
+    /// Returns true if a push of `record` would succeed now, or be refused for good.
     #[must_use]
     pub fn has_room_for(&self, record: &Record<'_>) -> bool {
         self.exporter.has_room_for(record)
     }
 }
 
-/// Takes records that were finished elsewhere; their times are those of the clock of this process,
-/// or dated.
+/// Takes records that were finished elsewhere. Their times are dated, or in this process's core
+/// time.
 impl RecordSink for Pipeline {
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         let result = self.exporter.push_record(record);
@@ -54,7 +51,7 @@ impl RecordSink for Pipeline {
         }
         let batch = &self.exporter.config().batch;
         if queued >= batch.max_export_batch_size as usize || batch.scheduled_delay.is_zero() {
-            self.shared.wake();
+            self.hub.wake();
         }
         result
     }
