@@ -16,6 +16,17 @@ fn the_changelog_names_the_specification_that_a_release_implements() {
     assert!(CHANGELOG.contains(&release), "{release}");
 }
 
+// spec D-031
+#[test]
+fn the_readme_says_to_give_what_samplers_decide_by_at_the_start() {
+    let said = README.lines().any(|line| {
+        ["attributes", "sampl", "at the start", ".attributes("]
+            .iter()
+            .all(|part| line.contains(part))
+    });
+    assert!(said, "no line of the README advises it");
+}
+
 #[test]
 fn the_readme_lists_every_example() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");

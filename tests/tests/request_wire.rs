@@ -5,12 +5,15 @@
 use std::cell::Cell;
 
 use arbitrary::Unstructured;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use spandrel_core::attribute::{KeyValue, ValueLimits};
 use spandrel_core::buffer::Buffer;
 use spandrel_core::exporter::{Exporter, ExporterConfig};
 use spandrel_core::id::RandomIdGenerator;
+use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::{Registry, Resource};
 use spandrel_core::response::{Outcome, Response};
 use spandrel_core::sampler::AlwaysOn;
@@ -122,6 +125,42 @@ fn no_request_is_made_without_spans() {
     exporter.force_flush(Instant::ZERO, Instant::MAX);
     for second in 0..100 {
         assert!(exporter.poll_transmit(Instant::from_secs(second)).is_none());
+    }
+}
+
+// spec D-065
+#[test]
+fn no_limit_of_spans_applies_to_a_resource() {
+    let keys: Vec<_> = (0..200).map(|number| format!("key.{number}")).collect();
+    let attributes: Vec<_> = keys.iter().map(|key| KeyValue::new(key, "text")).collect();
+    let resource = Resource {
+        attributes: &attributes,
+        ..Resource::default()
+    };
+    let registry = Registry::new(vec![0; 8192], &resource).unwrap();
+    let buffer = Buffer::new([0; 256]);
+    let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
+    let limits = SpanLimits {
+        attribute_count: 1,
+        value: ValueLimits {
+            length: 1,
+            ..ValueLimits::DEFAULT
+        },
+        ..SpanLimits::DEFAULT
+    };
+    let ids = RandomIdGenerator::new(TestRng::new(1));
+    let mut tracer = Tracer::new(AlwaysOn, ids).with_limits(limits);
+    let span = tracer.start::<128>(SpanBuilder::new("n"), Instant::ZERO);
+    span.end(Instant::ZERO, &mut exporter).unwrap();
+    exporter.force_flush(Instant::ZERO, Instant::MAX);
+    let mut transmit = exporter.poll_transmit(Instant::ZERO).unwrap();
+    let request = decode(&pull(&exporter, &mut transmit, || 64));
+    let resource = request.resource_spans[0].resource.as_ref().unwrap();
+    assert_eq!(resource.attributes.len(), 200);
+    assert_eq!(resource.dropped_attributes_count, 0);
+    for attribute in &resource.attributes {
+        let value = attribute.value.clone().unwrap().value;
+        assert_eq!(value, Some(Any::StringValue("text".into())));
     }
 }
 

@@ -133,6 +133,35 @@ fn a_name_and_an_attribute_can_be_replaced_behind_a_status_that_fills_the_scratc
     assert_eq!(span.dropped_attributes_count, 0);
 }
 
+// spec D-038, D-039, D-041
+#[test]
+fn a_span_in_place_that_has_ended_records_no_more() {
+    let (mut exporter, scope) = pipeline();
+    let ids = RandomIdGenerator::new(TestRng::new(1));
+    let mut tracer = Tracer::new(AlwaysOn, ids);
+    let mut span = spandrel_core::span::Span::idle([0; 256]);
+    assert!(!span.is_recording());
+    tracer.start_in_place(
+        &mut span,
+        SpanBuilder::new("once").scope(scope),
+        Instant::ZERO,
+    );
+    let context = *span.context();
+    assert!(span.is_recording());
+    span.end_in_place(Instant::from_secs(1), &mut exporter)
+        .unwrap();
+    assert!(!span.is_recording());
+    assert_eq!(*span.context(), context);
+    span.set_attribute("too", "late");
+    span.update_name("late");
+    span.end_in_place(Instant::from_secs(2), &mut exporter)
+        .unwrap();
+    assert_eq!(exporter.ledger().ended, 1);
+    let span = exported(&mut exporter, 64);
+    assert_eq!((span.name.as_str(), span.attributes.len()), ("once", 0));
+    assert_eq!(span.end_time_unix_nano, 1_000_000_000);
+}
+
 /// Checklist D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
 /// are built from the inside out.
 #[test]

@@ -5,6 +5,7 @@
 //! a network: it extracts, starts a child, injects (checklist section J).
 
 mod bounded_work;
+mod carriers;
 mod properties;
 
 use std::collections::BTreeSet;
