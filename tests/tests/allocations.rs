@@ -1,3 +1,5 @@
+//! Alone in its process: it installs the counting allocator.
+//!
 //! The core never allocates (design promise 2): every operation, measured.
 //!
 //! The crate is `no_std` without `alloc`, so it could not; this keeps a future feature or

@@ -52,7 +52,7 @@
 //! # Figures
 //!
 //! Bodies of spans with four or five attributes, random ids and times, about 180 bytes a span, in
-//! percent of the raw bytes. `tests/tests/gzip.rs` makes them and prints this table.
+//! percent of the raw bytes. `tests/tests/core/gzip.rs` makes them and prints this table.
 //!
 //! | body | flate2, level 6 | table 256 | 512 | 1,024 | 4,096 | table 512, window 1,024 | 2,048 | 4,096 |
 //! |---|---|---|---|---|---|---|---|---|

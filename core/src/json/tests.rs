@@ -1,5 +1,5 @@
 //! The golden vectors of the checklist, section F, and hostile input. The same rules against the
-//! official types and random messages: `tests/tests/json.rs` of the workspace.
+//! official types and random messages: `tests/tests/core/json.rs` of the workspace.
 
 use super::*;
 use std::string::String;

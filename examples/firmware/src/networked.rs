@@ -2,7 +2,7 @@
 //! DHCP, and the `embassy` feature of the async transport. They differ in how requests are coded.
 //!
 //! The command line of the emulator is the port of a collector on the host, which the emulated
-//! network shows as 10.0.2.2; `tests/tests/firmware` starts one and compares what arrives.
+//! network shows as 10.0.2.2; `tests/tests/device/firmware` starts one and compares what arrives.
 
 use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -15,3 +15,4 @@ mod names;
 mod no_std;
 mod references;
 mod scanner;
+mod spec;
