@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use spandrel_examples::{Collector, waterfall};
+use spandrel_examples::Collector;
+use spandrel_examples::demo::drawn;
 use spandrel_transport_async::{Config, ContextFutureExt, Tracer, init};
 use tokio::time::sleep;
 
@@ -43,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Before the runtime ends: a handle that is only dropped cannot wait for the network.
     let report = telemetry.shutdown(Duration::from_secs(5)).await;
-    println!("{}", waterfall(&collector.spans(), 100));
+    println!("{}", drawn(&collector.spans()));
     println!("{}", telemetry.ledger());
     assert!(report.is_success(), "{report:?}");
     Ok(())

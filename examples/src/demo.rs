@@ -2,17 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use spandrel_core::hosted::diagnostics::{Severity, set_handler};
 use spandrel_transport_std::{Config, Telemetry, init};
 
-use crate::waterfall::{waterfall, waterfall_in_colour};
+use crate::waterfall::{Style, waterfall};
 use crate::{Collector, ReceivedSpan};
 
-/// Columns of the drawings.
-const WIDTH: usize = 100;
 /// How long the last flush may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -94,15 +91,11 @@ pub fn collector_of_environment() -> Option<String> {
     })
 }
 
-/// A waterfall that fits most terminals, with colours where they are wanted.
+/// A waterfall that suits the standard output: as wide as the terminal, in colour if it shows
+/// colours.
 #[must_use]
 pub fn drawn(spans: &[ReceivedSpan]) -> String {
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !no_colour {
-        waterfall_in_colour(spans, WIDTH)
-    } else {
-        waterfall(spans, WIDTH)
-    }
+    waterfall(spans, Style::of_stdout())
 }
 
 /// Shows what the pipeline says about itself, from warnings up, on the standard error.

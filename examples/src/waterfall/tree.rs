@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opentelemetry_proto::tonic::trace::v1::Span;
-
-use crate::ReceivedSpan;
+use super::view::SpanView;
 
 /// Levels that are indented; deeper ones are drawn below each other. It bounds what a trace of
 /// one long chain takes, and no terminal has room for more.
@@ -30,25 +28,24 @@ pub(super) struct Node {
 /// Every span is drawn exactly once, whatever the ids say: one without its parent is a root, the
 /// children of an id that came twice belong to the first, and a ring of parents is opened at its
 /// earliest span.
-pub(super) fn forest(spans: &[&ReceivedSpan]) -> Vec<Node> {
+pub(super) fn forest(spans: &[&SpanView<'_>]) -> Vec<Node> {
     let mut order: Vec<usize> = (0..spans.len()).collect();
     // Of those that start together the longest first; then by id, to be the same every time.
     order.sort_by_key(|&i| {
-        spans.get(i).map(|received| {
-            let span = &received.span;
-            let end = std::cmp::Reverse(span.end_time_unix_nano);
-            (span.start_time_unix_nano, end, &span.span_id, &span.name)
+        spans.get(i).map(|span| {
+            let end = std::cmp::Reverse(span.end);
+            (span.start, end, span.span_id, span.name)
         })
     });
-    let span = |i: usize| spans.get(i).map(|received| &received.span);
+    let span = |i: usize| spans.get(i).copied();
 
     let mut by_id = BTreeMap::<&[u8], usize>::new();
     for &i in &order {
         if let Some(span) = span(i).filter(|span| !span.span_id.is_empty()) {
-            by_id.entry(&span.span_id).or_insert(i);
+            by_id.entry(span.span_id).or_insert(i);
         }
     }
-    let parent_of = |i: usize| span(i).and_then(|s| by_id.get(&*s.parent_span_id).copied());
+    let parent_of = |i: usize| span(i).and_then(|s| by_id.get(s.parent_span_id).copied());
     let mut children = BTreeMap::<usize, Vec<usize>>::new();
     let mut roots = Vec::new();
     for &i in &order {
@@ -100,7 +97,6 @@ pub(super) fn forest(spans: &[&ReceivedSpan]) -> Vec<Node> {
     nodes
 }
 
-fn is_outside(span: &Span, parent: &Span) -> bool {
-    span.start_time_unix_nano < parent.start_time_unix_nano
-        || span.end_time_unix_nano > parent.end_time_unix_nano
+fn is_outside(span: &SpanView<'_>, parent: &SpanView<'_>) -> bool {
+    span.start < parent.start || span.end > parent.end
 }
