@@ -6,18 +6,17 @@
 //!
 //! Shows: a parent's context handed to other threads, errors collected from all of them, and a
 //! parent whose status sums them up.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
 
 use std::error::Error;
 use std::fmt;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use spandrel_examples::Demo;
+use spandrel_examples::{Demo, Failure, println};
 use spandrel_transport_std::spandrel_core::context::SpanContext;
 use spandrel_transport_std::{Status, Tracer, tracer};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let demo = Demo::start("importer")?;
     let errors = process(&["a-17", "b-04", "?", "c-31", ""]);
     for error in &errors {

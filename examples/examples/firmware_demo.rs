@@ -9,52 +9,41 @@
 //! board that QEMU emulates, and draws what arrived: once posted by the device itself over Ethernet,
 //! once as frames over a serial line through the gateway. Nothing leaves this machine.
 // ci: needs qemu-system-arm
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "an example speaks to a person"
-)]
-
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use spandrel_examples::demo::drawn;
 use spandrel_examples::emulator::{BOARDS, Board, Message, build, messages, run, sizes};
-use spandrel_examples::{Collector, ReceivedRequest};
+use spandrel_examples::{Collector, Failure, ReceivedRequest, println};
 use spandrel_transport_std::Config;
 use spandrel_transport_std::gateway::{Gateway, GatewayConfig, Status};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Failure>;
 
 /// A run takes half a second; only a broken one waits for this.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The frame that this program damages on the serial line.
 const DAMAGED: usize = 8;
 
-fn main() -> ExitCode {
+fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let result = match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => show(&BOARDS[0]),
-        ["--board", name] => Board::find(name)
-            .ok_or_else(|| format!("there is no board {name}\n{}", usage()).into())
-            .and_then(show),
+        ["--board", name] => match Board::find(name) {
+            Some(board) => show(board),
+            None => Err(Failure::new(format!(
+                "there is no board {name}\n{}",
+                usage()
+            ))),
+        },
         ["-h" | "--help"] => {
             println!("{}", usage());
-            return ExitCode::SUCCESS;
+            Ok(())
         }
-        _ => Err(usage().into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        _ => Err(Failure::new(usage())),
     }
 }
 
@@ -73,7 +62,7 @@ fn show(board: &Board) -> Result<()> {
             ErrorKind::NotFound => "is not installed".into(),
             _ => format!("cannot be started: {error}"),
         };
-        format!(
+        Failure::new(format!(
             "{} {why}, so there is no board to run on. It comes with\n  \
              Debian, Ubuntu:  sudo apt-get install {}\n  \
              Fedora:          sudo dnf install {}\n  \
@@ -81,17 +70,17 @@ fn show(board: &Board) -> Result<()> {
             board.emulator,
             board.package,
             board.emulator.trim_end_matches("32"),
-        )
+        ))
     })?;
     println!("building its firmware for {}", board.target);
     let image = build(board, "demo").map_err(|error| {
-        format!(
+        Failure::new(format!(
             "{error}. Either of these gives a compiler for {0}:\n  \
              rustup target add {0}\n  \
              BARE_METAL=debian cargo run --example firmware_demo -- --board {1}   \
              (installs Debian's rustc-web, cargo-web and rust-web-src)",
             board.target, board.name
-        )
+        ))
     })?;
     if let Some((flash, ram)) = sizes(&std::fs::read(&image)?) {
         println!(
@@ -209,7 +198,9 @@ fn over_uart(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
 fn balanced(is_balanced: bool) -> Result<()> {
     match is_balanced {
         true => Ok(()),
-        false => Err("these books do not balance: this is a bug, please report it".into()),
+        false => Err(Failure::new(
+            "these books do not balance: this is a bug, please report it",
+        )),
     }
 }
 

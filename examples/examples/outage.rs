@@ -8,16 +8,14 @@
 //! `spandrel-core` take the time as an argument, so a minute and a half passes in an instant. All
 //! settings are the defaults (a batch every 5 s, five failures open the circuit for 30 s), but for
 //! the jitter of the retries, which is off, so that every run prints the same table.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
 
-use std::error::Error;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::hosted::rng::ThreadRng;
 use spandrel_core::prelude::*;
-use spandrel_examples::Collector;
+use spandrel_examples::{Collector, Failure, println};
 use spandrel_transport_std::{ContentType, Gzip, HttpSender, Payload, SenderConfig};
 
 /// A span ends this often.
@@ -26,7 +24,7 @@ const DOWN: Instant = Instant::from_secs(12);
 const UP: Instant = Instant::from_secs(70);
 const END: Instant = Instant::from_secs(90);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let collector = Collector::start()?;
     let mut pipeline = Pipeline::new(&collector)?;
     println!(
@@ -87,7 +85,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if ledger.is_closed() && arrived == ledger.ended {
         Ok(())
     } else {
-        Err("spans were lost".into())
+        Err(Failure::new("spans were lost"))
     }
 }
 
@@ -100,7 +98,7 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn new(collector: &Collector) -> Result<Self, Box<dyn Error>> {
+    fn new(collector: &Collector) -> Result<Self, Failure> {
         let config = ExporterConfig {
             backoff: BackoffConfig {
                 jitter: Jitter::None,

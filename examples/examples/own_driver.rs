@@ -8,9 +8,7 @@
 //! the start, a generator of ids, and a POST written by hand over a TCP stream. On a device
 //! these are a timer, a hardware random number generator and a network stack, and the loop in
 //! `main` is the same.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
 
-use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,10 +17,10 @@ use std::time::{Duration, SystemTime};
 
 use spandrel_core::batch::BatchConfig;
 use spandrel_core::prelude::*;
-use spandrel_examples::Collector;
 use spandrel_examples::demo::drawn;
+use spandrel_examples::{Collector, Failure, print, println};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let collector = Collector::start()?;
     let address = collector.endpoint().trim_start_matches("http://");
 
@@ -139,7 +137,7 @@ impl Clock {
         Instant::ZERO.saturating_add(self.0.elapsed())
     }
 
-    fn wall(&self) -> Result<WallClock, Box<dyn Error>> {
+    fn wall(&self) -> Result<WallClock, Failure> {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let unix = UnixNanos::from_nanos(u64::try_from(unix.as_nanos())?);
         Ok(WallClock::from_pair(self.now(), unix))

@@ -4,7 +4,6 @@
 //! ```sh
 //! cargo run --example own_transport
 //! ```
-#![allow(clippy::print_stdout, reason = "an example shows what it did")]
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use spandrel_core::hosted::{clock::Clock, rng::ThreadRng};
 use spandrel_core::prelude::*;
-use spandrel_examples::Collector;
+use spandrel_examples::{Collector, Failure, println};
 use spandrel_transport_async::{Body, Driver, Post, Sleep};
 
 // ---- the transport: from here ----
@@ -78,7 +77,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Failure> {
     let collector = Collector::start()?;
     let resource = Resource {
         attributes: &[KeyValue::new("service.name", "own-transport")],

@@ -4,15 +4,18 @@
 //!   be told to fail;
 //! - [`mod@waterfall`]: traces as text, a bar for each span on a common time axis;
 //! - [`demo`]: the few lines around an example;
+//! - [`output`]: printing that bears a closed pipe, and failures as text;
 //! - [`emulator`]: the boards of `examples/firmware` in QEMU.
 
 pub mod collector;
 pub mod demo;
 pub mod emulator;
+pub mod output;
 pub mod waterfall;
 
 pub use collector::{Collector, ReceivedRequest, ReceivedSpan};
 pub use demo::Demo;
+pub use output::Failure;
 pub use waterfall::waterfall;
 
 /// The README's snippets, compiled and run by `cargo test`.
