@@ -127,7 +127,7 @@ fn work(millis: u64) {
 
 fn summary(request: &ReceivedRequest, endpoint: &str) -> String {
     format!(
-        "{} {endpoint}{} -> {}: {} spans in {} bytes of {}, {} before compression",
+        "{} {endpoint}{} -> {}\n{} spans in {} bytes of {}, {} before compression",
         request.method,
         request.path,
         request.status,

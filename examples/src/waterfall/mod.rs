@@ -198,8 +198,12 @@ impl<'a> Trace<'a> {
         };
         // A deep tree keeps room for a name: the lines nearest to it are shown.
         let tree = text::fit_end(&node.first, layout.label / 2);
-        let name = fit(&label(span), layout.label - width_of(&tree) - 2);
-        let name = cell(&name, layout.label - width_of(&tree) - 2);
+        let room = layout.label - width_of(&tree) - 2;
+        let name = match label(span) {
+            label if width_of(&label) <= room => label,
+            _ => fit(&clean(span.name), room),
+        };
+        let name = cell(&name, room);
         let time = i128::from(span.end) - i128::from(span.start);
         let time = duration(time) + if node.outside { "!" } else { " " };
         let bar = layout.lane.bar(&self.axis, span);

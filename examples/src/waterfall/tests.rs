@@ -168,19 +168,19 @@ const NARROW: &str = "\
 trace 77777777777777777777777777777777
   7 spans · 1.20 s · 2 errors
                                          0      500 ms  1 s
-shop        ✗ POST /orders (se…  1.20 s  ━━━━━━━━━━━━━━━━━━━
+shop        ✗ POST /orders       1.20 s  ━━━━━━━━━━━━━━━━━━━
             │    http.request.method=POST
             │    http.route=/orders
             │    http.response.status_code=502  +1
             ├─✓ reserve stock    300 ms  ╺━━━━╸ ┊       ┊
-            │ └─• SELECT stock…  200 ms  ┊╺━━╸  ┊       ┊
+            │ └─• SELECT stock   200 ms  ┊╺━━╸  ┊       ┊
             │        db.system.name=postgresql
             └─✗ charge (client)  750 ms  ┊     ━━━◆━━━━━━━━◆
               │    ✗ card declined
               │    ◆ retry +600 ms  ◆ exception +1.14 s
 payment g…    └─• authorize a …  720 ms! ┊     ━━━━━━━━━━━
                 └─• tick              0  ┊      ┊   ╸   ┊
-mailer      ╌• from elsewhere …  100 ms  ┊      ┊    ╺━ ┊
+mailer      ╌• from elsewhere    100 ms  ┊      ┊    ╺━ ┊
 ╌ its parent has not arrived
 ! outside its parent: it outlived it, or the clocks differ
 ";
