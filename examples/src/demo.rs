@@ -127,8 +127,8 @@ pub fn check_delivery(report: &FlushReport) -> Result<(), Failure> {
     }
     let advice = match collector_of_environment() {
         Some(collector) => format!(
-            "Check that a collector takes OTLP over HTTP at {collector}, or unset \
-             OTEL_EXPORTER_OTLP_ENDPOINT to use the example's own collector."
+            "Check that a collector takes OTLP over HTTP at {collector},\n\
+             or unset OTEL_EXPORTER_OTLP_ENDPOINT to use the example's own collector."
         ),
         None => "The lines above say why.".into(),
     };
