@@ -92,8 +92,8 @@ struct Layout {
 
 impl<'a> Trace<'a> {
     fn new(spans: Vec<&'a SpanView<'a>>) -> Self {
-        let nodes = forest(&spans);
         let axis = Axis::around(spans.iter().copied());
+        let nodes = forest(&spans, &axis);
         Self { spans, nodes, axis }
     }
 

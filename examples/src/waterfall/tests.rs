@@ -314,6 +314,29 @@ fn rings_and_repeated_ids_lose_no_span() {
 }
 
 #[test]
+fn only_what_can_be_seen_is_outside_its_parent() {
+    const MICRO: u64 = 1_000;
+    let drawn = |start: u64, end: u64| {
+        let parent = span(1, 0, "parent", (100, 180));
+        let mut child = span(2, 1, "child", (0, 0));
+        child.span.start_time_unix_nano = start;
+        child.span.end_time_unix_nano = end;
+        waterfall(&[parent, child], Style::plain(80))
+    };
+    // A thousandth of 80 ms is 80 us.
+    for (start, end, is_outside) in [
+        (100 * MS, 180 * MS, false),
+        (100 * MS - MICRO, 180 * MS + MICRO, false),
+        (100 * MS - 79 * MICRO, 180 * MS, false),
+        (100 * MS - 100 * MICRO, 180 * MS, true),
+        (100 * MS, 180 * MS + 100 * MICRO, true),
+    ] {
+        let drawn = drawn(start, end);
+        assert_eq!(drawn.contains('!'), is_outside, "{drawn}");
+    }
+}
+
+#[test]
 fn times_that_cannot_be_are_drawn_all_the_same() {
     let mut wild = span(1, 0, "wild", (5, 2))
         .event("before", 0)
