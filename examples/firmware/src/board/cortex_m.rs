@@ -1,4 +1,4 @@
-//! What all Cortex-M parts have: SysTick as a tick and as a counter, reset, the stack.
+//! Common to all Cortex-M parts: SysTick as a tick and as a counter, reset, the stack.
 
 use core::cell::Cell;
 
@@ -61,7 +61,7 @@ pub fn micros() -> u64 {
     })
 }
 
-/// What the counter has to count until the millisecond is over: 0 at its end.
+/// The counts until the millisecond is over: 0 at its end.
 fn left_of_tick() -> u32 {
     // SAFETY: a register of the processor.
     unsafe { read(SYST_CVR) }
