@@ -4,8 +4,8 @@
 //! cargo run --example command_execution
 //! ```
 //!
-//! Shows: the process-wide tracer, attributes, and how an error is recorded. A failed command has
-//! the status error with its text, and an event `exception`.
+//! It shows the process-wide tracer, attributes, and how an error is recorded. Look at the second
+//! trace: a failed command has the status error with the error's text, and an event `exception`.
 
 use std::io;
 use std::process::{Command, Output};

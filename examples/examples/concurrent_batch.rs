@@ -1,11 +1,12 @@
-//! A batch whose items are processed at the same time, each on a thread of its own.
+//! A batch whose items are processed at the same time, each on its own thread.
 //!
 //! ```text
 //! cargo run --example concurrent_batch
 //! ```
 //!
-//! Shows: a parent's context handed to other threads, errors collected from all of them, and a
-//! parent whose status sums them up.
+//! It shows how a parent's context is handed to other threads, and how their errors are collected.
+//! Look at the bars of the five items, which overlap, and at the status of their parent, which sums
+//! up the errors.
 
 use std::error::Error;
 use std::fmt;
@@ -26,7 +27,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Processes all items; the errors, in the order of the items.
+/// Processes all items. Returns the errors in the order of the items.
 fn process(items: &[&str]) -> Vec<ItemError> {
     let tracer = tracer("batch");
     let mut batch = tracer.start("batch.process");

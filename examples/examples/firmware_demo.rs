@@ -5,9 +5,11 @@
 //! cargo run --example firmware_demo -- --board virt
 //! ```
 //!
-//! It builds the firmware of `examples/firmware` (a minute, the first time), runs it twice on a
-//! board that QEMU emulates, and draws what arrived: once posted by the device itself over Ethernet,
-//! once as frames over a serial line through the gateway. Nothing leaves this machine.
+//! It builds the firmware of `examples/firmware` (a minute, the first time) and runs it twice on a
+//! board that QEMU emulates. The first time the device itself posts its spans over Ethernet; the
+//! second time it sends frames over a serial line to the gateway. Nothing leaves this machine.
+//!
+//! Look at the sums below the drawings: every span that the device lost is accounted for.
 // ci: needs qemu-system-arm
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
@@ -103,20 +105,20 @@ fn show(board: &Board) -> Result<()> {
 /// DHCP, TCP and HTTP are the device's own; the host is a collector.
 fn over_http(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     println!(
-        "\n== Over Ethernet. Everything was recorded before the network was up and the date known.\n   \
-         The collector answers 503 first, on purpose.\n"
+        "\n== Over Ethernet. Everything was recorded before the network was up and the date\n   \
+         known. The collector answers 503 first, on purpose.\n"
     );
     let port = collector.endpoint().rsplit(':').next().unwrap_or_default();
     let command = board.command(image, &format!("http {port} {}", seed()));
     collector.respond_with(503, None);
-    let told = thread::scope(|scope| {
+    let output = thread::scope(|scope| {
         scope.spawn(|| {
             let _ = collector.wait_for_requests(1, PATIENCE);
             collector.set_available(true);
         });
         run(command, PATIENCE, |serial| {
-            let mut told = Vec::new();
-            serial.read_to_end(&mut told).map(|_| told)
+            let mut output = Vec::new();
+            serial.read_to_end(&mut output).map(|_| output)
         })
     })??;
     for request in collector.requests() {
@@ -125,8 +127,8 @@ fn over_http(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     let spans = collector.take();
     println!("\n{}", drawn(&spans));
 
-    // What the device says of itself at its end.
-    let numbers: BTreeMap<_, _> = messages(&told)?
+    // The device's own counts, which it writes at its end.
+    let numbers: BTreeMap<_, _> = messages(&output)?
         .into_iter()
         .filter_map(|message| match message {
             Message::Number(name, value) => Some((name, value)),
@@ -145,8 +147,8 @@ fn over_http(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
 /// delivers them to the same collector.
 fn over_uart(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     println!(
-        "\n== Over a serial line, through the gateway. The device has room for few spans, and this\n   \
-         program damages a byte on the way.\n"
+        "\n== Over a serial line, through the gateway. The device has room for few spans,\n   \
+         and this program damages a byte on the way.\n"
     );
     let config = Config {
         enabled: true,
@@ -219,13 +221,13 @@ fn summary(request: &ReceivedRequest) -> String {
     )
 }
 
-/// In the place of the random number generator that an emulated board does not have.
+/// A stand-in for the random number generator, which an emulated board does not have.
 fn seed() -> u32 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(1, |since| since.subsec_nanos() | 1)
 }
 
-/// A line with a disturbance: one bit of one frame is not as it was sent.
+/// A line with a disturbance: it flips one bit of one frame.
 struct Noisy<'a> {
     line: &'a mut dyn Read,
     /// Frames begun so far; each stands between zeros.

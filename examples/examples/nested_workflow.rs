@@ -4,8 +4,9 @@
 //! cargo run --example nested_workflow
 //! ```
 //!
-//! Shows: spans inside spans without passing anything on (the span of `in_scope` is the current
-//! one), hierarchical names, and an error that ends the workflow's span, too.
+//! It shows spans inside spans without passing anything on: the span of `in_scope` is the current
+//! one. Look at the last step: its error ends the step's span and the workflow's span, and both are
+//! marked as failed.
 
 use std::error::Error;
 use std::fmt;

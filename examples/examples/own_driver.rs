@@ -4,10 +4,11 @@
 //! cargo run --example own_driver
 //! ```
 //!
-//! The core decides when to send which bytes; everything else is here: a clock that counts from
-//! the start, a generator of ids, and a POST written by hand over a TCP stream. On a device
-//! these are a timer, a hardware random number generator and a network stack, and the loop in
-//! `main` is the same.
+//! The core decides when to send which bytes. Everything else is here: a clock that counts from the
+//! start, a generator of ids, and a POST written by hand over a TCP stream. On a device these are a
+//! timer, a hardware random number generator and a network stack.
+//!
+//! Look at the loop in `main`: it is the whole driver, and the same on a device.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
@@ -39,7 +40,7 @@ fn main() -> Result<(), Failure> {
     for round in 0..3 {
         measure(&mut tracer, &mut exporter, &clock, round)?;
     }
-    // The driver: sleep until something is due, send it, tell the exporter what came back.
+    // The driver: sleep until something is due, send it, give the exporter the answer.
     while let Some(wake) = exporter.poll_timeout() {
         sleep(wake.saturating_since(clock.now()));
         while let Some(mut transmit) = exporter.poll_transmit(clock.now()) {
@@ -87,7 +88,7 @@ fn measure(
     control.end(clock.now(), sink)
 }
 
-/// One POST by hand: the status of the answer.
+/// Makes one POST by hand. Returns the status of the answer.
 fn post<B, R>(
     address: &str,
     exporter: &Exporter<B, R>,
@@ -125,7 +126,7 @@ where
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Counts from the start of the program; the wall clock is looked at once.
+/// Counts from the start of the program, and reads the wall clock once.
 struct Clock(std::time::Instant);
 
 impl Clock {

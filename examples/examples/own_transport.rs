@@ -1,9 +1,13 @@
-//! A transport of your own in under fifty lines: an executor, a clock and a sender that know
-//! nothing of tokio or embassy.
+//! Your own transport in under fifty lines: an executor, a clock and a sender that know nothing of
+//! tokio or embassy.
 //!
-//! ```sh
+//! ```text
 //! cargo run --example own_transport
 //! ```
+//!
+//! It implements the two traits that `spandrel-transport-async` asks for, `Sleep` and `Post`, and
+//! delivers one span with them. Look at the lines between the two marks: they are all that a
+//! transport needs.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -51,7 +55,7 @@ impl TcpPost {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let status = answer.get(9..12).and_then(|digits| digits.parse().ok());
-        status.ok_or_else(|| std::io::Error::other("this is no HTTP"))
+        status.ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
     }
 }
 

@@ -4,8 +4,9 @@
 //! cargo run --example provider_call
 //! ```
 //!
-//! Shows: attributes known before the call and those known after it, and `set_outcome`, which
-//! records an error and sets the status in one line.
+//! It shows attributes that are known before the call and others that are known after it, and
+//! `set_outcome`, which records an error and sets the status in one line. Look at the second trace:
+//! its call failed, so it has no tokens and no cost.
 
 use std::error::Error;
 use std::fmt;

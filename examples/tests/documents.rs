@@ -1,4 +1,4 @@
-//! What the documents of the workspace say must stay true.
+//! The documents of the workspace must stay true.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use spandrel_examples::emulator::BOARDS;
