@@ -226,8 +226,10 @@ impl<'a> Trace<'a> {
             format!("◆ {} {sign}{}", clean(name), duration(since))
         });
         let mut details = attributes(&span.attributes, room);
-        if !span.message.is_empty() {
-            details.push(fit(&format!("{mark} {}", clean(span.message)), room));
+        let message = text::paragraph(&clean(span.message), room.saturating_sub(2));
+        for (n, line) in message.iter().enumerate() {
+            let mark = if n == 0 { mark } else { " " };
+            details.push(format!("{mark} {line}"));
         }
         details.push(text::joined(events, room));
         for detail in details.iter().filter(|detail| !detail.is_empty()) {

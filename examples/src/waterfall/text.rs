@@ -6,7 +6,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The most columns of one attribute's value.
 const MAX_VALUE: usize = 32;
-/// The most lines of one span's attributes.
+/// The most lines of one span's attributes, and of its message.
 const MAX_LINES: usize = 3;
 
 /// The columns that `text` takes in a terminal.
@@ -85,6 +85,20 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
             }
             _ => lines.push(fit(word, columns)),
         }
+    }
+    lines
+}
+
+/// [`wrap`] on at most [`MAX_LINES`] lines, the last of which ends in an ellipsis if there is more.
+/// Nothing if there is no text.
+pub(super) fn paragraph(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = match text {
+        "" => Vec::new(),
+        text => wrap(text, columns),
+    };
+    let rest = lines.split_off(lines.len().min(MAX_LINES)).join(" ");
+    if let Some(last) = lines.last_mut().filter(|_| !rest.is_empty()) {
+        *last = fit(&format!("{last} {rest}"), columns);
     }
     lines
 }
@@ -276,6 +290,17 @@ mod tests {
         assert_eq!(wrap("one two three", 20), ["one two three"]);
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("three", 4), ["thr…"]);
+    }
+
+    #[test]
+    fn a_paragraph_has_three_lines_at_most() {
+        assert!(paragraph("", 9).is_empty());
+        assert_eq!(paragraph("one two three", 7), ["one two", "three"]);
+        let long = paragraph("one two three four five six", 5);
+        assert_eq!(long, ["one", "two", "thre…"]);
+        let long = paragraph("one two three four five six", 9);
+        assert_eq!(long, ["one two", "three", "four fiv…"]);
+        assert_eq!(paragraph("a b c d e f g", 3), ["a b", "c d", "e …"]);
     }
 
     #[test]
