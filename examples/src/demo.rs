@@ -91,24 +91,23 @@ pub fn own_collector() -> Result<Option<Collector>, Failure> {
     }
 }
 
-/// The collector that the environment names, if it does.
-fn collector_of_environment() -> Option<String> {
+/// The variable that names a collector, and the collector's URL.
+fn collector_of_environment() -> Option<(&'static str, String)> {
     [
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
     ]
     .into_iter()
     .find_map(|name| {
-        std::env::var(name)
-            .ok()
-            .filter(|url| !url.trim().is_empty())
+        let url = std::env::var(name).ok()?;
+        (!url.trim().is_empty()).then_some((name, url))
     })
 }
 
 /// Where to look for traces that went to the collector of the environment: one line for each.
 #[must_use]
 pub fn whereabouts(ids: &[TraceId]) -> String {
-    let collector = collector_of_environment().unwrap_or_default();
+    let (_, collector) = collector_of_environment().unwrap_or_default();
     ids.iter().fold(String::new(), |mut text, id| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "trace {id} is at {collector}");
@@ -126,9 +125,9 @@ pub fn check_delivery(report: &FlushReport) -> Result<(), Failure> {
         return Ok(());
     }
     let advice = match collector_of_environment() {
-        Some(collector) => format!(
+        Some((variable, collector)) => format!(
             "Check that a collector takes OTLP over HTTP at {collector},\n\
-             or unset OTEL_EXPORTER_OTLP_ENDPOINT to use the example's own collector."
+             or unset {variable} to use the example's own collector."
         ),
         None => "The lines above say why.".into(),
     };

@@ -145,7 +145,10 @@ fn a_failed_delivery_ends_in_words() {
         assert!(stderr.contains(&fate), "{name}: {stderr}");
         assert!(!stderr.contains('"'), "{name}: {stderr}");
         if !STAND_ALONE.contains(&name) {
-            let advice = format!("Check that a collector takes OTLP over HTTP at {endpoint},");
+            let advice = format!(
+                "Check that a collector takes OTLP over HTTP at {endpoint},\n\
+                 or unset OTEL_EXPORTER_OTLP_ENDPOINT to use the example's own collector.\n"
+            );
             assert!(stderr.contains(&advice), "{name}: {stderr}");
         }
     }
