@@ -45,12 +45,13 @@
 //! ```
 //! use spandrel_core::prelude::*;
 //! use spandrel_core::shared_buffer::SharedBuffer;
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
 //! static SPANS: SharedBuffer<[u8; 1024]> = SharedBuffer::new(Buffer::new([0; 1024]));
 //!
 //! // In an interrupt, with its own tracer:
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let span = tracer.start::<128>(SpanBuilder::new("edge"), Instant::from_millis(5));
 //! span.end(Instant::from_millis(6), &mut &SPANS)?;
 //!

@@ -18,11 +18,12 @@
 //!
 //! ```
 //! use spandrel_core::prelude::*;
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //! # let resource = Resource { attributes: &[KeyValue::new("service.name", "demo")], schema_url: "" };
 //! let registry = Registry::new([0_u8; 256], &resource)?;
 //! let mut exporter = Exporter::new(ExporterConfig::DEFAULT, Buffer::new([0_u8; 4096]), registry)?;
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //!
 //! let span = tracer.start::<256>(SpanBuilder::new("boot"), Instant::ZERO);
 //! span.end(Instant::from_millis(3), &mut exporter)?;
@@ -72,7 +73,6 @@ mod transmit;
 pub use config::{ConfigError, ExporterConfig, OnTooLarge, WhenOpen};
 pub use event::{Cause, Event};
 pub use flush::{Flush, FlushOutcome, FlushReport};
-pub(crate) use schedule::split_mix;
 pub use transmit::Transmit;
 
 use crate::breaker::State;

@@ -193,7 +193,7 @@ impl Schedule {
 }
 
 /// The next number of SplitMix64: one addition and a mix, enough for jitter.
-pub(crate) const fn split_mix(state: &mut u64) -> u64 {
+const fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

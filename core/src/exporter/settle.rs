@@ -262,7 +262,7 @@ mod tests {
         let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
         let buffer = Buffer::new([0_u8; 512]);
         let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
-        let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
         let span = tracer.start::<128>(SpanBuilder::new("kept"), Instant::ZERO);
         span.end(Instant::ZERO, &mut exporter).unwrap();
 

@@ -85,7 +85,7 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
 
 /// Records a burst, waits for its delivery, records the next one.
 async fn work(traces: &Traces, scope: ScopeId) -> Option<()> {
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter::new());
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::new());
     let clock = WallClock::from_pair(Instant::ZERO, UnixNanos::from_secs(1_700_000_000));
     with(traces, |spans| spans.set_wall_clock(Some(clock)))?;
     for burst in 0..BURSTS {

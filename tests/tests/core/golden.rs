@@ -23,7 +23,7 @@ use spandrel_core::response::{decode_status, decode_success};
 use spandrel_core::sampler::AlwaysOn;
 use spandrel_core::span::Status;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
-use spandrel_core::tracer::{SpanBuilder, Tracer};
+use spandrel_core::tracer::{BareTracer, SpanBuilder};
 use spandrel_tests::wire_model::{decode, pull};
 
 const PROTOBUF: Option<&str> = Some("application/x-protobuf");
@@ -73,7 +73,7 @@ fn mini() {
     let golden = from_hex(include_str!("../../fixtures/golden-mini.hex"));
     let mut exporter = pipeline(&Resource::default());
     let scope = exporter.scope(&InstrumentationScope::default()).unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, GoldenIds);
+    let mut tracer = BareTracer::new(AlwaysOn, GoldenIds);
     let builder = SpanBuilder::new("a").scope(scope);
     let span = tracer.start::<128>(builder, Instant::from_nanos(1));
     span.end(Instant::from_nanos(2), &mut exporter).unwrap();
@@ -102,7 +102,7 @@ fn full() -> Vec<u8> {
     let start = UnixNanos::from_secs(1_544_712_660);
     exporter.set_wall_clock(Some(WallClock::from_pair(on, start)));
 
-    let mut tracer = Tracer::new(AlwaysOn, GoldenIds).with_limits(SpanLimits {
+    let mut tracer = BareTracer::new(AlwaysOn, GoldenIds).with_limits(SpanLimits {
         attribute_count: 9,
         event_count: 1,
         link_count: 1,
@@ -214,7 +214,7 @@ fn status_ok_and_error() {
         (Status::error("boom"), "7a081204626f6f6d1802"),
     ] {
         let mut exporter = pipeline(&Resource::default());
-        let mut tracer = Tracer::new(AlwaysOn, GoldenIds);
+        let mut tracer = BareTracer::new(AlwaysOn, GoldenIds);
         let mut span = tracer.start::<128>(SpanBuilder::new("a"), Instant::ZERO);
         span.set_status(status);
         span.end(Instant::ZERO, &mut exporter).unwrap();

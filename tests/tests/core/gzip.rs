@@ -15,11 +15,11 @@ use flate2::write::GzEncoder;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rand_core::Rng;
-use spandrel_core::gzip::{Encoder, GzipError, MIN_WINDOW_BYTES, compress, max_compressed_len};
+use spandrel_core::gzip::{GzipEncoder, GzipError, MIN_WINDOW_BYTES, compress, max_compressed_len};
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 use spandrel_tests::fuzz;
 use spandrel_tests::gunzip::gunzip_by_python;
+use spandrel_tests::rng::TestRng;
 
 const TABLES: [usize; 5] = [256, 512, 1024, 2048, 4096];
 
@@ -36,7 +36,7 @@ fn one_shot(input: &[u8], table: usize) -> Vec<u8> {
 fn streamed(input: &[u8], window: usize, table: usize, piece: usize, chunk: usize) -> Vec<u8> {
     let mut window = vec![0x5a; window];
     let mut table = vec![0xa5a5; table];
-    let mut encoder = Encoder::new(&mut window, &mut table).unwrap();
+    let mut encoder = GzipEncoder::new(&mut window, &mut table).unwrap();
     let mut left = input;
     let mut ended = false;
     let mut chunk = vec![0; chunk];
@@ -106,7 +106,7 @@ fn body(spans: usize) -> Vec<u8> {
     let scope = exporter
         .scope(&InstrumentationScope::new("sensors"))
         .unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     let mut rng = TestRng::new(7);
     let mut draw = |below: u64| rng.next_u64() % below;
     let mut now = Instant::from_secs(1_790_000_000);
@@ -317,7 +317,7 @@ fn a_slice_that_is_too_small_and_sizes_that_are_not_allowed_are_errors() {
         assert_eq!(result, Err(GzipError::TableSize), "{}", table.len());
     }
     let mut window = [0; MIN_WINDOW_BYTES - 1];
-    let error = Encoder::new(&mut window, &mut [0; 512]).unwrap_err();
+    let error = GzipEncoder::new(&mut window, &mut [0; 512]).unwrap_err();
     assert_eq!(error, GzipError::WindowSize);
 }
 

@@ -17,9 +17,9 @@ use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::{Registry, Resource};
 use spandrel_core::response::{Outcome, Response};
 use spandrel_core::sampler::AlwaysOn;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
-use spandrel_core::tracer::{SpanBuilder, Tracer};
+use spandrel_core::tracer::{BareTracer, SpanBuilder};
+use spandrel_tests::rng::TestRng;
 use spandrel_tests::wire_model::{RequestScript, Sightings, decode, pull};
 
 fn script() -> impl Strategy<Value = RequestScript> {
@@ -76,7 +76,7 @@ fn spans_recorded_before_the_clock_is_known_come_out_dated_and_only_once() {
     let registry = Registry::new([0; 64], &Resource::default()).unwrap();
     let buffer = Buffer::new([0; 1024]);
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     let mut span = tracer.start::<256>(SpanBuilder::new("boot"), Instant::from_secs(1));
     span.add_event("link up", &[], Instant::from_secs(2));
     span.set_attribute("between", "events");
@@ -149,7 +149,7 @@ fn no_limit_of_spans_applies_to_a_resource() {
         ..SpanLimits::DEFAULT
     };
     let ids = RandomIdGenerator::new(TestRng::new(1));
-    let mut tracer = Tracer::new(AlwaysOn, ids).with_limits(limits);
+    let mut tracer = BareTracer::new(AlwaysOn, ids).with_limits(limits);
     let span = tracer.start::<128>(SpanBuilder::new("n"), Instant::ZERO);
     span.end(Instant::ZERO, &mut exporter).unwrap();
     exporter.force_flush(Instant::ZERO, Instant::MAX);
@@ -174,7 +174,7 @@ fn a_push_that_moves_the_records_of_a_batch_does_not_show_in_its_body() {
         config.breaker.failure_threshold = 1;
         let registry = Registry::new([0; 64], &Resource::default()).unwrap();
         let mut exporter = Exporter::new(config, Buffer::new([0; 330]), registry).unwrap();
-        let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
         let mut end = |exporter: &mut Exporter<[u8; 330], [u8; 64]>, name: &str| {
             let mut span = tracer.start::<256>(SpanBuilder::new(name), Instant::ZERO);
             span.set_attribute("key", "some twenty bytes long");

@@ -18,9 +18,9 @@ use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::{InstrumentationScope, Registry, Resource, ScopeId};
 use spandrel_core::sampler::AlwaysOn;
 use spandrel_core::span::Status;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::Instant;
-use spandrel_core::tracer::{SpanBuilder, Tracer};
+use spandrel_core::tracer::{BareTracer, SpanBuilder};
+use spandrel_tests::rng::TestRng;
 use spandrel_tests::wire_model::{SpanScript, assert_same, decode, pull, record_size};
 
 type Pipeline = Exporter<Vec<u8>, Vec<u8>>;
@@ -82,11 +82,11 @@ proptest! {
 /// A span started in `scratch` bytes, and what is exported of it after `set`.
 fn recorded<const N: usize>(
     limits: SpanLimits,
-    set: impl FnOnce(&mut spandrel_core::span::Span<[u8; N]>),
+    set: impl FnOnce(&mut spandrel_core::span::BareSpan<[u8; N]>),
 ) -> Span {
     let (mut exporter, scope) = pipeline();
     let ids = RandomIdGenerator::new(TestRng::new(1));
-    let mut tracer = Tracer::new(AlwaysOn, ids).with_limits(limits);
+    let mut tracer = BareTracer::new(AlwaysOn, ids).with_limits(limits);
     let mut span = tracer.start::<N>(SpanBuilder::new("name").scope(scope), Instant::ZERO);
     set(&mut span);
     span.end(Instant::ZERO, &mut exporter).unwrap();
@@ -138,8 +138,8 @@ fn values_can_be_replaced_after_a_status_has_filled_the_scratch() {
 fn a_span_in_place_that_has_ended_records_no_more() {
     let (mut exporter, scope) = pipeline();
     let ids = RandomIdGenerator::new(TestRng::new(1));
-    let mut tracer = Tracer::new(AlwaysOn, ids);
-    let mut span = spandrel_core::span::Span::idle([0; 256]);
+    let mut tracer = BareTracer::new(AlwaysOn, ids);
+    let mut span = spandrel_core::span::BareSpan::idle([0; 256]);
     assert!(!span.is_recording());
     tracer.start_in_place(
         &mut span,
@@ -182,7 +182,7 @@ fn values_are_kept_down_to_the_sixty_fourth_level() {
         let value = (0..levels).fold(Value::Empty, |inner, _| Value::Array(bump.alloc([inner])));
         let (mut exporter, scope) = pipeline();
         let ids = RandomIdGenerator::new(TestRng::new(1));
-        let mut tracer = Tracer::new(AlwaysOn, ids);
+        let mut tracer = BareTracer::new(AlwaysOn, ids);
         let builder = SpanBuilder::new("n").scope(scope);
         let mut span = tracer.start::<2048>(builder, Instant::ZERO);
         span.set_attribute("k", value);

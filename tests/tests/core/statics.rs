@@ -17,8 +17,8 @@ use spandrel_core::propagation::{CompositePropagator, TextMapPropagator, TraceCo
 use spandrel_core::request::BodyCursor;
 use spandrel_core::shared_buffer::SharedBuffer;
 use spandrel_core::stats::Ledger;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{UnixNanos, WallClock};
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::Sleep;
 use spandrel_transport_async::embassy::{Collector, Doorbell, EmbassySleep};
 
@@ -58,13 +58,14 @@ static LINK: Shared<LinkExporter<[u8; 1024], [u8; 128]>> = shared(LinkExporter::
     Buffer::new([0; 1024]),
     Registry::empty([0; 128]),
 ));
-static TRACER: Shared<Tracer<ParentBased<TraceIdRatioBased>, RandomIdGenerator<TestRng>>> = shared(
-    Tracer::new(
-        ParentBased::new(TraceIdRatioBased::new(1.0)),
-        RandomIdGenerator::new(TestRng::new(1)),
-    )
-    .with_limits(SpanLimits::DEFAULT),
-);
+static TRACER: Shared<BareTracer<ParentBased<TraceIdRatioBased>, RandomIdGenerator<TestRng>>> =
+    shared(
+        BareTracer::new(
+            ParentBased::new(TraceIdRatioBased::new(1.0)),
+            RandomIdGenerator::new(TestRng::new(1)),
+        )
+        .with_limits(SpanLimits::DEFAULT),
+    );
 static FROM_INTERRUPTS: SharedBuffer<[u8; 512]> = SharedBuffer::new(Buffer::new([0; 512]));
 
 static BACKOFF: Shared<Backoff> = shared(Backoff::clamped(BackoffConfig::DEFAULT));

@@ -26,6 +26,7 @@ mod global;
 mod inner;
 mod pool;
 mod provider;
+mod recording;
 mod span;
 mod thread;
 mod tracer;
