@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::context::{SpanContext, TraceFlags};
-use spandrel_core::hosted::current::{self, Context};
 use spandrel_core::hosted::config::Config;
+use spandrel_core::hosted::current::{self, Context};
 use spandrel_core::hosted::trace::{Tracer, TracerProvider};
 use spandrel_core::json;
 use spandrel_core::propagation::{format_traceparent, parse_traceparent};

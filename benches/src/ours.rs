@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use spandrel_core::exporter::Transmit;
-use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use spandrel_core::response::{Outcome, Response};
 use tracing::Dispatch;
 use tracing_subscriber::filter::LevelFilter;
