@@ -147,7 +147,7 @@ impl Header {
         Self {
             len: u32::from_le_bytes([a, b, c, d]),
             scope: ScopeId(u16::from_le_bytes([e, f])),
-            flags: RecordFlags::from_bits(flags),
+            flags: RecordFlags(flags),
             state: State::from_byte(state),
         }
     }
