@@ -301,3 +301,71 @@ where
         Batch::new(lease, first_number, len, totals, self.config.backoff)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    #[test]
+    fn half_of_what_was_refused_is_the_limit_for_ten_minutes() {
+        let mut learned = Learned::NOTHING;
+        let at = Instant::from_secs;
+        assert_eq!(learned.limit(at(0), 1000), 1000);
+        learned.refuse(at(5), 700);
+        assert_eq!(learned.limit(at(604), 1000), 350);
+        assert_eq!(learned.limit(at(605), 1000), 1000);
+    }
+
+    /// An exporter with spans of two scopes, each of `len` bytes.
+    fn exporter(len: usize) -> Exporter<[u8; 512], [u8; 128]> {
+        let buffer = Buffer::new([0; 512]);
+        let registry = Registry::empty([0; 128]);
+        let mut exporter = Exporter::clamped(ExporterConfig::DEFAULT, buffer, registry);
+        let body = [0; 64];
+        for scope in [0, 0, 1, 1] {
+            let record = crate::buffer::Record {
+                scope: ScopeId(scope),
+                flags: RecordFlags::DATED,
+                body: &body[..len],
+            };
+            exporter.push_record(&record).unwrap();
+        }
+        exporter
+    }
+
+    #[test]
+    fn a_batch_ends_before_the_span_that_would_not_fit_into_the_request() {
+        let mut exporter = exporter(60);
+        exporter.config.max_request_bytes = 260;
+        let now = Instant::from_secs(1);
+        exporter.force_flush(now, Instant::MAX);
+        let first = exporter.poll_transmit(now).unwrap();
+        assert!(first.content_length() <= 260, "{first:?}");
+        assert_eq!(first.spans(), 3);
+        exporter.handle_response(now, first, &Outcome::Response(Response::new(200)));
+        assert_eq!(
+            exporter.poll_transmit(now).map(|rest| rest.spans()),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_late_answer_finds_no_flight_and_reads_nothing() {
+        let mut exporter = exporter(20);
+        let now = Instant::from_secs(1);
+        exporter.force_flush(now, Instant::MAX);
+        let mut late = exporter.poll_transmit(now).unwrap();
+        let mut body = [0; 256];
+        assert!(exporter.read_body(&mut late, &mut body) > 0);
+        exporter.cancel_in_flight(now);
+        let again = exporter.poll_transmit(now).unwrap();
+        late.rewind();
+        assert_eq!(exporter.read_body(&mut late, &mut body), 0);
+        exporter.handle_response(now, late, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 0);
+        assert_eq!((again.attempt(), again.spans()), (1, 4));
+        exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 4);
+    }
+}
