@@ -217,12 +217,8 @@ where
     /// Takes the batch in hand that is to be sent next; false when there is none.
     fn select(&mut self, now: Instant) -> bool {
         let healthy = self.schedule.is_healthy();
-        // A suspect that nothing could stand in for when it failed makes way for spans that have
-        // come in since.
         if !healthy && self.buffer.queued() > 0 {
-            if let Some(guilty) = self.batches.park_suspect_in_hand() {
-                self.drop_batch(guilty, DropReason::Poison, None);
-            }
+            self.make_way();
         }
         let queue_is_due = self.queue_due().is_some_and(|due| due <= now);
         match self.batches.choose(now, healthy, queue_is_due) {
@@ -238,6 +234,17 @@ where
             None => return false,
         }
         true
+    }
+
+    /// A suspect that nothing could stand in for when it failed makes way for spans that have come
+    /// in since.
+    // Apart, because the stack would have room for its batches in every `poll_transmit`.
+    #[cold]
+    #[inline(never)]
+    fn make_way(&mut self) {
+        if let Some(guilty) = self.batches.park_suspect_in_hand() {
+            self.drop_batch(guilty, DropReason::Poison, None);
+        }
     }
 
     /// When the queued spans are due.
