@@ -141,7 +141,7 @@ pub trait Sampler {
     ///
     /// # Errors
     ///
-    /// Those of the formatter.
+    /// The formatter failed.
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
@@ -282,7 +282,7 @@ mod tests {
         sampler.should_sample(parameters).decision
     }
 
-    /// Answers with a fixed decision and an attribute of its own.
+    /// Answers with a fixed decision and an attribute.
     pub(super) struct Fixed(SamplingDecision, [KeyValue<'static>; 1]);
 
     impl Fixed {
