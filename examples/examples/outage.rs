@@ -15,10 +15,12 @@ use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
+use spandrel_core::env::Protocol;
 use spandrel_core::hosted::rng::ThreadRng;
+use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
 use spandrel_core::prelude::*;
 use spandrel_examples::Collector;
-use spandrel_transport_std::{ContentType, Gzip, HttpSender, Payload, SenderConfig};
+use spandrel_transport_std::{ContentType, HttpSender, Payload, SenderConfig};
 
 /// A span ends this often.
 const PACE: Duration = Duration::from_millis(250);
@@ -95,7 +97,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Pipeline {
     exporter: Exporter<Box<[u8]>, [u8; 256]>,
     tracer: Tracer<AlwaysOn, RandomIdGenerator<ThreadRng>>,
-    gzip: Gzip,
+    encoder: Encoder,
+    body: Vec<u8>,
     sender: HttpSender,
 }
 
@@ -121,7 +124,8 @@ impl Pipeline {
         Ok(Self {
             exporter,
             tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
-            gzip: Gzip::default(),
+            encoder: Encoder::new(Protocol::HttpProtobuf, Coding::Gzip),
+            body: Vec::new(),
             sender: HttpSender::new(SenderConfig::new(url))?,
         })
     }
@@ -153,12 +157,13 @@ impl Pipeline {
     fn post(&mut self, transmit: &mut Transmit) -> Option<u16> {
         let Self {
             exporter,
-            gzip,
+            encoder,
+            body,
             sender,
             ..
         } = self;
-        let body = gzip
-            .compress(|chunk| exporter.read_body(transmit, chunk))
+        encoder
+            .encode(|chunk| exporter.read_body(transmit, chunk), body)
             .ok()?;
         let payload = Payload {
             body,

@@ -26,8 +26,8 @@
 //! client follows no redirect, asks for no compressed answers, and reads no proxy variable unless
 //! told to.
 //!
-//! The parts can be used alone: [`HttpSender`] makes one POST and returns the answer, [`Gzip`]
-//! makes its body small; neither retries or queues. Everything that decides is in
+//! [`HttpSender`] can be used alone: it makes one POST and returns the answer. It neither retries nor
+//! queues. Everything that decides is in
 //! [`spandrel_core`].
 //!
 //! # Ends
@@ -46,7 +46,6 @@ mod connection;
 mod error;
 #[cfg(feature = "gateway")]
 pub mod gateway;
-mod gzip;
 mod headers;
 mod output;
 mod sender;
@@ -56,7 +55,6 @@ mod worker;
 
 pub use config::{Proxy, SenderConfig};
 pub use error::{BuildError, ErrorClass, SendError};
-pub use gzip::{Gzip, GzipError};
 pub use headers::HeaderError;
 pub use sender::{Canceller, ContentType, HttpSender, Payload, RawResponse};
 pub use telemetry::{CancelToken, InitError, Telemetry, init, start};

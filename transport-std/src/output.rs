@@ -9,7 +9,6 @@ use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
-use crate::gzip::{Crc32, Flate};
 use crate::{
     BuildError, Canceller, ContentType, ErrorClass, HttpSender, Payload, Proxy, SendError,
     SenderConfig, TlsFiles,
@@ -21,7 +20,7 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A destination. First [`Output::encode`], then [`Output::send`].
 pub(crate) struct Output {
     destination: Destination,
-    encoder: Encoder<Flate, Crc32>,
+    encoder: Encoder,
     /// What was encoded last.
     body: Vec<u8>,
     /// Whether it can be sent.

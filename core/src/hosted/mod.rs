@@ -9,7 +9,7 @@
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | [`diagnostics`] | the one way in which Spandrel speaks about itself |
-//! | [`span_gzip`] | bodies of spans made small |
+//! | `span_gzip` | bodies of spans made small (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that makes spans of those of the `tracing` crate (feature `tracing`) |
 //! | [`unversioned`] | what the transports share, exempt from semantic versioning |
 //!
@@ -23,6 +23,7 @@ pub mod diagnostics;
 pub mod layer;
 pub mod resource;
 pub mod rng;
+#[cfg(feature = "_deflate")]
 pub mod span_gzip;
 pub mod trace;
 pub mod unversioned;

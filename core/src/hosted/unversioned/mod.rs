@@ -5,11 +5,12 @@
 //! |---|---|
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
 //! | [`lifecycle`] | what every transport says and does when it starts |
-//! | [`encode`] | a request as the bytes that are sent |
+//! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
 //! | [`credential`] | which headers must not cross a network in clear text |
 
 pub mod credential;
+#[cfg(feature = "_deflate")]
 pub mod encode;
 pub mod events;
 pub mod lifecycle;
