@@ -1,8 +1,13 @@
-//! Extra request headers, checked and decoded while they are read (checklist B.3).
+//! Extra request headers, checked and decoded while they are read.
 //!
-//! The grammar is that of W3C Baggage: `key=value` members between commas, blanks around each
-//! part ignored, values percent-encoded, keys not. A member that cannot become a header is
-//! skipped and the others stay (checklist B-028).
+//! The grammar is [W3C Baggage]'s: `key=value` members between commas, blanks around each part
+//! ignored, values percent-encoded, keys not. A member that cannot become a header is skipped;
+//! the others stay. The specification leaves open what happens to such a member.
+//!
+//! The rules for names and values hold for headers from code too, and for every transport:
+//! [`is_header_name`], [`is_reserved_header`], [`is_header_value`].
+//!
+//! [W3C Baggage]: https://www.w3.org/TR/baggage/#header-content
 //!
 //! ```
 //! use spandrel_core::env::Headers;
@@ -20,13 +25,62 @@ use core::fmt;
 
 use super::percent::PercentDecoded;
 
-/// The most members that are read; the limit of W3C Baggage (checklist E-046). It bounds the
-/// work that a hostile list of duplicates can ask for.
+/// The most members that are read, as many as [W3C Baggage] guarantees to propagate. The limit
+/// bounds the work that a hostile list of duplicates can ask for.
+///
+/// [W3C Baggage]: https://www.w3.org/TR/baggage/#limits
 pub const MAX_HEADERS: usize = 64;
+
+/// The headers that belong to the protocol, in lower case: framing, the coding of bodies, and
+/// what concerns the connection alone. A configured header of this name is left out.
+///
+/// A changed `Content-Length` would move the end of a message; an `Accept-Encoding` would ask for
+/// answers that no transport decodes. `User-Agent` is not here: a configured one replaces the
+/// transport's.
+pub const RESERVED_HEADERS: [&str; 12] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Returns true if `name`, in any case, is one of [`RESERVED_HEADERS`].
+#[must_use]
+pub fn is_reserved_header(name: &str) -> bool {
+    RESERVED_HEADERS
+        .iter()
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
+/// Returns true if `name` can be the name of a header: a token of
+/// [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2), so not empty.
+#[must_use]
+pub fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(is_token)
+}
+
+/// Returns true if every byte of `value` can be part of a header's value: visible ASCII, space
+/// and tab, so that no value can end a line of an HTTP head.
+///
+/// [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-5.5) tolerates bytes from 0x80 as
+/// `obs-text`, whose meaning no receiver knows; they are refused. An empty value is good. Blanks
+/// at either end are good too, but receivers do not count them as a part of the value.
+#[must_use]
+pub fn is_header_value(value: &[u8]) -> bool {
+    value.iter().copied().all(is_value_byte)
+}
 
 /// A list of headers as text. Nothing is checked before it is iterated.
 ///
-/// Values may be secrets: `Debug` shows the keys only (checklist B-030).
+/// Values may be secrets: `Debug` shows the keys only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Headers<'a> {
     text: &'a str,
@@ -39,11 +93,11 @@ impl<'a> Headers<'a> {
         Self { text }
     }
 
-    /// The good members in order, decoded. Of keys that are equal in any case only the last one
-    /// is there (checklist B-029).
+    /// The good members in order, decoded. Of keys that are equal in any case, only the last is
+    /// returned.
     ///
-    /// Every key is an RFC 7230 token and every value consists of visible ASCII characters and
-    /// spaces, so that neither can end a line of an HTTP head.
+    /// Every key meets [`is_header_name`] and is not [reserved](is_reserved_header); the bytes of
+    /// every value meet [`is_header_value`].
     #[must_use]
     pub const fn iter(&self) -> HeaderIter<'a> {
         HeaderIter {
@@ -51,7 +105,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// What is wrong with the members that are skipped.
+    /// The problems of the members that are skipped.
     pub fn problems(&self) -> impl Iterator<Item = HeaderProblem<'a>> + use<'a> {
         let too_many = Members {
             rest: Some(self.text),
@@ -126,7 +180,7 @@ impl<'a> Iterator for HeaderIter<'a> {
     }
 }
 
-/// Does not show what is left: it has values in it.
+/// Shows nothing of the rest, which has values in it.
 impl fmt::Debug for HeaderIter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HeaderIter(..)")
@@ -153,14 +207,14 @@ impl<'a> HeaderProblem<'a> {
         self.number
     }
 
-    /// The key, if it is a good one: what stands in the place of a bad key may be a piece of a
-    /// secret (`Authorization: Bearer abc=`).
+    /// The key, if it is a good one. The text in place of a bad key may be part of a secret
+    /// (`Authorization: Bearer abc=`).
     #[must_use]
     pub const fn key(&self) -> Option<&'a str> {
         self.key
     }
 
-    /// What is wrong.
+    /// The problem.
     #[must_use]
     pub const fn kind(&self) -> HeaderProblemKind {
         self.kind
@@ -176,19 +230,19 @@ pub enum HeaderProblemKind {
     NoEqualsSign,
     /// Nothing is before the `=`.
     EmptyKey,
-    /// The key is not an RFC 7230 token.
+    /// The key is not a token ([`is_header_name`]).
     BadKey,
-    /// The key belongs to the protocol, whose own header wins (checklist A-029).
+    /// The key belongs to the protocol ([`RESERVED_HEADERS`]), whose own header wins.
     Reserved,
     /// A `%` is not followed by two hexadecimal digits.
     BadPercent,
-    /// The value has `;` in it; metadata is not supported, and a semicolon in a value is written
-    /// `%3B` (checklist B-012).
+    /// The value has a `;` in it. OTLP has no metadata of members; a semicolon in a value is
+    /// written `%3B`.
     Metadata,
-    /// The decoded value has something else than visible ASCII and spaces in it: a control
-    /// character, a line break, or text that is not ASCII (checklist B-027).
+    /// The decoded value is not one that a header can carry ([`is_header_value`]): it has a line
+    /// break, another control character, or text that is not ASCII.
     BadValue,
-    /// It comes after [`MAX_HEADERS`] others, and so do any further ones.
+    /// It comes after [`MAX_HEADERS`] others; any further ones are not read either.
     TooMany,
 }
 
@@ -201,7 +255,9 @@ impl fmt::Display for HeaderProblemKind {
             Self::Reserved => "is set by the protocol itself",
             Self::BadPercent => "has a '%' without two hexadecimal digits, write %25 for '%'",
             Self::Metadata => "has a ';' in its value, write %3B for ';'",
-            Self::BadValue => "has a value with other than visible ASCII characters",
+            Self::BadValue => {
+                "has a value with other than visible ASCII characters, spaces and tabs"
+            }
             Self::TooMany => "and any after it are too many, 64 are read",
         })
     }
@@ -249,7 +305,7 @@ impl<'a> Iterator for Members<'a> {
 type Parsed<'a> = Result<(&'a str, PercentDecoded<'a>), (Option<&'a str>, HeaderProblemKind)>;
 
 fn parse_member(member: &str) -> Parsed<'_> {
-    // Only the first `=` separates: base64 ends in more of them (checklist B-023).
+    // Only the first `=` separates: base64 ends in more of them (spec B-023).
     let Some((key, value)) = member.split_once('=') else {
         return Err((None, HeaderProblemKind::NoEqualsSign));
     };
@@ -272,43 +328,36 @@ fn parse_member(member: &str) -> Parsed<'_> {
     }
 }
 
-/// Whether a header may be called `key`; the rule for headers from code too.
+/// Checks a name, of a header from code too.
 pub(crate) fn check_key(key: &str) -> Result<(), HeaderProblemKind> {
     if key.is_empty() {
         Err(HeaderProblemKind::EmptyKey)
-    } else if !key.bytes().all(is_token) {
+    } else if !is_header_name(key) {
         Err(HeaderProblemKind::BadKey)
-    } else if RESERVED.iter().any(|name| key.eq_ignore_ascii_case(name)) {
+    } else if is_reserved_header(key) {
         Err(HeaderProblemKind::Reserved)
     } else {
         Ok(())
     }
 }
 
-/// Whether a header may have this decoded value; the rule for headers from code too.
+/// Checks a decoded value, of a header from code too.
 pub(crate) fn check_value(mut value: impl Iterator<Item = u8>) -> Result<(), HeaderProblemKind> {
-    match value.all(|b| b.is_ascii_graphic() || b == b' ') {
+    match value.all(is_value_byte) {
         true => Ok(()),
         false => Err(HeaderProblemKind::BadValue),
     }
 }
-
-/// What the protocol sets itself, or what would change where the message ends.
-const RESERVED: [&str; 6] = [
-    "content-type",
-    "content-encoding",
-    "content-length",
-    "host",
-    "transfer-encoding",
-    "connection",
-];
 
 /// Spaces and tabs, the optional white space of HTTP; a line break is not among them.
 fn trim_blanks(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-/// A character of an RFC 7230 token.
+const fn is_value_byte(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~')
+}
+
 const fn is_token(byte: u8) -> bool {
     matches!(
         byte,
@@ -341,6 +390,56 @@ mod tests {
         pairs
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect()
+    }
+
+    #[test]
+    fn every_reserved_name_is_refused_in_any_case() {
+        for name in RESERVED_HEADERS {
+            assert!(is_header_name(name), "{name}");
+            for name in [name.to_string(), name.to_ascii_uppercase()] {
+                assert!(is_reserved_header(&name), "{name}");
+                assert_eq!(check_key(&name), Err(HeaderProblemKind::Reserved), "{name}");
+                assert_eq!(read(&format!("{name}=x,a=1")).len(), 1, "{name}");
+            }
+        }
+        for name in ["user-agent", "authorization", "accept", "x-host", "hos", ""] {
+            assert!(!is_reserved_header(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_sorted_lower_case_and_unique() {
+        assert!(RESERVED_HEADERS.is_sorted_by(|a, b| a < b));
+        for name in RESERVED_HEADERS {
+            assert_eq!(name, name.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn names_are_tokens() {
+        for byte in 0..=u8::MAX {
+            let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let name = String::from(char::from(byte));
+            assert_eq!(is_header_name(&name), is_token, "{byte:#04x}");
+            assert_eq!(is_header_name(&format!("x{name}")), is_token, "{byte:#04x}");
+        }
+        assert!(!is_header_name(""));
+    }
+
+    #[test]
+    fn values_are_visible_ascii_spaces_and_tabs() {
+        for byte in 0..=u8::MAX {
+            let good = byte == b'\t' || byte == b' ' || byte.is_ascii_graphic();
+            assert_eq!(is_header_value(&[b'a', byte, b'b']), good, "{byte:#04x}");
+            let problem = (!good).then_some(HeaderProblemKind::BadValue);
+            assert_eq!(
+                check_value([byte].into_iter()).err(),
+                problem,
+                "{byte:#04x}"
+            );
+        }
+        assert!(is_header_value(b""));
+        assert_eq!(read("k=a%09b")[0].1, "a\tb");
     }
 
     #[test]

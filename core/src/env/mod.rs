@@ -58,7 +58,10 @@ pub use choice::{
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, GRPC_PORT};
-pub use headers::{HeaderIter, HeaderProblem, HeaderProblemKind, Headers, MAX_HEADERS};
+pub use headers::{
+    HeaderIter, HeaderProblem, HeaderProblemKind, Headers, MAX_HEADERS, RESERVED_HEADERS,
+    is_header_name, is_header_value, is_reserved_header,
+};
 #[cfg(feature = "std")]
 pub(crate) use headers::{check_key, check_value};
 pub use percent::{PercentBytes, PercentChars, PercentDecoded};
