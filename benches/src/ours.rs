@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use spandrel_core::exporter::Transmit;
-use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider};
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use spandrel_core::response::{Outcome, Response};
 use tracing::Dispatch;
 use tracing_subscriber::filter::LevelFilter;
@@ -74,9 +74,9 @@ impl Discarding {
     pub fn flush(&self) {
         let mut pipeline = self.pipeline.lock().expect("no panic");
         let deadline = pipeline.now().saturating_add(Duration::from_secs(5));
-        pipeline.force_flush(deadline);
+        let flush = pipeline.force_flush(deadline);
         accept_all(&mut pipeline);
-        while pipeline.poll_flush().is_some() {}
+        pipeline.forget_flush(flush);
     }
 
     /// Spans that were accepted.

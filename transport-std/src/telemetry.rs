@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use spandrel_core::breaker::State;
@@ -282,24 +281,11 @@ impl Drop for Telemetry {
 impl Running {
     fn force_flush(&self, timeout: Duration) -> FlushReport {
         let timeout = self.patience(timeout);
-        let (sender, receiver) = sync_channel(1);
-        let id = {
-            let mut state = self.shared.lock();
-            let deadline = state.pipeline.now().saturating_add(timeout);
-            let id = state.pipeline.force_flush(deadline);
-            state.waiting.push((id, sender));
-            // There may be nothing to wait for, and after a shutdown nobody else who answers.
-            state.answer_flushes();
-            id
-        };
+        let mut state = self.shared.lock();
+        let deadline = state.pipeline.now().saturating_add(timeout);
+        let flush = state.pipeline.force_flush(deadline);
         self.shared.wake();
-        receiver.recv_timeout(timeout).unwrap_or_else(|_| {
-            let ended = self.shared.lock().end_flush(id);
-            // It was answered at this very moment, if it was not ended here.
-            ended
-                .or_else(|| receiver.try_recv().ok())
-                .unwrap_or(FlushReport::LATE)
-        })
+        self.shared.wait_flushed(state, flush, timeout)
     }
 
     fn shutdown(&self, timeout: Duration) -> FlushReport {
@@ -313,9 +299,8 @@ impl Running {
             // The deadline passed with a request under way: what is held is given up here, and
             // the request is ended.
             state.pipeline.shutdown(Instant::ZERO);
-            self.shared.tell_shut_down();
         }
-        state.answer_flushes();
+        self.shared.announce();
         let report = state.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(state);
         if let Some(canceller) = &self.canceller {

@@ -13,7 +13,6 @@
 //! and the statistics, and free while a request is under way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -32,7 +31,7 @@ use crate::output::Output;
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Signalled when the shutdown is over, and when the thread has ended.
+    /// Signalled when a flush or the shutdown is over, and when the thread has ended.
     changed: Condvar,
     thread: OnceLock<Thread>,
 }
@@ -41,28 +40,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) pipeline: Pipeline,
-    pub(crate) waiting: Vec<(FlushId, SyncSender<FlushReport>)>,
     /// Whether the worker has said its last word.
     ended: bool,
-}
-
-impl State {
-    /// Answers the flushes that have ended.
-    pub(crate) fn answer_flushes(&mut self) {
-        while let Some((id, report)) = self.pipeline.poll_flush() {
-            if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
-                let (_, sender) = self.waiting.swap_remove(at);
-                // Whoever asked may have given up waiting.
-                let _ = sender.try_send(report);
-            }
-        }
-    }
-
-    /// Ends a flush that is waited for no longer; `None` if it has been answered.
-    pub(crate) fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
-        self.waiting.retain(|(waiting, _)| *waiting != id);
-        self.pipeline.end_flush(id)
-    }
 }
 
 impl Shared {
@@ -70,7 +49,6 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(State {
                 pipeline,
-                waiting: Vec::new(),
                 ended: false,
             }),
             changed: Condvar::new(),
@@ -111,8 +89,26 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Tells everybody who waits that the shutdown is over.
-    pub(crate) fn tell_shut_down(&self) {
+    /// Waits for the end of a flush, `timeout` at most, and ends it then.
+    pub(crate) fn wait_flushed(
+        &self,
+        state: MutexGuard<'_, State>,
+        flush: FlushId,
+        timeout: Duration,
+    ) -> FlushReport {
+        let mut report = None;
+        let waited = self.changed.wait_timeout_while(state, timeout, |state| {
+            report = state.pipeline.flush_report(flush);
+            report.is_none()
+        });
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        report
+            .or_else(|| state.pipeline.end_flush(flush))
+            .unwrap_or(FlushReport::LATE)
+    }
+
+    /// Wakes the callers that wait for a flush or for the shutdown.
+    pub(crate) fn announce(&self) {
         self.changed.notify_all();
     }
 
@@ -213,13 +209,15 @@ impl Worker {
         true
     }
 
-    /// Reports what happened, and then answers those who wait: they may end the process next.
+    /// Logs the events, and only then wakes the callers that wait: they may end the process next.
     fn speak(&mut self) {
         tell(&mut self.told, &self.target, &self.output.last_error);
-        let mut state = self.shared.lock();
-        state.answer_flushes();
-        if state.pipeline.poll_shutdown().is_some() {
-            self.shared.tell_shut_down();
+        let is_over = {
+            let pipeline = &self.shared.lock().pipeline;
+            pipeline.has_flush_reports() || pipeline.poll_shutdown().is_some()
+        };
+        if is_over {
+            self.shared.announce();
         }
     }
 

@@ -5,9 +5,9 @@ use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use spandrel_core::exporter::{FlushReport, Transmit};
+use spandrel_core::exporter::Transmit;
 use spandrel_core::hosted::unversioned::events::{LastError, Told, fetch, tell};
-use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use spandrel_core::response::Outcome;
 use spandrel_core::time::Instant;
 
@@ -32,8 +32,6 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) pipeline: Pipeline,
-    /// Flushes that somebody waits for, with their reports once there are any.
-    pub(super) flushes: Vec<(FlushId, Option<FlushReport>)>,
     /// The number of the claim that is valid.
     owner: Option<u64>,
     claims: u64,
@@ -44,16 +42,6 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Notes the reports of the flushes that have ended.
-    pub(super) fn answer_flushes(&mut self) {
-        while let Some((id, report)) = self.pipeline.poll_flush() {
-            let waiting = self.flushes.iter_mut().find(|(waiting, _)| *waiting == id);
-            if let Some((_, answer)) = waiting {
-                *answer = Some(report);
-            }
-        }
-    }
-
     pub(super) fn is_stopped(&self) -> bool {
         self.pipeline.poll_shutdown().is_some()
     }
@@ -64,7 +52,6 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(State {
                 pipeline,
-                flushes: Vec::new(),
                 owner: None,
                 claims: 0,
                 has_background: false,
@@ -93,11 +80,7 @@ impl Shared {
     /// Brings the consequences of a step to whom they concern. No lock is held while a log handler
     /// runs.
     pub(super) fn settle(&self, told: &mut Vec<Told>, last_error: &LastError) {
-        {
-            let mut state = self.lock();
-            fetch(&mut state.pipeline, told);
-            state.answer_flushes();
-        }
+        fetch(&mut self.lock().pipeline, told);
         self.changed.ring();
         tell(told, &self.target, last_error);
     }

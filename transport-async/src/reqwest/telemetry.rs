@@ -81,13 +81,7 @@ impl Telemetry {
         let flush = Waiting::new(shared, timeout);
         shared.bell.ring();
         let report = wait_for(shared, flush.deadline, || flush.poll()).await;
-        report.unwrap_or_else(|| {
-            let ledger = shared.lock().pipeline.ledger();
-            FlushReport {
-                left: ledger.buffered.saturating_add(ledger.in_flight),
-                ..FlushReport::LATE
-            }
-        })
+        report.unwrap_or_else(|| flush.end())
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and tells what happened.
@@ -183,7 +177,7 @@ fn begin_shutdown(shared: &Shared, timeout: Duration) -> Instant {
     deadline
 }
 
-/// A flush that somebody waits for; forgotten when the future is dropped.
+/// A flush that a future waits for; forgotten when the future is dropped.
 struct Waiting<'a> {
     shared: &'a Shared,
     id: FlushId,
@@ -195,7 +189,6 @@ impl<'a> Waiting<'a> {
         let mut state = shared.lock();
         let deadline = state.pipeline.now().saturating_add(timeout);
         let id = state.pipeline.force_flush(deadline);
-        state.flushes.push((id, None));
         Self {
             shared,
             id,
@@ -204,17 +197,18 @@ impl<'a> Waiting<'a> {
     }
 
     fn poll(&self) -> Option<FlushReport> {
-        let mut state = self.shared.lock();
-        state.answer_flushes();
-        let mine = state.flushes.iter().find(|(id, _)| *id == self.id);
-        mine.and_then(|(_, report)| *report)
+        self.shared.lock().pipeline.flush_report(self.id)
+    }
+
+    fn end(&self) -> FlushReport {
+        let ended = self.shared.lock().pipeline.end_flush(self.id);
+        ended.unwrap_or(FlushReport::LATE)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let id = self.id;
-        self.shared.lock().flushes.retain(|(other, _)| *other != id);
+        self.shared.lock().pipeline.forget_flush(self.id);
     }
 }
 

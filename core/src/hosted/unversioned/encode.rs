@@ -120,9 +120,7 @@ impl Encoder {
     pub fn new(protocol: Protocol, coding: Coding) -> Self {
         let coder = match coding {
             Coding::Identity => Coder::Identity,
-            Coding::Gzip if protocol != Protocol::HttpJson => {
-                Coder::Spans(Box::new(SpanGzip::new()))
-            }
+            Coding::Gzip if protocol != Protocol::HttpJson => Coder::Spans(Box::default()),
             Coding::Gzip => Coder::Level(Deflate::new(JSON_LEVEL)),
             Coding::GzipLevel(level) => Coder::Level(Deflate::new(level)),
         };

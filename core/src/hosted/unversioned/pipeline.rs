@@ -16,6 +16,8 @@
 
 #[cfg(feature = "link")]
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 use std::boxed::Box;
@@ -75,7 +77,7 @@ pub struct Pipeline {
     closing: Option<Closing>,
 }
 
-/// A flush that somebody waits for: by number.
+/// The number of a flush, unique in its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlushId(u64);
 
@@ -83,11 +85,14 @@ pub struct FlushId(u64);
 struct PendingFlush {
     id: FlushId,
     deadline: Instant,
-    /// Of the exporter's; made anew until it covers everything.
+    /// The exporter's flush, asked for again until it covers everything.
     flush: Flush,
     /// Whether all that it has to cover has left the shards.
     is_whole: bool,
     before: Ledger,
+    /// Kept from its end until it is fetched.
+    report: Option<FlushReport>,
+    is_forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -180,8 +185,8 @@ impl Pipeline {
         self.exporter.poll_event()
     }
 
-    /// Asks for everything ended so far to be sent. The answer comes from
-    /// [`Pipeline::poll_flush`], at once if there is nothing to wait for.
+    /// Asks for everything ended so far to be sent. [`Pipeline::flush_report`] gives the report once
+    /// the flush has ended: at once if there is nothing to wait for.
     pub fn force_flush(&mut self, deadline: Instant) -> FlushId {
         let id = FlushId(self.next_flush);
         self.next_flush += 1;
@@ -194,26 +199,44 @@ impl Pipeline {
             flush,
             is_whole: false,
             before,
+            report: None,
+            is_forgotten: false,
         });
         self.step();
         id
     }
 
-    /// A flush that has ended, with what it did.
-    pub fn poll_flush(&mut self) -> Option<(FlushId, FlushReport)> {
-        let now = self.clock.now();
-        let ended = |pending: &PendingFlush| self.outcome_of(pending, now).is_some();
-        let at = self.flushes.iter().position(ended)?;
-        let pending = self.flushes.remove(at);
-        Some((pending.id, self.report_of(&pending, now)))
+    /// The report of a flush that has ended. `None` while it is under way, and after its report was
+    /// fetched: reports are kept until then, or until [`Pipeline::forget_flush`].
+    pub fn flush_report(&mut self, id: FlushId) -> Option<FlushReport> {
+        self.end_flushes(self.clock.now());
+        let is_it = |flush: &PendingFlush| flush.id == id && flush.report.is_some();
+        let at = self.flushes.iter().position(is_it)?;
+        self.flushes.swap_remove(at).report
     }
 
-    /// Ends a flush whose caller waits no longer; what it has reached. `None` when it has ended
-    /// before.
+    /// Ends a flush that is not waited for any longer, and reports what it has reached. `None` after
+    /// its report was fetched.
     pub fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
-        let at = self.flushes.iter().position(|pending| pending.id == id)?;
-        let pending = self.flushes.remove(at);
-        Some(self.report_of(&pending, self.clock.now()))
+        let now = self.clock.now();
+        self.end_flushes(now);
+        let at = self.flushes.iter().position(|flush| flush.id == id)?;
+        let flush = self.flushes.swap_remove(at);
+        Some(flush.report.unwrap_or_else(|| self.report_of(&flush, now)))
+    }
+
+    /// Lets a flush go on without keeping its report.
+    pub fn forget_flush(&mut self, id: FlushId) {
+        for flush in &mut self.flushes {
+            flush.is_forgotten |= flush.id == id;
+        }
+        self.end_flushes(self.clock.now());
+    }
+
+    /// Returns true if there are reports of ended flushes to fetch.
+    #[must_use]
+    pub fn has_flush_reports(&self) -> bool {
+        self.flushes.iter().any(|flush| flush.report.is_some())
     }
 
     /// Ends the intake and asks for everything held to be sent by `deadline`; see
@@ -250,7 +273,7 @@ impl Pipeline {
         if !self.scheduled_delay.is_zero() {
             next = next.min(self.collected.saturating_add(self.scheduled_delay));
         }
-        for flush in &self.flushes {
+        for flush in self.flushes_under_way() {
             next = next.min(flush.deadline);
         }
         if let Some(closing) = &self.closing {
@@ -304,7 +327,27 @@ impl Pipeline {
             }
         }
         self.close(now);
+        self.end_flushes(now);
         now
+    }
+
+    fn flushes_under_way(&self) -> impl Iterator<Item = &PendingFlush> {
+        self.flushes.iter().filter(|flush| flush.report.is_none())
+    }
+
+    /// Keeps the reports of the flushes that have ended.
+    fn end_flushes(&mut self, now: Instant) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        let mut flushes = core::mem::take(&mut self.flushes);
+        for flush in &mut flushes {
+            if flush.report.is_none() && self.outcome_of(flush, now).is_some() {
+                flush.report = Some(self.report_of(flush, now));
+            }
+        }
+        flushes.retain(|flush| !flush.is_forgotten || flush.report.is_none());
+        self.flushes = flushes;
     }
 
     /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
@@ -338,7 +381,7 @@ impl Pipeline {
     /// delay, and for an exporter in trouble, which chooses among what it has.
     fn wanted(&self, now: Instant) -> Wanted {
         let due = self.collected.saturating_add(self.scheduled_delay);
-        let awaited = self.closing.is_some() || !self.flushes.is_empty();
+        let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
         if now >= due || awaited || self.exporter.circuit() != State::Closed {
             return Wanted::All;
         }
