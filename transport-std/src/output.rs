@@ -93,29 +93,25 @@ impl Output {
             gzip: self.encoder.is_gzip(),
         };
         match &mut self.destination {
-            Destination::Http(sender) => {
-                match sender.send(payload, timeout.unwrap_or(NO_LIMIT)) {
-                    Ok(answer) => {
-                        self.last_error
-                            .note_answer(answer.status(), answer.location());
-                        let response = Response {
-                            status: answer.status(),
-                            retry_after: answer.retry_after(),
-                            date: answer.date(),
-                            content_type: answer.content_type(),
-                            // An answer that could not be read to its end is one that makes no
-                            // sense: a byte that no protobuf message begins with.
-                            body: answer.body().unwrap_or(&[0xff]),
-                        };
-                        done(&Outcome::Response(response), answer.was_resent())
-                    }
-                    Err(error) => {
-                        let outcome = outcome_of(&error);
-                        self.last_error.set(error.to_string(), &outcome);
-                        done(&outcome, error.was_resent())
-                    }
+            Destination::Http(sender) => match sender.send(payload, timeout.unwrap_or(NO_LIMIT)) {
+                Ok(answer) => {
+                    self.last_error
+                        .note_answer(answer.status(), answer.location());
+                    let response = Response {
+                        status: answer.status(),
+                        retry_after: answer.retry_after(),
+                        date: answer.date(),
+                        content_type: answer.content_type(),
+                        body: answer.body(),
+                    };
+                    done(&Outcome::Response(response), answer.was_resent())
                 }
-            }
+                Err(error) => {
+                    let outcome = outcome_of(&error);
+                    self.last_error.set(error.to_string(), &outcome);
+                    done(&outcome, error.was_resent())
+                }
+            },
             Destination::Writer(writer) => {
                 let written = writer.write_all(payload.body).and_then(|()| writer.flush());
                 let outcome = match written {

@@ -11,10 +11,7 @@ use super::machine::Machine;
 use super::transmit::{Flight, Transmit};
 use crate::breaker::{State, Verdict};
 use crate::request::Layout;
-use crate::response::{
-    Classification, DropReason, Outcome, Response, TransportError, classify, decode_status,
-    decode_success,
-};
+use crate::response::{Classification, DropReason, Outcome, Response, TransportError, classify};
 use crate::time::Instant;
 
 /// How long a size that a 413 taught is remembered.
@@ -160,7 +157,7 @@ where
         let machine = &mut self.machine;
         let mut rejected = 0;
         if let Outcome::Response(response) = outcome {
-            let body = decode_success(response.content_type, response.body);
+            let body = response.success_body();
             let (count, out_of_range) = body.rejected(sent);
             rejected = count;
             if !body.valid || out_of_range {
@@ -226,7 +223,7 @@ where
         outcome: &Outcome<'_>,
     ) {
         if let Outcome::Response(response) = outcome {
-            let status = decode_status(response.content_type, response.body);
+            let status = response.status_body();
             self.machine.keep_message(&status.message);
         }
         let split = self.machine.config.on_too_large == OnTooLarge::Split;

@@ -28,7 +28,7 @@ impl<'a> SuccessBody<'a> {
         valid: true,
     };
 
-    const INVALID: Self = Self {
+    pub(super) const INVALID: Self = Self {
         valid: false,
         ..Self::EMPTY
     };
@@ -113,7 +113,7 @@ impl<'a> StatusBody<'a> {
         valid: true,
     };
 
-    const INVALID: Self = Self {
+    pub(super) const INVALID: Self = Self {
         valid: false,
         ..Self::EMPTY
     };

@@ -38,8 +38,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 const MOST_READ: usize = 64 * 1024;
 /// The most interim answers before the real one (fault catalogue S17).
 const MAX_INTERIM: u32 = 8;
-/// Stands for a body that could not be read whole: a byte that no protobuf message begins with.
-pub(super) const UNREADABLE: &[u8] = &[0xff];
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
 
@@ -361,7 +359,7 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
             retry_after: self.text(answer.head.retry_after.as_ref()),
             date: self.text(answer.head.date.as_ref()),
             content_type: self.text(answer.head.content_type.as_ref()),
-            body: body.unwrap_or(UNREADABLE),
+            body,
         })
     }
 

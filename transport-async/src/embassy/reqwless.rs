@@ -16,7 +16,7 @@ use embedded_nal_async::{Dns, TcpConnect};
 use spandrel_core::response::{Outcome, Response, TransportError};
 
 use super::collector::{CollectorError, USER_AGENT, bad_header, is_word};
-use super::post::{UNREADABLE, packed_limit};
+use super::post::packed_limit;
 use crate::embassy::encoding::sealed::Encoder;
 use crate::embassy::encoding::{Encoding, GZIP, Identity, pack};
 use crate::{Body, Post};
@@ -263,8 +263,8 @@ where
             date: self.date.get(),
             content_type: self.content_type.get(),
             body: match body {
-                Ok(body) if !is_coded => body,
-                _ => UNREADABLE,
+                Ok(body) if !is_coded => Some(body),
+                _ => None,
             },
         })
     }

@@ -24,9 +24,6 @@ use crate::{Body, Post};
 
 /// Capacity that is kept for the next answer.
 const KEPT_CAPACITY: usize = 64 * 1024;
-/// A body that makes no sense, for an answer that could not be read to its end: a byte that no
-/// protobuf message begins with. The status holds all the same.
-const UNREADABLE: &[u8] = &[0xff];
 
 pub(super) struct HttpSender {
     connected: Connected,
@@ -146,11 +143,7 @@ impl Post for HttpSender {
             retry_after: text(&self.head, &header::RETRY_AFTER),
             date: text(&self.head, &header::DATE),
             content_type: text(&self.head, &header::CONTENT_TYPE),
-            body: if is_whole && is_plain {
-                &self.body
-            } else {
-                UNREADABLE
-            },
+            body: (is_whole && is_plain).then_some(self.body.as_slice()),
         })
     }
 
