@@ -1,35 +1,39 @@
-//! The variables that have a say: read once each, without those that code overrides.
+//! The first step: the variables, read once each and parsed.
 
-use std::borrow::ToOwned;
 use std::env::VarError;
+use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
-use std::{format, vec};
 
-use super::Config;
-use crate::env::{self, Diagnostics, EnvConfig, VARIABLES};
+use super::fields::Config;
+use super::notes::Notes;
+use crate::env::{self, EnvConfig, VARIABLES};
 
-/// A copy of the variables, from which an [`EnvConfig`] can borrow.
-pub(super) struct Environment {
-    variables: Vec<(&'static str, String)>,
+/// A copy of the variables, from which an [`Environment`] borrows.
+pub(super) struct Variables(Vec<(&'static str, String)>);
+
+/// The meaning of the variables.
+pub(super) struct Environment<'a> {
+    pub(super) values: EnvConfig<'a>,
+    /// A variable asks for an exporter or an endpoint, be its value good or bad.
+    pub(super) asks_for_collector: bool,
 }
 
-impl Environment {
-    /// Reads what `config` leaves open. What cannot be read, or is in vain, goes to `notes`.
+impl Variables {
+    /// Reads the variables that `config` does not override.
     pub(super) fn read(
         config: &Config,
         lookup: impl Fn(&str) -> Result<String, VarError>,
-        notes: &mut Vec<String>,
+        notes: &mut Notes,
     ) -> Self {
-        let mut variables = vec![];
+        let mut texts = Vec::new();
         if !config.read_environment {
-            return Self { variables };
+            return Self(texts);
         }
         for &name in VARIABLES {
-            if name == MAX_QUEUE_SIZE && config.max_queue_size.is_some() {
-                // The batch of the environment is measured by the queue of the code.
-                let queue = config.max_queue_size.unwrap_or_default();
-                variables.push((name, queue.to_string()));
+            if let (MAX_QUEUE_SIZE, Some(queue)) = (name, config.max_queue_size) {
+                // The batch size of the environment has to fit into the queue of the code.
+                texts.push((name, queue.to_string()));
             } else if overrides(config, name) {
                 if is_headers(name) && lookup(name).is_ok_and(|text| !text.is_empty()) {
                     notes.push(format!(
@@ -39,7 +43,7 @@ impl Environment {
                 }
             } else {
                 match lookup(name) {
-                    Ok(text) => variables.push((name, text)),
+                    Ok(text) => texts.push((name, text)),
                     Err(VarError::NotPresent) => {}
                     Err(VarError::NotUnicode(_)) => notes.push(format!(
                         "{name}: the value is not UTF-8; taking it as unset"
@@ -47,37 +51,27 @@ impl Environment {
                 }
             }
         }
-        Self { variables }
+        Self(texts)
     }
 
-    /// What the variables mean. What is wrong with them goes to `notes`.
-    pub(super) fn parse(&self, notes: &mut Vec<String>) -> EnvConfig<'_> {
-        let (env, diagnostics) = env::from_lookup(|name| self.get(name));
-        note_all(&diagnostics, notes);
-        env
-    }
-
-    /// Whether one of `names` has a value, be it good or bad.
-    pub(super) fn mentions(&self, names: &[&str]) -> bool {
-        let is_set = |name: &&str| self.get(name).is_some_and(|text| !text.trim().is_empty());
-        names.iter().any(is_set)
+    pub(super) fn parse(&self, notes: &mut Notes) -> Environment<'_> {
+        let (values, diagnostics) = env::from_lookup(|name| self.get(name));
+        notes.extend_from(&diagnostics);
+        Environment {
+            values,
+            asks_for_collector: [
+                "OTEL_TRACES_EXPORTER",
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            ]
+            .into_iter()
+            .any(|name| self.get(name).is_some_and(|text| !text.trim().is_empty())),
+        }
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        let found = self.variables.iter().find(|(known, _)| *known == name);
+        let found = self.0.iter().find(|(known, _)| *known == name);
         found.map(|(_, text)| text.as_str())
-    }
-}
-
-/// Adds the sentences of `diagnostics` to `notes`.
-pub(super) fn note_all(diagnostics: &Diagnostics<'_>, notes: &mut Vec<String>) {
-    notes.extend(diagnostics.iter().map(ToString::to_string));
-    match diagnostics.overflow() {
-        0 => {}
-        1 => notes.push("one more problem with the variables is not shown".to_owned()),
-        more => notes.push(format!(
-            "{more} more problems with the variables are not shown"
-        )),
     }
 }
 
@@ -87,7 +81,7 @@ fn is_headers(name: &str) -> bool {
     name.ends_with("_HEADERS")
 }
 
-/// Whether `config` says what `variable` would say: the precedence of code, in one table.
+/// Returns true if `config` sets what `variable` would set: the precedence of code, in one table.
 pub(super) fn overrides(config: &Config, variable: &str) -> bool {
     if let Some(option) = variable
         .strip_prefix("OTEL_EXPORTER_OTLP_TRACES_")
@@ -101,9 +95,7 @@ pub(super) fn overrides(config: &Config, variable: &str) -> bool {
             "TIMEOUT" => config.timeout.is_some(),
             "CERTIFICATE" => config.certificate.is_some(),
             // A key fits one certificate only, so the pair comes from one source.
-            "CLIENT_CERTIFICATE" | "CLIENT_KEY" => {
-                config.client_certificate.is_some() || config.client_key.is_some()
-            }
+            "CLIENT_CERTIFICATE" | "CLIENT_KEY" => config.has_client_identity(),
             _ => false,
         };
     }

@@ -1,152 +1,126 @@
-//! From [`Config`] and the environment to [`Settings`].
+//! The way from [`Config`] and the environment to [`Settings`]; the [module](super) draws it.
 
 use core::time::Duration;
 use std::env::VarError;
 use std::format;
-use std::path::PathBuf;
-use std::string::{String, ToString};
-use std::vec::Vec;
+use std::string::String;
 
-use super::destination::{client_identity, headers, target};
-use super::environment::Environment;
-use super::pipeline::{Areas, exporter, max_queue_size};
-use super::{Config, HostedSampler, Settings, SettingsError, Target};
-use crate::env::{Compression, EnvConfig, Propagators, SamplerChoice};
-use crate::hosted::resource::{HostedResource, ResourceBuilder};
-use crate::limits::SpanLimits;
-use crate::sampler::{BuiltinSampler, TraceIdRatioBased};
+use super::environment::Variables;
+use super::error::SettingsError;
+use super::fields::Config;
+use super::headers::CheckedHeaders;
+use super::http::TlsFiles;
+use super::merge::Merged;
+use super::notes::Notes;
+use super::settings::{Settings, Target};
+
+impl Config {
+    /// Merges this with the environment of the process and the defaults. Also detects what is
+    /// known about the process, which takes a few microseconds.
+    ///
+    /// # Errors
+    ///
+    /// A field that no pipeline can run with, also when this is disabled: better now than on the
+    /// day on which somebody enables it.
+    pub fn resolve(&self) -> Result<Settings, SettingsError> {
+        resolve(self, |name| std::env::var(name))
+    }
+
+    /// As [`resolve`](Self::resolve), with `lookup` in the place of the environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve).
+    pub fn resolve_with(
+        &self,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Settings, SettingsError> {
+        resolve(self, |name| lookup(name).ok_or(VarError::NotPresent))
+    }
+}
 
 /// `lookup` has the signature of `std::env::var`.
 pub(super) fn resolve(
     config: &Config,
     lookup: impl Fn(&str) -> Result<String, VarError>,
 ) -> Result<Settings, SettingsError> {
-    let mut notes = Vec::new();
-    let environment = Environment::read(config, lookup, &mut notes);
-    let env = environment.parse(&mut notes);
-    let (client_certificate, client_key) = client_identity(config, &env)?;
-    let areas = Areas::of(config)?;
-    let mut settings = Settings {
-        enabled: config.enabled && env.sdk_disabled != Some(true),
-        target: target(config, &env, &environment, &mut notes)?,
-        protocol: config.protocol.or(env.protocol).unwrap_or_default(),
-        headers: headers(config, &env, &mut notes)?,
-        compression: config
-            .compression
-            .or(env.compression)
-            .unwrap_or(Compression::Gzip),
-        gzip_level: match config.gzip_level {
-            Some(level) if level > 9 => return Err(SettingsError::GzipLevel(level)),
-            level => level,
-        },
-        certificate: config
-            .certificate
-            .clone()
-            .or_else(|| env.certificate.map(PathBuf::from)),
-        client_certificate,
-        client_key,
-        use_environment_proxy: config.use_environment_proxy,
-        allow_plaintext_credentials: config.allow_plaintext_credentials,
-        exporter: exporter(config, &env, &areas, &mut notes)?,
-        max_queue_size: max_queue_size(config, &env)?,
-        buffer_bytes: areas.buffer,
-        shard_bytes: areas.shard,
-        max_span_bytes: areas.span,
-        overflow: config.overflow,
-        limits: config.limits.unwrap_or_else(|| limits(&env)),
-        sampler: sampler(config, &env, &mut notes),
-        resource: resource(config, &env, &mut notes),
-        propagators: env.propagators.unwrap_or(Propagators::TRACE_CONTEXT),
-        shutdown_timeout: config.shutdown_timeout,
-        set_global: config.set_global,
-        log_level: env.log_level,
-        diagnostics: notes,
-    };
-    if settings.target == (Target::Stdout { immediate: true }) {
-        // Somebody watches.
-        let batch = &mut settings.exporter.batch;
-        (batch.max_export_batch_size, batch.scheduled_delay) = (1, Duration::ZERO);
-    }
-    Ok(settings)
+    let mut notes = Notes::default();
+    let variables = Variables::read(config, lookup, &mut notes);
+    let environment = variables.parse(&mut notes);
+    check(Merged::new(config, &environment, &mut notes), notes)
 }
 
-fn limits(env: &EnvConfig<'_>) -> SpanLimits {
-    let mut limits = SpanLimits::DEFAULT;
-    for (limit, count) in [
-        (&mut limits.attribute_count, env.span_attribute_count_limit),
-        (&mut limits.event_count, env.span_event_count_limit),
-        (&mut limits.link_count, env.span_link_count_limit),
-        (
-            &mut limits.attribute_per_event_count,
-            env.event_attribute_count_limit,
-        ),
-        (
-            &mut limits.attribute_per_link_count,
-            env.link_attribute_count_limit,
-        ),
-    ] {
-        if let Some(count) = count {
-            // The memory of a span ends long before its counters do.
-            *limit = u16::try_from(count).unwrap_or(u16::MAX);
-        }
+/// The third step: every part checks itself, and what is left of the code is copied.
+fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError> {
+    let code = merged.code;
+    let tls = check_identity(merged.tls)?;
+    let sizes = merged.sizes.check()?;
+    let target = merged.destination.check(&mut notes)?;
+    let headers = CheckedHeaders::new(&merged.headers).map_err(|bad| SettingsError::Header {
+        number: bad.number,
+        name: bad.name,
+        problem: bad.problem,
+    })?;
+    notes.extend(headers.notes);
+    let mut exporter = merged.delivery.check(&sizes, &mut notes)?;
+    if target == (Target::Stdout { immediate: true }) {
+        // A person is watching the output.
+        exporter.batch.max_export_batch_size = 1;
+        exporter.batch.scheduled_delay = Duration::ZERO;
     }
-    if let Some(length) = env.span_attribute_value_length_limit {
-        limits.value.length = length;
-    }
-    limits
-}
-
-fn sampler(config: &Config, env: &EnvConfig<'_>, notes: &mut Vec<String>) -> HostedSampler {
-    if let Some(sampler) = &config.sampler {
-        return HostedSampler::Custom(sampler.clone());
-    }
-    HostedSampler::Builtin(if let Some(rate) = config.sample_rate {
-        let root = TraceIdRatioBased::new(rate);
-        if !(0.0..=1.0).contains(&rate) {
-            notes.push(format!(
-                "sample_rate: {rate} is not a number from 0 to 1; using {}",
-                root.ratio()
-            ));
-        }
-        BuiltinSampler::ParentBasedTraceIdRatio(root)
-    } else {
-        env.sampler.map(builtin).unwrap_or_default()
+    let sampler = merged.sampler.check(&mut notes);
+    note_attributes_without_key(code, &mut notes);
+    Ok(Settings {
+        enabled: merged.enabled,
+        target,
+        protocol: merged.protocol,
+        headers: headers.pairs,
+        compression: merged.compression,
+        gzip_level: check_gzip_level(code.gzip_level)?,
+        certificate: tls.certificate,
+        client_certificate: tls.client_certificate,
+        client_key: tls.client_key,
+        use_environment_proxy: code.use_environment_proxy,
+        allow_plaintext_credentials: code.allow_plaintext_credentials,
+        exporter,
+        max_queue_size: merged.delivery.max_queue_size,
+        buffer_bytes: sizes.buffer,
+        shard_bytes: sizes.shard,
+        max_span_bytes: sizes.span,
+        overflow: code.overflow,
+        limits: merged.limits,
+        sampler,
+        resource: merged.resource,
+        propagators: merged.propagators,
+        shutdown_timeout: code.shutdown_timeout,
+        set_global: code.set_global,
+        log_level: merged.log_level,
+        diagnostics: notes.into_sentences(),
     })
 }
 
-fn builtin(choice: SamplerChoice) -> BuiltinSampler {
-    let ratio = TraceIdRatioBased::new;
-    match choice {
-        SamplerChoice::AlwaysOn => BuiltinSampler::AlwaysOn,
-        SamplerChoice::AlwaysOff => BuiltinSampler::AlwaysOff,
-        SamplerChoice::TraceIdRatio(r) => BuiltinSampler::TraceIdRatio(ratio(r)),
-        SamplerChoice::ParentBasedAlwaysOn => BuiltinSampler::ParentBasedAlwaysOn,
-        SamplerChoice::ParentBasedAlwaysOff => BuiltinSampler::ParentBasedAlwaysOff,
-        SamplerChoice::ParentBasedTraceIdRatio(r) => {
-            BuiltinSampler::ParentBasedTraceIdRatio(ratio(r))
-        }
+fn check_identity(tls: TlsFiles) -> Result<TlsFiles, SettingsError> {
+    match (&tls.client_certificate, &tls.client_key) {
+        (Some(_), None) => Err(SettingsError::CertificateWithoutKey),
+        (None, Some(_)) => Err(SettingsError::KeyWithoutCertificate),
+        _ => Ok(tls),
     }
 }
 
-/// The fields with a name of their own come last, because the last call in code wins.
-fn resource(config: &Config, env: &EnvConfig<'_>, notes: &mut Vec<String>) -> HostedResource {
-    let pairs = env.resource_attributes.into_iter().flatten();
-    let mut builder = ResourceBuilder::detect()
-        .environment(pairs.map(|(key, value)| (key.to_string(), value.to_string())))
-        .service_name_variable(env.service_name.unwrap_or_default());
-    for (number, (key, value)) in (1..).zip(&config.resource_attributes) {
+fn check_gzip_level(level: Option<u32>) -> Result<Option<u32>, SettingsError> {
+    match level {
+        Some(level) if level > 9 => Err(SettingsError::GzipLevel(level)),
+        level => Ok(level),
+    }
+}
+
+/// The resource leaves such attributes out.
+fn note_attributes_without_key(code: &Config, notes: &mut Notes) {
+    for (number, (key, _)) in (1..).zip(&code.resource_attributes) {
         if key.is_empty() {
             notes.push(format!(
                 "resource_attributes: member {number} has no key; leaving it out"
             ));
         }
-        builder = builder.attribute(key.clone(), value.as_str());
     }
-    if let Some(environment) = config.environment.as_deref().filter(|e| !e.is_empty()) {
-        builder = builder.attribute("deployment.environment.name", environment);
-    }
-    builder
-        .service_name(&config.service_name)
-        .service_version(config.service_version.as_deref().unwrap_or_default())
-        .build()
 }

@@ -1,15 +1,19 @@
 //! The sampler of a hosted pipeline.
 
 use core::fmt;
+use std::format;
 use std::sync::Arc;
 
-use crate::sampler::{BuiltinSampler, Description, Sampler, SamplingParameters, SamplingResult};
+use super::notes::Notes;
+use crate::env::SamplerChoice;
+use crate::sampler::{
+    BuiltinSampler, Description, Sampler, SamplingParameters, SamplingResult, TraceIdRatioBased,
+};
 
-/// One of the samplers that configuration can name, without dynamic dispatch, or the program's
-/// own.
+/// A sampler that configuration can name, called without dynamic dispatch, or the program's own.
 #[derive(Clone)]
 pub enum HostedSampler {
-    /// Named by a sample rate, by a variable, or by nothing.
+    /// From a sample rate, from a variable, or the default.
     Builtin(BuiltinSampler),
     /// Given in code.
     Custom(Arc<dyn Sampler + Send + Sync>),
@@ -38,9 +42,50 @@ impl Default for HostedSampler {
     }
 }
 
-/// The description: what matters about a sampler in a log.
+/// The sampler's description, which is what matters in a log.
 impl fmt::Debug for HostedSampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&Description(self), f)
+    }
+}
+
+/// A sampler as code or environment asked for it.
+pub(super) enum SamplerSource<'a> {
+    Custom(&'a Arc<dyn Sampler + Send + Sync>),
+    /// The share of traces without a parent.
+    Rate(f64),
+    Named(Option<SamplerChoice>),
+}
+
+impl SamplerSource<'_> {
+    pub(super) fn check(&self, notes: &mut Notes) -> HostedSampler {
+        HostedSampler::Builtin(match *self {
+            Self::Custom(sampler) => return HostedSampler::Custom(sampler.clone()),
+            Self::Rate(rate) => {
+                let root = TraceIdRatioBased::new(rate);
+                if !(0.0..=1.0).contains(&rate) {
+                    notes.push(format!(
+                        "sample_rate: {rate} is not a number from 0 to 1; using {}",
+                        root.ratio()
+                    ));
+                }
+                BuiltinSampler::ParentBasedTraceIdRatio(root)
+            }
+            Self::Named(choice) => choice.map(builtin).unwrap_or_default(),
+        })
+    }
+}
+
+fn builtin(choice: SamplerChoice) -> BuiltinSampler {
+    let ratio = TraceIdRatioBased::new;
+    match choice {
+        SamplerChoice::AlwaysOn => BuiltinSampler::AlwaysOn,
+        SamplerChoice::AlwaysOff => BuiltinSampler::AlwaysOff,
+        SamplerChoice::TraceIdRatio(r) => BuiltinSampler::TraceIdRatio(ratio(r)),
+        SamplerChoice::ParentBasedAlwaysOn => BuiltinSampler::ParentBasedAlwaysOn,
+        SamplerChoice::ParentBasedAlwaysOff => BuiltinSampler::ParentBasedAlwaysOff,
+        SamplerChoice::ParentBasedTraceIdRatio(r) => {
+            BuiltinSampler::ParentBasedTraceIdRatio(ratio(r))
+        }
     }
 }

@@ -9,9 +9,13 @@
 //! | [`events`] | the exporter's events as diagnostics |
 //! | [`credential`] | which headers must not cross a network in clear text |
 
-pub mod credential;
 #[cfg(feature = "_deflate")]
 pub mod encode;
 pub mod events;
 pub mod lifecycle;
 pub mod pipeline;
+
+/// Which headers must not cross a network in clear text.
+pub mod credential {
+    pub use crate::hosted::config::credential::{is_credential_name, is_loopback_host};
+}

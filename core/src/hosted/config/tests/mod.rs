@@ -1,12 +1,22 @@
+mod http;
 mod precedence;
 mod refusals;
 mod sizes;
 mod targets;
 
+use core::time::Duration;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use super::*;
+use crate::backoff::BackoffConfig;
+use crate::breaker::BreakerConfig;
+use crate::buffer::Overflow;
+use crate::env::{Compression, Protocol};
+use crate::exporter::{OnTooLarge, WhenOpen};
+use crate::limits::SpanLimits;
+use crate::sampler::Sampler;
 
 /// The settings of `config` with these variables.
 fn with(config: &Config, variables: &[(&str, &str)]) -> Settings {

@@ -39,8 +39,8 @@ fn every_mistake_in_code_says_what_to_do() {
         ),
         (
             one_header("x-key", "a\r\nb: c"),
-            "headers: member 2 (\"x-key\") has a value with other than visible ASCII characters; \
-             correct it or leave it out",
+            "headers: member 2 (\"x-key\") has a value with other than visible ASCII characters, \
+             spaces and tabs; correct it or leave it out",
         ),
         (
             Config {

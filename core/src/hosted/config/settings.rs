@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::string::String;
 use std::vec::Vec;
 
-use super::HostedSampler;
 use super::debug::{HeaderNames, debug_struct};
+use super::sampler::HostedSampler;
 use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;

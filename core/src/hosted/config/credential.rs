@@ -1,16 +1,9 @@
-//! Which headers are secrets, and where they may go in clear text (fault catalogue G2).
-//!
-//! ```
-//! use spandrel_core::hosted::unversioned::credential::{is_credential_name, is_loopback_host};
-//!
-//! assert!(is_credential_name("X-Api-Key") && !is_credential_name("x-scope-orgid"));
-//! assert!(is_loopback_host("[::1]") && !is_loopback_host("collector.example"));
-//! ```
+//! Which headers are secrets, and to which hosts they may go in clear text.
 
 use std::net::IpAddr;
 
-/// Parts of names by which credentials are known. Rather one too many: the refusal says what to
-/// do, while a token sent in the clear is lost.
+/// Parts of names by which credentials are recognised. The list errs on the side of refusing: a
+/// refusal says what to do, while a token sent in clear text is lost.
 const CREDENTIAL_WORDS: [&str; 9] = [
     "auth",
     "cookie",
@@ -23,15 +16,20 @@ const CREDENTIAL_WORDS: [&str; 9] = [
     "honeycomb-team",
 ];
 
-/// Whether a header of this name looks like a credential.
+/// Returns true if a header with this name looks like a credential: `X-Api-Key` does,
+/// `x-scope-orgid` does not. Case does not matter.
 #[must_use]
 pub fn is_credential_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     CREDENTIAL_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Whether what is sent to `host` does not leave this machine; an IPv6 address may be in brackets.
-/// Names under `localhost` resolve to loopback by RFC 6761.
+/// Returns true if requests to `host` do not leave this machine. An IPv6 address may be in
+/// brackets.
+///
+/// `localhost` and the names under it count, because
+/// [RFC 6761](https://www.rfc-editor.org/rfc/rfc6761#section-6.3) resolves them to loopback
+/// addresses. So do IPv4 loopback addresses mapped to IPv6.
 #[must_use]
 pub fn is_loopback_host(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
@@ -48,11 +46,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn credentials_are_known_by_their_names() {
+        for name in ["Authorization", "X-Api-Key", "X-Auth-Token", "cookie"] {
+            assert!(is_credential_name(name), "{name}");
+        }
+        assert!(!is_credential_name("x-scope-orgid"));
+    }
+
+    #[test]
     fn a_name_that_only_begins_like_localhost_is_not_loopback() {
         for (host, expected) in [
             ("LocalHost", true),
             ("a.localhost", true),
             ("127.8.9.1", true),
+            ("[::1]", true),
             ("::ffff:127.0.0.1", true),
             ("localhost.example.com", false),
             ("10.0.0.1", false),

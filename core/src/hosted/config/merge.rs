@@ -1,0 +1,216 @@
+//! The second step: code before environment before default, for every setting. Nothing is checked
+//! here; the parts of [`Merged`] check themselves.
+
+use core::time::Duration;
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::string::{String, ToString};
+
+use super::delivery::Delivery;
+use super::destination::Destination;
+use super::environment::Environment;
+use super::fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
+use super::http::TlsFiles;
+use super::notes::Notes;
+use super::sampler::SamplerSource;
+use super::sizes::Sizes;
+use crate::env::{
+    Compression, DEFAULT_MAX_QUEUE_SIZE, Endpoint, EnvConfig, LogLevel, Propagators, Protocol,
+    Timeout, TracesExporter,
+};
+use crate::exporter::ExporterConfig;
+use crate::hosted::resource::{HostedResource, ResourceBuilder};
+use crate::limits::SpanLimits;
+
+/// One value for each setting, from the source that wins.
+pub(super) struct Merged<'a> {
+    pub(super) enabled: bool,
+    pub(super) destination: Destination<'a>,
+    pub(super) protocol: Protocol,
+    pub(super) headers: Cow<'a, [(String, String)]>,
+    pub(super) compression: Compression,
+    pub(super) tls: TlsFiles,
+    pub(super) delivery: Delivery,
+    pub(super) sizes: Sizes,
+    pub(super) limits: SpanLimits,
+    pub(super) sampler: SamplerSource<'a>,
+    pub(super) resource: HostedResource,
+    pub(super) propagators: Propagators,
+    pub(super) log_level: Option<LogLevel>,
+    /// What only code can say.
+    pub(super) code: &'a Config,
+}
+
+impl<'a> Merged<'a> {
+    pub(super) fn new(code: &'a Config, environment: &Environment<'a>, notes: &mut Notes) -> Self {
+        let env = &environment.values;
+        Self {
+            enabled: code.enabled && env.sdk_disabled != Some(true),
+            destination: destination(code, environment, notes),
+            protocol: code.protocol.or(env.protocol).unwrap_or_default(),
+            headers: headers(code, env),
+            compression: code
+                .compression
+                .or(env.compression)
+                .unwrap_or(Compression::Gzip),
+            tls: tls(code, env),
+            delivery: delivery(code, env),
+            sizes: Sizes {
+                span: code.max_span_bytes.unwrap_or(DEFAULT_MAX_SPAN_BYTES),
+                shard: code.shard_bytes.unwrap_or(DEFAULT_SHARD_BYTES),
+                buffer: code.buffer_bytes.unwrap_or(DEFAULT_BUFFER_BYTES),
+                request: code
+                    .max_request_bytes
+                    .unwrap_or(ExporterConfig::DEFAULT.max_request_bytes),
+            },
+            limits: code.limits.unwrap_or_else(|| limits(env)),
+            sampler: match (&code.sampler, code.sample_rate) {
+                (Some(sampler), _) => SamplerSource::Custom(sampler),
+                (None, Some(rate)) => SamplerSource::Rate(rate),
+                (None, None) => SamplerSource::Named(env.sampler),
+            },
+            resource: resource(code, env),
+            propagators: env.propagators.unwrap_or(Propagators::TRACE_CONTEXT),
+            log_level: env.log_level,
+            code,
+        }
+    }
+}
+
+/// The rules are listed at [`Target`](super::Target).
+fn destination<'a>(
+    code: &'a Config,
+    environment: &Environment<'a>,
+    notes: &mut Notes,
+) -> Destination<'a> {
+    let Environment {
+        values: env,
+        asks_for_collector,
+    } = environment;
+    if code.has_endpoint() {
+        if env
+            .traces_exporter
+            .is_some_and(|exporter| exporter != TracesExporter::Otlp)
+        {
+            notes.push(
+                "OTEL_TRACES_EXPORTER: not used, because the endpoint is set in code; set \
+                 OTEL_SDK_DISABLED=true to silence this program"
+                    .into(),
+            );
+        }
+        return Destination::InCode(&code.endpoint);
+    }
+    match env.traces_exporter {
+        Some(TracesExporter::None) => Destination::Nowhere,
+        Some(TracesExporter::Console) => Destination::Stdout { immediate: true },
+        Some(TracesExporter::OtlpStdout) => Destination::Stdout { immediate: false },
+        // Where the environment asks for a collector in vain, the diagnostic of the bad value
+        // names the default one.
+        Some(TracesExporter::Otlp) => {
+            Destination::Collector(env.endpoint.unwrap_or(Endpoint::DEFAULT))
+        }
+        None => match env.endpoint {
+            Some(endpoint) => Destination::Collector(endpoint),
+            None if *asks_for_collector => Destination::Collector(Endpoint::DEFAULT),
+            None => Destination::Stdout { immediate: false },
+        },
+    }
+}
+
+/// Headers in code replace all of the environment's, as the variable of the signal replaces the
+/// generic one: merging could send a secret to a collector that must not see it.
+fn headers<'a>(code: &'a Config, env: &EnvConfig<'a>) -> Cow<'a, [(String, String)]> {
+    if !code.headers.is_empty() {
+        return Cow::Borrowed(&code.headers);
+    }
+    let decoded = env.headers.into_iter().flatten();
+    let pairs = decoded.map(|(name, value)| (name.into(), value.to_string()));
+    Cow::Owned(pairs.collect())
+}
+
+fn tls(code: &Config, env: &EnvConfig<'_>) -> TlsFiles {
+    let from_env = |path: Option<&str>| path.map(PathBuf::from);
+    let (client_certificate, client_key) = match code.has_client_identity() {
+        true => (code.client_certificate.clone(), code.client_key.clone()),
+        false => (from_env(env.client_certificate), from_env(env.client_key)),
+    };
+    TlsFiles {
+        certificate: code.certificate.clone().or(from_env(env.certificate)),
+        client_certificate,
+        client_key,
+    }
+}
+
+fn delivery(code: &Config, env: &EnvConfig<'_>) -> Delivery {
+    let default = ExporterConfig::DEFAULT;
+    Delivery {
+        max_queue_size: code
+            .max_queue_size
+            .or(env.max_queue_size)
+            .unwrap_or(DEFAULT_MAX_QUEUE_SIZE),
+        max_export_batch_size: code.max_export_batch_size.or(env.max_export_batch_size),
+        scheduled_delay: code
+            .scheduled_delay
+            .or(env.schedule_delay)
+            .unwrap_or(default.batch.scheduled_delay),
+        timeout: time_limit(code.timeout, env.timeout),
+        export_timeout: time_limit(code.export_timeout, env.export_timeout),
+        exporter: ExporterConfig {
+            backoff: code.backoff.unwrap_or(default.backoff),
+            breaker: code.breaker.unwrap_or(default.breaker),
+            max_batch_age: code.max_batch_age.unwrap_or(default.max_batch_age),
+            when_open: code.when_open,
+            on_too_large: code.on_too_large,
+            ..default
+        },
+    }
+}
+
+/// Zero means without limit, in both sources.
+fn time_limit(code: Option<Duration>, env: Option<Timeout>) -> Option<Duration> {
+    code.or(env.map(|timeout| timeout.as_duration().unwrap_or(Duration::ZERO)))
+}
+
+fn limits(env: &EnvConfig<'_>) -> SpanLimits {
+    let mut limits = SpanLimits::DEFAULT;
+    for (limit, count) in [
+        (&mut limits.attribute_count, env.span_attribute_count_limit),
+        (&mut limits.event_count, env.span_event_count_limit),
+        (&mut limits.link_count, env.span_link_count_limit),
+        (
+            &mut limits.attribute_per_event_count,
+            env.event_attribute_count_limit,
+        ),
+        (
+            &mut limits.attribute_per_link_count,
+            env.link_attribute_count_limit,
+        ),
+    ] {
+        if let Some(count) = count {
+            // The memory of a span ends long before its counters do.
+            *limit = u16::try_from(count).unwrap_or(u16::MAX);
+        }
+    }
+    if let Some(length) = env.span_attribute_value_length_limit {
+        limits.value.length = length;
+    }
+    limits
+}
+
+/// The fields with names of their own come last, because the last call in code wins.
+fn resource(code: &Config, env: &EnvConfig<'_>) -> HostedResource {
+    let pairs = env.resource_attributes.into_iter().flatten();
+    let mut builder = ResourceBuilder::detect()
+        .environment(pairs.map(|(key, value)| (key.to_string(), value.to_string())))
+        .service_name_variable(env.service_name.unwrap_or_default());
+    for (key, value) in &code.resource_attributes {
+        builder = builder.attribute(key.clone(), value.as_str());
+    }
+    if let Some(environment) = code.environment.as_deref().filter(|text| !text.is_empty()) {
+        builder = builder.attribute("deployment.environment.name", environment);
+    }
+    builder
+        .service_name(&code.service_name)
+        .service_version(code.service_version.as_deref().unwrap_or_default())
+        .build()
+}

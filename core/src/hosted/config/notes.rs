@@ -1,0 +1,37 @@
+//! What is worth a sentence in the log and is no error.
+
+use std::borrow::ToOwned;
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use crate::env::Diagnostics;
+
+/// The sentences that become [`Settings::diagnostics`](super::Settings::diagnostics).
+#[derive(Default)]
+pub(super) struct Notes(Vec<String>);
+
+impl Notes {
+    pub(super) fn push(&mut self, sentence: String) {
+        self.0.push(sentence);
+    }
+
+    pub(super) fn extend(&mut self, sentences: Vec<String>) {
+        self.0.extend(sentences);
+    }
+
+    pub(super) fn extend_from(&mut self, diagnostics: &Diagnostics<'_>) {
+        self.0.extend(diagnostics.iter().map(ToString::to_string));
+        match diagnostics.overflow() {
+            0 => {}
+            1 => self.push("one more problem with the variables is not shown".to_owned()),
+            more => self.push(format!(
+                "{more} more problems with the variables are not shown"
+            )),
+        }
+    }
+
+    pub(super) fn into_sentences(self) -> Vec<String> {
+        self.0
+    }
+}
