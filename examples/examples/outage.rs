@@ -15,12 +15,10 @@ use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
-use spandrel_core::env::Protocol;
 use spandrel_core::hosted::rng::ThreadRng;
-use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
 use spandrel_core::prelude::*;
 use spandrel_examples::Collector;
-use spandrel_transport_std::{ContentType, HttpSender, Payload, SenderConfig};
+use spandrel_transport_std::{HttpSender, HttpSettings};
 
 /// A span ends this often.
 const PACE: Duration = Duration::from_millis(250);
@@ -97,8 +95,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Pipeline {
     exporter: Exporter<Box<[u8]>, [u8; 256]>,
     tracer: Tracer<AlwaysOn, RandomIdGenerator<ThreadRng>>,
-    encoder: Encoder,
-    body: Vec<u8>,
     sender: HttpSender,
 }
 
@@ -124,9 +120,7 @@ impl Pipeline {
         Ok(Self {
             exporter,
             tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
-            encoder: Encoder::new(Protocol::HttpProtobuf, Coding::Gzip),
-            body: Vec::new(),
-            sender: HttpSender::new(SenderConfig::new(url))?,
+            sender: HttpSender::new(&HttpSettings::new(url))?,
         })
     }
 
@@ -142,36 +136,16 @@ impl Pipeline {
     fn deliver(&mut self, now: Instant) {
         while let Some(mut transmit) = self.exporter.poll_transmit(now) {
             self.tell(now);
-            let status = self.post(&mut transmit);
-            let outcome = match status {
-                Some(status) => Outcome::Response(Response::new(status)),
-                None => Outcome::Failed(TransportError::Other),
-            };
-            self.exporter.handle_response(now, transmit, &outcome);
+            let Self {
+                exporter, sender, ..
+            } = self;
+            // What cannot be encoded fails in `send`.
+            let _ = sender.encode(|chunk| exporter.read_body(&mut transmit, chunk));
+            let outcome = sender.send(Duration::from_secs(10));
+            exporter.handle_response(now, transmit, &outcome);
             self.tell(now);
         }
         self.tell(now);
-    }
-
-    /// One POST: the status of the answer, if there is one.
-    fn post(&mut self, transmit: &mut Transmit) -> Option<u16> {
-        let Self {
-            exporter,
-            encoder,
-            body,
-            sender,
-            ..
-        } = self;
-        encoder
-            .encode(|chunk| exporter.read_body(transmit, chunk), body)
-            .ok()?;
-        let payload = Payload {
-            body,
-            content_type: ContentType::Protobuf,
-            gzip: true,
-        };
-        let answer = sender.send(payload, Duration::from_secs(10)).ok()?;
-        Some(answer.status())
     }
 
     fn tell(&mut self, now: Instant) {

@@ -41,32 +41,27 @@
 //! | a panic in a log handler | the request counts as failed; the sender goes on |
 #![forbid(unsafe_code)]
 
-mod config;
 mod connection;
-mod error;
+mod failure;
 #[cfg(feature = "gateway")]
 pub mod gateway;
-mod headers;
 mod output;
 mod sender;
 mod telemetry;
 mod tls;
 mod worker;
 
-pub use config::{Proxy, SenderConfig};
-pub use error::{BuildError, ErrorClass, SendError};
-pub use headers::HeaderError;
-pub use sender::{Canceller, ContentType, HttpSender, Payload, RawResponse};
+pub use sender::{Canceller, HttpSender};
 pub use telemetry::{CancelToken, InitError, Telemetry, init, start};
-pub use tls::TlsFiles;
 
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
-pub use spandrel_core::hosted::config::Config;
+pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+pub use spandrel_core::hosted::unversioned::client::BuildError;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

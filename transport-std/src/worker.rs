@@ -195,23 +195,30 @@ impl Worker {
             transmit,
             ..
         } = self;
-        output.send(timeout, |outcome, was_resent| {
+        let mut answer = |outcome: &Outcome<'_>, is_resent: bool| {
             let mut state = shared.lock();
             if let Some(transmit) = transmit.take() {
-                if was_resent {
+                if is_resent {
                     state.pipeline.note_resent(&transmit);
                 }
                 state.pipeline.handle_response(transmit, outcome);
             }
             fetch(&mut state.pipeline, told);
-        });
+        };
+        match output.send(timeout) {
+            // The pipeline sends it again at once, although it may have arrived.
+            Outcome::Failed(stale @ TransportError::Stale) => {
+                answer(&Outcome::Failed(stale), output.body_sent());
+            }
+            outcome => answer(&outcome, false),
+        }
         self.speak();
         true
     }
 
     /// Logs the events, and only then wakes the callers that wait: they may end the process next.
     fn speak(&mut self) {
-        tell(&mut self.told, &self.target, &self.output.last_error);
+        tell(&mut self.told, &self.target, self.output.last_error());
         let is_over = {
             let pipeline = &self.shared.lock().pipeline;
             pipeline.has_flush_reports() || pipeline.poll_shutdown().is_some()

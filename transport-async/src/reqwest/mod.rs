@@ -61,18 +61,19 @@ mod sender;
 mod shared;
 mod telemetry;
 mod time;
-mod tls;
 
-pub use error::{BuildError, InitError};
+pub use error::InitError;
 pub use init::{init, start};
+pub use sender::HttpSender;
 pub use telemetry::{CancelToken, Telemetry};
 
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
-pub use spandrel_core::hosted::config::Config;
+pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+pub use spandrel_core::hosted::unversioned::client::BuildError;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

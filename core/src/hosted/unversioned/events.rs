@@ -52,6 +52,12 @@ impl LastError {
         self.hint = hint(Some(cause));
     }
 
+    /// What happened, or nothing before the first failure.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What is to be said behind `cause`.
     fn after(&self, cause: Option<Cause>) -> &str {
         match cause {

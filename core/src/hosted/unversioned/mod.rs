@@ -4,18 +4,17 @@
 //! | module | gives |
 //! |---|---|
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
-//! | [`lifecycle`] | what every transport says and does when it starts |
+//! | [`lifecycle`] | the reports and settings of a start |
 //! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
-//! | [`credential`] | which headers must not cross a network in clear text |
+//! | [`client`] | why an HTTP client cannot be built, and what its I/O errors mean |
+//! | `tls` | the certificates and keys of a client, from files (feature `_tls`) |
 
+pub mod client;
 #[cfg(feature = "_deflate")]
 pub mod encode;
 pub mod events;
 pub mod lifecycle;
 pub mod pipeline;
-
-/// Which headers must not cross a network in clear text.
-pub mod credential {
-    pub use crate::hosted::config::credential::{is_credential_name, is_loopback_host};
-}
+#[cfg(feature = "_tls")]
+pub mod tls;
