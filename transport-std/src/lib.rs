@@ -52,7 +52,7 @@ mod tls;
 mod worker;
 
 pub use sender::{Canceller, HttpSender};
-pub use telemetry::{CancelToken, InitError, Telemetry, init, start};
+pub use telemetry::{InitError, Telemetry, init, start};
 
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
@@ -63,5 +63,6 @@ pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
+pub use spandrel_core::hosted::unversioned::handle::CancelToken;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

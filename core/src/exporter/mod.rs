@@ -68,6 +68,8 @@ mod machine;
 mod transmit;
 
 pub use config::{ConfigError, ExporterConfig, OnTooLarge, WhenOpen};
+#[cfg(feature = "std")]
+pub(crate) use event::Count;
 pub use event::{Cause, Event};
 pub use flush::{Flush, FlushOutcome, FlushReport};
 pub(crate) use machine::split_mix;

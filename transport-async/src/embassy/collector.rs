@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_header_of_the_protocol_is_refused_and_a_tab_is_not() {
-        let validate = |headers| {
+        fn validate(headers: &[(&str, &str)]) -> Result<(), CollectorError> {
             let address = "127.0.0.1:4318".parse().unwrap();
             let collector = Collector::new(address, "gateway");
             Collector {
@@ -167,7 +167,7 @@ mod tests {
                 ..collector
             }
             .validate()
-        };
+        }
         for name in RESERVED_HEADERS.into_iter().chain(["User-Agent"]) {
             let refused = Err(CollectorError::Header { at: 1 });
             assert_eq!(validate(&[("x-tenant", "a\tb"), (name, "x")]), refused);

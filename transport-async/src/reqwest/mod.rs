@@ -50,6 +50,7 @@
 //!
 //! The runtime needs its time and I/O drivers (`enable_all`).
 
+mod bell;
 mod client;
 mod drive;
 mod encode;
@@ -58,14 +59,14 @@ mod failure;
 mod init;
 mod output;
 mod sender;
-mod shared;
+mod state;
 mod telemetry;
 mod time;
 
 pub use error::InitError;
 pub use init::{init, start};
 pub use sender::HttpSender;
-pub use telemetry::{CancelToken, Telemetry};
+pub use telemetry::Telemetry;
 
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
@@ -75,5 +76,6 @@ pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
+pub use spandrel_core::hosted::unversioned::handle::CancelToken;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

@@ -4,7 +4,8 @@
 //! | module | gives |
 //! |---|---|
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
-//! | [`lifecycle`] | the reports and settings of a start |
+//! | [`handle`] | what a `Telemetry` tells of the pipeline, and the token that cancels it |
+//! | [`lifecycle`] | the reports that a start makes, and the global provider |
 //! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
 //! | [`client`] | why an HTTP client cannot be built, and what its I/O errors mean |
@@ -14,6 +15,7 @@ pub mod client;
 #[cfg(feature = "_deflate")]
 pub mod encode;
 pub mod events;
+pub mod handle;
 pub mod lifecycle;
 pub mod pipeline;
 #[cfg(feature = "_tls")]

@@ -1,26 +1,27 @@
-//! What the background task, the handle and its futures share: the pipeline, and who drives it.
+//! The part that the background task, the handle and its futures share: the pipeline, and the right
+//! to drive it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::vec::Vec;
 
 use spandrel_core::exporter::Transmit;
-use spandrel_core::hosted::unversioned::events::{LastError, Told, fetch, tell};
+use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
+use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use spandrel_core::response::Outcome;
 use spandrel_core::time::Instant;
 
+use super::bell::Bell;
 use super::output::Plan;
-use super::time::Bell;
 use crate::Outbox;
 
 #[derive(Debug)]
-pub(super) struct Shared {
-    state: Mutex<State>,
-    /// Wakes whoever drives: something is to be done.
+pub(super) struct DriverState {
+    locked: Mutex<Locked>,
+    /// Wakes the driver: there is something to do.
     pub(super) bell: Bell,
-    /// Wakes whoever waits: something was done, or the claim is free.
+    /// Wakes the futures that wait: something was done, or the claim is free.
     pub(super) changed: Bell,
     /// How often an owner was polled: its sign of life.
     polls: AtomicU64,
@@ -28,29 +29,28 @@ pub(super) struct Shared {
     pub(super) target: String,
 }
 
-/// What the lock protects.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct Locked {
     pub(super) pipeline: Pipeline,
     /// The number of the claim that is valid.
     owner: Option<u64>,
     claims: u64,
     /// Whether the background task exists.
     pub(super) has_background: bool,
-    /// Whether nobody is left who could wait for a shutdown.
+    /// Whether the handle is gone, so that nothing can wait for the shutdown.
     pub(super) is_orphaned: bool,
 }
 
-impl State {
+impl Locked {
     pub(super) fn is_stopped(&self) -> bool {
         self.pipeline.poll_shutdown().is_some()
     }
 }
 
-impl Shared {
+impl DriverState {
     pub(super) fn new(pipeline: Pipeline, plan: Plan, target: String) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
+            locked: Mutex::new(Locked {
                 pipeline,
                 owner: None,
                 claims: 0,
@@ -65,8 +65,8 @@ impl Shared {
         })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn polls(&self) -> u64 {
@@ -77,12 +77,11 @@ impl Shared {
         self.polls.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Brings the consequences of a step to whom they concern. No lock is held while a log handler
-    /// runs.
-    pub(super) fn settle(&self, told: &mut Vec<Told>, last_error: &LastError) {
-        fetch(&mut self.lock().pipeline, told);
+    /// Wakes the futures that wait and logs the events of a step, without the lock.
+    pub(super) fn settle(&self, log: &mut EventLog, last_error: &LastError) {
+        log.collect(&mut self.lock().pipeline);
         self.changed.ring();
-        tell(told, &self.target, last_error);
+        log.emit(last_error);
     }
 
     /// Gives up what is held, at once.
@@ -93,35 +92,49 @@ impl Shared {
             pipeline.shutdown(now);
         }
         self.bell.ring();
-        self.settle(&mut Vec::new(), &LastError::default());
+        self.settle(&mut self.event_log(), &LastError::default());
     }
 
-    /// The right to drive, if nobody has it.
+    pub(super) fn event_log(&self) -> EventLog {
+        EventLog::new(self.target.as_str())
+    }
+
+    /// The right to drive, if it is free.
     pub(super) fn claim(self: &Arc<Self>) -> Option<Claim> {
-        let mut state = self.lock();
-        state.owner.is_none().then(|| self.own(&mut state))
+        let mut locked = self.lock();
+        locked.owner.is_none().then(|| self.own(&mut locked))
     }
 
-    /// The right to drive, if nobody has it or its owner was not polled since `polls`. Then the
-    /// request under way, if any, goes back into the pipeline.
+    /// The right to drive, if it is free or its owner was not polled since `polls`. The request under
+    /// way, if any, then goes back into the pipeline.
     pub(super) fn take_over(self: &Arc<Self>, polls: u64) -> Option<Claim> {
-        let mut state = self.lock();
+        let mut locked = self.lock();
         if self.polls() != polls {
             return None;
         }
-        if state.owner.is_some() {
-            state.pipeline.cancel_in_flight();
+        if locked.owner.is_some() {
+            locked.pipeline.cancel_in_flight();
         }
-        Some(self.own(&mut state))
+        Some(self.own(&mut locked))
     }
 
-    fn own(self: &Arc<Self>, state: &mut State) -> Claim {
-        state.claims += 1;
-        state.owner = Some(state.claims);
+    fn own(self: &Arc<Self>, locked: &mut Locked) -> Claim {
+        locked.claims += 1;
+        locked.owner = Some(locked.claims);
         Claim {
-            shared: Arc::clone(self),
-            number: state.claims,
+            state: Arc::clone(self),
+            number: locked.claims,
         }
+    }
+}
+
+impl Driven for DriverState {
+    fn read(&self, read: &mut dyn FnMut(&Pipeline)) {
+        read(&self.lock().pipeline);
+    }
+
+    fn cancel(&self) {
+        self.abandon();
     }
 }
 
@@ -129,50 +142,50 @@ impl Shared {
 /// void claim has nothing to send.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<DriverState>,
     number: u64,
 }
 
 impl Outbox for Claim {
     fn poll_transmit(&self, _: Instant) -> Option<Transmit> {
-        let mut state = self.shared.lock();
-        if state.owner != Some(self.number) {
+        let mut locked = self.state.lock();
+        if locked.owner != Some(self.number) {
             return None;
         }
-        state.pipeline.poll_transmit()
+        locked.pipeline.poll_transmit()
     }
 
     fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
-        self.shared.lock().pipeline.read_body(transmit, target)
+        self.state.lock().pipeline.read_body(transmit, target)
     }
 
     fn handle_response(&self, _: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
-        let pipeline = &mut self.shared.lock().pipeline;
+        let pipeline = &mut self.state.lock().pipeline;
         pipeline.handle_response(transmit, outcome);
     }
 
     fn note_resent(&self, transmit: &Transmit) {
-        self.shared.lock().pipeline.note_resent(transmit);
+        self.state.lock().pipeline.note_resent(transmit);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.shared.lock().pipeline.poll_timeout()
+        self.state.lock().pipeline.poll_timeout()
     }
 
     fn is_stopped(&self) -> bool {
-        let state = self.shared.lock();
-        state.owner != Some(self.number) || state.is_stopped()
+        let locked = self.state.lock();
+        locked.owner != Some(self.number) || locked.is_stopped()
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         {
-            let mut state = self.shared.lock();
-            if state.owner == Some(self.number) {
-                state.owner = None;
+            let mut locked = self.state.lock();
+            if locked.owner == Some(self.number) {
+                locked.owner = None;
             }
         }
-        self.shared.changed.ring();
+        self.state.changed.ring();
     }
 }
