@@ -47,5 +47,5 @@ if [ "$bare_toolchain" = "$(rustc --version)" ]; then
 fi
 
 SPANDREL_FIRMWARE_REQUIRED=1 SPANDREL_FIRMWARE_IMAGES=$images \
-  cargo test --locked -p spandrel-tests --test firmware
+  cargo test --locked -p spandrel-tests --test device firmware::
 cat examples/firmware/budgets.txt

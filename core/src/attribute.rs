@@ -1,34 +1,39 @@
-//! Attribute keys and values: every kind that OTLP's `AnyValue` knows (checklist D-047, F-061).
+//! Attribute keys and values, of [every kind] that OTLP has.
 //!
-//! Values borrow. A span copies them into its own bytes when they are set, so the borrow ends
-//! there and nothing has to outlive the call:
+//! Values borrow. A span copies them into its own bytes when they are set, so nothing has to
+//! outlive the call:
+//!
+//! [every kind]: https://opentelemetry.io/docs/specs/otel/common/#anyvalue
 //!
 //! ```
 //! use spandrel_core::attribute::{KeyValue, Value};
 //!
+//! let nested = [KeyValue::bool("k", true)];
 //! let attributes = [
 //!     KeyValue::new("http.request.method", "GET"),
 //!     KeyValue::new("http.response.status_code", 200_i64),
-//!     KeyValue::new("tags", ["a", "b"].as_slice()),
-//!     KeyValue::new("nested", Value::Map(&[KeyValue { key: "k", value: Value::Bool(true) }])),
+//!     KeyValue::new("tags", &["a", "b"]),
+//!     KeyValue::new("nested", &nested),
 //! ];
 //! assert_eq!(attributes[1].value, Value::I64(200));
 //! ```
 
 /// An attribute: a non-empty, case-sensitive key and its value.
 ///
-/// An empty key is ignored by every setter (checklist D-049).
+/// An empty key is ignored by every setter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KeyValue<'a> {
-    /// The key, by preference a name of the semantic conventions (`http.request.method`).
+    /// The key, preferably a name of the [semantic
+    /// conventions](https://opentelemetry.io/docs/specs/semconv/) (`http.request.method`).
     pub key: &'a str,
     /// The value.
     pub value: Value<'a>,
 }
 
 impl<'a> KeyValue<'a> {
-    /// An attribute of `key` and anything that converts into a [`Value`].
+    /// An attribute of `key` and anything that converts into a [`Value`]. In a constant use
+    /// [`KeyValue::str`] and its siblings.
     #[must_use]
     pub fn new(key: &'a str, value: impl Into<Value<'a>>) -> Self {
         Self {
@@ -36,16 +41,62 @@ impl<'a> KeyValue<'a> {
             value: value.into(),
         }
     }
+
+    /// An attribute with a text as its value.
+    ///
+    /// It can be made in a constant, which outlives the statement that uses it:
+    ///
+    /// ```
+    /// use spandrel_core::attribute::KeyValue;
+    /// use spandrel_core::tracer::SpanBuilder;
+    ///
+    /// let kind = const { &[KeyValue::str("sensor.kind", "thermometer")] };
+    /// let builder = SpanBuilder::new("sensor.read").attributes(kind);
+    /// ```
+    #[must_use]
+    pub const fn str(key: &'a str, value: &'a str) -> Self {
+        Self {
+            key,
+            value: Value::String(value),
+        }
+    }
+
+    /// An attribute with a signed integer as its value.
+    #[must_use]
+    pub const fn i64(key: &'a str, value: i64) -> Self {
+        Self {
+            key,
+            value: Value::I64(value),
+        }
+    }
+
+    /// An attribute with a boolean as its value.
+    #[must_use]
+    pub const fn bool(key: &'a str, value: bool) -> Self {
+        Self {
+            key,
+            value: Value::Bool(value),
+        }
+    }
+
+    /// An attribute with a double as its value.
+    #[must_use]
+    pub const fn f64(key: &'a str, value: f64) -> Self {
+        Self {
+            key,
+            value: Value::F64(value),
+        }
+    }
 }
 
 /// The value of an attribute.
 ///
 /// Zero values (`""`, `0`, `false`, an empty array, [`Value::Empty`]) are meaningful: they are
-/// stored and exported like any other (checklist D-050).
+/// stored and exported like any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
-    /// No value: an `AnyValue` without content, the mapping of null.
+    /// No value: null, an `AnyValue` without content.
     #[default]
     Empty,
     /// UTF-8 text.
@@ -54,8 +105,10 @@ pub enum Value<'a> {
     Bool(bool),
     /// A signed integer.
     I64(i64),
-    /// An unsigned integer; one beyond `i64::MAX` is exported as its decimal digits, the
-    /// specification's mapping (checklist D-056).
+    /// An unsigned integer. OTLP has none: a value beyond `i64::MAX` is exported as its decimal
+    /// digits, as the
+    /// [specification](https://opentelemetry.io/docs/specs/otel/common/attribute-type-mapping/#integer-values)
+    /// asks.
     U64(u64),
     /// A double.
     F64(f64),
@@ -69,10 +122,10 @@ pub enum Value<'a> {
     I64s(&'a [i64]),
     /// An array of doubles.
     F64s(&'a [f64]),
-    /// An array of any values, nested at will down to the depth limit.
+    /// An array of any values, nested down to [`ValueLimits::depth`].
     Array(&'a [Value<'a>]),
-    /// A key-value list, nested at will down to the depth limit. When a key repeats, its last
-    /// value wins (checklist D-052).
+    /// A key-value list, nested down to [`ValueLimits::depth`]. When a key repeats, its last value
+    /// wins.
     Map(&'a [KeyValue<'a>]),
 }
 
@@ -125,6 +178,7 @@ macro_rules! value_from {
 
 value_from! {
     &'a str => |v| Value::String(v);
+    &&'a str => |v| Value::String(v);
     bool => |v| Value::Bool(v);
     i64 => |v| Value::I64(v);
     i32 => |v| Value::I64(v.into());
@@ -146,21 +200,49 @@ value_from! {
     &'a [KeyValue<'a>] => |v| Value::Map(v);
 }
 
+#[cfg(feature = "std")]
+value_from! {
+    &'a std::string::String => |v| Value::String(v);
+    &'a std::borrow::Cow<'_, str> => |v| Value::String(v);
+}
+
+macro_rules! value_from_arrays {
+    ($($item:ty => $variant:ident;)*) => {$(
+        impl<'a, const N: usize> From<&'a [$item; N]> for Value<'a> {
+            fn from(items: &'a [$item; N]) -> Self {
+                Value::$variant(items)
+            }
+        }
+    )*};
+}
+
+value_from_arrays! {
+    u8 => Bytes;
+    &'a str => Strings;
+    bool => Bools;
+    i64 => I64s;
+    f64 => F64s;
+    Value<'a> => Array;
+    KeyValue<'a> => Map;
+}
+
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Value::Empty, Into::into)
     }
 }
 
-/// How much of a value is kept: the length and the depth limit of `SpanLimits`.
+/// The limits on one value, part of [`SpanLimits`](crate::limits::SpanLimits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ValueLimits {
-    /// The most characters of a text and bytes of a byte string; longer ones are cut, at every
-    /// level (checklist D-058). `u32::MAX` = no limit.
+    /// The most characters of a text and bytes of a byte string. Longer ones are cut, at every
+    /// level of nesting. `u32::MAX` means no limit. See the
+    /// [specification](https://opentelemetry.io/docs/specs/otel/common/#attribute-limits).
     pub length: u32,
-    /// The deepest level kept; a top-level value is level 1, a container below the limit becomes
-    /// an empty value (checklist D-059). At most 64, which also bounds the stack.
+    /// The deepest level that is kept. A top-level value is level 1; a container below the limit
+    /// becomes an empty value. Keep it at 64 or less: each level takes stack, and JSON is written
+    /// for no more.
     pub depth: u8,
 }
 
@@ -178,7 +260,7 @@ impl Default for ValueLimits {
     }
 }
 
-/// `text` cut to at most `limit` characters, never inside one (checklist D-058).
+/// Returns the first `limit` characters of `text`, or all of it if it has no more.
 #[must_use]
 pub fn truncate_chars(text: &str, limit: u32) -> &str {
     let limit = limit as usize;
@@ -203,6 +285,51 @@ mod tests {
         assert_eq!(Value::from(None::<&str>), Value::Empty);
         assert_eq!(Value::from(Some("x")), Value::String("x"));
         assert_eq!(Value::from(0.5_f32), Value::F64(0.5));
+    }
+
+    #[test]
+    fn borrowed_text_of_every_kind_is_text() {
+        let expected = Value::String("x");
+        assert_eq!(["x"].iter().map(Value::from).next(), Some(expected));
+        #[cfg(feature = "std")]
+        {
+            use std::borrow::Cow;
+            use std::string::String;
+            let owned = String::from("x");
+            assert_eq!(Value::from(&owned), expected);
+            assert_eq!(Value::from(&Cow::Borrowed("x")), expected);
+            assert_eq!(Value::from(&Cow::<str>::Owned(owned.clone())), expected);
+        }
+    }
+
+    #[test]
+    fn arrays_convert_like_their_slices() {
+        assert_eq!(Value::from(&[1_u8, 2]), Value::Bytes(&[1, 2]));
+        assert_eq!(Value::from(&["a", "b"]), Value::Strings(&["a", "b"]));
+        assert_eq!(Value::from(&[true]), Value::Bools(&[true]));
+        assert_eq!(Value::from(&[1_i64]), Value::I64s(&[1]));
+        assert_eq!(Value::from(&[0.5]), Value::F64s(&[0.5]));
+        let items = [Value::Empty];
+        assert_eq!(Value::from(&items), Value::Array(&items));
+        let entries = [KeyValue::i64("k", 1)];
+        assert_eq!(Value::from(&entries), Value::Map(&entries));
+    }
+
+    #[test]
+    fn constant_attributes_are_those_that_are_converted() {
+        const ALL: &[KeyValue<'_>] = &[
+            KeyValue::str("s", "x"),
+            KeyValue::i64("i", -1),
+            KeyValue::bool("b", true),
+            KeyValue::f64("f", 0.5),
+        ];
+        let converted = [
+            KeyValue::new("s", "x"),
+            KeyValue::new("i", -1_i64),
+            KeyValue::new("b", true),
+            KeyValue::new("f", 0.5),
+        ];
+        assert_eq!(ALL, converted);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! When to try a failed export again: exponential backoff with jitter and two limits.
 //!
-//! A destination that fails must be left alone for longer each time, by a different time in each
-//! process, and not for ever. [`Backoff`] is that decision alone: it neither sleeps nor draws nor
-//! reads a clock. One machine serves one batch at a time.
+//! A destination that fails must be left alone for longer each time, for a different time in each
+//! process, and not for ever. [`Backoff`] makes that decision and nothing else: it neither sleeps
+//! nor draws random numbers nor reads a clock. One machine serves one batch at a time.
 //!
 //! ```text
 //!          start(now)            next_attempt(now, draw)
@@ -13,8 +13,7 @@
 //!
 //! The base of the n-th retry is `min(cap, initial · multiplier^n)`, in integer arithmetic and
 //! rounded up to a whole millisecond. Jitter only ever shortens it, so a delay never exceeds the
-//! cap, and never to less than the floor, so a generator stuck at zero cannot spin
-//! (invariants I14 to I16 of the delivery rules).
+//! cap; and never to less than the floor, so a generator stuck at zero cannot make retries spin.
 //!
 //! ```
 //! use spandrel_core::backoff::{Backoff, BackoffConfig, Jitter};
@@ -39,7 +38,7 @@ const MILLISECOND: u32 = 1_000_000;
 /// The longest `Retry-After` that is obeyed; a longer one is cut to this.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(300);
 
-/// How a delay is drawn between zero and its base. The floor bounds both kinds from below.
+/// How a delay is drawn. It is never below the floor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Jitter {
@@ -64,7 +63,7 @@ pub struct BackoffConfig {
     pub cap: Duration,
     /// The most retries of one batch; 0 = one attempt only.
     pub max_retries: u32,
-    /// The latest start of an attempt, counted from the first one. `Duration::MAX` = no limit.
+    /// The latest start of an attempt, counted from the first attempt. `Duration::MAX` = no limit.
     pub max_elapsed: Duration,
     /// The shortest delay, unless the base itself is shorter.
     pub floor: Duration,
@@ -88,7 +87,7 @@ impl BackoffConfig {
     ///
     /// # Errors
     ///
-    /// The first setting that is out of its range (fault catalogue G3).
+    /// The first setting that is out of its range.
     pub const fn validate(self) -> Result<Self, BackoffConfigError> {
         if self.initial.is_zero() {
             Err(BackoffConfigError::ZeroInitial)
@@ -124,7 +123,7 @@ impl Default for BackoffConfig {
     }
 }
 
-/// Which setting of a [`BackoffConfig`] is out of its range.
+/// The setting of a [`BackoffConfig`] that is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -153,7 +152,7 @@ impl core::error::Error for BackoffConfigError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Exhausted {
-    /// Attempts made, the first one included.
+    /// Attempts made, including the first.
     pub attempts: u32,
     /// Time since the first attempt, without what was excluded.
     pub elapsed: Duration,
@@ -171,13 +170,14 @@ impl core::error::Error for Exhausted {}
 #[derive(Clone, Debug)]
 pub struct Backoff {
     config: BackoffConfig,
-    /// Base of the next retry, to the nanosecond and within the cap.
+    /// The next retry's, to the nanosecond and within the cap.
     base: u64,
     retries: u32,
     started: Option<Instant>,
-    /// Nanoseconds that do not count as time spent retrying.
+    /// In nanoseconds.
     excluded: u64,
-    /// The latest time seen: a clock that goes back counts as no progress (fault C2).
+    /// A clock that goes back counts as no progress.
+    // fault C2
     latest: Instant,
 }
 
@@ -186,7 +186,7 @@ impl Backoff {
     ///
     /// # Errors
     ///
-    /// What [`BackoffConfig::validate`] says.
+    /// As [`BackoffConfig::validate`].
     pub const fn new(config: BackoffConfig) -> Result<Self, BackoffConfigError> {
         match config.validate() {
             Ok(config) => Ok(Self::clamped(config)),
@@ -209,14 +209,14 @@ impl Backoff {
         }
     }
 
-    /// Forgets the batch and every time seen: what comes next is a first attempt.
+    /// Forgets the batch and every time seen: the next attempt is a first attempt.
     pub fn reset(&mut self) {
         *self = Self::clamped(self.config);
     }
 
-    /// The first attempt of a new batch starts at `now`.
+    /// Begins a new batch, whose first attempt starts at `now`.
     ///
-    /// Without it, the first [`next_attempt`](Self::next_attempt) counts as the start.
+    /// Without this call, the first [`next_attempt`](Self::next_attempt) counts as the start.
     pub fn start(&mut self, now: Instant) {
         let now = self.advance(now);
         self.reset();
@@ -224,25 +224,26 @@ impl Backoff {
         self.started = Some(now);
     }
 
-    /// Time that does not count towards `max_elapsed`: while the circuit was open, or while a
+    /// Leaves `duration` out of `max_elapsed`: the time while the circuit was open, or while a
     /// `Retry-After` was obeyed.
     pub fn exclude(&mut self, duration: Duration) {
         self.exclude_nanos(duration_nanos(duration));
     }
 
-    /// The same in nanoseconds.
+    /// [`exclude`](Self::exclude) in nanoseconds.
     pub(crate) const fn exclude_nanos(&mut self, nanos: u64) {
         self.excluded = self.excluded.saturating_add(nanos);
     }
 
-    /// The instant of the next attempt, after one that failed at `now`; uses up one retry.
+    /// Returns the instant of the next attempt, after one that failed at `now`, and uses up a retry.
     ///
     /// `draw` is uniform over all of `u64`. The time limit is checked with the delay that was
-    /// actually drawn, so no attempt ever starts later than `max_elapsed` (I18).
+    /// actually drawn, so no attempt ever starts later than `max_elapsed`.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`]; nothing has changed then, and the answer stays the same.
+    /// [`Exhausted`] when no retry is left. Nothing has changed then, and asking again gives the
+    /// same answer.
     pub fn next_attempt(&mut self, now: Instant, draw: u64) -> Result<Instant, Exhausted> {
         let now = self.advance(now);
         self.started.get_or_insert(now);
@@ -256,23 +257,23 @@ impl Backoff {
         }
     }
 
-    /// The delay before the next retry, which it uses up, or `None` when none is left. Knows
-    /// nothing of time; see [`next_attempt`](Self::next_attempt).
+    /// Returns the delay before the next retry and uses that retry up, or `None` when none is left.
+    /// Ignores the time limit; see [`next_attempt`](Self::next_attempt).
     pub fn next_delay(&mut self, draw: u64) -> Option<Duration> {
         let delay = self.delay(draw);
         self.use_up().then_some(delay)
     }
 
-    /// The instant before which the *destination* gets no request, after an answer at `now` that
-    /// asked for a pause of `retry_after`. Uses up no retry.
+    /// Returns the instant before which the *destination* gets no request, after an answer at `now`
+    /// that asked for a pause of `retry_after`. Uses up no retry.
     ///
-    /// The longer of the pause (at most [`RETRY_AFTER_CAP`]) and the current delay, plus up to a
-    /// tenth so that a fleet does not return as one (I21). Never before the pause is over.
+    /// The wait is the longer of the pause (at most [`RETRY_AFTER_CAP`]) and the current delay, plus
+    /// up to a tenth, so that a fleet does not return as one. It never ends before the pause.
     pub fn after_pause(&mut self, now: Instant, retry_after: Duration, draw: u64) -> Instant {
         let now = self.advance(now);
         let pause = duration_nanos(retry_after).min(duration_nanos(RETRY_AFTER_CAP));
         let wait = self.delay_nanos(draw).max(pause);
-        // Bits that the delay has not used.
+        // The bits that the delay has not used.
         let (tenth, _) = divide(wait, 10);
         let extra = fraction(tenth, draw << 16);
         now.saturating_add_nanos(wait).saturating_add_nanos(extra)
@@ -284,7 +285,7 @@ impl Backoff {
         nanos_duration(self.delay_nanos(draw))
     }
 
-    /// The same in nanoseconds, as all times here are: to make a duration takes a division.
+    // All times here are in nanoseconds: to make a duration takes a division.
     pub(crate) fn delay_nanos(&self, draw: u64) -> u64 {
         let base = self.base_nanos();
         let floor = duration_nanos(self.config.floor).min(base);
@@ -319,7 +320,7 @@ impl Backoff {
         self.latest
     }
 
-    /// In whole milliseconds, rounded up, but within the cap.
+    /// Rounded up to whole milliseconds, but within the cap.
     fn base_nanos(&self) -> u64 {
         let (_, rest) = divide(self.base, MILLISECOND);
         let up = if rest > 0 { MILLISECOND - rest } else { 0 };
@@ -327,7 +328,6 @@ impl Backoff {
         whole.min(duration_nanos(self.config.cap))
     }
 
-    /// Uses up a retry, if one is left.
     fn use_up(&mut self) -> bool {
         if self.retries >= self.config.max_retries {
             return false;
@@ -338,7 +338,7 @@ impl Backoff {
         true
     }
 
-    /// Nanoseconds since the first attempt, without what was excluded.
+    /// In nanoseconds, without what was excluded.
     fn elapsed(&self) -> u64 {
         let started = self.started.unwrap_or(self.latest);
         let counted = self.latest.as_nanos().saturating_sub(self.excluded);
@@ -369,8 +369,8 @@ const fn grow(base: u64, permille: u32) -> u64 {
     whole.saturating_mul(permille).saturating_add(part)
 }
 
-/// From zero to below `range`, by the topmost 16 bits of `draw`. Wide products would pull 128-bit
-/// arithmetic into a firmware image, and 65,536 different delays are enough.
+/// From zero to below `range`, by the topmost 16 bits of `draw`: 65,536 different delays are enough,
+/// and a wider product would pull 128-bit arithmetic into a firmware image.
 const fn fraction(range: u64, draw: u64) -> u64 {
     (range >> 16) * (draw >> 48)
 }
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn without_jitter_the_delays_are_those_of_the_guide() {
+    fn without_jitter_each_delay_is_half_as_long_again_as_the_one_before() {
         let config = BackoffConfig {
             jitter: Jitter::None,
             ..BackoffConfig::DEFAULT

@@ -1,7 +1,8 @@
-//! When a batch is due: the [`BatchTrigger`] (checklist D-126, invariant I13).
+//! When a batch is due: the [`BatchTrigger`].
 //!
-//! A batch is due when enough spans or bytes are queued, when the oldest queued span has waited
-//! for the scheduled delay, or when somebody flushes.
+//! A batch is due when enough spans or bytes are queued, or when the oldest queued span has waited
+//! for the scheduled delay. These are the rules of the
+//! [batching processor](https://opentelemetry.io/docs/specs/otel/trace/sdk/#batching-processor).
 //!
 //! ```
 //! use core::time::Duration;
@@ -24,10 +25,11 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BatchConfig {
-    /// The most spans of one request, and the number that makes a batch due; at least 1.
+    /// The most spans of one request, and the number of queued spans that makes a batch due; at
+    /// least 1.
     pub max_export_batch_size: u32,
-    /// The bytes of queued records that make a batch due before its spans are counted.
-    /// `usize::MAX` = never.
+    /// The bytes of queued records that make a batch due, however few its spans. `usize::MAX` =
+    /// never.
     pub max_batch_bytes: usize,
     /// How long a span may wait for others. Zero = not at all.
     pub scheduled_delay: Duration,
@@ -48,7 +50,7 @@ impl Default for BatchConfig {
     }
 }
 
-/// The machine that knows since when spans have been waiting.
+/// Keeps since when spans have been waiting.
 #[derive(Clone, Debug)]
 pub struct BatchTrigger {
     config: BatchConfig,
@@ -65,7 +67,7 @@ impl BatchTrigger {
         }
     }
 
-    /// Tells that at `now`, `queued` spans were waiting. The wait counts from the first such call
+    /// Reports that `queued` spans are waiting at `now`. The wait counts from the first such call
     /// after the queue was empty or a batch was taken, so call it whenever spans may have come in.
     pub fn observe(&mut self, now: Instant, queued: usize) {
         if queued == 0 {
@@ -75,21 +77,21 @@ impl BatchTrigger {
         }
     }
 
-    /// Tells that one of `queued` spans has been waiting since `since`, before it was observed.
+    /// Reports that one of `queued` spans has been waiting since `since`, before it was observed.
     pub fn backdate(&mut self, since: Instant, queued: usize) {
         if queued > 0 {
             self.since = Some(self.since.map_or(since, |known| known.min(since)));
         }
     }
 
-    /// Tells that a batch was taken at `now`, leaving `queued` spans.
+    /// Reports that a batch was taken at `now`, leaving `queued` spans.
     pub fn taken(&mut self, now: Instant, queued: usize) {
         self.since = (queued > 0).then_some(now);
     }
 
-    /// When a batch of this queue is due: [`Instant::ZERO`] = at once, `None` = not before more
-    /// spans come in. Spans that have not been [observed](BatchTrigger::observe) are due at once,
-    /// so that the caller comes to observe them.
+    /// When a batch of this queue is due: [`Instant::ZERO`] = now, `None` = not before more spans
+    /// come in. Spans that have not been [observed](BatchTrigger::observe) are due now, so that the
+    /// caller comes and observes them.
     #[must_use]
     pub fn due_at(&self, queued: usize, queued_bytes: usize) -> Option<Instant> {
         if queued == 0 {
@@ -121,6 +123,7 @@ mod tests {
         })
     }
 
+    // invariant I13
     #[test]
     fn the_first_span_starts_the_wait_and_later_ones_do_not_prolong_it() {
         let mut trigger = trigger();
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_left_behind_by_a_full_batch_wait_anew() {
+    fn spans_left_behind_by_a_full_batch_wait_again() {
         let mut trigger = trigger();
         trigger.observe(Instant::from_secs(10), 600);
         assert_eq!(trigger.due_at(600, 10), Some(Instant::ZERO));
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_nobody_has_observed_call_for_a_look() {
+    fn spans_that_have_not_been_observed_are_due() {
         assert_eq!(trigger().due_at(1, 1), Some(Instant::ZERO));
     }
 }

@@ -1,7 +1,7 @@
 //! Trace and span identifiers, and the generator that draws them.
 //!
-//! Ids come from an injected [`rand_core::Rng`]; the core has no source of randomness of its own.
-//! A generated id is never all zero (checklist D-024).
+//! Ids come from a [`rand_core::Rng`] of the caller; the core has no source of randomness. A
+//! generated id is never all zero.
 //!
 //! ```
 //! use spandrel_core::id::{SpanId, TraceId};
@@ -18,12 +18,12 @@ use core::str::FromStr;
 
 use rand_core::Rng;
 
-/// Why text is not an id.
+/// The reason why a text is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ParseIdError {
-    /// The text has not exactly 32 (trace) or 16 (span) characters.
+    /// The text does not have exactly 32 (trace) or 16 (span) characters.
     Length,
     /// A character is not a hexadecimal digit.
     Digit,
@@ -53,7 +53,7 @@ pub(crate) const fn hex_value(digit: u8) -> Option<u8> {
 /// The lower-case hexadecimal digit of a value below 16.
 pub(crate) const fn hex_digit(value: u8) -> u8 {
     let value = value & 0xf;
-    // A sum in place of a choice: what loops over it works on many at a time.
+    // A sum instead of a choice, so that loops over it are vectorized.
     value + b'0' + if value > 9 { b'a' - b'9' - 1 } else { 0 }
 }
 
@@ -104,13 +104,13 @@ macro_rules! id_type {
                 self.0
             }
 
-            /// The bytes in place.
+            /// The bytes, borrowed.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
             }
 
-            /// Whether the id is not all zero (checklist D-017).
+            /// Returns true if the id is not all zero.
             #[must_use]
             pub fn is_valid(self) -> bool {
                 // As one number: as bytes it would be a loop on small processors.
@@ -159,8 +159,8 @@ id_type!(
 );
 
 impl TraceId {
-    /// The bytes as one number of the processor's own order: what goes in registers is not written
-    /// in halves and read as a whole, which costs a processor a dozen cycles.
+    /// The bytes as one number in the processor's byte order. Passed in registers, it is never
+    /// written in halves and read as a whole, which costs a processor a dozen cycles.
     #[inline(always)]
     pub(crate) const fn to_word(self) -> u128 {
         u128::from_ne_bytes(self.0)
@@ -172,7 +172,7 @@ impl TraceId {
         Self(word.to_ne_bytes())
     }
 
-    /// The last eight bytes as a big-endian number: what ratio sampling looks at.
+    /// Returns the last eight bytes as a big-endian number, the input of ratio sampling.
     #[must_use]
     pub const fn low_u64(self) -> u64 {
         let [_, _, _, _, _, _, _, _, low @ ..] = self.0;
@@ -180,40 +180,41 @@ impl TraceId {
     }
 }
 
-/// Draws ids. Replaceable for both kinds (checklist D-023).
+/// A source of trace and span ids.
 pub trait IdGenerator {
-    /// Whether the lowest 56 bits of generated trace ids are uniformly random, as W3C Trace
-    /// Context level 2 asks; only then do root spans carry the random flag (checklist D-025,
-    /// D-026).
+    /// True if the lowest 56 bits of generated trace ids are uniformly random. Only then do root
+    /// spans carry the [random flag] of W3C Trace Context level 2.
+    ///
+    /// [random flag]: https://www.w3.org/TR/trace-context-2/#random-trace-id-flag
     const RANDOM: bool;
 
-    /// A new valid trace id.
+    /// Returns a new valid trace id.
     fn trace_id(&mut self) -> TraceId;
 
-    /// A new valid span id.
+    /// Returns a new valid span id.
     fn span_id(&mut self) -> SpanId;
 }
 
-/// Ids straight from a random number generator: all bits uniform, zero excluded.
+/// Ids from a random number generator: all bits uniform, zero excluded.
 #[derive(Clone, Debug)]
 pub struct RandomIdGenerator<R> {
     rng: R,
 }
 
 impl<R: Rng> RandomIdGenerator<R> {
-    /// Draws from `rng`, which must be seeded differently in every process and device: equal
-    /// seeds give equal ids (fault catalogue G5).
+    /// A generator over `rng`. Seed it differently in every process and on every device: equal
+    /// seeds give equal ids.
     pub const fn new(rng: R) -> Self {
         Self { rng }
     }
 
-    /// The generator, for other draws (jitter).
+    /// Returns the random number generator, for other draws.
     pub const fn rng_mut(&mut self) -> &mut R {
         &mut self.rng
     }
 
-    /// A generator that is stuck at zero must neither hang nor yield an invalid id: the lowest
-    /// bit is set instead of drawing again.
+    /// Sets the lowest bit of a zero instead of drawing again: with a generator that is stuck at
+    /// zero that would never end.
     fn nonzero_u64(&mut self) -> u64 {
         match self.rng.next_u64() {
             0 => 1,

@@ -1,36 +1,44 @@
-//! The state machines of the Spandrel tracing pipeline: `no_std`, no heap, no unsafe, no clock.
+//! OpenTelemetry tracing from microcontrollers to servers: the core of Spandrel, which records,
+//! samples, buffers and delivers spans, and leaves the network to a transport.
 //!
-//! A span is recorded as the protobuf bytes that OTLP wants, kept in a ring over memory of the
-//! caller's, and delivered by an exporter that decides everything (batches, retries, circuit
-//! breaker, limits) and does nothing: time and randomness are arguments, and the network is
-//! whoever drives it. So the same code runs on a Cortex-M0 and on a server, and a year of outages
-//! is simulated in milliseconds.
+//! **On a server**, start at [spandrel-transport-std], or at [spandrel-transport-async] if the
+//! program runs on tokio: their `init` starts everything, and both re-export what an application
+//! needs from here. A library that creates spans depends on this crate alone, with the feature
+//! `std`, and uses `hosted::trace`.
+//!
+//! **On a device**, or to drive everything yourself, start with the example below.
+//!
+//! The core is a set of state machines without `std`, heap, unsafe code, clock or I/O. A span is
+//! recorded as the protobuf bytes of OTLP, kept in a ring over memory of the caller, and delivered
+//! by an exporter that makes all decisions (batches, retries, circuit breaker, limits) and does
+//! nothing itself: times and random numbers are arguments, and the driver sends the requests. The
+//! machines are the same on all targets, and a test runs a year of outages in milliseconds.
 //!
 //! ```text
-//!  Tracer ─ start ─▶ Span ─ end ─▶ Exporter ─ poll_transmit ─▶ your POST
-//!                                  (Buffer)  ◀─ handle_response ─┘
+//!  BareTracer ─ start ─▶ BareSpan ─ end ─▶ Exporter ─ poll_transmit ─▶ your POST
+//!                                          (Buffer)  ◀─ handle_response ─┘
 //! ```
 //!
 //! ```
 //! use spandrel_core::prelude::*;
-//! # use spandrel_core::test_support::TestRng;
+//! use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
-//! // Memory is chosen once.
+//! // The memory is fixed from the start.
 //! let attributes = [KeyValue::new("service.name", "thermostat")];
 //! let resource = Resource { attributes: &attributes, schema_url: "" };
 //! let registry = Registry::new([0_u8; 256], &resource)?;
 //! let buffer = Buffer::new([0_u8; 4096]);
 //! let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry)?;
 //!
-//! // A span is started, described and ended; the times are yours.
-//! let ids = RandomIdGenerator::new(TestRng::new(7));
-//! let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), ids);
+//! // A span is started, described and ended. Times are arguments.
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(7));
+//! let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), ids);
 //! let mut span = tracer.start::<256>(SpanBuilder::new("heat"), Instant::from_millis(10));
 //! span.set_attribute("target.celsius", 21.5);
 //! span.end(Instant::from_millis(12), &mut exporter)?;
 //!
-//! // After five seconds, or 512 spans, there is a request to send.
-//! assert_eq!(exporter.poll_timeout(), Some(Instant::ZERO)); // something is new: look at it
+//! // After five seconds, or with 512 spans, there is a request to send.
+//! assert_eq!(exporter.poll_timeout(), Some(Instant::ZERO)); // now: something is new
 //! assert!(exporter.poll_transmit(Instant::from_millis(12)).is_none());
 //! let due = exporter.poll_timeout().expect("a span waits");
 //! let mut request = exporter.poll_transmit(due).expect("it is due");
@@ -38,7 +46,7 @@
 //! let len = exporter.read_body(&mut request, &mut body);
 //! assert_eq!(len, request.content_length());
 //!
-//! // The answer settles it, and every span is accounted for.
+//! // The answer settles the batch, and every span is accounted for.
 //! exporter.handle_response(due, request, &Outcome::Response(Response::new(200)));
 //! assert_eq!(exporter.ledger().exported, 1);
 //! assert!(exporter.ledger().is_closed());
@@ -50,25 +58,30 @@
 //! | [`exporter`] | the driver's loop, in five lines, and the rules of delivery |
 //! | [`tracer`], [`span`] | recording |
 //! | [`buffer`], [`backoff`], [`breaker`], [`batch`] | the machines, each usable alone |
-//! | [`sampler`], [`propagation`] | which traces are kept, and how they cross processes |
-//! | [`env`] | `OTEL_*` variables as a pure function |
+//! | [`sampler`], [`propagation`] | the choice of traces, and their way across processes |
+//! | [`mod@env`] | `OTEL_*` variables as a pure function |
 //! | [`json`] | OTLP/JSON lines from the same bytes |
-//! | `hosted` (feature `std`) | threads, clocks and environment: what the transports build on |
+//! | `hosted` (feature `std`) | threads, clocks and environment: the base of the transports |
 //!
 //! # Features
 //!
+//! All are off by default, and features only add.
+//!
 //! | feature | adds |
 //! |---|---|
-//! | (none) | everything above but `hosted`: no `std`, no heap |
-//! | `std` | the hosted runtime |
-//! | `tracing` | a layer for programs that use the macros of the `tracing` crate (with `std`) |
+//! | `std` | `hosted`: the runtime for programs with threads |
+//! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
-//! | `json-answers` | answers in JSON, which a collector may give by mistake; part of `std` |
+//! | `json-answers` | answers in JSON, which a collector or a proxy may send by mistake; part of `std` |
 //! | `defmt` | `defmt::Format` on errors, configuration, states and counts |
 //!
-//! Features only add. The minimum supported Rust version is 1.87.
+//! The minimum supported Rust version is 1.87.
+//!
+//! [spandrel-transport-std]: https://docs.rs/spandrel-transport-std
+//! [spandrel-transport-async]: https://docs.rs/spandrel-transport-async
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -77,6 +90,8 @@ extern crate std;
 
 // L0
 pub mod attribute;
+#[cfg(any(feature = "gzip", feature = "link"))]
+mod crc;
 pub mod id;
 pub mod time;
 pub mod wire;
@@ -111,5 +126,5 @@ pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
 pub mod shared_buffer;
-#[doc(hidden)]
-pub mod test_support;
+#[cfg(test)]
+mod test_support;

@@ -1,6 +1,6 @@
-//! How much one span may hold: [`SpanLimits`] (checklist D.5).
+//! Limits on the content of one span: [`SpanLimits`].
 //!
-//! Whatever goes beyond a limit is left out and counted on the wire; the span itself is kept.
+//! An item beyond a limit is left out and counted on the wire; the span itself is kept.
 //!
 //! ```
 //! use spandrel_core::limits::SpanLimits;
@@ -11,17 +11,18 @@
 
 use crate::attribute::ValueLimits;
 
-/// Limits on counts and on the size of values; the defaults are the specification's.
+/// Limits on counts and on the size of values; the defaults are the
+/// [specification](https://opentelemetry.io/docs/specs/otel/trace/sdk/#span-limits)'s.
 ///
-/// The bytes of a span's scratch are a limit of their own, set by the tracer's caller.
+/// The bytes of a span's scratch are another limit, set where the span is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpanLimits {
-    /// Attributes of a span: 128 (checklist D-057).
+    /// Attributes of a span: 128.
     pub attribute_count: u16,
-    /// Events of a span: 128 (checklist D-060).
+    /// Events of a span: 128.
     pub event_count: u16,
-    /// Links of a span: 128 (checklist D-060).
+    /// Links of a span: 128.
     pub link_count: u16,
     /// Attributes of one event: 128.
     pub attribute_per_event_count: u16,

@@ -1,4 +1,6 @@
-//! The names that nearly every program with its own driver needs.
+//! The names that nearly every program with its own driver needs, firmware included.
+//!
+//! An application with a transport needs the names that the transport re-exports instead.
 //!
 //! ```
 //! use spandrel_core::prelude::*;
@@ -13,7 +15,7 @@ pub use crate::limits::SpanLimits;
 pub use crate::resource::{InstrumentationScope, Registry, Resource, ScopeId};
 pub use crate::response::{DropReason, Outcome, Response, TransportError};
 pub use crate::sampler::{AlwaysOff, AlwaysOn, ParentBased, Sampler, TraceIdRatioBased};
-pub use crate::span::{Span, Status};
+pub use crate::span::{BareSpan, Status};
 pub use crate::stats::Ledger;
 pub use crate::time::{Instant, UnixNanos, WallClock};
-pub use crate::tracer::{SpanBuilder, Tracer};
+pub use crate::tracer::{BareTracer, SpanBuilder};

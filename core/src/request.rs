@@ -2,8 +2,8 @@
 //!
 //! Nothing is assembled: the body is the encoded resource, the encoded scopes and the stored
 //! records, joined by a few bytes of tags and lengths that are computed while reading. Its exact
-//! length is known before the first byte, so that it can be announced as `Content-Length`, held
-//! against the request limit, and streamed through gzip without a second buffer of its size.
+//! length is known before the first byte, so that it can be announced as `Content-Length`, compared
+//! with the request limit, and streamed through gzip without a second buffer of its size.
 //!
 //! ```text
 //! 0a len ┌ resource ─────────────┐            ResourceSpans
@@ -14,7 +14,7 @@
 //!        └ schema_url ───────────┘
 //! ```
 //!
-//! Spans of one scope are gathered under one `ScopeSpans` (checklist F-005), in end order. That
+//! The spans of a scope are gathered under one `ScopeSpans`, in the order in which they ended. That
 //! costs one walk over the record headers for each scope in the batch.
 
 use crate::buffer::{Buffer, Lease, Record};
@@ -26,12 +26,12 @@ use crate::wire::{BYTES, Writer, field_len, tag, varint_len};
 pub(crate) struct Layout {
     /// Records of the lease that are sent: all, or fewer after a 413.
     pub(crate) window: usize,
-    /// Bytes of the whole body.
+    /// Bytes of the body.
     pub(crate) total: usize,
     /// Bytes of the `ResourceSpans` content.
     resource_spans: usize,
-    /// The scope of all spans, and the bytes of its `ScopeSpans` content, when there is but one:
-    /// most batches have one, and then no walk is needed to find the next.
+    /// The scope of all spans and the bytes of its `ScopeSpans` content, if there is only one: most
+    /// batches have one, and then no walk is needed to find the next.
     single: Option<(ScopeId, usize)>,
 }
 
@@ -40,13 +40,13 @@ pub(crate) struct Layout {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BodyCursor {
     stage: Stage,
-    /// Bytes of the current piece already given out.
+    /// Bytes of the current piece that have been read.
     given: usize,
     scope: ScopeId,
-    /// The current record: its offset in the ring, its number within the window.
+    /// The current record's offset in the ring, and its number within the window.
     at: usize,
     index: usize,
-    /// The buffer layout under which `at` is right.
+    /// The buffer's layout for which `at` is right.
     layout: u32,
 }
 
@@ -77,7 +77,7 @@ impl BodyCursor {
         layout: 0,
     };
 
-    /// Whether the whole body has been read.
+    /// Returns true if the whole body has been read.
     #[must_use]
     pub const fn is_at_end(&self) -> bool {
         matches!(self.stage, Stage::End)
@@ -94,7 +94,7 @@ impl Default for BodyCursor {
 pub(crate) const SCOPE_BYTES: usize = 1 + 10;
 
 /// Bytes that a `ScopeSpans` takes around its spans, at most, whatever their number: its tag and
-/// length, head and tail. An upper bound that lets a batch be cut before its size is known.
+/// length, head and tail. With this upper bound a batch can be cut before its size is known.
 pub(crate) fn scope_overhead(entries: Entries<'_>, scope: ScopeId) -> usize {
     let entry = entries.scope(scope);
     SCOPE_BYTES + entry.head.len() + entry.tail.len()
@@ -116,7 +116,7 @@ pub(crate) struct Body<'a, S> {
 
 impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
     /// The exact lengths of a request for the first `window` records of the lease. `known` is the
-    /// scope of all of these and the bytes of their fields, if that is known.
+    /// scope of all of these and the bytes of their fields, if there is one scope and it is known.
     pub(crate) fn layout(&self, window: usize, known: Option<(ScopeId, usize)>) -> Layout {
         let resource = self.entries.resource();
         let mut layout = Layout {
@@ -139,7 +139,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         layout
     }
 
-    /// Copies the next bytes of the body into `target`; how many. 0 at the end.
+    /// Copies the next bytes of the body into `target`, and returns how many. 0 at the end.
     pub(crate) fn read(
         &self,
         layout: &Layout,
@@ -169,7 +169,7 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         written
     }
 
-    /// The bytes of the current piece; short ones are made in `small`.
+    /// The current piece; a short one is made in `small`.
     fn piece<'b>(
         &self,
         layout: &Layout,
@@ -274,8 +274,8 @@ impl<'a, S: AsRef<[u8]> + AsMut<[u8]>> Body<'a, S> {
         Some(record)
     }
 
-    /// Copies as many whole records as fit, in one walk: the cursor is before one and stays so, or
-    /// goes on to the end of the scope. The general way copies what is left, piece by piece.
+    /// Copies as many whole records as fit, in one walk. The cursor stands before a record, and then
+    /// before the next one or at the end of the scope. The rest is copied piece by piece.
     fn copy_records(
         &self,
         layout: &Layout,

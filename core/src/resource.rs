@@ -1,8 +1,8 @@
-//! Who made the spans: the [`Resource`], the [`InstrumentationScope`]s, and the [`Registry`] that
+//! The origin of spans: the [`Resource`], the [`InstrumentationScope`]s, and the [`Registry`] that
 //! keeps both as encoded bytes.
 //!
-//! Every request repeats the resource and its scopes, so they are encoded once, into bytes of the
-//! caller's, and copied from there. A record carries only its [`ScopeId`].
+//! Every request repeats the resource and its scopes, so they are encoded once, into memory of the
+//! caller, and copied from there. A record carries only its [`ScopeId`].
 //!
 //! ```
 //! use spandrel_core::attribute::KeyValue;
@@ -27,37 +27,39 @@ pub use encoded::EncodedEntry;
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::wire::{Writer, key_value_len, nonempty_len, put_key_value};
 
-/// The entity that produces telemetry: attributes, and the schema they follow (checklist D.9).
+/// The [entity that produces telemetry](https://opentelemetry.io/docs/specs/otel/resource/sdk/):
+/// its attributes, and the schema that they follow.
 ///
-/// Resource attributes are exempt from the limits of spans (checklist D-065). When a key repeats,
-/// its last value wins.
+/// Limits of spans do not apply to resource attributes. When a key repeats, its last value wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Resource<'a> {
-    /// `service.name` and its like.
+    /// The attributes, such as `service.name`.
     pub attributes: &'a [KeyValue<'a>],
-    /// The schema of the attributes; empty when there is none.
+    /// The schema URL of the attributes; empty if there is none.
     pub schema_url: &'a str,
 }
 
-/// The code that made a span: a library, a module, a component (checklist D-004).
+/// The [code that made a
+/// span](https://opentelemetry.io/docs/specs/otel/common/instrumentation-scope/): a library, a
+/// module, a component.
 ///
-/// The name may be empty; such a scope works like any other (checklist D-003).
+/// The name may be empty; the scope then works like any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InstrumentationScope<'a> {
-    /// The name, by habit that of the crate or the component.
+    /// The name, usually the crate's or the component's.
     pub name: &'a str,
-    /// The version of that code; empty when unknown.
+    /// The version of that code; empty if unknown.
     pub version: &'a str,
-    /// The schema that its spans and events follow; empty when there is none.
+    /// The schema URL of its spans and events; empty if there is none.
     pub schema_url: &'a str,
     /// Attributes of the scope.
     pub attributes: &'a [KeyValue<'a>],
 }
 
 impl<'a> InstrumentationScope<'a> {
-    /// A scope with nothing but a name.
+    /// A scope with a name only.
     #[must_use]
     pub const fn new(name: &'a str) -> Self {
         Self {
@@ -68,7 +70,7 @@ impl<'a> InstrumentationScope<'a> {
         }
     }
 
-    /// The same scope with a version.
+    /// Returns the same scope with a version.
     #[must_use]
     pub const fn with_version(self, version: &'a str) -> Self {
         Self { version, ..self }
@@ -80,12 +82,12 @@ impl<'a> InstrumentationScope<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ScopeId(pub(crate) u16);
 
-/// Why a resource or a scope was not taken in. The registry is unchanged.
+/// The reason why a resource or a scope was not added. The registry is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The bytes given to the registry are used up; this many are missing.
+    /// The memory of the registry is too small.
     Full {
         /// Bytes missing.
         missing: usize,
@@ -113,10 +115,10 @@ impl fmt::Display for RegistryError {
 
 impl core::error::Error for RegistryError {}
 
-/// One encoded entry: what goes before its content on the wire, and what goes after.
+/// One encoded entry: the fields before its spans on the wire, and the field after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
-    /// The `resource` or `scope` field, tag included; empty when there is nothing to say.
+    /// The `resource` or `scope` field, tag included; empty if it has no content.
     pub(crate) head: &'a [u8],
     /// The `schema_url` field, tag included, or nothing.
     pub(crate) tail: &'a [u8],
@@ -132,7 +134,7 @@ impl Entry<'_> {
 /// The resource and the scopes of one pipeline, encoded once.
 ///
 /// `S` is the caller's memory: an array, a `&mut [u8]`, a boxed slice. An entry takes its encoded
-/// length plus four bytes.
+/// length and four bytes.
 #[derive(Clone, Debug)]
 pub struct Registry<S> {
     storage: S,
@@ -141,7 +143,7 @@ pub struct Registry<S> {
 }
 
 impl<S> Registry<S> {
-    /// A registry without a resource, for a `static`: [`Registry::set_resource`] comes later.
+    /// A registry without a resource, for a `static`; set it later by [`Registry::set_resource`].
     #[must_use]
     pub const fn empty(storage: S) -> Self {
         Self {
@@ -157,19 +159,19 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     ///
     /// # Errors
     ///
-    /// When the resource does not fit.
+    /// The resource does not fit.
     pub fn new(storage: S, resource: &Resource<'_>) -> Result<Self, RegistryError> {
         let mut registry = Self::empty(storage);
         registry.set_resource(resource)?;
         Ok(registry)
     }
 
-    /// Sets the resource of a registry that was made [`empty`](Self::empty). Every scope that it
-    /// held is forgotten.
+    /// Sets the resource of a registry that was made [`empty`](Self::empty). All scopes are
+    /// forgotten.
     ///
     /// # Errors
     ///
-    /// When the resource does not fit; the registry is then empty.
+    /// The resource does not fit; the registry is then empty.
     pub fn set_resource(&mut self, resource: &Resource<'_>) -> Result<(), RegistryError> {
         (self.used, self.scopes) = (0, 0);
         let attributes = Attributes {
@@ -183,16 +185,16 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         Ok(())
     }
 
-    /// The number of `scope`, which is taken in when it is new. Two scopes are the same when
-    /// name, version, schema URL and attributes are (checklist F-005).
+    /// Returns the number of `scope`, which is added if it is new. Two scopes are the same if name,
+    /// version, schema URL and attributes are.
     ///
     /// # Errors
     ///
-    /// When there is no room to encode the scope. That holds for a known one too, which is encoded
-    /// behind the others to be compared with them: get each scope once and keep its number.
+    /// There is no room to encode the scope. A known one needs that room too, because it is encoded
+    /// behind the others to be compared with them. Get each scope once and keep its number.
     pub fn scope(&mut self, scope: &InstrumentationScope<'_>) -> Result<ScopeId, RegistryError> {
         if self.used == 0 {
-            // The first entry is the resource, be it an empty one.
+            // The first entry is always the resource, even an empty one.
             self.set_resource(&Resource::default())?;
         }
         let attributes = Attributes {
@@ -201,7 +203,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         };
         let content =
             nonempty_len(scope.name.len()) + nonempty_len(scope.version.len()) + attributes.len();
-        // Never empty-handed: `used` bytes have been written.
+        // Always `Some`: `used` bytes have been written.
         let storage = self.storage.as_mut().split_at_mut_checked(self.used);
         let (kept, free) = storage.unwrap_or_default();
         let len = encode_entry(free, content, scope.schema_url, &|w| {
@@ -219,8 +221,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         Ok(id)
     }
 
-    /// Takes over the entries that `other` has beyond this registry's own. Only for a registry
-    /// that began as a copy of `other`: then equal numbers mean equal scopes.
+    /// Copies the entries of `other` that this registry does not have yet. Only for a registry that
+    /// began as a copy of `other`, where equal numbers mean equal scopes.
     #[cfg(feature = "std")]
     pub(crate) fn copy_from(&mut self, other: &Self) {
         if other.used <= self.used {
@@ -235,13 +237,13 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         }
     }
 
-    /// How many scopes have been taken in.
+    /// Returns the number of scopes.
     #[must_use]
     pub const fn scopes(&self) -> usize {
         self.scopes as usize
     }
 
-    /// Bytes in use.
+    /// Returns the number of bytes in use.
     #[must_use]
     pub const fn used_bytes(&self) -> usize {
         self.used
@@ -261,7 +263,7 @@ pub(crate) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// The entry at `index` whole: 0 is the resource, then come the scopes.
+    /// The whole entry at `index`: 0 is the resource, then come the scopes.
     #[cfg(feature = "link")]
     pub(crate) fn encoded(self, index: usize) -> Option<&'a [u8]> {
         let mut entries = EntryIter { rest: self.bytes };
@@ -275,7 +277,7 @@ impl<'a> Entries<'a> {
         self.at(0)
     }
 
-    /// The scope of `id`; a nameless one when the registry does not know it.
+    /// The scope of `id`; a nameless one if the registry does not have it.
     pub(crate) fn scope(self, id: ScopeId) -> Entry<'a> {
         self.at(usize::from(id.0) + 1)
     }
@@ -289,7 +291,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Walks encoded entries: each with its whole bytes, the two lengths included.
+/// Iterates over encoded entries, each with its whole bytes, the two lengths included.
 struct EntryIter<'a> {
     rest: &'a [u8],
 }
@@ -316,7 +318,7 @@ fn find(kept: &[u8], encoded: &[u8]) -> Option<ScopeId> {
     u16::try_from(index).ok().map(ScopeId)
 }
 
-/// Writes `[head length][tail length][head][tail]`; the number of bytes taken.
+/// Writes `[head length][tail length][head][tail]` and returns the number of bytes.
 fn encode_entry(
     target: &mut [u8],
     content: usize,
@@ -343,7 +345,7 @@ fn encode_entry(
     writer.finish().ok_or(RegistryError::TooLong)
 }
 
-/// A repeated attribute field without limits, the last value of a repeated key winning.
+/// A repeated attribute field without limits; of a repeated key the last value is kept.
 struct Attributes<'a> {
     field: u8,
     items: &'a [KeyValue<'a>],

@@ -2,7 +2,7 @@
 //!
 //! A span may end in an interrupt handler while a task is in the middle of ending another one, or
 //! of encoding a request. So finished spans go through a buffer of their own, in a `static`, and
-//! whoever drives the exporter or the link fetches them from there, one at a time.
+//! the driver of the exporter or of the link fetches them from there, one at a time.
 //!
 //! ```text
 //!  interrupt ─ end ─┐                          one task
@@ -22,7 +22,7 @@
 //! |---|---|---|
 //! | push | the record and 8 bytes | constant; there is no loop |
 //! | push that evicts ([`Overflow::DropOldest`](crate::buffer::Overflow::DropOldest)) | the same | constant per evicted record; at most as many as fit into the new one's place and the rest of the memory's end |
-//! | drain, for each record | the record, once | constant, and the sink's own look for room |
+//! | drain, for each record | the record, once | constant, and the sink's own check for room |
 //!
 //! In instructions, from before the section to after it, copy included (size-optimised, counted by
 //! the emulator; `examples/firmware/budgets.txt` holds them and CI compares them):
@@ -35,22 +35,23 @@
 //! | drain, for a record of 64 bytes, with interrupts on again for the sink | 455 | 765 | 704 |
 //!
 //! So a push takes about 130 instructions and 0.8 to 1.3 for each byte, 40 more where the ring
-//! begins anew, and each evicted span 420 to 620: 14 µs for 64 bytes on a Cortex-M0 at 16 MHz, at
-//! one instruction a cycle.
+//! wraps, and 420 to 620 for each evicted span: 14 µs for 64 bytes on a Cortex-M0 at 16 MHz, at
+//! one instruction per cycle.
 //!
-//! Spans leave this buffer from the front and one by one, so it never has gaps and a push never
-//! moves records, as it may in a buffer with leases. What a record takes is the caller's choice,
-//! too: the scratch of a span bounds it.
+//! Spans leave this buffer one by one from the front, so it never has gaps, and a push never moves
+//! records, as it may in a buffer with leases. The size of a record is bounded by the scratch memory
+//! of its span, which the caller chooses.
 //!
 //! ```
 //! use spandrel_core::prelude::*;
 //! use spandrel_core::shared_buffer::SharedBuffer;
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
 //! static SPANS: SharedBuffer<[u8; 1024]> = SharedBuffer::new(Buffer::new([0; 1024]));
 //!
-//! // In an interrupt, with a tracer of its own:
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! // In an interrupt, with its own tracer:
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let span = tracer.start::<128>(SpanBuilder::new("edge"), Instant::from_millis(5));
 //! span.end(Instant::from_millis(6), &mut &SPANS)?;
 //!
@@ -72,14 +73,14 @@ use crate::resource::ScopeId;
 use crate::response::DropReason;
 use crate::stats::Ledger;
 
-/// A [`Buffer`] for a `static`, which anybody may push to at any time: see the [module](self).
+/// A [`Buffer`] for a `static`, to which tasks and interrupts may push at any time. See the
+/// [module](self).
 ///
 /// `&SharedBuffer` is a [`RecordSink`].
 pub struct SharedBuffer<B> {
     inner: Mutex<RefCell<Inner<B>>>,
 }
 
-/// What the critical section protects.
 struct Inner<B> {
     buffer: Buffer<B>,
     queue_full: u64,
@@ -94,7 +95,7 @@ struct Taken {
 }
 
 impl<B> SharedBuffer<B> {
-    /// A buffer to share. It should hold what comes in between two calls of
+    /// Makes `buffer` shareable. It should have room for all spans that end between two calls of
     /// [`drain`](Self::drain).
     #[must_use]
     pub const fn new(buffer: Buffer<B>) -> Self {
@@ -109,7 +110,7 @@ impl<B> SharedBuffer<B> {
 
     /// The spans that ended here and have not been drained: those that wait, and those dropped.
     ///
-    /// A drained span is the sink's business, so the sum of both ledgers tells of each once.
+    /// A drained span is counted by the sink, so the sum of both ledgers counts every span once.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::default();
@@ -124,13 +125,13 @@ impl<B> SharedBuffer<B> {
         ledger
     }
 
-    /// Spans that wait.
+    /// The number of spans that wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.with(|inner| inner.buffer.len()).unwrap_or(0)
     }
 
-    /// Whether no span waits.
+    /// Returns true if no span waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -146,11 +147,11 @@ impl<B> SharedBuffer<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
-    /// Takes a record in, whole or not at all; from an interrupt, too.
+    /// Takes a record in, whole or not at all. May be called from an interrupt.
     ///
     /// # Errors
     ///
-    /// Why the record was refused; it has been counted.
+    /// The reason why the record was refused; it has been counted.
     pub fn push(&self, record: &Record<'_>) -> Result<(), PushError> {
         let pushed = self.with(|inner| {
             let result = inner.buffer.push(record);
@@ -166,15 +167,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
     }
 
     /// Moves finished spans to `sink`, the oldest first, until none is left or `sink` has no room
-    /// for the next one; how many. Each goes through `scratch`, with interrupts on while the sink
-    /// takes it: a record that is larger than `scratch` is dropped and counted.
+    /// for the next one, and returns how many. Each is copied to `scratch` first, so that interrupts
+    /// are on while the sink takes it; a record larger than `scratch` is dropped and counted.
     pub fn drain(&self, scratch: &mut [u8], sink: &mut impl RecordSink) -> usize {
         let mut moved = 0;
         while let Some(next) = self.take(scratch, sink) {
             let Some(taken) = next else {
                 continue;
             };
-            // A refusal is in the sink's books.
+            // The sink has counted a refusal.
             let _ = sink.push_record(&Record {
                 scope: taken.scope,
                 flags: taken.flags,

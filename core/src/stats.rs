@@ -1,7 +1,7 @@
 //! Where every span went: the [`Ledger`].
 //!
-//! At every moment `ended = exported + dropped(reason) + buffered + in_flight` (design promise 1,
-//! invariant I1). The ledger is a copy of counters: reading it costs no allocation and no I/O.
+//! At every moment `ended = exported + dropped(reason) + buffered + in_flight`: no span disappears
+//! without a reason. The ledger is a copy of counters: reading it costs no allocation and no I/O.
 //!
 //! ```
 //! use spandrel_core::response::DropReason;
@@ -21,7 +21,7 @@ use core::ops::AddAssign;
 
 use crate::response::DropReason;
 
-/// Counts of spans, by what became of them. All but the last two only grow.
+/// Counts of spans, by where they ended up. All except `buffered` and `in_flight` only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ledger {
@@ -29,9 +29,8 @@ pub struct Ledger {
     pub ended: u64,
     /// Spans that a collector accepted.
     pub exported: u64,
-    /// Spans lost, by reason.
     dropped: [u64; DropReason::COUNT],
-    /// Spans that wait, for a batch or for another attempt.
+    /// Spans that wait for a batch or for another attempt.
     pub buffered: u64,
     /// Spans in a request that has not been answered.
     pub in_flight: u64,
@@ -73,7 +72,7 @@ impl Ledger {
             .filter(|(_, count)| *count > 0)
     }
 
-    /// Whether the loss equation holds.
+    /// Returns true if the loss equation holds.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
         let settled = self.exported.saturating_add(self.dropped_total());
@@ -81,7 +80,7 @@ impl Ledger {
         self.ended == settled.saturating_add(held)
     }
 
-    /// Whether the loss equation holds and nothing is held any more.
+    /// Returns true if the loss equation holds and no span is held any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_balanced() && self.buffered == 0 && self.in_flight == 0
@@ -125,7 +124,7 @@ impl fmt::Display for Ledger {
     }
 }
 
-/// What the delivery has done, beside the ledger.
+/// Counts of requests and answers, beside the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeliveryStats {
@@ -136,13 +135,13 @@ pub struct DeliveryStats {
     /// Bytes of the accepted requests before compression.
     pub body_bytes: u64,
     /// Spans that may have arrived twice, because an attempt failed after its whole body had been
-    /// sent (invariant I5).
+    /// sent. Each batch counts once.
     pub possible_duplicates: u64,
     /// Successful answers that could not be understood.
     pub responses_invalid: u64,
-    /// Times that the circuit breaker opened.
+    /// How often the circuit breaker has opened.
     pub circuit_opened: u64,
-    /// Events that nobody fetched in time.
+    /// Events that made room for newer ones before they were fetched.
     pub events_lost: u64,
 }
 

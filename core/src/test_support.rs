@@ -1,4 +1,4 @@
-//! Small helpers for tests and documentation examples. Not part of the stable interface.
+//! What several unit tests need.
 
 use core::convert::Infallible;
 
@@ -7,12 +7,11 @@ use rand_core::TryRng;
 /// A tiny deterministic generator (SplitMix64): good enough to be random in a test, and the same
 /// in every run.
 #[derive(Clone, Debug)]
-pub struct TestRng(u64);
+pub(crate) struct TestRng(u64);
 
 impl TestRng {
     /// A generator of the sequence number `seed`.
-    #[must_use]
-    pub const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 }
@@ -25,7 +24,11 @@ impl TryRng for TestRng {
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(crate::exporter::split_mix(&mut self.0))
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(mixed ^ (mixed >> 31))
     }
 
     fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {

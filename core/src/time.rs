@@ -1,10 +1,10 @@
 //! Time as an argument: [`Instant`], [`UnixNanos`] and the [`WallClock`] that joins them.
 //!
-//! The core never reads a clock. Whoever drives it passes an [`Instant`]: nanoseconds since an
-//! origin that the caller chooses (boot, process start) and that must not change while the
-//! pipeline lives. Spans are recorded in that time, so a device can record from its first
-//! instruction; the wall clock may become known much later (SNTP, an HTTP `Date` header) and is
-//! applied when a batch is made ready for export.
+//! The core never reads a clock. The driver passes an [`Instant`]: nanoseconds since an origin of
+//! its choice (boot, process start) that must not change while the pipeline lives. Spans are
+//! recorded in that time, so a device can record from its first instruction. The wall clock may
+//! become known much later (SNTP, an HTTP `Date` header); it is applied when a batch is prepared
+//! for export.
 //!
 //! ```
 //! use spandrel_core::time::{Instant, UnixNanos, WallClock};
@@ -15,12 +15,13 @@
 //! assert_eq!(clock.to_unix(recorded), UnixNanos::from_secs(1_700_000_002));
 //! ```
 
+use core::ops::{Add, AddAssign};
 use core::time::Duration;
 
-/// A point in monotonic time: nanoseconds since an arbitrary origin chosen by the caller.
+/// A point in monotonic time: nanoseconds since an origin chosen by the caller.
 ///
-/// 64 bits of nanoseconds last 584 years. All arithmetic saturates, so that a clock that jumps
-/// (fault catalogue C1-C4) can never overflow.
+/// 64 bits of nanoseconds last 584 years. All arithmetic saturates, `+` and `+=` included, so a
+/// clock that jumps cannot cause an overflow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(u64);
@@ -28,7 +29,7 @@ pub struct Instant(u64);
 impl Instant {
     /// The origin.
     pub const ZERO: Self = Self(0);
-    /// The last representable instant; used for "never".
+    /// The last representable instant; it stands for "never".
     pub const MAX: Self = Self(u64::MAX);
 
     /// An instant `nanos` nanoseconds after the origin.
@@ -61,7 +62,7 @@ impl Instant {
         divide(self.0, 1_000_000).0
     }
 
-    /// This instant plus `duration`, saturating at [`Instant::MAX`].
+    /// Returns this instant plus `duration`, saturating at [`Instant::MAX`].
     #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
@@ -73,12 +74,12 @@ impl Instant {
         Self(self.0.saturating_add(nanos))
     }
 
-    /// Nanoseconds from `earlier` to `self`, or zero when `earlier` is later.
+    /// Nanoseconds from `earlier` to `self`, or zero if `earlier` is later.
     pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// The time from `earlier` to `self`, or zero when `earlier` is later.
+    /// Returns the time from `earlier` to `self`, or zero if `earlier` is later.
     #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
@@ -86,7 +87,23 @@ impl Instant {
     }
 }
 
-/// Nanoseconds since 1970-01-01T00:00:00Z, as OTLP counts them (`fixed64`, checklist F-036).
+/// Saturates at [`Instant::MAX`], as [`Instant::saturating_add`] does.
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        self.saturating_add(duration)
+    }
+}
+
+/// Saturates at [`Instant::MAX`].
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+/// Nanoseconds since 1970-01-01T00:00:00Z, as OTLP counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UnixNanos(u64);
@@ -117,9 +134,9 @@ impl UnixNanos {
     }
 }
 
-/// The distance between the monotonic and the wall clock.
+/// The offset of the wall clock from the monotonic clock.
 ///
-/// Applied to each record once: at the first attempt to send it for which the clock is known.
+/// It is applied to each record once, at the first attempt to send it with a known clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WallClock {
@@ -127,7 +144,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// The clock for which `instant` was `unix`: two readings taken together.
+    /// The clock that showed `unix` at `instant`: two readings taken together.
     #[must_use]
     pub const fn from_pair(instant: Instant, unix: UnixNanos) -> Self {
         Self {
@@ -135,7 +152,7 @@ impl WallClock {
         }
     }
 
-    /// First this distance, then `other`.
+    /// The sum of both offsets.
     #[cfg(feature = "link")]
     pub(crate) const fn then(self, other: Self) -> Self {
         Self {
@@ -143,8 +160,8 @@ impl WallClock {
         }
     }
 
-    /// The wall-clock time of `instant`, clamped to what 64 bits of nanoseconds can say
-    /// (1970 to 2554; fault catalogue C5).
+    /// Returns the wall-clock time of `instant`, clamped to the range of 64 bits of nanoseconds
+    /// (1970 to 2554).
     #[cfg_attr(target_os = "none", inline(never))]
     #[must_use]
     pub const fn to_unix(self, instant: Instant) -> UnixNanos {
@@ -158,7 +175,7 @@ impl WallClock {
         }
     }
 
-    /// The instant at which the wall clock showed `unix`, clamped.
+    /// Returns the instant at which the wall clock showed `unix`, clamped.
     #[must_use]
     pub const fn to_instant(self, unix: UnixNanos) -> Instant {
         let nanos = unix.0 as i128 - self.offset;
@@ -183,7 +200,7 @@ pub(crate) const fn nanos_duration(nanos: u64) -> Duration {
     Duration::new(secs, nanos)
 }
 
-/// The quotient and the rest of a division by a number from 1 to 2^31.
+/// The quotient and the remainder of a division by a number from 1 to 2^31.
 ///
 /// Bit by bit on devices: the library's division of 64 bits takes a kilobyte of flash, and nothing
 /// that divides happens for each span.
@@ -228,6 +245,12 @@ mod tests {
     #[test]
     fn arithmetic_saturates_at_both_ends() {
         assert_eq!(Instant::MAX.saturating_add(Duration::MAX), Instant::MAX);
+        assert_eq!(Instant::MAX + Duration::from_nanos(1), Instant::MAX);
+        let mut instant = Instant::from_secs(1) + Duration::from_millis(500);
+        instant += Duration::from_millis(500);
+        assert_eq!(instant, Instant::from_secs(2));
+        instant += Duration::MAX;
+        assert_eq!(instant, Instant::MAX);
         assert_eq!(
             Instant::ZERO.saturating_since(Instant::from_secs(1)),
             Duration::ZERO

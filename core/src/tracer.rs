@@ -1,13 +1,15 @@
-//! The tracer: asks the sampler, draws the ids, starts the span (checklist D-035).
+//! The tracer: asks the sampler, draws the ids, and starts the span.
 //!
 //! ```
 //! use spandrel_core::context::ParentContext;
 //! use spandrel_core::span::SpanKind;
 //! use spandrel_core::time::Instant;
-//! use spandrel_core::tracer::{SpanBuilder, Tracer};
-//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn, test_support::TestRng};
+//! use spandrel_core::tracer::{BareTracer, SpanBuilder};
+//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn};
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let root = tracer.start::<256>(SpanBuilder::new("wake"), Instant::ZERO);
 //! let child = tracer.start::<256>(
 //!     SpanBuilder::new("radio.send").kind(SpanKind::Client).parent(*root.context()),
@@ -22,11 +24,11 @@ use crate::id::{IdGenerator, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
-use crate::span::{Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording, Span};
+use crate::span::{BareSpan, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
 use crate::time::Instant;
 
-/// What a span is started with. Give attributes and links here rather than later when a sampler
-/// may want to see them (checklist D-031).
+/// Name, parent and attributes of a new span. Set attributes and links here rather than later if a
+/// sampler looks at them.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a builder does nothing until a tracer starts it"]
 pub struct SpanBuilder<'a> {
@@ -36,7 +38,7 @@ pub struct SpanBuilder<'a> {
     parent: ParentContext<'a>,
     attributes: &'a [KeyValue<'a>],
     links: &'a [Link<'a>],
-    /// What writes them: firmware that gives no span a link does not hold the code.
+    /// A function pointer, so that firmware whose spans have no links does not contain the code.
     put_link: Option<PutLink>,
 }
 
@@ -54,9 +56,9 @@ impl<'a> SpanBuilder<'a> {
         }
     }
 
-    /// Makes the span a child of `parent`; an invalid context makes it a root (checklist D-032).
+    /// Makes the span a child of `parent`. An invalid context makes it a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
-        self.parent = parent.into();
+        self.set_parent(parent.into());
         self
     }
 
@@ -66,20 +68,19 @@ impl<'a> SpanBuilder<'a> {
         self
     }
 
-    /// The parent that was set.
+    /// Returns the parent that was set.
     #[must_use]
     pub const fn parent_context(&self) -> &ParentContext<'a> {
         &self.parent
     }
 
-    /// The same as [`SpanBuilder::parent`] where the builder is.
-    #[cfg(feature = "std")]
+    /// Like [`SpanBuilder::parent`], in place.
     #[inline(always)]
     pub(crate) const fn set_parent(&mut self, parent: ParentContext<'a>) {
         self.parent = parent;
     }
 
-    /// Sets the instrumentation scope; without this it is the first of the registry.
+    /// Sets the instrumentation scope; the default is the registry's first.
     pub const fn scope(mut self, scope: ScopeId) -> Self {
         self.scope = scope;
         self
@@ -99,13 +100,13 @@ impl<'a> SpanBuilder<'a> {
     }
 }
 
-/// How many spans a tracer has started, by the sampler's decision (checklist G-017).
+/// The numbers of spans that a tracer has started, by the sampler's decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Started {
-    /// Recorded and to be exported.
+    /// Recorded, and exported at their end.
     pub recorded: u64,
-    /// Recorded only.
+    /// Recorded, and not exported.
     pub record_only: u64,
     /// Not recorded: the sampler said drop.
     pub not_sampled: u64,
@@ -119,15 +120,19 @@ impl Started {
 }
 
 /// Starts spans: a sampler, a generator of ids, and limits.
+///
+/// It is bare: it has no clock, no thread and no global state, so times are arguments and spans
+/// are handed to a sink of the caller's. It is for firmware and for programs that drive everything
+/// themselves; applications use `hosted::trace::Tracer`.
 #[derive(Clone, Debug)]
-pub struct Tracer<S, G> {
+pub struct BareTracer<S, G> {
     sampler: S,
     ids: G,
     limits: SpanLimits,
     started: Started,
 }
 
-impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
+impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     /// A tracer with the specification's limits.
     pub const fn new(sampler: S, ids: G) -> Self {
         Self {
@@ -142,38 +147,38 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         }
     }
 
-    /// The same tracer with other limits.
+    /// Returns the same tracer with other limits.
     #[must_use]
     pub const fn with_limits(mut self, limits: SpanLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Starts a span at `now` with `N` bytes of scratch inside it; at least
-    /// [`MIN_SCRATCH_BYTES`], which is checked when this is compiled.
+    /// Starts a span at `now` with `N` bytes of scratch inside it. Less than [`MIN_SCRATCH_BYTES`]
+    /// does not compile.
     #[inline]
     pub fn start<const N: usize>(
         &mut self,
         builder: SpanBuilder<'_>,
         now: Instant,
-    ) -> Span<[u8; N]> {
+    ) -> BareSpan<[u8; N]> {
         const { assert!(N >= MIN_SCRATCH_BYTES, "the scratch of a span is too small") };
         self.start_in(builder, now, || [0; N])
     }
 
-    /// Starts a span at `now` in the memory that `scratch` makes, which is asked for only when
-    /// there is something to keep. In less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and
-    /// the span counts as not sampled.
+    /// Starts a span at `now` in memory from `scratch`, which is called only if there is something
+    /// to keep. In less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span counts as not
+    /// sampled.
     #[inline]
     pub fn start_in<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
         builder: SpanBuilder<'_>,
         now: Instant,
         scratch: impl FnOnce() -> B,
-    ) -> Span<B> {
+    ) -> BareSpan<B> {
         let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
         // Built where it is returned: a move of the scratch costs more than all else.
-        let mut span = Span::non_recording(plan.context);
+        let mut span = BareSpan::non_recording(plan.context);
         let mut begun = false;
         if plan.is_kept() {
             let live = span.live.insert(Recording::idle(scratch()));
@@ -189,22 +194,22 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         span
     }
 
-    /// Starts a span where it is: one that [waits](Span::idle), or that was
-    /// [ended in place](Span::end_in_place). One that was started and not ended is lost, like a
-    /// span that is dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span
-    /// counts as not sampled.
+    /// Starts a span in place: one that [waits](BareSpan::idle), or that was [ended in
+    /// place](BareSpan::end_in_place). A span that was started and not ended is lost, as if it was
+    /// dropped. With less than [`MIN_SCRATCH_BYTES`] nothing is recorded, and the span counts as
+    /// not sampled.
     ///
-    /// A span of an array is large. Started by [`Tracer::start`] it is cleared and moved into its
-    /// place; started here it is neither, which saves a small processor most of the work.
+    /// A span of an array is large. [`BareTracer::start`] clears it and moves it into its place;
+    /// this does neither, which saves a small processor most of the work.
     ///
     /// ```
     /// use spandrel_core::prelude::*;
-    /// # use spandrel_core::{id::RandomIdGenerator, test_support::TestRng};
+    /// # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
     ///
-    /// # let ids = RandomIdGenerator::new(TestRng::new(1));
-    /// let mut tracer = Tracer::new(AlwaysOn, ids);
+    /// # let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+    /// let mut tracer = BareTracer::new(AlwaysOn, ids);
     /// let mut buffer = Buffer::new([0; 1024]);
-    /// let mut span = Span::idle([0; 192]);
+    /// let mut span = BareSpan::idle([0; 192]);
     /// for second in 0..3 {
     ///     let now = Instant::from_secs(second);
     ///     tracer.start_in_place(&mut span, SpanBuilder::new("sensor.read"), now);
@@ -216,7 +221,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
     /// ```
     pub fn start_in_place<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
-        span: &mut Span<B>,
+        span: &mut BareSpan<B>,
         builder: SpanBuilder<'_>,
         now: Instant,
     ) {
@@ -235,7 +240,7 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
         }
     }
 
-    /// What has been started so far.
+    /// Returns the numbers of spans started so far.
     #[must_use]
     pub const fn started(&self) -> Started {
         self.started
@@ -248,9 +253,8 @@ impl<S: Sampler, G: IdGenerator> Tracer<S, G> {
     }
 }
 
-/// What starting a span comes to, before anything is written: the steps over parts that may live
-/// in different places. On a host the sampler and the limits are shared by all threads and the
-/// ids belong to each.
+/// The start of a span before anything is written. Its steps take the parts of a tracer one by one:
+/// on a host all threads share the sampler and the limits, and each has its own ids.
 pub(crate) struct Plan<'a> {
     pub(crate) context: SpanContext,
     /// The parent, if there is one.
@@ -258,7 +262,7 @@ pub(crate) struct Plan<'a> {
     /// The tracestate that the span gets.
     trace_state: &'a str,
     decision: SamplingDecision,
-    /// Those of the sampler, beside the builder's.
+    /// The sampler's, besides the builder's.
     attributes: &'a [KeyValue<'a>],
 }
 
@@ -302,20 +306,19 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// What the sampler said.
-    #[cfg(feature = "std")]
+    /// Returns the sampler's decision.
     #[inline(always)]
     pub(crate) const fn decision(&self) -> SamplingDecision {
         self.decision
     }
 
-    /// Whether the span gets a tracestate, if there is room.
+    /// Returns true if the span gets a tracestate, provided that there is room.
     #[cfg(feature = "tracing")]
     pub(crate) const fn has_trace_state(&self) -> bool {
         !self.trace_state.is_empty()
     }
 
-    /// Has the span recorded even if the sampler drops it, for the time being.
+    /// Has the span recorded, for the time being, even if the sampler drops it.
     #[cfg(feature = "tracing")]
     pub(crate) fn keep(&mut self) {
         if self.decision == SamplingDecision::Drop {
@@ -325,10 +328,11 @@ impl<'a> Plan<'a> {
 
     #[inline(always)]
     const fn is_recording(&self) -> bool {
-        !matches!(self.decision, SamplingDecision::Drop)
+        !matches!(self.decision(), SamplingDecision::Drop)
     }
 
-    /// Whether there is anything to keep beside the context: a record, or a tracestate to carry.
+    /// Returns true if there is anything to keep besides the context: a record, or a tracestate to
+    /// carry.
     #[inline(always)]
     pub(crate) const fn is_kept(&self) -> bool {
         self.is_recording() || !self.trace_state.is_empty()
@@ -341,7 +345,7 @@ impl<'a> Plan<'a> {
         SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
     }
 
-    /// Begins the span in `recording`; `false` when that has too little scratch.
+    /// Begins the span in `recording`. Returns false if that has too little scratch.
     #[inline(always)]
     pub(crate) fn begin<B: AsRef<[u8]> + AsMut<[u8]>>(
         &self,
@@ -393,8 +397,8 @@ mod tests {
     use crate::test_support::TestRng;
     use std::vec::Vec;
 
-    fn tracer<S: Sampler>(sampler: S) -> Tracer<S, RandomIdGenerator<TestRng>> {
-        Tracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
+    fn tracer<S: Sampler>(sampler: S) -> BareTracer<S, RandomIdGenerator<TestRng>> {
+        BareTracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
     }
 
     fn bodies(buffer: &mut Buffer<[u8; 1024]>) -> Vec<Vec<u8>> {
@@ -419,7 +423,7 @@ mod tests {
         ];
         let (mut returned, mut in_place) = (Buffer::new([0; 1024]), Buffer::new([0; 1024]));
         let (mut one, mut other) = (tracer(AlwaysOn), tracer(AlwaysOn));
-        let mut place = Span::idle([0xff; 192]);
+        let mut place = BareSpan::idle([0xff; 192]);
         for (i, builder) in builders.into_iter().enumerate() {
             let now = Instant::from_secs(i as u64);
             let mut span = one.start::<192>(builder, now);
@@ -444,7 +448,7 @@ mod tests {
     #[test]
     fn a_span_in_place_that_is_not_recorded_ends_without_a_record() {
         let mut buffer = Buffer::new([0; 1024]);
-        let mut place = Span::idle([0; 192]);
+        let mut place = BareSpan::idle([0; 192]);
         place.set_attribute("k", 1_i64);
         place.end_in_place(Instant::ZERO, &mut buffer).unwrap();
         tracer(AlwaysOn).start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
@@ -461,7 +465,7 @@ mod tests {
     #[test]
     fn scratch_below_the_least_counts_as_not_sampled() {
         let mut tracer = tracer(AlwaysOn);
-        let mut place = Span::idle([0; MIN_SCRATCH_BYTES - 1]);
+        let mut place = BareSpan::idle([0; MIN_SCRATCH_BYTES - 1]);
         tracer.start_in_place(&mut place, SpanBuilder::new("a"), Instant::ZERO);
         assert!(!place.context().is_sampled() && !place.is_recording());
         assert_eq!(tracer.started().not_sampled, 1);

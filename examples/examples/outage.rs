@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// A pipeline from its parts: what a transport is made of.
 struct Pipeline {
     exporter: Exporter<Box<[u8]>, [u8; 256]>,
-    tracer: Tracer<AlwaysOn, RandomIdGenerator<ThreadRng>>,
+    tracer: BareTracer<AlwaysOn, RandomIdGenerator<ThreadRng>>,
     sender: HttpSender,
 }
 
@@ -119,7 +119,7 @@ impl Pipeline {
         let url = format!("{}/v1/traces", collector.endpoint());
         Ok(Self {
             exporter,
-            tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
+            tracer: BareTracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
             sender: HttpSender::new(&HttpSettings::new(url))?,
         })
     }

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = collector.endpoint().trim_start_matches("http://");
 
     let clock = Clock::start();
-    let mut tracer = Tracer::new(AlwaysOn, OwnIds);
+    let mut tracer = BareTracer::new(AlwaysOn, OwnIds);
     // All the memory there is: 4 KiB of finished spans, 256 bytes of names, 1 KiB on the way out.
     let resource = Resource {
         attributes: &[KeyValue::new("service.name", "thermostat")],
@@ -73,7 +73,7 @@ const CONFIG: ExporterConfig = ExporterConfig {
 
 /// Two spans, the second one inside the first. Their memory is on the stack.
 fn measure(
-    tracer: &mut Tracer<AlwaysOn, OwnIds>,
+    tracer: &mut BareTracer<AlwaysOn, OwnIds>,
     sink: &mut impl RecordSink,
     clock: &Clock,
     round: i64,

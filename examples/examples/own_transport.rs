@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = Registry::new([0_u8; 256], &resource)?;
     let exporter = Exporter::new(ExporterConfig::DEFAULT, Buffer::new([0_u8; 4096]), registry)?;
     let traces = RefCell::new(exporter);
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng));
 
     let mut clock = Clock::new();
     let mut span = tracer.start::<256>(SpanBuilder::new("boot"), clock.now());

@@ -6,7 +6,7 @@ use spandrel_examples::emulator::BOARDS;
 const README: &str = include_str!("../../README.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
-/// Checklist D-144.
+/// spec D-144.
 #[test]
 fn the_changelog_names_the_specification_that_a_release_implements() {
     for version in ["OpenTelemetry specification 1.60.0", "OTLP 1.11.0"] {
@@ -14,6 +14,17 @@ fn the_changelog_names_the_specification_that_a_release_implements() {
     }
     let release = format!("## {}", env!("CARGO_PKG_VERSION"));
     assert!(CHANGELOG.contains(&release), "{release}");
+}
+
+// spec D-031
+#[test]
+fn the_readme_says_to_give_what_samplers_decide_by_at_the_start() {
+    let said = README.lines().any(|line| {
+        ["attributes", "sampl", "at the start", ".attributes("]
+            .iter()
+            .all(|part| line.contains(part))
+    });
+    assert!(said, "no line of the README advises it");
 }
 
 #[test]

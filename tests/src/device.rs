@@ -1,16 +1,16 @@
 //! A device on a link, that makes numbered spans.
 
+use crate::rng::TestRng;
 use spandrel_core::link::{LinkConfig, LinkExporter};
 use spandrel_core::prelude::*;
 use spandrel_core::resource::ScopeId;
-use spandrel_core::test_support::TestRng;
 
 /// A device with a tracer, a buffer and a link.
 #[derive(Debug)]
 pub struct Device {
     /// Its link.
     pub link: LinkExporter<Vec<u8>, Vec<u8>>,
-    tracer: Tracer<AlwaysOn, RandomIdGenerator<TestRng>>,
+    tracer: BareTracer<AlwaysOn, RandomIdGenerator<TestRng>>,
     scope: ScopeId,
     /// Spans ended so far.
     pub made: u64,
@@ -48,7 +48,7 @@ impl Device {
         });
         Self {
             link,
-            tracer: Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(seed))),
+            tracer: BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(seed))),
             scope,
             made: 0,
             contexts: Vec::new(),

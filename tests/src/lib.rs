@@ -13,6 +13,7 @@
 //! | [`wire_model`] | scripts of spans, and what they must look like in official OTLP types |
 //! | [`fuzz`] | the bodies of the fuzz targets, which an ordinary test replays too |
 //! | [`gunzip`] | what Python decodes of gzip |
+//! | [`rng`] | random numbers that are the same in every run |
 //! | [`alloc`] | allocations made by one thread in one closure |
 //!
 //! Everything here listens on loopback, on ports that the kernel picks, and stops when it is dropped.
@@ -33,6 +34,7 @@ pub mod gunzip;
 pub mod loopback;
 pub mod models;
 pub mod proxy;
+pub mod rng;
 pub mod rotel;
 pub mod sim;
 pub mod tls;

@@ -1,3 +1,5 @@
+//! Alone in its process: it installs the global allocator that it tests.
+//!
 //! The counting allocator counts this thread, and only what it asked for.
 
 use std::hint::black_box;

@@ -1,3 +1,5 @@
+//! Alone in its process: it installs the counting allocator.
+//!
 //! The core never allocates (design promise 2): every operation, measured.
 //!
 //! The crate is `no_std` without `alloc`, so it could not; this keeps a future feature or
@@ -13,9 +15,9 @@ use spandrel_core::json;
 use spandrel_core::prelude::*;
 use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
 use spandrel_core::span::MIN_SCRATCH_BYTES;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::wire::Fields;
 use spandrel_tests::alloc::{CountingAllocator, measure};
+use spandrel_tests::rng::TestRng;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -29,9 +31,9 @@ fn assert_free(body: impl FnOnce()) {
 type Ids = RandomIdGenerator<TestRng>;
 type Pipeline = Exporter<[u8; 8192], [u8; 256]>;
 
-fn tracer() -> Tracer<ParentBased<TraceIdRatioBased>, Ids> {
+fn tracer() -> BareTracer<ParentBased<TraceIdRatioBased>, Ids> {
     let sampler = ParentBased::new(TraceIdRatioBased::new(1.0));
-    Tracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
+    BareTracer::new(sampler, RandomIdGenerator::new(TestRng::new(1)))
 }
 
 fn pipeline() -> Pipeline {
@@ -46,7 +48,7 @@ fn pipeline() -> Pipeline {
 }
 
 /// A span with one of everything.
-fn record(tracer: &mut Tracer<impl Sampler, Ids>, sink: &mut Pipeline, scope: ScopeId) {
+fn record(tracer: &mut BareTracer<impl Sampler, Ids>, sink: &mut Pipeline, scope: ScopeId) {
     let texts = ["a", "b"];
     let map = [KeyValue::new("k", texts.as_slice())];
     let attributes = [
@@ -130,7 +132,7 @@ fn recording_too_much_for_the_scratch_and_for_the_limits() {
 
 #[test]
 fn spans_that_are_not_sampled() {
-    let mut tracer = Tracer::new(AlwaysOff, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOff, RandomIdGenerator::new(TestRng::new(1)));
     let mut exporter = pipeline();
     assert_free(|| record(&mut tracer, &mut exporter, ScopeId::default()));
     assert_eq!(exporter.ledger().ended, 0);

@@ -1,3 +1,5 @@
+//! Alone in its process: it installs the counting allocator.
+//!
 //! No allocation for a span on the thread that records it, once everything is warm.
 #![allow(
     clippy::unwrap_used,

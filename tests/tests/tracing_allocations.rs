@@ -1,3 +1,5 @@
+//! Alone in its process: it installs the counting allocator.
+//!
 //! What a span of `tracing` allocates, beside what the registry does by itself.
 #![allow(
     clippy::unwrap_used,

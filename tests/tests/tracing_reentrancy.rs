@@ -1,5 +1,7 @@
-//! Fields whose `Debug` uses `tracing` itself, under a subscriber of the whole process: one that
-//! is set for a scope ignores nested uses by itself, and would prove nothing.
+//! Alone in its process: it sets the process-wide subscriber.
+//!
+//! Fields whose `Debug` uses `tracing` itself. A subscriber that is set for a scope ignores nested
+//! uses by itself, and would prove nothing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

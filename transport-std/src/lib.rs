@@ -39,6 +39,15 @@
 //! | a recording thread ends | its spans are sent like all others |
 //! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and initialise anew |
 //! | a panic in a log handler | the request counts as failed; the sender goes on |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
+//! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
+//! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod connection;

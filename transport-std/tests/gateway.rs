@@ -10,9 +10,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 
+use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 use spandrel_core::link::{LinkConfig, LinkExporter};
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 
 /// The program, deaf to the environment of the tests.
 fn program(arguments: &[&str]) -> Command {
@@ -45,7 +45,10 @@ fn line() -> Vec<u8> {
     let registry = Registry::new([0_u8; 128], &resource).unwrap();
     let buffer = Buffer::new([0_u8; 1024]);
     let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, buffer, registry);
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(
+        AlwaysOn,
+        RandomIdGenerator::new(SplitMix64::seed_from_u64(1)),
+    );
     for name in ["fill", "drain"] {
         let span = tracer.start::<128>(SpanBuilder::new(name), Instant::from_millis(1));
         span.end(Instant::from_millis(2), &mut link).unwrap();

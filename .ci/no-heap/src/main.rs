@@ -64,7 +64,7 @@ fn deliver(spans: &mut [u8], names: &mut [u8]) -> Result<u64, SetupError> {
     let registry = Registry::new(names, &resource)?;
     let buffer = Buffer::new(spans);
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry)?;
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter(0));
 
     let mut now = black_box(Instant::ZERO);
     let mut root = tracer.start::<256>(SpanBuilder::new("boot"), now);

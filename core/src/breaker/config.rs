@@ -39,15 +39,15 @@ pub struct BreakerConfig {
     pub failure_threshold: u32,
     /// How long it stays open.
     pub open: OpenInterval,
-    /// How long a probe may take before it counts as lost: the request's timeout and a little
-    /// more. Above zero. Too short a lease discards the answers of slow probes.
+    /// How long a probe may take before it counts as lost: a little more than the request's time
+    /// limit. Above zero. With too short a lease the answers of slow probes are discarded.
     pub probe_lease: Duration,
     /// The most that jitter adds to a growing interval, in percent of it: 0 to 100.
     pub jitter_percent: u8,
 }
 
 impl BreakerConfig {
-    /// Opens at the 5th failure for exactly 30 s; a lease of 11 s (the timeout of 10 s and 1 s).
+    /// Opens at the 5th failure for exactly 30 s; a lease of 11 s (the time limit of 10 s and 1 s).
     pub const DEFAULT: Self = Self {
         failure_threshold: 5,
         open: OpenInterval::Fixed(Duration::from_secs(30)),
@@ -55,8 +55,8 @@ impl BreakerConfig {
         jitter_percent: 20,
     };
 
-    /// As [`DEFAULT`](Self::DEFAULT), but open for 1 s at first, doubled up to 30 s, with up to
-    /// 20 % of jitter. A blip of a second costs a second of silence and not thirty.
+    /// Like [`DEFAULT`](Self::DEFAULT), but open for 1 s at first, doubled up to 30 s, with up to
+    /// 20 % of jitter. An outage of a second costs a second of silence and not thirty.
     #[must_use]
     pub const fn adaptive() -> Self {
         Self {
@@ -72,7 +72,7 @@ impl BreakerConfig {
     ///
     /// # Errors
     ///
-    /// The first setting that is out of its range (fault catalogue G3).
+    /// The first setting that is out of its range.
     pub const fn validate(self) -> Result<Self, BreakerConfigError> {
         let (initial, cap) = match self.open {
             OpenInterval::Fixed(interval) => (interval, interval),
@@ -133,7 +133,7 @@ impl Default for BreakerConfig {
     }
 }
 
-/// Which setting of a [`BreakerConfig`] is out of its range.
+/// The setting of a [`BreakerConfig`] that is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

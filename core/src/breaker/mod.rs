@@ -1,8 +1,8 @@
 //! When not to try at all: a circuit breaker around one destination.
 //!
 //! A collector that is down should cost one probe now and then, not five attempts for each batch.
-//! The breaker counts consecutive failures of *attempts*, sits inside the retry loop, and a refusal
-//! by it is not an attempt: it counts nowhere and drops nothing (invariant I32).
+//! The breaker counts consecutive failures of *attempts* and sits inside the retry loop. A refusal
+//! by it is not an attempt: it counts nowhere and drops nothing.
 //!
 //! ```text
 //!                failure_threshold-th consecutive failure
@@ -17,11 +17,11 @@
 //! ```
 //!
 //! Every admitted attempt holds a [`Permit`] with the generation of the state that admitted it.
-//! Each transition starts a new generation, so that a late report changes nothing (I30). A probe's
-//! permit also has a lease, so that one which is never reported cannot wedge the breaker (I28).
+//! Each transition starts a new generation, so that a late report changes nothing. A probe's permit
+//! also has a lease, so that a probe that is never reported cannot wedge the breaker.
 //!
-//! Time comes in as an argument and only the latest time ever seen counts: a clock that goes back
-//! neither shortens an open interval nor reopens anything (I31).
+//! Time comes in as an argument, and only the latest time ever seen counts: a clock that goes back
+//! neither shortens an open interval nor reopens anything.
 //!
 //! ```
 //! use spandrel_core::breaker::{BreakerConfig, CircuitBreaker, State, Verdict};
@@ -56,9 +56,9 @@ pub use transition::{Transition, TransitionReason};
 pub enum State {
     /// Every attempt is admitted.
     Closed,
-    /// None is.
+    /// No attempt is admitted.
     Open,
-    /// One is, the probe; its result closes or opens the circuit.
+    /// One attempt is admitted, the probe; its result closes or opens the circuit.
     HalfOpen,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What an attempt says about the health of its destination.
+/// The evidence of an attempt about the health of its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Verdict {
@@ -85,7 +85,7 @@ pub enum Verdict {
     Cancelled,
 }
 
-/// Leave for one attempt, to be handed to [`CircuitBreaker::record`] exactly once.
+/// The permission for one attempt, to be handed to [`CircuitBreaker::record`] exactly once.
 ///
 /// A probe whose permit is lost is noticed when its lease runs out.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Whether this attempt decides over a half-open circuit.
+    /// Returns true if this attempt decides about a half-open circuit.
     #[must_use]
     pub const fn is_probe(&self) -> bool {
         self.probe
@@ -132,7 +132,7 @@ enum Phase {
     },
 }
 
-/// The machine. See the [module](self) for its states.
+/// Decides whether a destination gets an attempt. See the [module](self) for its states.
 #[derive(Debug)]
 pub struct CircuitBreaker {
     config: BreakerConfig,
@@ -140,11 +140,10 @@ pub struct CircuitBreaker {
     generation: u32,
     failures: u32,
     opened: u32,
-    /// The next open interval in nanoseconds, before jitter.
+    /// The next open one in nanoseconds, before jitter.
     interval: u64,
-    /// The latest draw, kept for an opening that no report announces (a lost probe).
+    /// The latest one, kept for an opening without a report: a lost probe.
     draw: u64,
-    /// The latest time seen.
     latest: Instant,
 }
 
@@ -153,7 +152,7 @@ impl CircuitBreaker {
     ///
     /// # Errors
     ///
-    /// What [`BreakerConfig::validate`] says.
+    /// As [`BreakerConfig::validate`].
     pub const fn new(config: BreakerConfig) -> Result<Self, BreakerConfigError> {
         match config.validate() {
             Ok(config) => Ok(Self::clamped(config)),
@@ -180,8 +179,8 @@ impl CircuitBreaker {
 
     /// Asks for one attempt at `now`. `draw` is uniform over all of `u64`.
     ///
-    /// Does first what [`handle_timeout`](Self::handle_timeout) does; call that before, if the
-    /// transition is to be seen.
+    /// Begins with what [`handle_timeout`](Self::handle_timeout) does; call that before to see the
+    /// transition.
     ///
     /// # Errors
     ///
@@ -199,12 +198,13 @@ impl CircuitBreaker {
         }
     }
 
-    /// As [`try_acquire`](Self::try_acquire), but does not wait for the open interval: shutdown's
-    /// one last attempt, because there is no later. An open circuit becomes half-open at once.
+    /// Like [`try_acquire`](Self::try_acquire), but does not wait for the open interval: for the one
+    /// last attempt of a shutdown, because there is no later. An open circuit becomes half-open at
+    /// once.
     ///
     /// # Errors
     ///
-    /// [`CircuitOpen`] while another probe is under way (I26 holds here too).
+    /// [`CircuitOpen`] while another probe is under way: there is never more than one.
     pub fn acquire_forced(&mut self, now: Instant, draw: u64) -> Result<Permit, CircuitOpen> {
         self.draw = draw;
         self.advance(now);
@@ -214,9 +214,9 @@ impl CircuitBreaker {
         self.try_acquire(now, draw)
     }
 
-    /// Reports what became of an attempt. Returns the change of state, if there is one.
+    /// Reports the result of an attempt. Returns the change of state, if there is one.
     ///
-    /// A report of an earlier generation changes nothing: the state it speaks of is over.
+    /// A report of an earlier generation changes nothing: the state that it belongs to is over.
     pub fn record(
         &mut self,
         now: Instant,
@@ -267,7 +267,7 @@ impl CircuitBreaker {
 
     /// Lets time pass: ends an open interval, or the lease of a lost probe.
     ///
-    /// An early call does nothing. A late one delays the probe, as nothing else depends on it.
+    /// An early call does nothing. A late one delays the probe and nothing else.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Transition> {
         self.advance(now)
     }
@@ -303,7 +303,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// The earliest instant at which asking makes sense: `now` when an attempt would be admitted.
+    /// The earliest instant at which an attempt may be admitted: `now` if one would be now.
     #[must_use]
     pub fn retry_at(&self, now: Instant) -> Instant {
         self.poll_timeout().unwrap_or(now)
@@ -315,7 +315,7 @@ impl CircuitBreaker {
         self.failures
     }
 
-    /// How often the circuit has opened, reopening after a probe included. Saturates.
+    /// The number of times that the circuit has opened, reopening after a probe included. Saturates.
     #[must_use]
     pub const fn opened(&self) -> u32 {
         self.opened
@@ -361,8 +361,9 @@ impl CircuitBreaker {
         self.open(reason)
     }
 
-    /// Opens from the latest time seen, never from a lease that ended earlier: the promised
-    /// interval is what the destination gets, even after a long sleep (fault C7).
+    /// Opens from the latest time seen, never from a lease that ended earlier: even after a long
+    /// sleep the destination gets the whole interval.
+    // fault C7
     fn open(&mut self, reason: TransitionReason) -> Transition {
         let jitter = match self.config.open {
             OpenInterval::Fixed(_) => 0,

@@ -1,4 +1,4 @@
-//! A change of state, and the words for it.
+//! A change of state, and its wording.
 
 use core::fmt;
 
@@ -17,7 +17,7 @@ pub enum TransitionReason {
     ProbeSucceeded,
     /// Half-open to open.
     ProbeFailed,
-    /// Half-open to open: nobody reported the probe before its lease ran out.
+    /// Half-open to open: the probe was not reported before its lease ran out.
     ProbeLost,
     /// Any state to closed, by [`CircuitBreaker::reset`](super::CircuitBreaker::reset).
     Reset,
@@ -33,7 +33,7 @@ pub struct Transition {
     pub to: State,
     /// Why.
     pub reason: TransitionReason,
-    /// Consecutive failures up to here.
+    /// Consecutive failures so far.
     pub failures: u32,
 }
 

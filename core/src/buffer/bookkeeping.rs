@@ -1,12 +1,11 @@
-//! What the buffer knows beside the bytes: counts, leases and the rules of overflow.
+//! Everything about a buffer except its bytes: counts, leases and the rules of overflow.
 
-use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State, state_byte};
+use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
 use super::ring::Ring;
-#[cfg(feature = "std")]
-use super::run::Run;
+use super::totals::Totals;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 
-/// Everything but the bytes, so that the logic exists once whatever `S` is.
+/// Takes the bytes as an argument, so that the code exists once whatever `S` is.
 #[derive(Clone, Debug)]
 pub(super) struct Bookkeeping {
     pub(super) ring: Ring,
@@ -15,20 +14,18 @@ pub(super) struct Bookkeeping {
     pub(super) leased: u32,
     leased_bytes: usize,
     pub(super) slots: [Slot; MAX_LEASES],
-    /// The slot of a lease whose records do not say that they are leased.
-    #[cfg(feature = "std")]
-    pub(super) unmarked: Option<u8>,
-    /// All that is queued, as long as it has as many records.
-    #[cfg(feature = "std")]
-    pub(super) runs: Run,
+    /// The slot of a lease whose records are still marked as queued.
+    unmarked: Option<u8>,
+    /// Right as long as it counts as many records as are queued.
+    pub(super) totals: Totals,
     pub(super) overflow: Overflow,
     pub(super) max_records: u32,
     pub(super) evicted: u64,
-    /// Counts compactions: an offset taken before one is stale after it.
+    /// The number of compactions: each makes earlier offsets stale.
     pub(super) layout: u32,
 }
 
-/// What the buffer knows of a lease.
+/// A lease's records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     /// Offset of the first record still held.
@@ -61,10 +58,8 @@ impl Bookkeeping {
             leased: 0,
             leased_bytes: 0,
             slots: [Slot::FREE; MAX_LEASES],
-            #[cfg(feature = "std")]
             unmarked: None,
-            #[cfg(feature = "std")]
-            runs: Run::NONE,
+            totals: Totals::NONE,
             overflow: Overflow::DropNewest,
             max_records: u32::MAX,
             evicted: 0,
@@ -75,18 +70,10 @@ impl Bookkeeping {
     #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], record: &Record<'_>) -> Result<(), PushError> {
         let need = record.stored_len();
-        let Ok(len) = u32::try_from(record.body.len()) else {
-            return Err(PushError::TooLarge);
-        };
-        if need > bytes.len() {
+        if need > bytes.len() || u32::try_from(record.body.len()).is_err() {
             return Err(PushError::TooLarge);
         }
-        let header = Header {
-            len,
-            scope: record.scope,
-            flags: record.flags,
-            state: State::Queued,
-        };
+        let header = Header::of(record);
         let counted = self.queued + self.leased < self.max_records;
         if !counted || self.ring.push(bytes, header, record.body).is_none() {
             self.make_room(bytes, need)?;
@@ -102,7 +89,7 @@ impl Bookkeeping {
     pub(super) fn could_take(&self, capacity: usize, record: &Record<'_>) -> bool {
         let need = record.stored_len();
         let spans = self.queued + self.leased < self.max_records;
-        // Gaps can be closed; an estimate would be wrong only for records near the buffer's size.
+        // Gaps can be closed. The estimate is wrong only for records near the buffer's size.
         let bytes = self.ring.fits(capacity, need) || self.ring.done_bytes >= 2 * need;
         need > capacity || self.overflow == Overflow::DropOldest || (spans && bytes)
     }
@@ -115,7 +102,7 @@ impl Bookkeeping {
     fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
         self.mark_lease(bytes);
         self.compact_if_useful(bytes, need);
-        // Nothing is evicted in vain: either all of this ends with room, or nothing happens.
+        // No span is evicted needlessly: either this ends with room, or nothing happens.
         if self.overflow == Overflow::DropOldest && self.fits_beside_leases(bytes, need) {
             while !self.has_room(bytes.len(), need) {
                 if self.settle_oldest(bytes).is_none() {
@@ -132,10 +119,10 @@ impl Bookkeeping {
         }
     }
 
-    /// Whether there would be room if everything that is not leased were gone.
+    /// Returns true if there would be room without the records that are not leased.
     fn fits_beside_leases(&self, bytes: &[u8], need: usize) -> bool {
         let taken = self.leased_bytes.saturating_add(need);
-        // Below half of the memory, whatever lies where, one of the gaps is large enough.
+        // Below half of the memory one gap is always large enough, wherever the records lie.
         self.leased < self.max_records
             && (taken <= bytes.len() / 2 || self.ring.only_leased(bytes).fits(bytes.len(), need))
     }
@@ -169,7 +156,7 @@ impl Bookkeeping {
         take: &mut dyn FnMut(&Record<'_>) -> bool,
     ) -> Option<Lease> {
         let index = self.slots.iter().position(Slot::is_free)?;
-        let state = state_byte(State::Leased(u8::try_from(index).ok()?));
+        let state = State::Leased(u8::try_from(index).ok()?).to_byte();
         let (first, _) = self.first_queued(bytes)?;
         let (mut count, mut taken) = (0, 0);
         let mut at = first;
@@ -194,19 +181,60 @@ impl Bookkeeping {
         if count == 0 {
             return None;
         }
-        self.forget_runs();
+        self.forget_totals();
         self.take_slot(index, first, count, taken)
     }
 
-    /// Has the `count` queued records from `first` on, of `bytes` bytes, leased in a free slot.
+    /// Leases the whole queue without a walk, if its totals are known and it has at most `most`
+    /// records. Their states stay as they are until they must be told apart, which is rare.
+    pub(super) fn lease_queue(&mut self, bytes: &mut [u8], most: u32) -> Option<(Lease, Totals)> {
+        let totals = self.totals;
+        if self.queued == 0 || totals.records != self.queued || totals.records > most {
+            return None;
+        }
+        self.mark_lease(bytes);
+        let index = self.slots.iter().position(Slot::is_free)?;
+        let (first, _) = self.first_queued(bytes)?;
+        let lease = self.take_slot(index, first, self.queued, self.queued_bytes)?;
+        self.forget_totals();
+        self.unmarked = Some(lease.slot);
+        Some((lease, totals))
+    }
+
+    /// Records are about to leave the queue one by one.
+    const fn forget_totals(&mut self) {
+        // No queue is as long, and an empty one starts again from nothing.
+        self.totals.records = u32::MAX;
+    }
+
+    /// Writes into the records that they are leased, where that was put off.
+    fn mark_lease(&mut self, bytes: &mut [u8]) {
+        let Some(index) = self.unmarked.take() else {
+            return;
+        };
+        let Some(slot) = self.slots.get(usize::from(index)) else {
+            return;
+        };
+        let mut at = slot.first;
+        for _ in 0..slot.count {
+            let Some(header) = Ring::header(bytes, at) else {
+                return;
+            };
+            Ring::set_state(bytes, at, State::Leased(index));
+            at = self.ring.next(at, &header);
+        }
+    }
+
+    /// The records of this lease need no marks any more.
+    fn forget_mark(&mut self, lease: &Lease) {
+        if self.unmarked == Some(lease.slot) {
+            self.unmarked = None;
+        }
+    }
+
+    /// Leases `count` queued records of `bytes` bytes, from `first` on, in a free slot.
     #[inline]
-    pub(super) fn take_slot(
-        &mut self,
-        index: usize,
-        first: usize,
-        count: u32,
-        bytes: usize,
-    ) -> Option<Lease> {
+    fn take_slot(&mut self, index: usize, first: usize, count: u32, bytes: usize) -> Option<Lease> {
         let slot = self.slots.get_mut(index)?;
         let generation = slot.generation.wrapping_add(1);
         *slot = Slot {
@@ -260,7 +288,7 @@ impl Bookkeeping {
                 self.leased -= 1;
                 self.leased_bytes -= header.stored_len();
                 if slot.count == 0 {
-                    // What follows is not this lease's; there may be a lot of it.
+                    // The records behind belong to others, and there may be many.
                     break;
                 }
             }
@@ -285,7 +313,7 @@ impl Bookkeeping {
 
     pub(super) fn settle_oldest(&mut self, bytes: &mut [u8]) -> Option<()> {
         let (at, header) = self.first_queued(bytes)?;
-        self.forget_runs();
+        self.forget_totals();
         self.ring.settle(bytes, at, &header);
         self.queued -= 1;
         self.queued_bytes -= header.stored_len();
@@ -293,11 +321,9 @@ impl Bookkeeping {
         Some(())
     }
 
-    /// Hands the queued records to `take`, the oldest first, and frees each that it takes; up to
-    /// the first that it refuses.
     #[inline]
     pub(super) fn drain(&mut self, bytes: &mut [u8], take: &mut dyn FnMut(&Record<'_>) -> bool) {
-        self.forget_runs();
+        self.forget_totals();
         while let Some((at, header)) = self.first_queued(bytes) {
             if !record_at(bytes, at, &header).is_some_and(|record| take(&record)) {
                 return;
@@ -331,7 +357,7 @@ impl Bookkeeping {
                 return;
             };
             let header = Header::from_bytes(*head);
-            head[Header::FLAGS] = change(header.flags, body).to_byte();
+            head[Header::FLAGS] = change(header.flags, body).bits();
             at = self.ring.next(at, &header);
         }
     }
@@ -341,17 +367,18 @@ impl Bookkeeping {
         if self.queued == 0 {
             return None;
         }
+        let unmarked = self
+            .unmarked
+            .and_then(|slot| self.slots.get(usize::from(slot)));
         let mut at = self.ring.head;
-        let mut leased = 0;
         for _ in 0..self.ring.records {
-            let header = Ring::header(bytes, at)?;
-            if let Some((_, count)) = self.unmarked().filter(|&(first, _)| first == at) {
-                leased = count;
+            if let Some(slot) = unmarked.filter(|slot| slot.first == at) {
+                at = self.ring.behind(at, slot.bytes);
             }
-            if leased == 0 && header.state == State::Queued {
+            let header = Ring::header(bytes, at)?;
+            if header.state == State::Queued {
                 return Some((at, header));
             }
-            leased = u32::saturating_sub(leased, 1);
             at = self.ring.next(at, &header);
         }
         None
@@ -360,20 +387,6 @@ impl Bookkeeping {
     pub(super) fn slot(&self, lease: &Lease) -> Option<&Slot> {
         let slot = self.slots.get(usize::from(lease.slot))?;
         (slot.generation == lease.generation && !slot.is_free()).then_some(slot)
-    }
-}
-
-/// Where nothing comes in by runs.
-#[cfg(not(feature = "std"))]
-impl Bookkeeping {
-    const fn forget_runs(&self) {}
-
-    const fn forget_mark(&self, _: &Lease) {}
-
-    const fn mark_lease(&self, _: &[u8]) {}
-
-    const fn unmarked(&self) -> Option<(usize, u32)> {
-        None
     }
 }
 

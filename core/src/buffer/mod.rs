@@ -1,9 +1,9 @@
-//! The fixed-capacity batch ring: finished spans as bytes, kept until they are settled.
+//! A ring of finished spans as bytes, of a fixed capacity, which keeps them until they are settled.
 //!
-//! The buffer works over any bytes the caller owns. A span goes in whole or not at all; it comes
-//! out by lease: [`Buffer::lease`] marks the oldest queued spans, they are read as often as a
-//! retry needs, and [`Buffer::release`] frees them once their fate is known. Leased spans are
-//! never evicted, and never handed to a second lease.
+//! The buffer works over any bytes that the caller owns. A span goes in whole or not at all. It
+//! comes out by lease: [`Buffer::lease`] marks the oldest queued spans, they are read as often as
+//! retries need them, and [`Buffer::release`] frees them once they are delivered or given up.
+//! Leased spans are never evicted, and never belong to two leases.
 //!
 //! ```text
 //!            push                lease                 release
@@ -12,10 +12,10 @@
 //!                        └──────────────▶ (free), counted in `evicted`
 //! ```
 //!
-//! Bounds: a record takes its body and [`RECORD_HEADER_BYTES`]; one may be as large as the whole
-//! buffer. `push` and `release` cost a constant number of steps per record, but a push that finds
-//! the memory in pieces (after a lease was released out of order, or an eviction beside a lease)
-//! first copies the records behind the first gap together.
+//! A record takes its body and [`RECORD_HEADER_BYTES`]; one may be as large as the whole buffer.
+//! `push` and `release` cost a constant number of steps for each record. But a push that finds the
+//! free memory in pieces (after a lease was released out of order, or an eviction beside a lease)
+//! first moves the records behind the first gap together.
 //!
 //! With a [`Snapshot`] beside it, a buffer in memory that outlives a reset is recovered by
 //! [`Buffer::recover`].
@@ -38,39 +38,43 @@
 //! ```
 
 mod bookkeeping;
-mod record;
+#[cfg(any(test, feature = "std"))]
+mod bulk;
+pub(crate) mod record;
 mod recover;
 mod ring;
-#[cfg(feature = "std")]
-mod run;
+mod totals;
 
 use core::fmt;
 
 use bookkeeping::{Bookkeeping, Slot, record_at};
 use ring::Ring;
 
+#[cfg(any(test, feature = "std"))]
+pub(crate) use bulk::{Fill, Run};
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
 pub use recover::Snapshot;
-#[cfg(feature = "std")]
-pub(crate) use run::{Fill, Run};
+pub(crate) use totals::Totals;
 
-/// How many leases can be out at once: the batch in hand and two parked suspects
-/// (`reliability.md` 4.6).
+/// The most leases that can be out at once: an exporter has a batch in hand and two
+/// [suspects](crate::exporter#rules) set aside.
 pub const MAX_LEASES: usize = 3;
 
-/// What happens to a span when the buffer is full.
+/// The rule for a span that finds the buffer full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The new span is refused: the specification's rule, and the start of an incident is kept.
+    /// The new span is refused. This is the rule of the
+    /// [specification](https://opentelemetry.io/docs/specs/otel/trace/sdk/#batching-processor), and it
+    /// keeps the start of an incident.
     #[default]
     DropNewest,
     /// The oldest spans that are not leased make room.
     DropOldest,
 }
 
-/// Why a span was not taken in. The buffer is unchanged: nothing is evicted in vain.
+/// Why a span was not taken in. The buffer is unchanged: no span is evicted needlessly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -95,17 +99,17 @@ impl fmt::Display for PushError {
 
 impl core::error::Error for PushError {}
 
-/// Where finished spans go: a [`Buffer`], or an exporter, which also keeps the ledger.
+/// A place for finished spans: a [`Buffer`], or an exporter, which also keeps the ledger.
 pub trait RecordSink {
     /// Takes a record in, whole or not at all. Never blocks.
     ///
     /// # Errors
     ///
-    /// Why the record was refused; the sink has counted it.
+    /// The reason why the record was refused; an exporter has counted it.
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError>;
 
-    /// Whether a push of `record` would succeed now, or be refused for good: for whoever can keep
-    /// it until there is room.
+    /// Returns true if a push of `record` would succeed now, or be refused for good: for a caller
+    /// that can keep it until there is room.
     fn has_room_for(&self, record: &Record<'_>) -> bool {
         let _ = record;
         true
@@ -123,9 +127,9 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> RecordSink for Buffer<S> {
     }
 }
 
-/// The right to read a run of records and to settle them: from [`Buffer::lease`].
+/// The right to read and to settle some adjacent records: from [`Buffer::lease`].
 ///
-/// It must come back through [`Buffer::release`]; a lease that is dropped keeps its records in
+/// It must come back through [`Buffer::release`]; the records of a lease that is dropped stay in
 /// the buffer for good.
 #[derive(Debug)]
 #[must_use = "the leased records stay in the buffer until the lease is released"]
@@ -157,55 +161,56 @@ impl<S> Buffer<S> {
         self
     }
 
-    /// Limits the number of spans beside the bytes: `max_queue_size`, at least 1.
+    /// Limits the number of spans beside their bytes: `max_queue_size`, at least 1.
     #[must_use]
     pub const fn with_max_records(mut self, max_records: u32) -> Self {
         self.state.max_records = if max_records == 0 { 1 } else { max_records };
         self
     }
 
-    /// Spans held: queued and leased.
+    /// The number of spans held: queued and leased.
     #[must_use]
     pub const fn len(&self) -> usize {
         (self.state.queued + self.state.leased) as usize
     }
 
-    /// Whether nothing is held.
+    /// Returns true if no span is held.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Spans that are not leased.
+    /// The number of spans that are not leased.
     #[must_use]
     pub const fn queued(&self) -> usize {
         self.state.queued as usize
     }
 
-    /// Bytes of the queued records, headers included.
+    /// The bytes of the queued records, headers included.
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
         self.state.queued_bytes
     }
 
-    /// Spans that are leased.
+    /// The number of leased spans.
     #[must_use]
     pub const fn leased(&self) -> usize {
         self.state.leased as usize
     }
 
-    /// Spans that made room for newer ones since the buffer was made ([`Overflow::DropOldest`]).
+    /// The number of spans that have made room for newer ones ([`Overflow::DropOldest`]).
     #[must_use]
     pub const fn evicted(&self) -> u64 {
         self.state.evicted
     }
 
-    /// Spans that a lease still holds; 0 for a lease of another time.
+    /// The number of spans that a lease still holds; 0 for a lease that has been released.
     #[must_use]
     pub fn lease_len(&self, lease: &Lease) -> usize {
         self.state.slot(lease).map_or(0, |slot| slot.count as usize)
     }
 
+    /// Changes whenever records move, which makes earlier offsets stale.
     pub(crate) const fn layout(&self) -> u32 {
         self.state.layout
     }
@@ -216,25 +221,31 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     ///
     /// # Errors
     ///
-    /// [`PushError::TooLarge`] when it could never fit, [`PushError::Full`] when it does not now.
+    /// [`PushError::TooLarge`] when it could never fit, [`PushError::Full`] when there is no room
+    /// now.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         self.state.push(self.storage.as_mut(), record)
     }
 
-    /// Whether [`Buffer::push`] would take `record` in now, or refuse it for good. With
+    /// Returns true if [`Buffer::push`] would take `record` in now, or refuse it for good. With
     /// [`Overflow::DropOldest`] there is nearly always room.
     #[must_use]
     pub fn has_room_for(&self, record: &Record<'_>) -> bool {
         self.state.could_take(self.storage.as_ref().len(), record)
     }
 
-    /// Leases the oldest queued records for which `take` says yes, in order, up to the first no.
+    /// Leases queued records, the oldest first, until `take` returns false.
     ///
-    /// `None` when nothing is queued, when `take` refuses the first record, or when
+    /// Returns `None` when nothing is queued, when `take` refuses the first record, or when
     /// [`MAX_LEASES`] leases are out.
     pub fn lease(&mut self, take: &mut dyn FnMut(&Record<'_>) -> bool) -> Option<Lease> {
         self.state.lease(self.storage.as_mut(), take)
+    }
+
+    /// Leases the whole queue in one step, if it came in by runs and has at most `most` records.
+    pub(crate) fn lease_queue(&mut self, most: u32) -> Option<(Lease, Totals)> {
+        self.state.lease_queue(self.storage.as_mut(), most)
     }
 
     /// Settles every record of `lease` and frees its memory.
@@ -243,24 +254,26 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         self.state.release(self.storage.as_mut(), &lease, all);
     }
 
-    /// Settles the first `count` records of `lease`; the lease keeps the others.
+    /// Settles the first `count` records of `lease` and frees their memory; the lease keeps the
+    /// others.
     pub fn release_first(&mut self, lease: &Lease, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX - 1);
         self.state.release(self.storage.as_mut(), lease, count);
     }
 
-    /// Hands the queued records to `take`, the oldest first, and frees each that it takes, up to the
-    /// first that it refuses: for moving records elsewhere.
+    /// Moves queued records out, the oldest first, until `take` returns false. Each accepted record
+    /// is freed.
     pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>) -> bool) {
         self.state.drain(self.storage.as_mut(), &mut take);
     }
 
-    /// Removes the oldest queued record without a lease; for a caller that has copied it.
+    /// Removes the oldest queued record without a lease, for a caller that has copied it. Returns
+    /// false when nothing is queued.
     pub fn pop_front(&mut self) -> bool {
         self.state.settle_oldest(self.storage.as_mut()).is_some()
     }
 
-    /// Lets `change` rewrite the body of each record of `lease` in place and set flags.
+    /// Lets `change` rewrite each body of `lease` in place. It takes the flags and returns new ones.
     pub(crate) fn update(
         &mut self,
         lease: &Lease,
@@ -283,7 +296,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         record_at(bytes, at, &header)
     }
 
-    /// The records of `lease`, in order; nothing for a lease of another time.
+    /// The records of `lease`, in order; none for a lease that has been released.
     pub fn records<'a>(&'a self, lease: &Lease) -> impl Iterator<Item = Record<'a>> + use<'a, S> {
         self.positions(lease).map(|(_, record)| record)
     }
@@ -294,8 +307,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         self.walk(slot.first, slot.count)
     }
 
-    /// `count` records from the one at `offset`, which must stem from [`Buffer::positions`] under the
-    /// same [`Buffer::layout`]; so many must be left of its lease.
+    /// `count` records from the one at `offset`, which must come from [`Buffer::positions`] under the
+    /// same [`Buffer::layout`]; its lease must have as many left.
     pub(crate) fn positions_from(&self, offset: usize, count: usize) -> Walk<'_> {
         self.walk(offset, u32::try_from(count).unwrap_or(u32::MAX))
     }
@@ -310,7 +323,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     }
 }
 
-/// Iterates over the records of one lease, which follow each other in the ring.
+/// Iterates over adjacent records, with their offsets.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk<'a> {
     bytes: &'a [u8],

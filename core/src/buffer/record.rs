@@ -1,4 +1,4 @@
-//! One record: an eight-byte header and the body of an OTLP `Span`.
+//! The layout of a record: a header of eight bytes, and the body of an OTLP `Span`.
 //!
 //! ```text
 //! offset  0        4      6      7      8
@@ -7,77 +7,70 @@
 
 use crate::resource::ScopeId;
 
-/// Bytes that every record takes beside its body.
+/// The bytes that every record takes beside its body.
 pub const RECORD_HEADER_BYTES: usize = 8;
 
-/// What is known of a record without reading its body.
+/// Facts about a record that spare reading its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordFlags(u8);
 
 impl RecordFlags {
-    /// Nothing set.
+    /// No flag.
     pub const NONE: Self = Self(0);
     /// The times in the body are wall-clock times already.
     pub const DATED: Self = Self(1);
-    /// The body holds events, whose times must be dated too.
+    /// The body holds events, whose times must become wall-clock times too.
     pub const HAS_EVENTS: Self = Self(2);
     /// The span's status is error.
     pub const ERROR: Self = Self(4);
 
-    pub(super) const fn to_byte(self) -> u8 {
-        self.0
-    }
-
-    /// The flags as a byte.
-    #[cfg(any(feature = "link", feature = "std"))]
     pub(crate) const fn bits(self) -> u8 {
         self.0
     }
 
-    /// The flags that a byte stands for; bits without a meaning are left out.
-    #[cfg(any(feature = "link", feature = "std"))]
+    /// Ignores bits without a meaning.
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }
 
-    /// Both sets of flags.
+    /// Returns both sets of flags together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all flags of `other` are set.
+    /// Returns true if all flags of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// A finished span as it is stored: which scope made it, and the body of its OTLP `Span`.
+/// A finished span in stored form: its scope, and the body of its OTLP `Span`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Record<'a> {
     /// The scope that made the span.
     pub scope: ScopeId,
-    /// What is known of the body.
+    /// Facts about the body.
     pub flags: RecordFlags,
     /// The body of a `Span` message that starts with the fixed fields of
-    /// [`frame`](crate::span::stored).
+    /// [`stored`](crate::span::stored).
     pub body: &'a [u8],
 }
 
 impl Record<'_> {
-    /// Bytes that the record takes in a buffer.
+    /// The bytes that the record takes in a buffer.
     #[must_use]
     pub const fn stored_len(&self) -> usize {
         RECORD_HEADER_BYTES + self.body.len()
     }
 }
 
-/// Where a record is in its life.
+/// A record's place in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Queued,
     /// Settled; its bytes wait for the records before it.
     Done,
@@ -86,7 +79,7 @@ pub(super) enum State {
 }
 
 impl State {
-    const fn to_byte(self) -> u8 {
+    pub(super) const fn to_byte(self) -> u8 {
         match self {
             Self::Queued => 0,
             Self::Done => 1,
@@ -103,49 +96,59 @@ impl State {
     }
 }
 
-/// The header in memory.
+/// A record's header: the one place that knows its layout.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
-    pub(super) len: u32,
-    pub(super) scope: ScopeId,
-    pub(super) flags: RecordFlags,
-    pub(super) state: State,
+pub(crate) struct Header {
+    /// Bytes of the body.
+    pub(crate) len: u32,
+    pub(crate) scope: ScopeId,
+    pub(crate) flags: RecordFlags,
+    pub(crate) state: State,
 }
 
 impl Header {
-    /// Offset of the flags and of the state within a record.
-    pub(super) const FLAGS: usize = 6;
+    /// Offset of the flags within a record.
+    pub(crate) const FLAGS: usize = 6;
+    /// Offset of the state within a record.
     pub(super) const STATE: usize = 7;
+
+    /// The header of `record` in a queue. A body of 4 GiB or more has none; its length is cut.
+    #[inline]
+    pub(crate) const fn of(record: &Record<'_>) -> Self {
+        Self {
+            len: record.body.len() as u32,
+            scope: record.scope,
+            flags: record.flags,
+            state: State::Queued,
+        }
+    }
 
     pub(super) const fn stored_len(&self) -> usize {
         RECORD_HEADER_BYTES + self.len as usize
     }
 
-    /// The same for a header that may be anything.
+    /// The same for a header that may hold anything.
     pub(super) fn stored_len_checked(&self) -> Option<usize> {
         usize::try_from(self.len)
             .ok()?
             .checked_add(RECORD_HEADER_BYTES)
     }
 
-    pub(super) fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
+    #[inline]
+    pub(crate) const fn to_bytes(self) -> [u8; RECORD_HEADER_BYTES] {
         let [a, b, c, d] = self.len.to_le_bytes();
         let [e, f] = self.scope.0.to_le_bytes();
         [a, b, c, d, e, f, self.flags.0, self.state.to_byte()]
     }
 
-    pub(super) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
+    #[inline]
+    pub(crate) const fn from_bytes(bytes: [u8; RECORD_HEADER_BYTES]) -> Self {
         let [a, b, c, d, e, f, flags, state] = bytes;
         Self {
             len: u32::from_le_bytes([a, b, c, d]),
             scope: ScopeId(u16::from_le_bytes([e, f])),
-            flags: RecordFlags(flags),
+            flags: RecordFlags::from_bits(flags),
             state: State::from_byte(state),
         }
     }
-}
-
-/// The byte of a state, for a change in place.
-pub(super) const fn state_byte(state: State) -> u8 {
-    state.to_byte()
 }

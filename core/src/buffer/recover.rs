@@ -11,13 +11,13 @@
 //! ```
 //!
 //! Take a snapshot after every call that changed the buffer, before the next one. Then a reset at
-//! any moment loses at most the span that was being pushed, and what was being released is queued
-//! again: it may be delivered twice, never lost. Leased records are queued again too, for their
-//! answer is unknown.
+//! any moment loses at most the span that was being pushed. Spans that were being released are
+//! queued again, so they may be delivered twice but are never lost. Leased records are queued again
+//! too, because their answer is unknown.
 //!
-//! What is read back is not trusted: the snapshot carries a check value, every length is held to
-//! its bounds, and the caller looks at every record. Memory that decayed gives an empty buffer or
-//! fewer records, and never a panic.
+//! The bytes that are read back are not trusted: the snapshot carries a check value, every length is
+//! checked against its bounds, and the caller sees every record. Memory that has decayed gives an
+//! empty buffer or fewer records, and never a panic.
 //!
 //! ```
 //! use spandrel_core::buffer::{Buffer, Record, RecordFlags, Snapshot};
@@ -46,7 +46,7 @@ use super::{Buffer, MAX_LEASES, Record};
 const MAGIC: u32 = 0x5352_4e01;
 const WORDS: usize = 8;
 
-/// Where the records of a buffer lie, with a check value; made by `Buffer::snapshot`.
+/// The places of a buffer's records, with a check value: from [`Buffer::snapshot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Snapshot([u8; Self::BYTES]);
@@ -55,7 +55,8 @@ impl Snapshot {
     /// The size in bytes.
     pub const BYTES: usize = 4 * WORDS;
 
-    /// A snapshot that was kept somewhere. Any bytes will do; [`Buffer::recover`] checks them.
+    /// Restores a snapshot from bytes that were kept. Any bytes will do; [`Buffer::recover`] checks
+    /// them.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
@@ -78,7 +79,7 @@ impl Snapshot {
         Self(bytes)
     }
 
-    /// The ring, if this is one of a buffer of `capacity` bytes.
+    /// The ring, if it belongs to a buffer of `capacity` bytes.
     fn unpack(&self, capacity: usize) -> Option<[u32; 5]> {
         let mut words = [0; WORDS];
         for (word, bytes) in words.iter_mut().zip(self.0.chunks_exact(4)) {
@@ -91,7 +92,7 @@ impl Snapshot {
     }
 }
 
-/// Tells a snapshot from what lies in memory by chance, one time in four thousand million wrongly.
+/// Distinguishes a snapshot from random bytes, which pass once in four thousand million times.
 fn check(words: &[u32]) -> u32 {
     words.iter().fold(0x811c_9dc5, |hash, word| {
         (hash ^ word).wrapping_mul(0x9e37_79b1).rotate_left(15)
@@ -99,25 +100,25 @@ fn check(words: &[u32]) -> u32 {
 }
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
-    /// Where the records lie now. Costs about a hundred instructions.
+    /// Returns where the records lie now. Costs about a hundred instructions.
     ///
-    /// A buffer of 4 GiB or more has no snapshot that could be recovered.
+    /// A snapshot of a buffer of 4 GiB or more cannot be recovered.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let capacity = u32::try_from(self.capacity_bytes()).unwrap_or(0);
         Snapshot::pack(self.state.ring.to_words(), capacity)
     }
 
-    /// A buffer over memory that a buffer had before, with the records that `accept` says yes to,
-    /// all of them queued. Overflow and limits are to be set anew, and the registry must number
-    /// its scopes as before.
+    /// Makes a buffer over memory that belonged to a buffer before. Queues all records for which
+    /// `accept` returns true. Set overflow and limits again; the registry must number its scopes as
+    /// before.
     ///
-    /// For spans, `|record| StoredSpan::new(record.body).is_some()` is a good question
+    /// For spans, `|record| StoredSpan::new(record.body).is_some()` is a good check
     /// ([`StoredSpan`](crate::span::stored::StoredSpan)).
     ///
     /// # Errors
     ///
-    /// The memory, for a new buffer, when the snapshot is not one of it or does not fit its bytes.
+    /// Returns the memory, for a new buffer, when the snapshot does not belong to it.
     pub fn recover(
         mut storage: S,
         snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! Where records lie: placement, walking and compaction, over a plain byte slice.
+//! The places of records in a byte slice: placement, walking and compaction.
 //!
 //! ```text
 //!            head          tail                     tail     head         end
@@ -6,26 +6,24 @@
 //!            0                cap               0                           cap
 //! ```
 //!
-//! A record is never split: what does not fit before the end of the memory goes to its start, and
-//! `end` remembers where the upper part stops. So each record is one contiguous slice, to be
+//! A record is never split: one that does not fit before the end of the memory goes to its start, and
+//! `end` remembers where the upper part stops. So each record is one contiguous slice, which can be
 //! copied, inspected and dated in place.
 
-use super::record::{Header, RECORD_HEADER_BYTES, State, state_byte};
-#[cfg(feature = "std")]
-use super::run::Run;
+use super::record::{Header, RECORD_HEADER_BYTES, State};
 use crate::wire::{copy, move_within};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
     /// Offset of the oldest record kept.
     pub(super) head: usize,
-    tail: usize,
-    /// Where the upper part ends; the capacity while `wrapped` is false.
+    pub(super) tail: usize,
+    /// Where the upper part ends, while `wrapped`.
     end: usize,
-    wrapped: bool,
+    pub(super) wrapped: bool,
     /// Records from head to tail, settled ones included.
     pub(super) records: u32,
-    /// Bytes of settled records that still lie between others.
+    /// Bytes of the settled records among them.
     pub(super) done_bytes: usize,
 }
 
@@ -41,7 +39,7 @@ impl Ring {
         }
     }
 
-    /// Where a record of `need` bytes goes, without changing anything.
+    /// Where a record of `need` bytes goes, and whether that is before the older ones.
     #[inline]
     fn place(&self, capacity: usize, need: usize) -> Option<(usize, bool)> {
         if self.records == 0 {
@@ -60,7 +58,7 @@ impl Ring {
         self.place(capacity, need).is_some()
     }
 
-    /// Takes `need` bytes after the newest record for one more, or changes nothing.
+    /// Takes `need` bytes behind the newest record for one more, or changes nothing.
     #[inline]
     fn reserve(&mut self, capacity: usize, need: usize) -> Option<usize> {
         let (at, wrapped) = self.place(capacity, need)?;
@@ -68,9 +66,9 @@ impl Ring {
         Some(at)
     }
 
-    /// Takes the `need` bytes at `at`, which is where [`Ring::place`] says, for `records` more.
+    /// Takes `need` free bytes from `at` on for `records` more.
     #[inline]
-    fn occupy(&mut self, at: usize, wrapped: bool, need: usize, records: u32) {
+    pub(super) fn occupy(&mut self, at: usize, wrapped: bool, need: usize, records: u32) {
         if self.records == 0 {
             *self = Self::new();
         } else if wrapped && !self.wrapped {
@@ -81,7 +79,7 @@ impl Ring {
         self.records += records;
     }
 
-    /// Writes a record, or leaves everything as it was and says `None`.
+    /// Writes a record, or changes nothing and returns `None`.
     #[inline]
     pub(super) fn push(&mut self, bytes: &mut [u8], header: Header, body: &[u8]) -> Option<()> {
         let need = header.stored_len();
@@ -91,42 +89,6 @@ impl Ring {
         *head = header.to_bytes();
         copy(rest.get_mut(..body.len())?, body);
         Some(())
-    }
-
-    /// Has `fill` write records into up to `most` bytes that lie behind the newest one; `None`, and
-    /// nothing changes, when it writes none.
-    #[cfg(feature = "std")]
-    pub(super) fn push_run(
-        &mut self,
-        bytes: &mut [u8],
-        most: usize,
-        fill: &mut dyn FnMut(&mut [u8]) -> Run,
-    ) -> Option<Run> {
-        let (at, wrapped, room) = self.free(bytes.len(), most);
-        let run = fill(bytes.get_mut(at..)?.get_mut(..room)?);
-        if run.records == 0 || run.bytes > room {
-            return None;
-        }
-        self.occupy(at, wrapped, run.bytes, run.records);
-        Some(run)
-    }
-
-    /// Where the next record may go, on which side of the turn that is, and how many bytes, up to
-    /// `most`, are free there: behind the newest one, or more of them at the start.
-    #[cfg(feature = "std")]
-    fn free(&self, capacity: usize, most: usize) -> (usize, bool, usize) {
-        if self.records == 0 {
-            return (0, false, capacity.min(most));
-        }
-        if self.wrapped {
-            return (self.tail, true, (self.head - self.tail).min(most));
-        }
-        let above = (capacity - self.tail).min(most);
-        if above == most || above >= self.head {
-            (self.tail, false, above)
-        } else {
-            (0, true, self.head.min(most))
-        }
     }
 
     /// Head, tail, end of the upper part, whether wrapped, and records. Only rings of less than
@@ -141,8 +103,8 @@ impl Ring {
         ]
     }
 
-    /// The ring of these words, if it fits into `capacity` bytes; the records are still to be
-    /// checked, with [`Ring::checked_walk`].
+    /// The ring of these words, if it fits into `capacity` bytes. Its records must still be checked,
+    /// with [`Ring::checked_walk`].
     pub(super) fn from_words(words: [u32; 5], capacity: usize) -> Option<Self> {
         let [head, tail, end, wrapped, records] = words;
         let ring = Self {
@@ -199,9 +161,21 @@ impl Ring {
         }
     }
 
+    /// The offset behind records of `len` bytes together, of which the first is at `at`.
+    #[inline]
+    pub(super) const fn behind(&self, at: usize, len: usize) -> usize {
+        let behind = at + len;
+        if self.wrapped && at >= self.head && behind >= self.end {
+            // The last of them, or the one behind it, is in the lower part.
+            behind - self.end
+        } else {
+            behind
+        }
+    }
+
     pub(super) fn set_state(bytes: &mut [u8], at: usize, state: State) {
         if let Some(byte) = bytes.get_mut(at + Header::STATE) {
-            *byte = state_byte(state);
+            *byte = state.to_byte();
         }
     }
 
@@ -211,11 +185,11 @@ impl Ring {
         self.done_bytes += header.stored_len();
     }
 
-    /// Takes the record at the head out.
+    /// Removes the record at the head.
     #[inline]
     pub(super) fn pop_head(&mut self, header: &Header) {
         let next = self.next(self.head, header);
-        // The walk went from the upper part to the lower one.
+        // The head moved from the upper part to the lower one.
         if next < self.head {
             self.wrapped = false;
         }
@@ -226,14 +200,13 @@ impl Ring {
         }
     }
 
-    /// Takes `records` records of `len` bytes together out at the head.
+    /// Removes `records` records of `len` bytes together at the head.
     pub(super) fn pop_run(&mut self, len: usize, records: u32) {
-        self.head += len;
-        if self.wrapped && self.head >= self.end {
-            // The last of them, or the one behind it, is in the lower part.
-            self.head -= self.end;
+        let head = self.behind(self.head, len);
+        if head < self.head {
             self.wrapped = false;
         }
+        self.head = head;
         self.records = self.records.saturating_sub(records);
         if self.records == 0 {
             *self = Self::new();
@@ -254,8 +227,8 @@ impl Ring {
         }
     }
 
-    /// Closes the gaps that settled records left between others, keeping the order. Every move
-    /// is reported as `(from, to)`. Costs a copy of the bytes behind the first gap.
+    /// Closes the gaps that settled records left, keeping the order. Reports every move as
+    /// `(from, to)`. Costs a copy of the bytes behind the first gap.
     pub(super) fn compact(&mut self, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize)) {
         let old = *self;
         let capacity = bytes.len();
@@ -286,7 +259,7 @@ impl Ring {
         }
     }
 
-    /// The ring as it would be if only the leased records were left, close together.
+    /// The ring as it would be with the leased records only, moved together.
     pub(super) fn only_leased(&self, bytes: &[u8]) -> Self {
         let mut packed = Self::new();
         let mut at = self.head;
@@ -306,8 +279,8 @@ impl Ring {
         packed
     }
 
-    /// Like [`Ring::reserve`], but keeps the head where it is: while compacting, a record goes
-    /// no further than where it came from, so it always fits.
+    /// Like [`Ring::reserve`], but keeps the head. A compacted record moves no further than where it
+    /// was, so it always fits.
     fn append(&mut self, capacity: usize, need: usize) -> usize {
         if !self.wrapped && capacity - self.tail < need {
             self.end = self.tail;
@@ -321,19 +294,19 @@ impl Ring {
     }
 }
 
-/// Goes over the records of a ring whose bytes may be anything.
+/// Walks over the records of a ring whose bytes are not trusted.
 pub(super) struct CheckedWalk {
     at: usize,
     tail: usize,
     end: usize,
-    /// Before the turn from the end of the memory to its start.
+    /// Not yet at the start of the memory again.
     in_upper: bool,
     left: u32,
 }
 
 impl CheckedWalk {
-    /// The next record; `Some(None)` behind the last one, if that is where the ring ends, and
-    /// `None` when the bytes cannot be those of this ring.
+    /// Returns the next record, `Some(None)` behind the last one if the ring ends there, or `None`
+    /// if the bytes do not fit the ring.
     pub(super) fn next(&mut self, bytes: &[u8]) -> Option<Option<(usize, Header)>> {
         if self.left == 0 {
             return (self.at == self.tail && !self.in_upper).then_some(None);

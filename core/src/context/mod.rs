@@ -1,10 +1,9 @@
-//! What is known about a span from the outside: its ids, its flags and its tracestate
-//! (checklist D.2).
+//! The identity of a span, as other spans and processes see it: ids, flags and tracestate.
 //!
-//! A [`SpanContext`] is `Copy` and small, because it is passed around for every span and link.
-//! The W3C tracestate has a variable length and is empty for most traces, so it travels beside
-//! the span context and not inside it: owned as a [`TraceState`], borrowed as text wherever it is
-//! only read, as in [`ParentContext`] and [`Link`].
+//! A [`SpanContext`] is small and `Copy`, because it is passed around for every span and link. The
+//! W3C tracestate has a variable length and is empty for most traces, so it is kept beside the span
+//! context: owned as a [`TraceState`], borrowed as text where it is only read, as in
+//! [`ParentContext`] and [`Link`].
 //!
 //! | | holds | made by |
 //! |---|---|---|
@@ -34,76 +33,76 @@ pub use trace_state::{TraceState, TraceStateError};
 use crate::attribute::KeyValue;
 use crate::id::{SpanId, TraceId};
 
-/// The W3C trace flags of a span (checklist D-021).
+/// The [W3C trace flags](https://www.w3.org/TR/trace-context-2/#trace-flags) of a span.
 ///
-/// A received byte is kept as it came, bits of unknown meaning included; they end here, because
-/// [`TraceFlags::known`] is what children and outgoing headers are made from (checklist E-011).
+/// A received byte is kept whole, with bits of unknown meaning. They go no further: children and
+/// outgoing headers get [`TraceFlags::known`] only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceFlags(u8);
 
 impl TraceFlags {
-    /// No flag set.
+    /// No flag is set.
     pub const NONE: Self = Self(0);
     /// The span is recorded and exported.
     pub const SAMPLED: Self = Self(0x01);
     /// The lowest 56 bits of the trace id are uniformly random (W3C Trace Context level 2).
     pub const RANDOM: Self = Self(0x02);
 
-    /// The flags of this byte, all bits kept.
+    /// The flags of a byte, with all its bits.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
     }
 
-    /// The byte, with unknown bits where they were received.
+    /// Returns the byte, with any unknown bits that were received.
     #[must_use]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// These flags without bits of unknown meaning.
+    /// Returns these flags without bits of unknown meaning.
     #[must_use]
     pub const fn known(self) -> Self {
         Self(self.0 & (Self::SAMPLED.0 | Self::RANDOM.0))
     }
 
-    /// Whether the sampled bit is set, whatever the others are.
+    /// Returns true if the sampled bit is set, whatever the others are.
     #[must_use]
     pub const fn is_sampled(self) -> bool {
         self.0 & Self::SAMPLED.0 != 0
     }
 
-    /// Whether the random bit is set, whatever the others are.
+    /// Returns true if the random bit is set, whatever the others are.
     #[must_use]
     pub const fn is_random(self) -> bool {
         self.0 & Self::RANDOM.0 != 0
     }
 
-    /// These flags with the sampled bit set or cleared; a child differs from its parent in
-    /// nothing else (checklist D-027).
+    /// Returns these flags with the sampled bit set or cleared. Of its parent's flags a child
+    /// changes only this one.
     #[must_use]
     pub const fn with_sampled(self, sampled: bool) -> Self {
         Self(self.0 & !Self::SAMPLED.0 | sampled as u8)
     }
 
-    /// These flags with the random bit set or cleared; for root spans only (checklist D-025).
+    /// Returns these flags with the random bit set or cleared. Only root spans may change it.
     #[must_use]
     pub const fn with_random(self, random: bool) -> Self {
         Self(self.0 & !Self::RANDOM.0 | (random as u8) << 1)
     }
 }
 
-/// The identity of a span: ids, flags and whether it came from another process.
+/// The identity of a span: ids, flags, and whether it came from another process.
 ///
-/// Immutable (checklist D-020). Its tracestate travels beside it, see the [module](self).
+/// Immutable. The tracestate is kept beside it, see the [module](self).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct SpanContext {
     trace_id: TraceId,
     span_id: SpanId,
-    /// The flags in the lowest byte, [`REMOTE`] above. Four whole words without padding: contexts
-    /// are copied for every span, and copies that cross the words they were written in cost more
-    /// than all the rest of starting an unsampled one.
+    /// The flags in the lowest byte, [`REMOTE`] above: four words without padding. Contexts are
+    /// copied for every span, and a copy that reads across the words in which they were written
+    /// costs more than the rest of an unsampled start.
     marks: u64,
 }
 
@@ -124,7 +123,7 @@ impl SpanContext {
         }
     }
 
-    /// The context of a span created elsewhere, as propagators extract it (checklist E-040).
+    /// The context of a span created in another process, as propagators extract it.
     #[must_use]
     pub const fn remote(trace_id: TraceId, span_id: SpanId, trace_flags: TraceFlags) -> Self {
         Self {
@@ -134,42 +133,42 @@ impl SpanContext {
         }
     }
 
-    /// The id of the trace.
+    /// Returns the id of the trace.
     #[inline]
     #[must_use]
     pub const fn trace_id(&self) -> TraceId {
         self.trace_id
     }
 
-    /// The id of the span.
+    /// Returns the id of the span.
     #[inline]
     #[must_use]
     pub const fn span_id(&self) -> SpanId {
         self.span_id
     }
 
-    /// The flags, as received where the context is remote.
+    /// Returns the flags; of a remote context as they were received.
     #[inline]
     #[must_use]
     pub const fn trace_flags(&self) -> TraceFlags {
         TraceFlags(self.marks as u8)
     }
 
-    /// Whether the span was created in another process (checklist D-019).
+    /// Returns true if the span was created in another process.
     #[inline]
     #[must_use]
     pub const fn is_remote(&self) -> bool {
         self.marks & REMOTE != 0
     }
 
-    /// Whether the sampled flag is set.
+    /// Returns true if the sampled flag is set.
     #[inline]
     #[must_use]
     pub const fn is_sampled(&self) -> bool {
         self.trace_flags().is_sampled()
     }
 
-    /// Whether neither id is zero (checklist D-018).
+    /// Returns true if neither id is zero.
     #[inline]
     #[must_use]
     pub fn is_valid(&self) -> bool {
@@ -202,14 +201,13 @@ impl defmt::Format for SpanContext {
     }
 }
 
-/// A span context with its tracestate: what a tracer starts a child under, and what a propagator
-/// injects.
+/// A span context with its tracestate: the parent of a new span, or the input of a propagator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParentContext<'a> {
-    /// The parent, or [`SpanContext::INVALID`] for none.
+    /// The parent, or [`SpanContext::INVALID`] for no parent.
     pub span_context: SpanContext,
-    /// Its tracestate as header text, by preference that of a [`TraceState`]; empty for none.
+    /// Its tracestate as header text, preferably a [`TraceState`]'s; empty for none.
     pub trace_state: &'a str,
 }
 
@@ -231,7 +229,8 @@ impl From<SpanContext> for ParentContext<'_> {
     }
 }
 
-/// What role a span plays in a request; the values are those of OTLP.
+/// The [role](https://opentelemetry.io/docs/specs/otel/trace/api/#spankind) of a span in a request;
+/// the values are OTLP's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
@@ -239,25 +238,25 @@ pub enum SpanKind {
     /// Work inside a service.
     #[default]
     Internal = 1,
-    /// The handling of a request from elsewhere.
+    /// The handling of a request from another process.
     Server = 2,
-    /// A request to elsewhere.
+    /// A request to another process.
     Client = 3,
-    /// The hand-over of a message to be processed later.
+    /// The handing over of a message that is processed later.
     Producer = 4,
     /// The processing of such a message.
     Consumer = 5,
 }
 
-/// A pointer from one span to another, of the same or of another trace.
+/// A pointer from a span to another one, in the same trace or in another.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Link<'a> {
-    /// The span pointed to.
+    /// The other span.
     pub span_context: SpanContext,
     /// Its tracestate as header text; empty for none.
     pub trace_state: &'a str,
-    /// What the link means.
+    /// Attributes that describe the link.
     pub attributes: &'a [KeyValue<'a>],
 }
 

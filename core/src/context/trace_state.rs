@@ -1,16 +1,18 @@
-//! The W3C tracestate: a list of `key=value` members that vendors pass along a trace.
+//! The [W3C tracestate]: a list of `key=value` members that vendors pass along a trace.
 //!
-//! Kept as the text of its header, validated once, in 512 bytes: what W3C asks everyone to carry
-//! at least. Reading, changing and sending it need no further parsing or copy.
+//! It is kept as the text of its header, validated once, in 512 bytes, the least that W3C asks a
+//! participant to carry. Reading and sending it need no further parsing or copy.
 //!
-//! | received | kept (checklist) |
+//! [W3C tracestate]: https://www.w3.org/TR/trace-context-2/#tracestate-header
+//!
+//! | received | kept |
 //! |---|---|
-//! | up to 32 members within 512 characters | all of them, in order (E-024, E-028) |
-//! | more than 32 members | nothing (E-024) |
-//! | any member that breaks the grammar of level 2 | nothing (E-021, E-022, E-025) |
-//! | a key twice | its first value, the most recent (E-026) |
-//! | empty members, blanks around members | the rest without them (E-023) |
-//! | more than 512 characters | whole members: from the right, those over 128 characters go first, then any (E-028) |
+//! | up to 32 members within 512 characters | all of them, in order |
+//! | more than 32 members | nothing |
+//! | any member that breaks the grammar of level 2 | nothing |
+//! | a key twice | its first value, the most recent |
+//! | empty members, blanks around members | the rest without them |
+//! | more than 512 characters | whole members: from the right, those over 128 characters go first, then any |
 //! | more than 32 KiB of text | nothing; longer than any valid list, so not even read |
 //!
 //! ```
@@ -29,19 +31,20 @@ use core::str::FromStr;
 
 use heapless::String;
 
-/// Why text is not a tracestate, or not a member of one.
+/// The reason why a text is not a tracestate, or not a member of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TraceStateError {
-    /// A key is not 1 to 256 of `a-z`, `0-9`, `_`, `-`, `*`, `/`, `@`, led by a letter or digit.
+    /// A key is not 1 to 256 of `a-z`, `0-9`, `_`, `-`, `*`, `/`, `@`, with a letter or digit in
+    /// front.
     InvalidKey,
-    /// A value is not 1 to 256 printable ASCII characters without `,` and `=`, or ends in a
-    /// space, or is missing.
+    /// A value is missing, ends in a space, or is not 1 to 256 printable ASCII characters without
+    /// `,` and `=`.
     InvalidValue,
     /// There are more than 32 members.
     TooManyMembers,
-    /// The text is longer than any valid list, or a new member alone is over 512 characters.
+    /// The text is longer than any valid list, or a new member alone is longer than 512 characters.
     TooLong,
 }
 
@@ -58,9 +61,9 @@ impl fmt::Display for TraceStateError {
 
 impl core::error::Error for TraceStateError {}
 
-/// A valid tracestate of at most [`TraceState::MAX_LEN`] characters (checklist D-022).
+/// A valid tracestate of at most [`TraceState::MAX_LEN`] characters.
 ///
-/// Immutable: changes return a new value. 514 bytes, so borrow its text where that will do.
+/// Immutable: changes return a new value. It takes 514 bytes, so prefer to borrow its text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TraceState {
     /// `key=value,key=value`: no blanks around members, no empty member, no key twice.
@@ -68,10 +71,10 @@ pub struct TraceState {
 }
 
 impl TraceState {
-    /// The most characters kept; all ASCII, so also bytes (checklist E-028).
+    /// The most characters kept; all are ASCII, so it is also the number of bytes.
     pub const MAX_LEN: usize = 512;
 
-    /// The most members kept (checklist E-024).
+    /// The most members kept.
     pub const MAX_MEMBERS: usize = 32;
 
     /// A tracestate without members.
@@ -82,10 +85,10 @@ impl TraceState {
         }
     }
 
-    /// Joins the values of all received tracestate headers, in order (checklist E-020).
+    /// Joins the values of all received tracestate headers, in order.
     ///
-    /// Never fails: an invalid list is an empty one, because a broken tracestate must not harm
-    /// the trace itself (checklist E-019). Use [`str::parse`] to learn the reason.
+    /// It never fails: an invalid list counts as empty, because a broken tracestate must not harm
+    /// the trace. [`str::parse`] gives the reason.
     #[must_use]
     pub fn from_header_values<'v>(values: impl IntoIterator<Item = &'v str>) -> Self {
         let mut parser = HeaderParser::new();
@@ -97,15 +100,14 @@ impl TraceState {
         parser.finish()
     }
 
-    /// This tracestate with `key` at the front, whether it was there before or not.
+    /// Returns this tracestate with `key` at the front, whether it was there before or not.
     ///
-    /// The order of the others is kept. A 33rd member falls off on the right (checklist E-027),
-    /// and so do members that would no longer fit, as if the result had been received.
+    /// The others keep their order. A 33rd member falls off on the right, and so do members that no
+    /// longer fit, as if the result had been received.
     ///
     /// # Errors
     ///
-    /// When `key` or `value` breaks the grammar, or both together exceed
-    /// [`TraceState::MAX_LEN`].
+    /// `key` or `value` breaks the grammar, or both together exceed [`TraceState::MAX_LEN`].
     pub fn insert(&self, key: &str, value: &str) -> Result<Self, TraceStateError> {
         check_key(key)?;
         check_value(value)?;
@@ -125,7 +127,7 @@ impl TraceState {
         Ok(result)
     }
 
-    /// This tracestate without `key`.
+    /// Returns this tracestate without `key`.
     #[must_use]
     pub fn delete(&self, key: &str) -> Self {
         let mut rest = [""; Self::MAX_MEMBERS];
@@ -138,25 +140,25 @@ impl TraceState {
         result
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.iter()
             .find_map(|(candidate, value)| (candidate == key).then_some(value))
     }
 
-    /// Keys and values in order, the most recent first.
+    /// Returns keys and values in order, the most recent first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members().filter_map(|member| member.split_once('='))
     }
 
-    /// The text of the header, empty without members.
+    /// Returns the text of the header; empty if there are no members.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.text.as_str()
     }
 
-    /// Whether there are no members.
+    /// Returns true if there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
@@ -166,10 +168,10 @@ impl TraceState {
         self.as_str().split(',').filter(|member| !member.is_empty())
     }
 
-    /// Appends those of `members` that fit, giving up large ones and then the last ones.
-    /// Empty entries are no members.
+    /// Appends the members that fit; large ones are given up first, then the last ones. Empty
+    /// entries are no members.
     fn append_what_fits(&mut self, members: &mut [&str]) {
-        // Each member is counted with a comma, of which the first has none.
+        // Each member is counted with a comma, though the first one has none.
         let mut room = Self::MAX_LEN + 1;
         if !self.text.is_empty() {
             room = room.saturating_sub(self.text.len() + 1);
@@ -190,7 +192,7 @@ impl TraceState {
         for member in members.iter().filter(|member| !member.is_empty()) {
             let comma = if self.text.is_empty() { "" } else { "," };
             if self.text.len() + comma.len() + member.len() <= Self::MAX_LEN {
-                // Cannot fail after the check, which keeps a member from being torn.
+                // These cannot fail after the check, so no member is torn.
                 let _ = self.text.push_str(comma);
                 let _ = self.text.push_str(member);
             }
@@ -224,8 +226,7 @@ impl defmt::Format for TraceState {
     }
 }
 
-/// Reads one header value; the error says what [`TraceState::from_header_values`] keeps to
-/// itself.
+/// Reads one header value, with the reason if it is not valid.
 impl FromStr for TraceState {
     type Err = TraceStateError;
 
@@ -236,7 +237,7 @@ impl FromStr for TraceState {
     }
 }
 
-/// Collects the members of any number of header values, borrowed until the end: what to leave
+/// Collects the members of any number of header values, borrowed until the end: which ones to leave
 /// out is known only when all have been seen.
 pub(crate) struct HeaderParser<'v> {
     members: [&'v str; TraceState::MAX_MEMBERS],
@@ -249,8 +250,8 @@ pub(crate) struct HeaderParser<'v> {
 }
 
 impl<'v> HeaderParser<'v> {
-    /// 32 members of full length take 16,447 characters; the rest is for blanks. This bounds the
-    /// work for any input (fault catalogue I1).
+    /// 32 members of full length take 16,447 characters; the rest is for blanks. The budget bounds
+    /// the work for any input.
     const BUDGET: usize = 32 * 1024;
 
     pub(crate) const fn new() -> Self {
@@ -262,7 +263,7 @@ impl<'v> HeaderParser<'v> {
         }
     }
 
-    /// Adds the members of one header value. After an error the whole list is to be given up.
+    /// Adds the members of one header value. After an error the whole list must be given up.
     pub(crate) fn add(&mut self, header: &'v str) -> Result<(), TraceStateError> {
         // One more for the comma that joins it to the one before, so that empty headers count.
         self.budget = header
@@ -305,7 +306,7 @@ impl<'v> HeaderParser<'v> {
         result
     }
 
-    /// Whether no member was found.
+    /// Returns true if no member was found.
     pub(crate) const fn is_empty(&self) -> bool {
         self.kept == 0
     }

@@ -1,4 +1,4 @@
-//! The settings that are one of a few: exporter, protocol, compression, sampler, propagators.
+//! Settings with a few possible values: exporter, protocol, compression, sampler, propagators.
 
 use core::time::Duration;
 
@@ -6,7 +6,8 @@ use super::diagnostic::DiagnosticKind;
 use super::parse::{Names, Reader, parse_ratio};
 use super::variable as var;
 
-/// Where traces go: `OTEL_TRACES_EXPORTER` (checklist C-032, C-033).
+/// The destination of traces:
+/// [`OTEL_TRACES_EXPORTER`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#exporter-selection).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -31,7 +32,8 @@ impl TracesExporter {
     ];
 }
 
-/// The encoding of a request: `OTEL_EXPORTER_OTLP_PROTOCOL` (checklist B-011).
+/// The encoding of a request:
+/// [`OTEL_EXPORTER_OTLP_PROTOCOL`](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specify-protocol).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -51,7 +53,8 @@ impl Protocol {
     ];
 }
 
-/// The compression of a request: `OTEL_EXPORTER_OTLP_COMPRESSION` (checklist B-014).
+/// The compression of a request:
+/// [`OTEL_EXPORTER_OTLP_COMPRESSION`](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -66,7 +69,7 @@ impl Compression {
     pub(super) const NAMES: Names<Self> = &[("gzip", Some(Self::Gzip)), ("none", Some(Self::None))];
 }
 
-/// The level of the pipeline's own diagnostics, least first: `OTEL_LOG_LEVEL` (checklist C-011).
+/// The level of the pipeline's own diagnostics, from none to all: `OTEL_LOG_LEVEL`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -98,18 +101,26 @@ impl LogLevel {
     ];
 }
 
-/// A limit in time; the specification writes "no limit" as zero (checklist C-003).
+/// A limit in time. A variable expresses "no limit" as zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Timeout {
-    /// Wait without end.
+    /// No limit.
     Infinite,
-    /// Give up after this long; never zero when it comes from a variable.
+    /// Give up after this time; never zero when it comes from a variable.
     After(Duration),
 }
 
 impl Timeout {
-    /// The limit, or `None` where there is none.
+    /// The limit that a variable states: zero means no limit.
+    pub(super) const fn from_millis(millis: u64) -> Self {
+        match millis {
+            0 => Self::Infinite,
+            millis => Self::After(Duration::from_millis(millis)),
+        }
+    }
+
+    /// Returns the limit, or `None` for no limit.
     #[must_use]
     pub const fn as_duration(self) -> Option<Duration> {
         match self {
@@ -119,7 +130,9 @@ impl Timeout {
     }
 }
 
-/// Which sampler: `OTEL_TRACES_SAMPLER` with its argument (checklist C-014, C-015).
+/// The sampler:
+/// [`OTEL_TRACES_SAMPLER`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration)
+/// with its argument.
 ///
 /// Ratios are from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -165,7 +178,8 @@ impl SamplerChoice {
     }
 }
 
-/// The argument counts only next to a ratio sampler; elsewhere it is idle, which is worth a word.
+/// The argument applies to ratio samplers only; an argument that has no effect becomes a
+/// diagnostic.
 pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
     let argument = &var::TRACES_SAMPLER_ARG;
     let is_set = from.word(&var::TRACES_SAMPLER).is_some();
@@ -194,7 +208,8 @@ pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
     }
 }
 
-/// A set of propagators: `OTEL_PROPAGATORS` (checklist C-012, C-013).
+/// A set of propagators:
+/// [`OTEL_PROPAGATORS`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Propagators {
@@ -211,13 +226,13 @@ impl Propagators {
         trace_context: true,
     };
 
-    /// Whether `traceparent` and `tracestate` are propagated.
+    /// Returns true if `traceparent` and `tracestate` are propagated.
     #[must_use]
     pub const fn trace_context(self) -> bool {
         self.trace_context
     }
 
-    /// Whether nothing is propagated.
+    /// Returns true if nothing is propagated.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         !self.trace_context
@@ -227,8 +242,8 @@ impl Propagators {
 /// Names of the specification that this pipeline does not have.
 const OTHER_PROPAGATORS: [&str; 6] = ["baggage", "b3", "b3multi", "jaeger", "xray", "ottrace"];
 
-/// A set has no duplicates. Names that are not known are skipped, and when nothing is left the
-/// variable counts as unset: losing all propagation over a typing error would break traces.
+/// Duplicates count once, unknown names are skipped. If nothing is left, the variable counts as
+/// unset: losing all propagation over a typing error would break traces.
 pub(super) fn read_propagators(from: &mut Reader<'_, '_>) -> Option<Propagators> {
     let variable = &var::PROPAGATORS;
     let text = from.word(variable)?;

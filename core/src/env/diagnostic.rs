@@ -1,4 +1,4 @@
-//! What was wrong with the configuration, in sentences for the person who wrote it.
+//! Problems of the configuration, in sentences for the person who wrote it.
 //!
 //! ```
 //! use spandrel_core::env;
@@ -24,9 +24,9 @@ use super::resource::ResourceProblem;
 use super::url::EndpointErrorKind;
 use super::variable::Variable;
 
-/// How many diagnostics are kept; further ones are counted.
+/// The number of diagnostics that are kept; further ones are counted.
 const CAPACITY: usize = 16;
-/// How many characters of a value are shown.
+/// The most characters of a value that are shown.
 const SHOWN: usize = 80;
 
 /// The diagnostics of one reading of the configuration: the first 16, and a count of the others.
@@ -53,24 +53,24 @@ impl<'a> Diagnostics<'a> {
         }
     }
 
-    /// The diagnostics that were kept, in the order in which they were found.
+    /// Returns the diagnostics that were kept, in the order in which they were found.
     pub fn iter(&self) -> core::slice::Iter<'_, Diagnostic<'a>> {
         self.kept.iter()
     }
 
-    /// How many were kept.
+    /// Returns the number of diagnostics that were kept.
     #[must_use]
     pub fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Whether nothing was wrong.
+    /// Returns true if there are no diagnostics.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// How many more there were than could be kept.
+    /// Returns the number of diagnostics that could not be kept.
     #[must_use]
     pub const fn overflow(&self) -> u32 {
         self.overflow
@@ -86,10 +86,10 @@ impl<'d, 'a> IntoIterator for &'d Diagnostics<'a> {
     }
 }
 
-/// One thing that was wrong, or that is unlikely to be meant.
+/// One mistake, or one setting that is unlikely to be meant.
 ///
-/// `Display` says which variable, what is wrong with it, and what happens instead. Values are
-/// quoted with control characters escaped and are cut when they are long.
+/// `Display` names the variable, what is wrong with it, and what happens instead. Values are
+/// quoted, with control characters escaped, and cut after 80 characters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Diagnostic<'a> {
@@ -111,7 +111,7 @@ impl<'a> Diagnostic<'a> {
         }
     }
 
-    /// The name of the variable, or `endpoint` for the endpoint of a configuration in code.
+    /// Returns the name of the variable, or `endpoint` for an endpoint set in code.
     #[must_use]
     pub const fn variable(&self) -> &'static str {
         self.variable.name
@@ -123,57 +123,57 @@ impl<'a> Diagnostic<'a> {
         self.kind
     }
 
-    /// The text that is wrong. Of a header it is the key, never the value; of a URL that may hold
-    /// credentials there is none.
+    /// Returns the wrong text. For a header this is the key, never the value; for a URL that may
+    /// hold credentials there is none.
     #[must_use]
     pub const fn value(&self) -> Option<&'a str> {
         self.value
     }
 }
 
-/// What is wrong with a variable.
+/// The problem of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum DiagnosticKind {
-    /// Neither `true` nor `false`; it counts as false (checklist B-008).
+    /// Neither `true` nor `false`; it counts as false.
     NotABoolean,
-    /// Not a whole number (checklist B-005).
+    /// Not a whole number.
     NotANumber,
-    /// A number below zero (checklist B-006).
+    /// A number below zero.
     Negative,
-    /// A number beyond what can be represented (checklist B-006).
+    /// A number that is too large to be represented.
     TooLarge,
-    /// A zero where at least one is needed (checklist C-020, C-021).
+    /// A zero where at least one is required.
     Zero,
-    /// A batch that is larger than the queue (checklist C-022).
+    /// A batch that is larger than the queue.
     BatchOverQueue {
         /// The size of the queue, in spans.
         queue: u32,
         /// The size of the batch that is used instead.
         used: u32,
     },
-    /// Not one of the known words (checklist B-007).
+    /// Not one of the known words.
     Unknown,
     /// A word that the specification knows and this pipeline does not support.
     Unsupported,
-    /// Not a number from 0 to 1 (checklist C-015).
+    /// Not a number from 0 to 1.
     NotARatio,
-    /// An argument without a sampler that takes one (checklist C-015).
+    /// An argument without a sampler that takes one.
     UnusedSamplerArg,
-    /// A propagator that nobody knows; it is skipped (checklist C-012).
+    /// An unknown propagator; it is skipped.
     UnknownPropagator,
-    /// A propagator that this pipeline does not have; it is skipped (checklist C-012).
+    /// A propagator that this pipeline does not have; it is skipped.
     UnsupportedPropagator,
-    /// `none` next to other propagators; it wins (checklist C-013).
+    /// `none` next to other propagators; it wins.
     NoneAmongOthers,
     /// All propagators were skipped.
     NoPropagatorLeft,
-    /// Not a usable URL (checklist A-009).
+    /// Not a usable URL.
     Endpoint(EndpointErrorKind),
-    /// A user name or password in the URL, which is not sent (checklist A-007).
+    /// A user name or password in the URL, which is not sent.
     UserinfoIgnored,
-    /// A query in a base URL, which is not sent (checklist A-007).
+    /// A query in a base URL, which is not sent.
     QueryIgnored,
     /// A fragment in the URL, which is never sent.
     FragmentIgnored,
@@ -181,17 +181,17 @@ pub enum DiagnosticKind {
     SignalPathInBase,
     /// The port of OTLP over gRPC.
     GrpcPort,
-    /// A header that is left out, and the place of its member, the first being 1.
+    /// A header that is left out, and the position of its member, counted from 1.
     Header(HeaderProblemKind, u32),
-    /// Headers, which may be secrets, are sent over a network in clear text.
+    /// Headers, which may be secrets, cross a network in clear text.
     HeadersInClear,
-    /// Resource attributes that are discarded as a whole (checklist C-007).
+    /// Resource attributes that are discarded as a whole.
     Resource(ResourceProblem),
-    /// A client key without a client certificate (checklist B-017).
+    /// A client key without a client certificate.
     KeyWithoutCertificate,
-    /// A client certificate without a client key (checklist B-017).
+    /// A client certificate without a client key.
     CertificateWithoutKey,
-    /// A configuration file, which is not supported (checklist C-034).
+    /// A configuration file, which is not supported.
     ConfigFile,
 }
 
@@ -287,7 +287,7 @@ impl fmt::Display for Diagnostic<'_> {
     }
 }
 
-/// What applies when a value is of no use.
+/// The value that applies instead.
 struct Instead(&'static Variable);
 
 impl fmt::Display for Instead {
@@ -303,7 +303,7 @@ impl fmt::Display for Instead {
     }
 }
 
-/// A value in quotes on one line of bounded length.
+/// A value in quotes, on one line of bounded length.
 pub(super) struct Quoted<'a>(pub(super) Option<&'a str>);
 
 impl fmt::Display for Quoted<'_> {

@@ -1,6 +1,6 @@
-//! The URL to which spans go (checklist A.1).
+//! The URL to which spans go, as the [specification] defines it.
 //!
-//! The specification has two kinds of URL, and the guide a third spelling:
+//! The specification has two kinds of URL; code may also use a shorter form:
 //!
 //! | given as | `http://c:4318` | `http://c/my/` | `localhost:4318` | `c.example:4318` |
 //! |---|---|---|---|---|
@@ -8,10 +8,11 @@
 //! | exact | `http://c:4318/` | `http://c/my/` | error | error |
 //! | in code | as base | as base | `http://..:4318/v1/traces` | `https://..:4318/v1/traces` |
 //!
-//! Only scheme, host, port and path count, and for an exact URL the query; a user name, password
-//! or fragment is left out with a diagnostic and is not kept anywhere (checklist A-007, fault
-//! catalogue G2, G4). Whatever is written must be visible ASCII, so that no URL can smuggle a
-//! line into an HTTP head.
+//! Only scheme, host, port and path are used, and the query of an exact URL. A user name, password
+//! or fragment is left out with a diagnostic and is kept nowhere. All of the text must be visible
+//! ASCII, so that no URL can add a line to an HTTP head.
+//!
+//! [specification]: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
 //!
 //! ```
 //! use spandrel_core::env::{Diagnostics, Endpoint, Scheme};
@@ -30,18 +31,16 @@
 use core::fmt;
 
 use super::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics, Quoted};
-use super::url::{EndpointErrorKind, Form, Scheme, UrlParts, is_loopback};
+use super::url::{DEFAULT_PORT, EndpointErrorKind, Form, Scheme, UrlParts, is_loopback};
 use super::variable::{ENDPOINT_IN_CODE, Variable};
 
-/// The port of OTLP over HTTP (checklist A-010).
-pub const DEFAULT_PORT: u16 = 4318;
-/// The port of OTLP over gRPC, which this pipeline does not speak (checklist A-010).
+/// The port of OTLP over gRPC, a protocol that this pipeline does not speak.
 pub const GRPC_PORT: u16 = 4317;
 
 /// The path of traces below a base.
 const SIGNAL_PATH: &str = "/v1/traces";
 
-/// Where spans go: a checked URL without credentials.
+/// The destination of spans: a checked URL without credentials.
 ///
 /// `Debug` leaves out the query, which some vendors use for a key, and a path with an `@`, which
 /// may be the rest of a password with a slash in it.
@@ -58,7 +57,7 @@ pub struct Endpoint<'a> {
 }
 
 impl Endpoint<'static> {
-    /// `http://localhost:4318/v1/traces` (checklist A-005).
+    /// `http://localhost:4318/v1/traces`.
     pub const DEFAULT: Self = Self {
         scheme: Scheme::Http,
         host: "localhost",
@@ -70,8 +69,8 @@ impl Endpoint<'static> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// Reads the endpoint of a configuration in code. Empty is `None`, which asks for the
-    /// exporter to the standard output.
+    /// Reads an endpoint set in code. An empty text is `None`, which means the exporter to the
+    /// standard output.
     ///
     /// `host:port` and `host` (port 4318) mean `http` for a loopback host and `https` for any
     /// other. A URL with a scheme is a base, as `OTEL_EXPORTER_OTLP_ENDPOINT` is: `/v1/traces` is
@@ -79,8 +78,8 @@ impl<'a> Endpoint<'a> {
     ///
     /// # Errors
     ///
-    /// The text is no such thing (checklist A-009). What merely looks odd, such as the port of
-    /// gRPC, is added to `diagnostics`.
+    /// The text is neither a URL nor `host:port`. Anything that merely looks odd, such as the port
+    /// of gRPC, is added to `diagnostics`.
     pub fn parse_programmatic(
         text: &'a str,
         diagnostics: &mut Diagnostics<'a>,
@@ -91,12 +90,11 @@ impl<'a> Endpoint<'a> {
         Self::parse(text, Form::Programmatic, &ENDPOINT_IN_CODE, diagnostics).map(Some)
     }
 
-    /// Reads a base URL, to which `/v1/traces` is appended (checklist A-001): what
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` has.
+    /// Reads a base URL, to which `/v1/traces` is appended, like `OTEL_EXPORTER_OTLP_ENDPOINT`.
     ///
     /// # Errors
     ///
-    /// The text is not an `http` or `https` URL (checklist A-009).
+    /// The text is not an `http` or `https` URL.
     pub fn parse_base(
         text: &'a str,
         diagnostics: &mut Diagnostics<'a>,
@@ -104,12 +102,12 @@ impl<'a> Endpoint<'a> {
         Self::parse(text, Form::Base, &ENDPOINT_IN_CODE, diagnostics)
     }
 
-    /// Reads the URL of traces, whose path and query are used byte for byte (checklist A-002,
-    /// A-003): what `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` has.
+    /// Reads the URL of traces, whose path and query are used byte for byte, like
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`.
     ///
     /// # Errors
     ///
-    /// The text is not an `http` or `https` URL (checklist A-009).
+    /// The text is not an `http` or `https` URL.
     pub fn parse_exact(
         text: &'a str,
         diagnostics: &mut Diagnostics<'a>,
@@ -117,19 +115,19 @@ impl<'a> Endpoint<'a> {
         Self::parse(text, Form::Exact, &ENDPOINT_IN_CODE, diagnostics)
     }
 
-    /// Whether the connection is plain text or TLS.
+    /// Returns the scheme, which decides between clear text and TLS.
     #[must_use]
     pub const fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The host name or address; an IPv6 address has no brackets here.
+    /// Returns the host name or address; an IPv6 address without its brackets.
     #[must_use]
     pub const fn host(&self) -> &'a str {
         self.host
     }
 
-    /// The TCP port: as written, else that of the scheme.
+    /// Returns the TCP port: as written, or else the scheme's default.
     #[must_use]
     pub const fn port(&self) -> u16 {
         match self.port {
@@ -138,15 +136,15 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Whether the host is certainly this machine: `localhost`, `127.0.0.0/8` or `::1`.
+    /// Returns true if the host is certainly this machine: `localhost`, `127.0.0.0/8` or `::1`.
     ///
-    /// Names that only a resolver could judge (`127.1`, `a.localhost`) do not count.
+    /// It returns false for names that only a resolver could judge (`127.1`, `a.localhost`).
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_loopback(self.host)
     }
 
-    /// Whether what is sent, headers included, crosses a network in clear text.
+    /// Returns true if requests, with their headers, cross a network in clear text.
     #[must_use]
     pub fn is_plaintext_remote(&self) -> bool {
         self.scheme == Scheme::Http && !self.is_loopback()
@@ -164,8 +162,8 @@ impl<'a> Endpoint<'a> {
         self.write_target(out)
     }
 
-    /// Writes `host` or `host:port`, the value of a `Host` header. The port is there when it was
-    /// written in the URL.
+    /// Writes `host` or `host:port`, the value of a `Host` header. The port is written if the URL
+    /// has one.
     ///
     /// # Errors
     ///
@@ -181,7 +179,7 @@ impl<'a> Endpoint<'a> {
         self.port.map_or(Ok(()), |port| write_port(port, out))
     }
 
-    /// Writes the path with the query, the target of an HTTP/1.1 request; it begins with `/`.
+    /// Writes the path and the query: the target of an HTTP/1.1 request, which begins with `/`.
     ///
     /// # Errors
     ///
@@ -206,7 +204,7 @@ impl<'a> Endpoint<'a> {
         }
     }
 
-    /// Reads `text` and notes under `variable` what is left out or looks odd.
+    /// Reads `text`; parts that are left out or look odd become diagnostics of `variable`.
     pub(super) fn parse(
         text: &'a str,
         form: Form,
@@ -280,7 +278,7 @@ impl defmt::Format for Endpoint<'_> {
     }
 }
 
-/// A text that is no endpoint.
+/// The error of a text that is not an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EndpointError<'a> {
@@ -289,8 +287,8 @@ pub struct EndpointError<'a> {
 }
 
 impl<'a> EndpointError<'a> {
-    /// Text that may have credentials in it is not kept. Nobody knows where they are in a text
-    /// that is malformed, so the signs of them are enough.
+    /// Text that may have credentials in it is not kept. In a malformed text their place is
+    /// unknown, so any sign of them suffices.
     fn new(kind: EndpointErrorKind, text: &'a str) -> Self {
         let value = Some(text).filter(|text| !text.contains(['@', '?', '#']));
         Self { kind, value }
@@ -302,7 +300,7 @@ impl<'a> EndpointError<'a> {
         self.kind
     }
 
-    /// The text, unless it may have credentials in it.
+    /// Returns the text, unless it may have credentials in it.
     #[must_use]
     pub const fn value(&self) -> Option<&'a str> {
         self.value

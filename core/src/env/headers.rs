@@ -93,8 +93,8 @@ impl<'a> Headers<'a> {
         Self { text }
     }
 
-    /// The good members in order, decoded. Of keys that are equal in any case, only the last is
-    /// returned.
+    /// Returns the good members in order, decoded. Of keys that are equal in any case, only the
+    /// last is returned.
     ///
     /// Every key meets [`is_header_name`] and is not [reserved](is_reserved_header); the bytes of
     /// every value meet [`is_header_value`].
@@ -105,7 +105,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// The problems of the members that are skipped.
+    /// Returns the problems of the members that are skipped.
     pub fn problems(&self) -> impl Iterator<Item = HeaderProblem<'a>> + use<'a> {
         let too_many = Members {
             rest: Some(self.text),
@@ -187,7 +187,7 @@ impl fmt::Debug for HeaderIter<'_> {
     }
 }
 
-/// A member that is not used, named by its place and, where it has one, its key.
+/// A member that is not used: its position and, if it has one, its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeaderProblem<'a> {
@@ -201,13 +201,13 @@ impl<'a> HeaderProblem<'a> {
         Self { number, key, kind }
     }
 
-    /// The place of the member, the first being 1; empty members do not count.
+    /// Returns the position of the member, counted from 1; empty members do not count.
     #[must_use]
     pub const fn number(&self) -> u32 {
         self.number
     }
 
-    /// The key, if it is a good one. The text in place of a bad key may be part of a secret
+    /// Returns the key if it is a good one. The text in place of a bad key may be part of a secret
     /// (`Authorization: Bearer abc=`).
     #[must_use]
     pub const fn key(&self) -> Option<&'a str> {
@@ -221,7 +221,7 @@ impl<'a> HeaderProblem<'a> {
     }
 }
 
-/// Why a member is not used. `Display` gives a phrase to follow the name of the member.
+/// The reason why a member is not used. `Display` gives a phrase to follow the name of the member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

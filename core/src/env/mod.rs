@@ -1,20 +1,20 @@
-//! Configuration from `OTEL_*` variables, without an environment (checklist A.1, B, C.1-C.6).
+//! Configuration from [`OTEL_*` variables], without an environment.
 //!
-//! The specification names its settings as environment variables. A device has no environment
-//! but the same need: a section of flash, a line from a provisioning tool. So the rules live in
-//! one pure function over a look-up closure, [`from_lookup`], and whoever has variables brings
-//! them.
+//! The specification names its settings as environment variables. A device has no environment, but
+//! it has the same need: a section of flash, a line from a provisioning tool. So the rules are one
+//! pure function over a look-up closure, [`from_lookup`].
 //!
-//! - A variable that is unset or empty gives `None`, and the caller's default applies. The order
-//!   is: explicit code, then environment, then default (checklist B-004).
-//! - A bad value is a [`Diagnostic`] and otherwise as good as unset; it never fails a start. A bad
+//! - A variable that is unset or empty gives `None`, and the caller's default applies. Code comes
+//!   before the environment, the environment before the default.
+//! - A bad value becomes a [`Diagnostic`] and counts as unset; it never stops a program. A bad
 //!   `OTEL_EXPORTER_OTLP_TRACES_*` therefore falls through to its generic variable.
-//! - A good `OTEL_EXPORTER_OTLP_TRACES_*` replaces the generic variable, it is never merged with
-//!   it (checklist B-001).
+//! - A good `OTEL_EXPORTER_OTLP_TRACES_*` replaces the generic variable; the two are never merged.
 //! - Nothing is copied: text is borrowed from the look-up, lists are decoded while they are
 //!   iterated, and the work is linear in the length of the text.
 //! - No header value and no user name or password of a URL appears in any `Debug` or `Display`
-//!   output of this module (fault catalogue G4).
+//!   output of this module.
+//!
+//! [`OTEL_*` variables]: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 //!
 //! ```
 //! use spandrel_core::env::{self, Compression, Endpoint};
@@ -57,7 +57,7 @@ pub use choice::{
     Compression, LogLevel, Propagators, Protocol, SamplerChoice, Timeout, TracesExporter,
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
-pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, GRPC_PORT};
+pub use endpoint::{Endpoint, EndpointError, GRPC_PORT};
 pub use headers::{
     HeaderIter, HeaderProblem, HeaderProblemKind, Headers, MAX_HEADERS, RESERVED_HEADERS,
     is_header_name, is_header_value, is_reserved_header,
@@ -66,93 +66,96 @@ pub use headers::{
 pub(crate) use headers::{check_key, check_value};
 pub use percent::{PercentBytes, PercentChars, PercentDecoded};
 pub use resource::{ResourceAttributeIter, ResourceAttributes, ResourceProblem};
-pub use url::{EndpointErrorKind, Scheme};
+pub use url::{DEFAULT_PORT, EndpointErrorKind, Scheme};
 pub use variable::VARIABLES;
 
 use parse::Reader;
 use variable as var;
 
-/// The default of `OTEL_BSP_MAX_QUEUE_SIZE`, in spans (checklist C-020).
+/// The default of
+/// [`OTEL_BSP_MAX_QUEUE_SIZE`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor),
+/// in spans.
 pub const DEFAULT_MAX_QUEUE_SIZE: u32 = 2048;
-/// The default of `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, in spans (checklist C-021).
+/// The default of
+/// [`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor),
+/// in spans.
 pub const DEFAULT_MAX_EXPORT_BATCH_SIZE: u32 = 512;
 
-/// What the variables say, one field each; `None` means unset, so that the caller's default
+/// The settings that the variables make, one field each. `None` means unset: the caller's default
 /// applies.
 ///
-/// Of every pair `OTEL_EXPORTER_OTLP_*` / `OTEL_EXPORTER_OTLP_TRACES_*` the one that counts is
-/// here. `Debug` output shows neither header values nor credentials.
+/// Of each pair `OTEL_EXPORTER_OTLP_*` and `OTEL_EXPORTER_OTLP_TRACES_*`, the field holds the one
+/// that applies. `Debug` output shows neither header values nor credentials.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct EnvConfig<'a> {
-    /// `OTEL_SDK_DISABLED`: record and export nothing. Propagators still work (checklist C-004).
+    /// `OTEL_SDK_DISABLED`: record and export nothing. Propagators still work.
     pub sdk_disabled: Option<bool>,
-    /// `OTEL_LOG_LEVEL`: the level of the pipeline's own diagnostics (checklist C-011).
+    /// `OTEL_LOG_LEVEL`: the level of the pipeline's own diagnostics.
     pub log_level: Option<LogLevel>,
-    /// `OTEL_SERVICE_NAME`, as written (checklist C-005).
+    /// `OTEL_SERVICE_NAME`, as written.
     pub service_name: Option<&'a str>,
-    /// `OTEL_RESOURCE_ATTRIBUTES`, below any resource given in code (checklist C-006 to C-009).
-    /// Leaves out its `service.name` when `service_name` is set.
+    /// `OTEL_RESOURCE_ATTRIBUTES`; a resource given in code wins over it. Its `service.name` is
+    /// left out when `service_name` is set.
     pub resource_attributes: Option<ResourceAttributes<'a>>,
-    /// `OTEL_PROPAGATORS` (checklist C-012, C-013).
+    /// `OTEL_PROPAGATORS`.
     pub propagators: Option<Propagators>,
-    /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG` (checklist C-014, C-015).
+    /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`.
     pub sampler: Option<SamplerChoice>,
-    /// `OTEL_TRACES_EXPORTER` (checklist C-032, C-033).
+    /// `OTEL_TRACES_EXPORTER`.
     pub traces_exporter: Option<TracesExporter>,
 
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` or `.._TRACES_ENDPOINT` (checklist A.1).
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` or `.._TRACES_ENDPOINT`.
     pub endpoint: Option<Endpoint<'a>>,
-    /// `OTEL_EXPORTER_OTLP_PROTOCOL` or `.._TRACES_PROTOCOL` (checklist B-011).
+    /// `OTEL_EXPORTER_OTLP_PROTOCOL` or `.._TRACES_PROTOCOL`.
     pub protocol: Option<Protocol>,
-    /// `OTEL_EXPORTER_OTLP_HEADERS` or `.._TRACES_HEADERS` (checklist B.3).
+    /// `OTEL_EXPORTER_OTLP_HEADERS` or `.._TRACES_HEADERS`.
     pub headers: Option<Headers<'a>>,
-    /// `OTEL_EXPORTER_OTLP_TIMEOUT` or `.._TRACES_TIMEOUT`, for one export (checklist B-013).
+    /// `OTEL_EXPORTER_OTLP_TIMEOUT` or `.._TRACES_TIMEOUT`, for one export.
     pub timeout: Option<Timeout>,
-    /// `OTEL_EXPORTER_OTLP_COMPRESSION` or `.._TRACES_COMPRESSION` (checklist B-014).
+    /// `OTEL_EXPORTER_OTLP_COMPRESSION` or `.._TRACES_COMPRESSION`.
     pub compression: Option<Compression>,
     /// `OTEL_EXPORTER_OTLP_CERTIFICATE` or `.._TRACES_CERTIFICATE`: the path of the trusted
-    /// certificate authority (checklist B-015).
+    /// certificate authority.
     pub certificate: Option<&'a str>,
-    /// `OTEL_EXPORTER_OTLP_CLIENT_KEY` or `.._TRACES_CLIENT_KEY`: the path of the private key
-    /// (checklist B-016). Set only together with `client_certificate`.
+    /// `OTEL_EXPORTER_OTLP_CLIENT_KEY` or `.._TRACES_CLIENT_KEY`: the path of the private key. Set
+    /// only together with `client_certificate`.
     pub client_key: Option<&'a str>,
     /// `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE` or `.._TRACES_CLIENT_CERTIFICATE`: the path of the
-    /// certificate chain (checklist B-017). Set only together with `client_key`.
+    /// certificate chain. Set only together with `client_key`.
     pub client_certificate: Option<&'a str>,
 
-    /// `OTEL_BSP_SCHEDULE_DELAY`; zero means no delay (checklist C-018).
+    /// `OTEL_BSP_SCHEDULE_DELAY`; zero means no delay.
     pub schedule_delay: Option<Duration>,
-    /// `OTEL_BSP_EXPORT_TIMEOUT` (checklist C-019).
+    /// `OTEL_BSP_EXPORT_TIMEOUT`.
     pub export_timeout: Option<Timeout>,
-    /// `OTEL_BSP_MAX_QUEUE_SIZE`, in spans, never zero (checklist C-020).
+    /// `OTEL_BSP_MAX_QUEUE_SIZE`, in spans, never zero.
     pub max_queue_size: Option<u32>,
-    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, in spans, never zero and never more than the queue of
-    /// the environment (checklist C-021, C-022). Where code sets the queue, or this is `None`,
-    /// [`batch_size_within`] gives the size to use.
+    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, in spans, never zero and never more than `max_queue_size`
+    /// or its default. Where code sets the queue, or this is `None`, [`batch_size_within`] gives
+    /// the size to use.
     pub max_export_batch_size: Option<u32>,
 
-    /// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, in characters (checklist C-023).
+    /// `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT`, in characters.
     pub attribute_value_length_limit: Option<u32>,
-    /// `OTEL_ATTRIBUTE_COUNT_LIMIT` (checklist C-024).
+    /// `OTEL_ATTRIBUTE_COUNT_LIMIT`.
     pub attribute_count_limit: Option<u32>,
-    /// `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT`, in characters, else the general one (checklist
-    /// C-025).
+    /// `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT`, in characters; if unset, the general one.
     pub span_attribute_value_length_limit: Option<u32>,
-    /// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, else the general one (checklist C-026).
+    /// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`; if unset, the general one.
     pub span_attribute_count_limit: Option<u32>,
-    /// `OTEL_SPAN_EVENT_COUNT_LIMIT` (checklist C-027).
+    /// `OTEL_SPAN_EVENT_COUNT_LIMIT`.
     pub span_event_count_limit: Option<u32>,
-    /// `OTEL_SPAN_LINK_COUNT_LIMIT` (checklist C-028).
+    /// `OTEL_SPAN_LINK_COUNT_LIMIT`.
     pub span_link_count_limit: Option<u32>,
-    /// `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, else the general one (checklist C-029).
+    /// `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`; if unset, the general one.
     pub event_attribute_count_limit: Option<u32>,
-    /// `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT`, else the general one (checklist C-030).
+    /// `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT`; if unset, the general one.
     pub link_attribute_count_limit: Option<u32>,
 }
 
-/// Reads the variables of [`VARIABLES`] through `lookup`, each a few times at most.
+/// Reads the variables of [`VARIABLES`] through `lookup`, each at most a few times.
 ///
 /// `lookup` returns the text of a variable, or `None` when it is unset.
 #[must_use]
@@ -164,8 +167,8 @@ pub fn from_lookup<'a>(
     (config, reader.diagnostics)
 }
 
-/// The batch size to use with a queue of `queue` spans: `batch` when it fits, else the smaller
-/// of the default and the queue (checklist C-022).
+/// Returns the batch size to use with a queue of `queue` spans: `batch` if it fits, else the
+/// smaller of the default and the queue.
 #[must_use]
 pub const fn batch_size_within(batch: Option<u32>, queue: u32) -> u32 {
     match batch {
@@ -198,7 +201,9 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
             from.choice(variable, Protocol::NAMES)
         }),
         headers: headers(from, endpoint),
-        timeout: from.either(&var::TIMEOUT, Reader::timeout),
+        timeout: from
+            .either(&var::TIMEOUT, Reader::number)
+            .map(Timeout::from_millis),
         compression: from.either(&var::COMPRESSION, |from, variable| {
             from.choice(variable, Compression::NAMES)
         }),
@@ -208,7 +213,9 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
         schedule_delay: from
             .number(&var::BSP_SCHEDULE_DELAY)
             .map(Duration::from_millis),
-        export_timeout: from.timeout(&var::BSP_EXPORT_TIMEOUT),
+        export_timeout: from
+            .number(&var::BSP_EXPORT_TIMEOUT)
+            .map(Timeout::from_millis),
         max_queue_size,
         max_export_batch_size: batch_size(from, max_queue_size),
         attribute_value_length_limit: value_length,
@@ -224,7 +231,7 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
     }
 }
 
-/// A URL that cannot be used counts as unset (checklist A-009, environment part).
+/// A URL that cannot be used counts as unset: only code that names a bad URL gets an error.
 fn endpoint<'a>(from: &mut Reader<'_, 'a>) -> Option<Endpoint<'a>> {
     from.either(&var::ENDPOINT, |from, variable| {
         let form = if *variable == var::TRACES_ENDPOINT {
@@ -245,7 +252,7 @@ fn endpoint<'a>(from: &mut Reader<'_, 'a>) -> Option<Endpoint<'a>> {
 }
 
 /// Headers that will cross a network in clear text are sent, because writing `http://` is an
-/// explicit choice, but not in silence (fault catalogue G2).
+/// explicit choice, but with a diagnostic.
 fn headers<'a>(from: &mut Reader<'_, 'a>, endpoint: Option<Endpoint<'a>>) -> Option<Headers<'a>> {
     from.either(&var::HEADERS, |from, variable| {
         let headers = Headers::new(from.text(variable)?);
@@ -261,7 +268,7 @@ fn headers<'a>(from: &mut Reader<'_, 'a>, endpoint: Option<Endpoint<'a>>) -> Opt
     })
 }
 
-/// A key without its certificate, or the reverse, cannot identify a client (checklist B-017).
+/// A key without its certificate, or the reverse, cannot identify a client.
 fn client_identity<'a>(from: &mut Reader<'_, 'a>) -> (Option<&'a str>, Option<&'a str>) {
     let read = |from: &mut Reader<'_, 'a>, variable| Some((variable, from.text(variable)?));
     let key = from.either(&var::CLIENT_KEY, read);

@@ -1,8 +1,5 @@
-//! The rules that all variables share (checklist B-002, B-005 to B-009, C-002, C-003).
+//! The rules that all variables share: white space, empty values, booleans, words, numbers.
 
-use core::time::Duration;
-
-use super::choice::Timeout;
 use super::diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 use super::variable::{Pair, Variable};
 
@@ -57,7 +54,7 @@ impl<'l, 'a> Reader<'l, 'a> {
     }
 
     /// Only `true`, in any case, is true. Any other word counts as false, and is a diagnostic
-    /// unless it is `false` (checklist B-008).
+    /// unless it is `false`.
     pub(super) fn boolean(&mut self, variable: &'static Variable) -> Option<bool> {
         let text = self.word(variable)?;
         let is_true = text.eq_ignore_ascii_case("true");
@@ -67,7 +64,7 @@ impl<'l, 'a> Reader<'l, 'a> {
         Some(is_true)
     }
 
-    /// The entry of `names` that the text names, in any case (checklist B-007).
+    /// The entry of `names` that the text names, in any case.
     pub(super) fn choice<T: Copy>(
         &mut self,
         variable: &'static Variable,
@@ -95,14 +92,6 @@ impl<'l, 'a> Reader<'l, 'a> {
                 None
             }
         }
-    }
-
-    /// A number of milliseconds of which zero means without end.
-    pub(super) fn timeout(&mut self, variable: &'static Variable) -> Option<Timeout> {
-        Some(match self.number(variable)? {
-            0 => Timeout::Infinite,
-            millis => Timeout::After(Duration::from_millis(millis)),
-        })
     }
 
     /// A number from zero that counts things.
@@ -139,8 +128,7 @@ pub(super) fn parse_number(text: &str) -> Result<u64, DiagnosticKind> {
     text.parse().map_err(|_| DiagnosticKind::TooLarge)
 }
 
-/// A finite number from 0 to 1 (checklist C-015). The standard parser would take `+0.5`, `nan`
-/// and `inf` too.
+/// A finite number from 0 to 1. The standard parser would take `+0.5`, `nan` and `inf` too.
 pub(super) fn parse_ratio(text: &str) -> Option<f64> {
     let is_plain = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+');
     if !text.bytes().all(is_plain) || text.starts_with(['+', '-']) {

@@ -1,4 +1,5 @@
-//! Percent-encoded text, decoded while it is read (checklist B-024, C-006; RFC 3986).
+//! Percent-encoded text, decoded while it is read ([RFC
+//! 3986](https://www.rfc-editor.org/rfc/rfc3986#section-2.1)).
 //!
 //! Only `%` followed by two hexadecimal digits is special. A `+` is a plus: turning it into a
 //! space is a rule of HTML forms and would break base64 tokens.
@@ -16,17 +17,17 @@ use core::fmt;
 
 use crate::id::hex_value;
 
-/// Well-formed percent-encoded text that reads as what it decodes to.
+/// Well-formed percent-encoded text that compares and displays as its decoded form.
 ///
-/// It may be the value of a header, hence a secret: `Debug` does not show it. `Display` does,
-/// with U+FFFD for what is not UTF-8.
+/// It may be the value of a header, so a secret: `Debug` does not show it. `Display` does, with
+/// U+FFFD in place of bytes that are not UTF-8.
 #[derive(Clone, Copy)]
 pub struct PercentDecoded<'a> {
     encoded: &'a str,
 }
 
 impl<'a> PercentDecoded<'a> {
-    /// Wraps `encoded`, or returns `None` when a `%` is not followed by two hexadecimal digits.
+    /// Wraps `encoded`, or returns `None` if a `%` is not followed by two hexadecimal digits.
     #[must_use]
     pub fn new(encoded: &'a str) -> Option<Self> {
         let mut rest = encoded.as_bytes();
@@ -36,7 +37,7 @@ impl<'a> PercentDecoded<'a> {
         Some(Self { encoded })
     }
 
-    /// The text as it was written.
+    /// Returns the encoded text.
     #[must_use]
     pub const fn encoded(&self) -> &'a str {
         self.encoded
@@ -50,7 +51,7 @@ impl<'a> PercentDecoded<'a> {
         }
     }
 
-    /// The decoded characters; each run of bytes that is not UTF-8 gives one U+FFFD.
+    /// Returns the decoded characters; each run of bytes that is not UTF-8 gives one U+FFFD.
     #[must_use]
     pub const fn chars(&self) -> PercentChars<'a> {
         PercentChars {
@@ -60,8 +61,8 @@ impl<'a> PercentDecoded<'a> {
         }
     }
 
-    /// Copies the decoded bytes to the front of `dst` and returns them, or `None` when they do
-    /// not fit; `encoded().len()` bytes always suffice.
+    /// Copies the decoded bytes to the front of `dst` and returns them, or `None` if they do not
+    /// fit; `encoded().len()` bytes always suffice.
     pub fn write_to<'d>(&self, dst: &'d mut [u8]) -> Option<&'d [u8]> {
         let mut len = 0;
         for byte in self.bytes() {
@@ -85,7 +86,7 @@ impl fmt::Debug for PercentDecoded<'_> {
     }
 }
 
-/// Equal when the decoded bytes are.
+/// Equal if the decoded bytes are equal.
 impl PartialEq for PercentDecoded<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.bytes().eq(other.bytes())
@@ -94,7 +95,7 @@ impl PartialEq for PercentDecoded<'_> {
 
 impl Eq for PercentDecoded<'_> {}
 
-/// Equal when the decoded bytes are those of the text.
+/// Equal if the decoded bytes are the bytes of the text.
 impl PartialEq<str> for PercentDecoded<'_> {
     fn eq(&self, other: &str) -> bool {
         self.bytes().eq(other.bytes())
@@ -134,7 +135,7 @@ impl fmt::Debug for PercentBytes<'_> {
 #[derive(Clone)]
 pub struct PercentChars<'a> {
     bytes: PercentBytes<'a>,
-    /// The start of a character, or what follows a broken one: never more than four bytes.
+    /// The start of a character, or the bytes after a broken one: never more than four.
     held: [u8; 4],
     len: usize,
 }

@@ -1,5 +1,8 @@
-//! `OTEL_RESOURCE_ATTRIBUTES`: keys and values percent-encoded, all or nothing (checklist C-006,
-//! C-007, C-009).
+//! [`OTEL_RESOURCE_ATTRIBUTES`]: keys and values percent-encoded, all or nothing.
+//!
+//! One malformed pair makes the whole variable unusable, as the specification asks.
+//!
+//! [`OTEL_RESOURCE_ATTRIBUTES`]: https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable
 //!
 //! ```
 //! use spandrel_core::env::ResourceAttributes;
@@ -28,7 +31,7 @@ impl<'a> ResourceAttributes<'a> {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong: then nothing of the text is to be used.
+    /// The first problem. None of the text may be used then.
     pub fn parse(text: &'a str) -> Result<Self, ResourceProblem> {
         let text = text.trim_ascii();
         let text = text.strip_suffix(',').unwrap_or(text);
@@ -41,7 +44,7 @@ impl<'a> ResourceAttributes<'a> {
         })
     }
 
-    /// The same without `service.name`, for when a stronger source gives it (checklist C-005).
+    /// Returns the same attributes without `service.name`, for when a stronger source provides it.
     #[must_use]
     pub const fn without_service_name(self) -> Self {
         Self {
@@ -50,7 +53,7 @@ impl<'a> ResourceAttributes<'a> {
         }
     }
 
-    /// The decoded attributes in order. A key may repeat; the last one counts.
+    /// Returns the decoded attributes in order. A key may repeat; its last value wins.
     #[must_use]
     pub const fn iter(&self) -> ResourceAttributeIter<'a> {
         ResourceAttributeIter {
@@ -105,7 +108,7 @@ impl<'a> Iterator for ResourceAttributeIter<'a> {
     }
 }
 
-/// Why the whole text is not used. `Display` gives a phrase to follow the text.
+/// The reason why none of the text is used. `Display` gives a phrase to follow the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

@@ -1,16 +1,16 @@
 //! Taking a URL apart, strictly and without copying.
 //!
-//! Only what an OTLP endpoint can have: `http[s]://[userinfo@]host[:port][/path][?query][#..]`,
-//! in visible ASCII. A general URL parser would mend what it reads (`\` to `/`, dots in paths);
-//! the specification forbids that (checklist A-006).
+//! Only what an OTLP endpoint can have: `http[s]://[userinfo@]host[:port][/path][?query][#..]`, in
+//! visible ASCII. A general URL parser would normalize its input (`\` to `/`, dots in paths), which
+//! the specification forbids: the path is used as it is.
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::endpoint::DEFAULT_PORT;
-use super::parse::parse_number;
+/// The [port of OTLP over HTTP](https://opentelemetry.io/docs/specs/otlp/#otlphttp-default-port).
+pub const DEFAULT_PORT: u16 = 4318;
 
-/// The scheme of a URL; it alone decides about TLS (checklist A-008).
+/// The scheme of a URL, which alone decides between clear text and TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Scheme {
@@ -21,7 +21,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The name as a URL has it.
+    /// Returns the name as it stands in a URL.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Scheme {
         }
     }
 
-    /// The port when a URL names none: 80 or 443 (checklist A-006).
+    /// Returns the port of a URL that names none: 80 or 443.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -40,7 +40,7 @@ impl Scheme {
     }
 }
 
-/// How a text is to be read.
+/// The ways to read a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// A base for all signals: the path of traces is appended.
@@ -51,7 +51,7 @@ pub(super) enum Form {
     Programmatic,
 }
 
-/// Why a text is no endpoint. `Display` gives a phrase to follow the text.
+/// The reason why a text is not an endpoint. `Display` gives a phrase to follow the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -182,11 +182,10 @@ fn split_authority(authority: &str) -> Result<(&str, Option<&str>), EndpointErro
 }
 
 fn parse_port(port: &str) -> Result<u16, EndpointErrorKind> {
-    let number = parse_number(port).map_err(|_| EndpointErrorKind::BadPort)?;
-    u16::try_from(number)
-        .ok()
-        .filter(|&port| port != 0)
-        .ok_or(EndpointErrorKind::BadPort)
+    // The standard parser would take `+80`.
+    let is_number = port.bytes().all(|b| b.is_ascii_digit());
+    let port = port.parse().ok().filter(|&port| is_number && port != 0);
+    port.ok_or(EndpointErrorKind::BadPort)
 }
 
 pub(super) fn is_loopback(host: &str) -> bool {
@@ -198,6 +197,26 @@ pub(super) fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_digits_from_1_to_65535() {
+        for (text, port) in [("1", 1), ("080", 80), ("65535", 65535)] {
+            assert_eq!(parse_port(text), Ok(port));
+        }
+        for text in [
+            "",
+            "0",
+            "+80",
+            "-1",
+            "65536",
+            "99999999999999999999",
+            "8O",
+            " 80",
+            "١",
+        ] {
+            assert_eq!(parse_port(text), Err(EndpointErrorKind::BadPort), "{text}");
+        }
+    }
 
     #[test]
     fn only_hosts_that_are_certainly_local_are_loopback() {

@@ -1,6 +1,6 @@
-//! The variables: name, what is expected, and what applies when the value is no use.
+//! The variables: name, expected values, and default.
 //!
-//! Diagnostics are worded from this table, so that each one says what happens instead.
+//! Diagnostics are worded from this table, so that each one says which value applies instead.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ pub(super) struct Variable {
     pub(super) expects: &'static str,
     /// The default, as a person would write it.
     pub(super) default: &'static str,
-    /// The more general variable that is asked before the default.
+    /// The more general variable that is read before the default applies.
     pub(super) general: Option<&'static str>,
 }
 
@@ -35,10 +35,10 @@ impl PartialEq for Variable {
     }
 }
 
-/// A signal-specific variable and its generic one, in the order in which they are asked.
+/// A signal-specific variable and its generic one, in the order in which they are read.
 pub(super) type Pair = [&'static Variable; 2];
 
-/// A setting made in code, for the diagnostics of an endpoint that is not from a variable.
+/// A setting made in code, for diagnostics of an endpoint that does not come from a variable.
 pub(super) static ENDPOINT_IN_CODE: Variable = Variable {
     name: "endpoint",
     expects: "host:port or an http or https URL",
@@ -57,7 +57,7 @@ macro_rules! variables {
             general: variables!(@general $($general)?),
         };)*
 
-        /// The names of all variables that [`from_lookup`](super::from_lookup) asks for.
+        /// The names of all variables that [`from_lookup`](super::from_lookup) reads.
         pub const VARIABLES: &[&str] = &[$($name),*];
     };
 }

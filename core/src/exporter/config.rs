@@ -7,7 +7,7 @@ use crate::backoff::{BackoffConfig, BackoffConfigError};
 use crate::batch::BatchConfig;
 use crate::breaker::{BreakerConfig, BreakerConfigError};
 
-/// What happens to a batch whose retries are used up while the circuit is open.
+/// The fate of a batch whose retries are used up while the circuit is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -15,16 +15,17 @@ pub enum WhenOpen {
     /// It is held until the circuit closes: the destination is at fault, not the batch.
     #[default]
     Hold,
-    /// It is dropped, as the original of this project did.
+    /// It is dropped, like any other batch without retries left.
     Drop,
 }
 
-/// What a 413 does to a batch (`reliability.md` 4.7).
+/// The effect of a 413 (content too large) on a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum OnTooLarge {
-    /// It is dropped: the letter of the specification, which retries four statuses only.
+    /// It is dropped, which is the letter of the specification: it lists the only
+    /// [statuses to retry](https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes).
     #[default]
     Drop,
     /// It is sent again in halves, down to single spans, and for ten minutes requests stay below
@@ -40,30 +41,31 @@ pub struct ExporterConfig {
     pub batch: BatchConfig,
     /// How attempts are repeated.
     pub backoff: BackoffConfig,
-    /// When a destination is left alone.
+    /// When attempts stop because the destination fails.
     pub breaker: BreakerConfig,
-    /// The time limit of one request. Zero = none, as the specification has it (checklist A-062).
+    /// The time limit of one request. Zero = none, as in the
+    /// [specification](https://opentelemetry.io/docs/specs/otel/configuration/common/#timeout).
     pub request_timeout: Duration,
-    /// How long after its time limit a request that nobody answered for counts as timed out.
+    /// How long after its time limit a request without an answer from the driver counts as timed
+    /// out.
     pub timeout_slack: Duration,
-    /// The most bytes of a request before compression; the specification's ceiling is 64 MiB
-    /// (checklist A-019).
+    /// The most bytes of a request before compression, at most
+    /// [`REQUEST_CEILING`](Self::REQUEST_CEILING).
     pub max_request_bytes: usize,
-    /// The longest life of a batch from its first attempt, after which it is dropped as `expired`.
-    /// Zero = no limit.
+    /// The age, from its first attempt, at which a batch is dropped as `expired`. Zero = no limit.
     pub max_batch_age: Duration,
-    /// What an open circuit does to a batch without retries left.
+    /// The fate of a batch without retries left while the circuit is open.
     pub when_open: WhenOpen,
-    /// What a 413 does.
+    /// The effect of a 413 on a batch.
     pub on_too_large: OnTooLarge,
-    /// Seeds the jitter. Give every process and device its own, or a fleet marches in step
-    /// (fault catalogue S20).
+    /// The seed of the jitter. Give every process and device its own, or a whole fleet sends at the
+    /// same moments.
     pub seed: u64,
 }
 
 impl ExporterConfig {
-    /// The guide's numbers: 512 spans or 5 s, retries from 100 ms, 5 failures open for 30 s; a
-    /// request has 10 s and 4 MiB, a batch five minutes.
+    /// A batch of 512 spans or after 5 s, retries from 100 ms on, a circuit that opens for 30 s at
+    /// the 5th failure, 10 s and 4 MiB for a request, five minutes for a batch.
     pub const DEFAULT: Self = Self {
         batch: BatchConfig::DEFAULT,
         backoff: BackoffConfig::DEFAULT,
@@ -87,7 +89,7 @@ impl ExporterConfig {
     ///
     /// # Errors
     ///
-    /// The first setting that is out of its range (fault catalogue G3).
+    /// The first setting that is out of its range.
     pub const fn validate(self) -> Result<Self, ConfigError> {
         if self.batch.max_export_batch_size == 0 {
             return Err(ConfigError::ZeroBatchSize);
@@ -105,8 +107,8 @@ impl ExporterConfig {
     }
 
     /// The nearest settings that are valid: batches of at least one span, requests of at most
-    /// [`REQUEST_CEILING`](Self::REQUEST_CEILING), and what [`BackoffConfig::clamp`] and
-    /// [`BreakerConfig::clamp`] do.
+    /// [`REQUEST_CEILING`](Self::REQUEST_CEILING), and retries and breaker as
+    /// [`BackoffConfig::clamp`] and [`BreakerConfig::clamp`] make them.
     #[must_use]
     pub const fn clamp(mut self) -> Self {
         if self.batch.max_export_batch_size == 0 {
@@ -120,8 +122,22 @@ impl ExporterConfig {
         self
     }
 
-    /// The specification's ceiling for a request before compression: 64 MiB.
+    /// The largest request before compression that the
+    /// [specification](https://opentelemetry.io/docs/specs/otlp/#otlphttp-request) lets a receiver
+    /// expect: 64 MiB.
     pub const REQUEST_CEILING: usize = 64 << 20;
+
+    /// A probe must not count as lost while its request may still be answered.
+    pub(super) const fn with_long_enough_lease(mut self) -> Self {
+        let longest = match self.request_timeout {
+            Duration::ZERO => Duration::MAX,
+            limit => limit.saturating_add(self.timeout_slack),
+        };
+        if self.breaker.probe_lease.as_nanos() < longest.as_nanos() {
+            self.breaker.probe_lease = longest;
+        }
+        self
+    }
 }
 
 impl Default for ExporterConfig {
@@ -130,7 +146,7 @@ impl Default for ExporterConfig {
     }
 }
 
-/// Which setting is out of its range.
+/// The setting that is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -150,7 +166,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::ZeroBatchSize => f.write_str("max_export_batch_size must be at least 1"),
             Self::RequestOverCeiling => {
-                f.write_str("max_request_bytes must not be above 64 MiB (67,108,864)")
+                f.write_str("max_request_bytes must be at most 64 MiB (67,108,864)")
             }
             Self::Backoff(error) => error.fmt(f),
             Self::Breaker(error) => error.fmt(f),

@@ -1,4 +1,4 @@
-//! What happened, for diagnostics: a small queue of [`Event`]s.
+//! A small queue of [`Event`]s, for diagnostics.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::time::Instant;
 pub enum Cause {
     /// The destination answered with this status.
     Status(u16),
-    /// The answer, of this status, was over its size limit.
+    /// The answer with this status was over its size limit.
     ResponseTooLarge(u16),
     /// There was no answer.
     Transport(TransportError),
@@ -43,7 +43,7 @@ impl core::fmt::Display for Cause {
     }
 }
 
-/// Something that a person who watches the pipeline may want to know.
+/// Something worth a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -55,46 +55,47 @@ pub enum Event {
         /// Attempts it took.
         attempts: u32,
     },
-    /// An attempt failed and will be repeated, unless the batch is dropped (an event of its own).
+    /// An attempt failed and will be repeated. A batch that is given up is reported as `Dropped`
+    /// instead.
     AttemptFailed {
         /// Which attempt of the batch this was, from 1.
         attempt: u32,
         /// Why.
         cause: Cause,
-        /// The earliest time of the next one.
+        /// The earliest time of the next attempt.
         retry_at: Instant,
     },
     /// The destination asked for a pause.
     Paused {
-        /// How long, as it was honoured.
+        /// Its length as it is obeyed, jitter included.
         pause: Duration,
     },
     /// Spans were given up.
     Dropped {
-        /// How many.
+        /// Spans dropped.
         spans: u64,
         /// Why.
         reason: DropReason,
         /// Attempts made for them.
         attempts: u32,
-        /// What the last attempt ended in, when there was one.
+        /// The failure of the last attempt, if that made the decision.
         cause: Option<Cause>,
     },
     /// The circuit breaker changed its state.
     Circuit(Transition),
-    /// The collector accepted a batch but for some spans, or had something to say; the text is
+    /// The collector accepted a batch except for some spans, or with a warning. Its text is
     /// [`server_message`](super::Exporter::server_message).
     PartialSuccess {
-        /// Spans that it did not accept; 0 for a mere warning.
+        /// Spans rejected; 0 for a warning.
         rejected: u64,
     },
-    /// A success whose body could not be understood; it counts as full success.
+    /// The body of a success could not be understood; it counts as full success.
     ResponseInvalid,
     /// Spans began to be lost for lack of room.
     LossStarted,
     /// Spans fit again.
     LossEnded {
-        /// How many were lost in between.
+        /// Spans lost in between.
         dropped: u64,
     },
 }
@@ -144,7 +145,7 @@ impl core::fmt::Display for Event {
     }
 }
 
-/// A number of things, in the singular where that is due.
+/// A number and its noun, which is in the plural unless the number is 1.
 pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
 
 impl core::fmt::Display for Count {
@@ -154,11 +155,11 @@ impl core::fmt::Display for Count {
     }
 }
 
-/// The newest events; the oldest go first when nobody fetches them.
+/// The newest events: a full queue loses its oldest.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
     queue: Deque<Event, 16>,
-    pub(super) lost: u64,
+    lost: u64,
 }
 
 impl Events {
@@ -175,8 +176,12 @@ impl Events {
             self.queue.pop_front();
             self.lost = self.lost.saturating_add(1);
         }
-        // There is room: one was removed if there was none.
+        // Cannot fail: there is room now.
         let _ = self.queue.push_back(event);
+    }
+
+    pub(super) const fn lost(&self) -> u64 {
+        self.lost
     }
 
     pub(super) fn pop(&mut self) -> Option<Event> {

@@ -1,19 +1,20 @@
-//! Flush and shutdown: with deadlines, and telling what happened (`reliability.md` 4.10).
+//! Flush and shutdown: each with a deadline and a report.
 
 use core::fmt;
 
 use super::Exporter;
-use crate::breaker::State;
+use super::schedule::Pace;
+use crate::breaker::{State, Verdict};
 use crate::response::DropReason;
 use crate::stats::Ledger;
 use crate::time::Instant;
 
-/// A flush under way: everything ended before [`Exporter::force_flush`]. Any number of them may
-/// exist at once.
+/// A flush under way, of all spans that ended before [`Exporter::force_flush`]. Any number of them
+/// may exist at once.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Flush {
-    /// The number of the first span that is not covered.
+    /// The number of the first span that it does not cover.
     target: u64,
     deadline: Instant,
     before: Counts,
@@ -35,19 +36,19 @@ impl Counts {
     }
 }
 
-/// How a flush or a shutdown ended.
+/// The end of a flush or of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FlushOutcome {
     /// Nothing that it covers is left. Spans may have been dropped: see the counts.
     Complete,
-    /// It was of no use to wait: the circuit stays open beyond the deadline.
+    /// Waiting would not help: the circuit stays open past the deadline.
     CircuitOpen {
         /// When the next probe is due.
         retry_at: Instant,
     },
-    /// It was of no use to wait: the destination asked for a pause beyond the deadline.
+    /// Waiting would not help: the destination asked for a pause that ends past the deadline.
     Throttled {
         /// When the pause ends.
         retry_at: Instant,
@@ -56,22 +57,22 @@ pub enum FlushOutcome {
     TimedOut,
 }
 
-/// What a flush or a shutdown did.
+/// The result of a flush or a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FlushReport {
-    /// How it ended.
+    /// Its end.
     pub outcome: FlushOutcome,
-    /// Spans exported meanwhile.
+    /// Spans exported since it began.
     pub exported: u64,
-    /// Spans dropped meanwhile, for any reason.
+    /// Spans dropped since it began, for any reason.
     pub dropped: u64,
     /// Spans that it covers and that are still held: always 0 after a shutdown.
     pub left: u64,
 }
 
 impl FlushReport {
-    /// What a pipeline reports that holds nothing.
+    /// The report of a pipeline that holds nothing.
     pub const NOTHING: Self = Self {
         outcome: FlushOutcome::Complete,
         exported: 0,
@@ -79,20 +80,20 @@ impl FlushReport {
         left: 0,
     };
 
-    /// What is reported when the time was over before anything happened.
+    /// The report when the time was over before anything happened.
     pub const LATE: Self = Self {
         outcome: FlushOutcome::TimedOut,
         ..Self::NOTHING
     };
 
-    /// Whether everything it covers has arrived: complete, and nothing dropped.
+    /// Returns true if all spans that it covers have arrived: complete, and nothing dropped.
     #[must_use]
     pub const fn is_success(&self) -> bool {
         matches!(self.outcome, FlushOutcome::Complete) && self.dropped == 0
     }
 }
 
-/// `12 exported, 0 dropped, 0 left`, and why no longer was waited if there is a reason.
+/// `12 exported, 0 dropped, 0 left`, and the reason in brackets if not all spans arrived in time.
 impl fmt::Display for FlushReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -109,14 +110,72 @@ impl fmt::Display for FlushReport {
     }
 }
 
-/// A shutdown under way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shutdown {
-    pub(super) deadline: Instant,
-    /// Whether the one attempt that ignores the breaker and all pauses has been made.
-    pub(super) forced: bool,
+struct Shutdown {
+    deadline: Instant,
+    /// The one attempt that ignores the breaker and all pauses has been made.
+    forced: bool,
     before: Counts,
     timed_out: bool,
+}
+
+/// The driver's wishes: flushes, and the shutdown.
+#[derive(Debug)]
+pub(super) struct Closing {
+    /// Spans below this number are sent without waiting for a full batch.
+    flush_target: u64,
+    shutdown: Option<Shutdown>,
+    stopped: bool,
+    more_to_come: bool,
+}
+
+impl Closing {
+    pub(super) const fn none() -> Self {
+        Self {
+            flush_target: 0,
+            shutdown: None,
+            stopped: false,
+            more_to_come: false,
+        }
+    }
+
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub(super) const fn intake_has_ended(&self) -> bool {
+        self.shutdown.is_some() && !self.more_to_come
+    }
+
+    /// Returns true if the queued spans, of which the first has this number, must not wait.
+    pub(super) const fn wants(&self, first_queued: u64) -> bool {
+        first_queued < self.flush_target || self.shutdown.is_some()
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.shutdown
+            .as_ref()
+            .map_or(Instant::MAX, |shutdown| shutdown.deadline)
+    }
+
+    pub(super) const fn pace(&self) -> Pace {
+        match &self.shutdown {
+            None => Pace::All,
+            Some(shutdown) if shutdown.forced => Pace::BreakerOnly,
+            Some(_) => Pace::LastAttempt,
+        }
+    }
+
+    /// Returns true once in a shutdown: an open circuit is overridden for one attempt.
+    pub(super) const fn take_last_attempt(&mut self) -> bool {
+        match &mut self.shutdown {
+            Some(shutdown) if !shutdown.forced => {
+                shutdown.forced = true;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 impl<B, R> Exporter<B, R>
@@ -124,37 +183,39 @@ where
     B: AsRef<[u8]> + AsMut<[u8]>,
     R: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// Asks for everything ended so far to be sent without waiting for a full batch. Retries and
-    /// the breaker stay in force. Watch it with [`Exporter::poll_flush`].
+    /// Asks for all spans ended so far to be sent without waiting for a full batch. Retries and the
+    /// breaker stay in force. Watch it with [`Exporter::poll_flush`].
     pub fn force_flush(&mut self, now: Instant, deadline: Instant) -> Flush {
         self.tick(now);
-        self.machine.flush_target = self.machine.pushed;
+        let target = self.intake.next_number();
+        self.closing.flush_target = target;
         Flush {
-            target: self.machine.pushed,
+            target,
             deadline,
-            before: Counts::of(&self.machine.ledger),
+            before: Counts::of(self.books.ledger()),
         }
     }
 
-    /// What became of a flush; `None` while it is under way. Call it after every
+    /// Returns the report of a flush, or `None` while it is under way. Call it after every
     /// [`Exporter::poll_transmit`] and at the flush's deadline.
     #[must_use]
     pub fn poll_flush(&self, flush: &Flush, now: Instant) -> Option<FlushReport> {
-        let now = self.machine.latest.max(now);
+        let now = self.schedule.latest().max(now);
         let left = self.held_below(flush.target);
-        let in_flight = self.machine.flight.is_some();
-        let circuit_opens = self.machine.breaker.retry_at(now);
+        let in_flight = self.flights.is_any();
+        let circuit_admits_at = self.schedule.circuit_admits_at(now);
+        let pause_ends = self.schedule.pause_ends();
         let outcome = if left == 0 {
             FlushOutcome::Complete
         } else if now >= flush.deadline {
             FlushOutcome::TimedOut
-        } else if !in_flight && circuit_opens > flush.deadline {
+        } else if !in_flight && circuit_admits_at > flush.deadline {
             FlushOutcome::CircuitOpen {
-                retry_at: circuit_opens,
+                retry_at: circuit_admits_at,
             }
-        } else if !in_flight && self.machine.not_before > flush.deadline {
+        } else if !in_flight && pause_ends > flush.deadline {
             FlushOutcome::Throttled {
-                retry_at: self.machine.not_before,
+                retry_at: pause_ends,
             }
         } else {
             return None;
@@ -162,36 +223,41 @@ where
         Some(self.report(outcome, flush.before, left))
     }
 
-    /// Ends the intake and asks for everything held to be sent by `deadline`.
+    /// Ends the intake and asks for all spans held to be sent by `deadline`.
     ///
-    /// Waits are cut short. When the circuit is open, one last attempt is made all the same,
-    /// because there is no later. What cannot be delivered is dropped as `shutdown`. A second
-    /// call can only bring the deadline nearer.
+    /// Waits are cut short. If the circuit is open, one last attempt is made all the same, because
+    /// there is no later. What cannot be delivered is dropped as `shutdown`. A second call can only
+    /// bring the deadline nearer.
     pub fn shutdown(&mut self, now: Instant, deadline: Instant) {
         self.tick(now);
-        match &mut self.machine.shutdown {
+        match &mut self.closing.shutdown {
             Some(shutdown) => shutdown.deadline = shutdown.deadline.min(deadline),
             None => {
-                self.machine.shutdown = Some(Shutdown {
+                self.closing.shutdown = Some(Shutdown {
                     deadline,
                     forced: false,
-                    before: Counts::of(&self.machine.ledger),
+                    before: Counts::of(self.books.ledger()),
                     timed_out: false,
                 });
-                self.machine.flush_target = self.machine.pushed;
-                for batch in self.batches_mut() {
-                    batch.next_at = Instant::ZERO;
-                }
+                self.closing.flush_target = self.intake.next_number();
+                self.batches.hurry();
             }
         }
         self.tick(now);
     }
 
-    /// What the shutdown did; `None` before it is over.
+    /// Announces whether more spans are to come that ended before the shutdown, for a driver that
+    /// holds some elsewhere, for lack of room here. While `more` is true, a shutdown goes on taking
+    /// spans in, and is complete only once it is false again.
+    pub const fn expect_more(&mut self, more: bool) {
+        self.closing.more_to_come = more;
+    }
+
+    /// Returns the report of the shutdown, or `None` before it is over.
     #[must_use]
     pub fn poll_shutdown(&self) -> Option<FlushReport> {
-        let shutdown = self.machine.shutdown.as_ref()?;
-        if !self.machine.stopped {
+        let shutdown = self.closing.shutdown.as_ref()?;
+        if !self.closing.stopped {
             return None;
         }
         let outcome = if shutdown.timed_out {
@@ -202,61 +268,61 @@ where
         Some(self.report(outcome, shutdown.before, 0))
     }
 
-    /// Drops everything as `shutdown`; a late answer is ignored by its generation.
-    pub(super) fn abandon_all(&mut self, now: Instant) {
-        if let Some(shutdown) = &mut self.machine.shutdown {
-            shutdown.timed_out = now >= shutdown.deadline && !self.buffer.is_empty();
-        }
-        if let Some(flight) = self.machine.flight.take() {
-            self.machine.generation = self.machine.generation.wrapping_add(1);
-            let draw = self.machine.draw();
-            let verdict = crate::breaker::Verdict::Cancelled;
-            self.machine
-                .breaker
-                .record(now, draw, flight.permit, verdict);
-        }
-        while let Some(batch) = self.take_any_batch() {
-            self.drop_batch(batch, DropReason::Shutdown, None);
-        }
-        let left = self.buffer.queued() as u64;
-        while self.buffer.pop_front() {}
-        if left > 0 {
-            self.machine.give_up(left, DropReason::Shutdown, 0, None);
-        }
-        self.machine.stopped = true;
+    /// Returns true if the exporter has been shut down and holds no span any more.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.closing.stopped
     }
 
     /// Ends a shutdown that has nothing left to send, or no way to send it.
     pub(super) fn advance_shutdown(&mut self, now: Instant) {
-        let Some(shutdown) = self.machine.shutdown else {
+        let Some(shutdown) = self.closing.shutdown else {
             return;
         };
-        if self.machine.stopped {
+        if self.closing.stopped {
             return;
         }
-        let no_way = shutdown.forced
-            && self.machine.flight.is_none()
-            && self.machine.breaker.state() == State::Open;
-        let done = !self.holds_any() && !self.machine.more_to_come;
+        let no_way =
+            shutdown.forced && !self.flights.is_any() && self.schedule.circuit() == State::Open;
+        let done = !self.holds_any() && !self.closing.more_to_come;
         if now >= shutdown.deadline || no_way || done {
             self.abandon_all(now);
         }
     }
 
+    /// Drops all spans as `shutdown`; a late answer is ignored by its generation.
+    fn abandon_all(&mut self, now: Instant) {
+        if let Some(shutdown) = &mut self.closing.shutdown {
+            shutdown.timed_out = now >= shutdown.deadline && !self.buffer.is_empty();
+        }
+        if let Some(flight) = self.flights.end() {
+            self.schedule.record(now, flight.permit, Verdict::Cancelled);
+        }
+        while let Some(batch) = self.batches.take_any() {
+            self.drop_batch(batch, DropReason::Shutdown, None);
+        }
+        let left = self.buffer.queued() as u64;
+        while self.buffer.pop_front() {}
+        if left > 0 {
+            self.books.give_up(left, DropReason::Shutdown, 0, None);
+        }
+        self.closing.stopped = true;
+    }
+
     /// Spans held whose number is below `target`.
     fn held_below(&self, target: u64) -> u64 {
         let mut held = 0;
-        for batch in self.batches() {
-            let len = self.buffer.lease_len(&batch.lease) as u64;
-            held += target.saturating_sub(batch.first_number).min(len);
+        for batch in self.batches.iter() {
+            let len = self.buffer.lease_len(batch.lease()) as u64;
+            held += target.saturating_sub(batch.first_number()).min(len);
         }
-        let queued = self.buffer.queued() as u64;
-        let first_queued = self.machine.pushed.saturating_sub(queued);
-        held + target.saturating_sub(first_queued).min(queued)
+        let queued = self.buffer.queued();
+        let first_queued = self.intake.first_queued(queued);
+        held + target.saturating_sub(first_queued).min(queued as u64)
     }
 
     fn report(&self, outcome: FlushOutcome, before: Counts, left: u64) -> FlushReport {
-        let after = Counts::of(&self.machine.ledger);
+        let after = Counts::of(self.books.ledger());
         FlushReport {
             outcome,
             exported: after.exported.saturating_sub(before.exported),

@@ -1,33 +1,44 @@
-//! One request: the [`Transmit`] that a driver carries out.
+//! Requests: which spans the next one carries, and the [`Transmit`] that a driver carries out.
+
+use core::time::Duration;
 
 use super::Exporter;
+use super::batches::{Batch, Choice};
 use crate::breaker::Permit;
-use crate::request::{Body, BodyCursor, Layout};
+use crate::buffer::{Lease, RecordFlags, Totals};
+use crate::request::{Body, BodyCursor, Layout, SCOPE_BYTES, request_overhead, scope_overhead};
+use crate::resource::ScopeId;
+use crate::response::DropReason;
+use crate::span::stored;
 use crate::time::Instant;
+use crate::wire::field_len;
+
+/// How long a size that a 413 taught is remembered.
+const LEARNED_FOR: Duration = Duration::from_secs(600);
 
 /// A request to be sent: one POST of [`content_length`](Transmit::content_length) bytes of
 /// `application/x-protobuf`, to be read with [`Exporter::read_body`].
 ///
 /// It must come back through [`Exporter::handle_response`] or [`Exporter::cancel`], exactly once.
-/// One that is lost is counted as timed out after its deadline.
+/// One that is lost counts as timed out after its deadline.
 #[derive(Debug)]
 #[must_use = "the batch stays in flight until the transmit is answered"]
 pub struct Transmit {
-    pub(super) generation: u32,
-    pub(super) cursor: BodyCursor,
-    pub(super) layout: Layout,
-    pub(super) deadline: Instant,
-    pub(super) attempt: u32,
+    generation: u32,
+    cursor: BodyCursor,
+    layout: Layout,
+    deadline: Instant,
+    attempt: u32,
 }
 
 impl Transmit {
-    /// Bytes of the body before compression.
+    /// The length of the body in bytes, before compression.
     #[must_use]
     pub const fn content_length(&self) -> usize {
         self.layout.total
     }
 
-    /// Spans in the body.
+    /// The number of spans in the body.
     #[must_use]
     pub const fn spans(&self) -> usize {
         self.layout.window
@@ -45,7 +56,7 @@ impl Transmit {
         self.attempt
     }
 
-    /// Whether the whole body has been read.
+    /// Returns true if the whole body has been read.
     #[must_use]
     pub const fn is_read(&self) -> bool {
         self.cursor.is_at_end()
@@ -57,7 +68,6 @@ impl Transmit {
     }
 }
 
-/// What the exporter knows of the request in flight.
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) permit: Permit,
@@ -66,27 +76,228 @@ pub(super) struct Flight {
     pub(super) layout: Layout,
 }
 
+/// The request in flight, if there is one. Each start and each end begins a generation, so that a
+/// late answer finds nothing.
+#[derive(Debug)]
+pub(super) struct Flights {
+    flight: Option<Flight>,
+    generation: u32,
+}
+
+impl Flights {
+    pub(super) const fn none() -> Self {
+        Self {
+            flight: None,
+            generation: 0,
+        }
+    }
+
+    pub(super) const fn current(&self) -> Option<&Flight> {
+        self.flight.as_ref()
+    }
+
+    pub(super) const fn is_any(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Returns true if `transmit` is the request in flight.
+    pub(super) const fn is_current(&self, transmit: &Transmit) -> bool {
+        self.is_any() && transmit.generation == self.generation
+    }
+
+    fn start(&mut self, flight: Flight) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        self.flight = Some(flight);
+        self.generation
+    }
+
+    pub(super) fn end(&mut self) -> Option<Flight> {
+        let flight = self.flight.take()?;
+        self.generation = self.generation.wrapping_add(1);
+        Some(flight)
+    }
+}
+
+/// A limit for requests that a 413 taught.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Learned(Option<(usize, Instant)>);
+
+impl Learned {
+    pub(super) const NOTHING: Self = Self(None);
+
+    /// A request of `refused` bytes was too large: half of it is the limit for some time.
+    pub(super) const fn refuse(&mut self, now: Instant, refused: usize) {
+        self.0 = Some((refused / 2, now.saturating_add(LEARNED_FOR)));
+    }
+
+    fn limit(self, now: Instant, configured: usize) -> usize {
+        match self.0 {
+            Some((limit, until)) if now < until => limit,
+            _ => configured,
+        }
+    }
+}
+
 impl<B, R> Exporter<B, R>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
     R: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// Copies the next bytes of the body into `target`, which may be of any size; how many were
-    /// copied. 0 at the end, and for a request that is no longer in flight.
+    /// Returns the next request, if one is to be sent now. At most one is in flight.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        let now = self.tick(now);
+        if self.closing.is_stopped() || self.flights.is_any() {
+            return None;
+        }
+        if self.schedule.gate(self.closing.pace()) > now || !self.select(now) {
+            return None;
+        }
+        let batch = self.batches.ready(now)?;
+        let closing = &mut self.closing;
+        let permit = self.schedule.acquire(now, || closing.take_last_attempt())?;
+        if !batch.is_dated() {
+            if let Some(clock) = self.wall_clock {
+                self.buffer.update(batch.lease(), &mut |flags, body| {
+                    if flags.contains(RecordFlags::DATED) {
+                        return flags;
+                    }
+                    stored::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
+                    flags.with(RecordFlags::DATED)
+                });
+                batch.mark_dated();
+            }
+        }
+        batch.start_attempt(now);
+        let layout = Body {
+            buffer: &self.buffer,
+            lease: batch.lease(),
+            entries: self.registry.view(),
+        }
+        .layout(batch.window(), batch.fields());
+        let timeout = self.config.request_timeout;
+        let deadline = if timeout.is_zero() {
+            Instant::MAX
+        } else {
+            now.saturating_add(timeout)
+        };
+        self.books.count_attempt();
+        let generation = self.flights.start(Flight {
+            permit,
+            expires: deadline.saturating_add(self.config.timeout_slack),
+            layout,
+        });
+        Some(Transmit {
+            generation,
+            cursor: BodyCursor::START,
+            layout,
+            deadline,
+            attempt: batch.attempts(),
+        })
+    }
+
+    /// Copies the next bytes of the body into `target`, which may be of any size, and returns how
+    /// many. Returns 0 at the end, and for a request that is no longer in flight.
     ///
     /// Spans may be pushed between two reads.
     pub fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
-        if self.machine.flight.is_none() || transmit.generation != self.machine.generation {
+        if !self.flights.is_current(transmit) {
             return 0;
         }
-        let Some(batch) = &self.current else {
+        let Some(batch) = self.batches.in_hand() else {
             return 0;
         };
         let body = Body {
             buffer: &self.buffer,
-            lease: &batch.lease,
+            lease: batch.lease(),
             entries: self.registry.view(),
         };
         body.read(&transmit.layout, &mut transmit.cursor, target)
+    }
+
+    /// Takes the batch in hand that is to be sent next; false when there is none.
+    fn select(&mut self, now: Instant) -> bool {
+        let healthy = self.schedule.is_healthy();
+        // A suspect that nothing could stand in for when it failed makes way for spans that have
+        // come in since.
+        if !healthy && self.buffer.queued() > 0 {
+            if let Some(guilty) = self.batches.park_suspect_in_hand() {
+                self.drop_batch(guilty, DropReason::Poison, None);
+            }
+        }
+        let queue_is_due = self.queue_due().is_some_and(|due| due <= now);
+        match self.batches.choose(now, healthy, queue_is_due) {
+            Some(Choice::InHand) => {}
+            Some(Choice::Suspect) => self.batches.take_up_suspect(),
+            Some(Choice::Queue) => {
+                let Some((lease, totals)) = self.lease(now) else {
+                    return false;
+                };
+                let batch = self.batch(now, lease, totals);
+                self.batches.put_in_hand(batch);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// When the queued spans are due.
+    pub(super) fn queue_due(&self) -> Option<Instant> {
+        let queued = self.buffer.queued();
+        let first = self.intake.first_queued(queued);
+        let probe_wanted = !self.schedule.is_healthy() && self.batches.has_parked();
+        if queued > 0 && (probe_wanted || self.closing.wants(first)) {
+            return Some(Instant::ZERO);
+        }
+        self.schedule.batch_due(queued, self.buffer.queued_bytes())
+    }
+
+    /// Leases the oldest queued spans, as many as one request may carry.
+    fn lease(&mut self, now: Instant) -> Option<(Lease, Option<Totals>)> {
+        let limit = self.learned.limit(now, self.config.max_request_bytes);
+        let entries = self.registry.view();
+        let mut size = request_overhead(entries);
+        let most = self.config.batch.max_export_batch_size;
+        // Nearly always all that is queued would fit, whatever its scopes: nothing to add up then.
+        let queued = self.buffer.queued_bytes() + self.buffer.queued() * SCOPE_BYTES;
+        let fits = size + queued + self.registry.used_bytes() <= limit;
+        if fits {
+            if let Some((lease, totals)) = self.buffer.lease_queue(most) {
+                return Some((lease, Some(totals)));
+            }
+        }
+        let mut count = 0;
+        // Scopes counted so far; one that does not fit in here is counted again, which only makes
+        // the estimate larger.
+        let mut scopes = heapless::Vec::<ScopeId, 8>::new();
+        let lease = self.buffer.lease(&mut |record| {
+            if fits {
+                count += 1;
+                return count <= most;
+            }
+            let mut need = field_len(record.body.len());
+            if !scopes.contains(&record.scope) {
+                need += scope_overhead(entries, record.scope);
+            }
+            if count >= most || (count > 0 && size + need > limit) {
+                return false;
+            }
+            if !scopes.contains(&record.scope) && scopes.push(record.scope).is_err() {
+                scopes.clear();
+            }
+            count += 1;
+            size += need;
+            true
+        })?;
+        Some((lease, None))
+    }
+
+    /// A batch of what has just been leased.
+    #[inline]
+    fn batch(&mut self, now: Instant, lease: Lease, totals: Option<Totals>) -> Batch {
+        let len = self.buffer.lease_len(&lease);
+        let queued = self.buffer.queued();
+        self.schedule.taken(now, queued);
+        let first_number = self.intake.first_queued(queued.saturating_add(len));
+        Batch::new(lease, first_number, len, totals, self.config.backoff)
     }
 }

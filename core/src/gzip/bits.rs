@@ -1,13 +1,13 @@
-//! Bits on their way out: into the caller's slice, and past its end into a small spill.
+//! Output of bits: into the caller's slice, and past its end into a small spill.
 
-/// More than one step of the encoder ever writes: the largest is the end of the last block and the
+/// More than any step of the encoder writes: the largest is the end of the last block with the
 /// trailer, 12 bytes.
 const SPILL_BYTES: usize = 16;
 
-/// What stays behind between two calls: less than one byte of bits, and the bytes that did not fit.
+/// The rest between two calls: less than one byte of bits, and the bytes that did not fit.
 ///
-/// The encoder starts a step only while the caller's slice has room, and writes the step whole.
-/// So no step needs to be resumable in its middle, whatever the size of that slice.
+/// The encoder starts a step only while the caller's slice has room, and writes the step whole. So
+/// no step has to resume in its middle, whatever the size of that slice.
 #[derive(Debug)]
 pub(super) struct Pending {
     /// The lowest `count` bits are the oldest.
@@ -60,7 +60,7 @@ impl<'a> BitWriter<'a> {
         self.at
     }
 
-    /// Whether another step may be started.
+    /// Returns true if another step may start.
     #[inline]
     pub(super) const fn has_room(&self) -> bool {
         self.at < self.out.len()

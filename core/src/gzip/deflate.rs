@@ -1,4 +1,4 @@
-//! The format: gzip (RFC 1952) around DEFLATE (RFC 1951), over data that lies in one slice.
+//! The format: gzip (RFC 1952) around DEFLATE (RFC 1951), for data in one slice.
 //!
 //! ```text
 //!  ┌────────┐    ┌───────────────────┐  no credit   ┌────────────┐
@@ -19,7 +19,7 @@ use super::matcher::{MAX_MATCH, Match, Matcher};
 const FIRST_LONG_LITERAL: u8 = 144;
 /// Long literals that the output may hold before it has saved anything.
 const FIRST_CREDIT: usize = 40;
-/// What matches can put aside, at most: data that stops being compressible is noticed soon.
+/// The most that matches can save up, so that data that stops being compressible is noticed soon.
 const MAX_CREDIT: usize = 256;
 /// A stored block is never longer, so that compressible data is found again soon.
 const MAX_STORED: usize = 1024;
@@ -45,16 +45,16 @@ enum Stage {
     Done,
 }
 
-/// Why [`Deflate::encode`] returned.
+/// The reason why [`Deflate::encode`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The output is full, or complete.
     Output,
-    /// More data is wanted; what is before [`Deflate::position`] serves as history only.
+    /// More data is needed; bytes before [`Deflate::position`] serve as history only.
     Input,
 }
 
-/// What the trailer says about the whole input.
+/// The content of the trailer, about the whole input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trailer {
     pub(super) crc: u32,
@@ -62,7 +62,7 @@ pub(super) struct Trailer {
     pub(super) len: u32,
 }
 
-/// Where the encoder is. The data, the table and the output are the caller's at each call.
+/// The state of the encoder. The caller passes the data, the table and the output to each call.
 #[derive(Debug)]
 pub(super) struct Deflate {
     stage: Stage,
@@ -72,7 +72,7 @@ pub(super) struct Deflate {
     base: u16,
     /// The distance of the last match.
     distance: u16,
-    /// Bits that may be wasted before a stored block is the better choice.
+    /// Bits that may be lost before a stored block is the better choice.
     credit: usize,
 }
 
@@ -123,7 +123,7 @@ impl Deflate {
         stop
     }
 
-    /// Says that `count` bytes have been taken from the front of the data.
+    /// Notes that `count` bytes were removed from the front of the data.
     pub(super) const fn forget(&mut self, count: usize) {
         self.position = self.position.saturating_sub(count);
         self.base = self.base.wrapping_add(count as u16);
@@ -134,7 +134,7 @@ impl Deflate {
         self.position
     }
 
-    /// Whether everything has been encoded.
+    /// Returns true if everything has been encoded.
     pub(super) fn is_done(&self) -> bool {
         self.stage == Stage::Done
     }
@@ -151,8 +151,8 @@ impl Deflate {
         table: &mut [u16],
         writer: &mut BitWriter<'_>,
     ) -> Stop {
-        // What is read in later must not be needed to make a match as long as it can be: the
-        // output would depend on how the input is cut.
+        // A match must not depend on bytes that are read later: the output would depend on how the
+        // input is cut.
         let reserve = if last { 0 } else { MAX_MATCH };
         let mut matcher = Matcher::new(data, table, self.base, self.distance);
         let mut stop = Stop::Output;
@@ -195,7 +195,7 @@ impl Deflate {
         stop
     }
 
-    /// Ends the fixed block and begins a stored one with what there is, at least one byte.
+    /// Ends the fixed block and begins a stored one with the data that there is, at least one byte.
     fn open_stored(&mut self, ahead: usize, writer: &mut BitWriter<'_>) {
         let len = ahead.min(MAX_STORED);
         writer.put(0, END_OF_BLOCK_BITS + BLOCK_HEADER_BITS);
@@ -216,8 +216,8 @@ impl Deflate {
     }
 }
 
-/// Ends the block and appends an empty one that is marked as the last: which one is the last was
-/// not known when it was begun.
+/// Ends the block and appends an empty one that is marked as the last, because that was not known
+/// when the block began.
 fn end(writer: &mut BitWriter<'_>) {
     writer.put(0, END_OF_BLOCK_BITS);
     writer.put(LAST_FIXED, BLOCK_HEADER_BITS + END_OF_BLOCK_BITS);

@@ -1,4 +1,4 @@
-//! Finds what has been seen before: a hash of four bytes to the latest place that held them.
+//! Finds repetitions: a hash table from four bytes to the last place that held them.
 
 /// Shorter matches are not looked for: behind the fixed code they gain nothing worth the time.
 const MIN_MATCH: usize = 4;
@@ -8,11 +8,11 @@ pub(super) const MAX_MATCH: usize = 257;
 const MAX_DISTANCE: u16 = 32_768;
 /// A match of this length at the distance of the last one is taken without a look at the table.
 const GOOD_MATCH: usize = 32;
-/// Of the places inside a match, every fourth is entered. None would leave the table full of
-/// places that a small window has lost; all of them would push out what is of more use.
+/// Every fourth place inside a match is entered. With none, the table would fill with places that a
+/// small window has lost; with all, they would replace more useful ones.
 const STRIDE: usize = 4;
 
-/// A run of bytes that is there already.
+/// A run of bytes that occurs earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Match {
     /// Bytes, 4 to 257.
@@ -21,10 +21,10 @@ pub(super) struct Match {
     pub(super) distance: u16,
 }
 
-/// A look at one slice through the caller's table.
+/// A view of one slice through the caller's table.
 ///
-/// An entry is a place modulo 2^16. It may be stale or belong to other bytes: every match is
-/// compared byte by byte, so the table decides how well we compress and never what comes out.
+/// An entry is a place modulo 2^16. It may be stale or belong to other bytes. Every match is
+/// compared byte by byte, so the table affects the size of the output and never its meaning.
 pub(super) struct Matcher<'a> {
     data: &'a [u8],
     table: &'a mut [u16],
@@ -32,8 +32,8 @@ pub(super) struct Matcher<'a> {
     shift: u32,
     /// The place of the first byte of `data`.
     base: u16,
-    /// The distance of the last match, 0 before the first. Records are alike, so when the ids and
-    /// times have been passed, the next field is often found at the same distance.
+    /// The distance of the last match, 0 before the first. Records are alike, so after ids and
+    /// times the next field often matches at the same distance.
     distance: u16,
 }
 
@@ -48,8 +48,8 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// The longer one of two matches of what starts at `at`: at the distance of the last match,
-    /// and where the table points.
+    /// The longer of two matches for the bytes at `at`: at the distance of the last match, and at
+    /// the place in the table.
     #[inline]
     pub(super) fn find(&mut self, at: usize) -> Option<Match> {
         let hashed = self.enter(at)?;
@@ -84,7 +84,7 @@ impl<'a> Matcher<'a> {
         self.distance
     }
 
-    /// Enters the place `at`; the distance to the one that was there before.
+    /// Enters the place `at`, and returns the distance to the one that it replaces.
     #[inline]
     fn enter(&mut self, at: usize) -> Option<u16> {
         let four = self.data.get(at..)?.first_chunk()?;
@@ -95,7 +95,7 @@ impl<'a> Matcher<'a> {
         Some(place.wrapping_sub(before))
     }
 
-    /// How many bytes at `at` are the same as those `distance` before them.
+    /// The number of bytes at `at` that equal those `distance` before them.
     #[inline]
     fn length(&self, at: usize, distance: u16) -> usize {
         // A distance of 0 becomes the largest.

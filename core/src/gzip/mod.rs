@@ -1,28 +1,32 @@
-//! gzip without a heap and without a window of its own, for bodies that devices send.
+//! gzip without a heap, for request bodies that devices send.
 //!
-//! A host has room for an encoder with tables and a window: flate2's takes 255 KiB. A device has none;
-//! but the body is made of records that lie in RAM, so an encoder needs no copy of its input, only a
-//! table of where four bytes were seen last: a `&mut [u16]` of the caller's with 256 to 4,096
-//! entries. The output is one block in the fixed code of DEFLATE (RFC 1951), between the header and
-//! the trailer of gzip (RFC 1952). Where that expands the data, stored blocks take over: see
-//! [`max_compressed_len`].
+//! On a host an encoder may have large tables and a window: flate2's takes 255 KiB. A device has no
+//! such room. But the body consists of records in RAM, so an encoder needs no copy of its input,
+//! only a table of the places where four bytes were last seen: a `&mut [u16]` of the caller with
+//! 256 to 4,096 entries. The output is one block in the fixed code of DEFLATE ([RFC 1951]), between
+//! the header and the trailer of gzip ([RFC 1952]). Stored blocks replace it where it would expand
+//! the data, see [`max_compressed_len`].
 //!
 //! - [`compress`]: the whole body lies in one slice.
-//! - [`Encoder`]: the body is pulled piece by piece through a window of the caller's, and comes out
-//!   in pieces of any size. Matches reach back over what the window still holds.
+//! - [`GzipEncoder`]: the body is read piece by piece through a window of the caller, and the
+//!   output has pieces of any size. Matches reach back as far as the window.
 //!
-//! The output depends on the input, the table's length and the window's length, never on how input
-//! and output are cut. So the length for a `Content-Length` can be found by compressing twice, the
-//! first time into a small buffer that is thrown away; else send with chunked transfer coding.
+//! The output depends on the input and on the lengths of table and window, never on how input and
+//! output are cut. So a `Content-Length` can be found by compressing twice, first into a small
+//! buffer that is thrown away. Otherwise, send with chunked transfer coding.
+//!
+//! [RFC 1951]: https://www.rfc-editor.org/rfc/rfc1951
+//! [RFC 1952]: https://www.rfc-editor.org/rfc/rfc1952
 //!
 //! ```
-//! use spandrel_core::gzip::Encoder;
+//! use spandrel_core::gzip::GzipEncoder;
 //! # use spandrel_core::prelude::*;
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //! # let resource = Resource { attributes: &[KeyValue::new("service.name", "demo")], schema_url: "" };
 //! # let registry = Registry::new([0_u8; 256], &resource)?;
 //! # let mut exporter = Exporter::new(ExporterConfig::DEFAULT, Buffer::new([0_u8; 4096]), registry)?;
-//! # let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! # let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! # let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! # for ms in 0..9 {
 //! #     let span = tracer.start::<256>(SpanBuilder::new("sensor.read"), Instant::from_millis(ms));
 //! #     span.end(Instant::from_millis(ms + 3), &mut exporter)?;
@@ -34,7 +38,7 @@
 //! let mut transmit = exporter.poll_transmit(now).ok_or("nothing is due")?;
 //!
 //! let (mut window, mut table) = ([0; 2048], [0; 512]);
-//! let mut gzip = Encoder::new(&mut window, &mut table)?;
+//! let mut gzip = GzipEncoder::new(&mut window, &mut table)?;
 //! let mut chunk = [0; 128];
 //! loop {
 //!     let len = gzip.read(&mut chunk, |target| exporter.read_body(&mut transmit, target));
@@ -51,8 +55,9 @@
 //!
 //! # Figures
 //!
-//! Bodies of spans with four or five attributes, random ids and times, about 180 bytes a span, in
-//! percent of the raw bytes. `tests/tests/gzip.rs` makes them and prints this table.
+//! Compressed size in percent of the raw bytes, for bodies of spans with four or five attributes,
+//! random ids and times, about 180 bytes a span. Measured by
+//! `tests/tests/core/gzip.rs` of the repository.
 //!
 //! | body | flate2, level 6 | table 256 | 512 | 1,024 | 4,096 | table 512, window 1,024 | 2,048 | 4,096 |
 //! |---|---|---|---|---|---|---|---|---|
@@ -60,29 +65,28 @@
 //! | 47 spans, 8.5 KB | 26.1 | 30.7 | 29.8 | 29.5 | 29.2 | 33.5 | 30.8 | 29.8 |
 //! | 191 spans, 34 KB | 22.6 | 28.9 | 27.6 | 27.1 | 26.8 | 31.5 | 28.6 | 27.7 |
 //!
-//! What was tried, at 34 KB with 512 entries and, after the stroke, through a window of 1,024 bytes:
+//! Alternatives, for 34 KB with 512 entries and, after the slash, through a window of 1,024 bytes:
 //! the table alone 29.0 / 37.0; with every place inside a match entered 29.3 / 32.7; with the
-//! distance of the last match tried first 27.9 / 34.1; that and every fourth place, as it is now,
-//! 27.6 / 31.5. A hash of three bytes gives 29.2 / 36.7.
+//! distance of the last match tried first 27.9 / 34.1; with both that and every fourth place, the
+//! present choice, 27.6 / 31.5. A hash of three bytes gives 29.2 / 36.7.
 //!
 //! About 64 instructions a byte on x86-64, a sixth of them for bit reversals that are one
 //! instruction on Cortex-M3 and up, and a sixth for the checksum. On thumbv7em at `opt-level = "s"`
-//! [`compress`] takes 1.4 KB of flash and [`Encoder`] 1.9 KB, next to `memcpy` and its like.
+//! [`compress`] takes 1.4 KB of flash and [`GzipEncoder`] 1.9 KB, next to `memcpy` and its like.
 
 mod bits;
-mod crc;
 mod deflate;
 mod matcher;
 
 use core::fmt;
 
 use bits::{BitWriter, Pending};
-use crc::Crc;
 use deflate::{Deflate, Stop, Trailer};
 
+use crate::crc::Crc32;
 use crate::wire::move_within;
 
-/// Why nothing was compressed.
+/// The reason why nothing was compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -107,28 +111,28 @@ impl fmt::Display for GzipError {
 
 impl core::error::Error for GzipError {}
 
-/// The smallest window of an [`Encoder`], in bytes.
+/// The smallest window of a [`GzipEncoder`], in bytes.
 pub const MIN_WINDOW_BYTES: usize = 1024;
 
-/// The most bytes that `input` bytes can become: one in 64 more, and 32.
+/// Returns the most bytes that `input` bytes can become: 1 in 64 more, and 32.
 ///
-/// Stored blocks of 320 bytes would take as much. Data without any pattern gets close to it.
+/// Stored blocks of 320 bytes take as much. Data without any pattern comes close to it.
 #[must_use]
 pub const fn max_compressed_len(input: usize) -> usize {
     input.saturating_add(input / 64 + 32)
 }
 
-/// Compresses `source` into the start of `out`; how many bytes that took.
+/// Compresses `source` into the start of `out`, and returns the number of bytes written.
 ///
 /// The content of `table` on entry does not matter. An `out` of [`max_compressed_len`] bytes is
 /// always enough.
 ///
 /// # Errors
 ///
-/// When the table has a length that is not allowed, or `out` is too small.
+/// The table has a length that is not allowed, or `out` is too small.
 pub fn compress(source: &[u8], table: &mut [u16], out: &mut [u8]) -> Result<usize, GzipError> {
     check_table(table)?;
-    let mut crc = Crc::new();
+    let mut crc = Crc32::new();
     crc.update(source);
     let trailer = Trailer {
         crc: crc.value(),
@@ -146,33 +150,33 @@ pub fn compress(source: &[u8], table: &mut [u16], out: &mut [u8]) -> Result<usiz
     }
 }
 
-/// Compresses what a closure delivers, in pieces.
+/// Compresses input from a closure, in pieces.
 ///
-/// A new one for each body: making one costs a fill of the table.
+/// Make a new one for each body; this clears the table.
 #[derive(Debug)]
-pub struct Encoder<'a> {
+pub struct GzipEncoder<'a> {
     window: &'a mut [u8],
     table: &'a mut [u16],
-    /// Bytes of the window that hold data: first what has been encoded, then what has not.
+    /// Bytes of the window that hold data, encoded ones first.
     filled: usize,
-    /// Whether the source has said that there is no more.
+    /// True once the source has reported its end.
     ended: bool,
-    crc: Crc,
-    /// Bytes taken in, modulo 2^32.
+    crc: Crc32,
+    /// Bytes of input, modulo 2^32.
     len: u32,
     deflate: Deflate,
     pending: Pending,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a> GzipEncoder<'a> {
     /// An encoder before its first byte. The content of `window` and `table` does not matter.
     ///
-    /// A window of 2,048 bytes and a table of 512 entries are a good start; the larger ones are,
-    /// the better are the matches.
+    /// Start with a window of 2,048 bytes and a table of 512 entries; larger ones give better
+    /// matches.
     ///
     /// # Errors
     ///
-    /// When the table has a length that is not allowed, or the window is too small.
+    /// The table has a length that is not allowed, or the window is too small.
     pub fn new(window: &'a mut [u8], table: &'a mut [u16]) -> Result<Self, GzipError> {
         check_table(table)?;
         if window.len() < MIN_WINDOW_BYTES {
@@ -185,17 +189,16 @@ impl<'a> Encoder<'a> {
             table,
             filled: 0,
             ended: false,
-            crc: Crc::new(),
+            crc: Crc32::new(),
             len: 0,
         })
     }
 
-    /// Fills `out` with the next bytes of the output; fewer than it holds only at the end, and then
-    /// 0 for ever.
+    /// Fills `out` with the next bytes of the output, and returns their number: less than
+    /// `out.len()` only at the end, and 0 after it.
     ///
-    /// `source` is called while the window has room: it puts the next bytes of the input at the
-    /// start of the slice it is given and returns how many. 0 says that there are no more, and it
-    /// is not called again.
+    /// `source` is called while the window has room. It writes the next bytes of the input to the
+    /// start of its slice and returns their number. 0 means the end; it is not called again.
     pub fn read(&mut self, out: &mut [u8], mut source: impl FnMut(&mut [u8]) -> usize) -> usize {
         let mut given = 0;
         loop {
@@ -214,13 +217,13 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Whether the whole output has been given out.
+    /// Returns true if all of the output has been returned.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.deflate.is_done() && self.pending.is_empty()
     }
 
-    /// Accounts for `count` bytes that the source has put into the free part of the window.
+    /// Accounts for `count` bytes that the source wrote into the free part of the window.
     fn take_in(&mut self, count: usize) {
         let fresh = self.window.get(self.filled..).unwrap_or_default();
         let fresh = fresh.get(..count).unwrap_or(fresh);

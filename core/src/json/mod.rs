@@ -1,9 +1,9 @@
-//! OTLP/JSON from stored protobuf bytes (checklist A-066 to A-074, I-001 to I-003).
+//! [OTLP/JSON] from stored protobuf bytes.
 //!
-//! Everything in this pipeline is kept as OTLP protobuf, so JSON is a translation of bytes into
-//! text: for the stdout exporter, for files of JSON lines, and for collectors that take
-//! `application/json`. The output is one line without raw line breaks, and nothing is gathered in
-//! memory on the way:
+//! This pipeline keeps everything as OTLP protobuf, so JSON is a translation of bytes into text:
+//! for the stdout exporter, for files of JSON lines, and for collectors that take
+//! `application/json`. The output is one line without raw line breaks, and nothing is collected in
+//! memory:
 //!
 //! ```text
 //!   protobuf bytes ──► message ──► one pass: which fields are there?
@@ -14,15 +14,16 @@
 //!                                └─ one of    the last member set, zero or not
 //! ```
 //!
-//! The occurrences of a repeated field may lie anywhere in a message (a span's attributes, events
-//! and links stand in the order of the calls that made them), hence a pass for each. A pass steps
-//! over what it does not want by its length, so the whole takes time linear in the input: at most
-//! one pass for every field that a message can have.
+//! The occurrences of a repeated field may lie anywhere in a message: a span's attributes, events
+//! and links stand in the order of the calls that made them. So each field has its own pass, which
+//! skips other fields by their length. The time is linear in the input, with at most one pass for
+//! every field that a message can have.
 //!
-//! What a reader must know of the format: ids are lower-case hexadecimal but other bytes are
-//! base64, enums are numbers, 64-bit integers are text, and fields with their zero value are
-//! missing unless they are a value's chosen kind. Not-a-number and the infinities are text, and
-//! text that is not UTF-8 shows U+FFFD in place of what is broken.
+//! Ids are lower-case hexadecimal, other bytes base64. Enums are numbers, 64-bit integers are text.
+//! A field with its zero value is missing, unless it is the kind that an attribute's value has. NaN
+//! and the infinities are text. In text that is not UTF-8, U+FFFD replaces each broken part.
+//!
+//! [OTLP/JSON]: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 //!
 //! ```
 //! use spandrel_core::json;
@@ -46,16 +47,16 @@ use core::fmt;
 
 use crate::wire::WireError;
 
-/// Why a message has no JSON.
+/// The reason why a message has no JSON.
 ///
-/// What was written until then is the torn beginning of a value, to be thrown away.
+/// The text that was written before the error is incomplete; throw it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum JsonError {
     /// The bytes are not a protobuf message.
     Wire(WireError),
-    /// Values are nested deeper than any that this crate writes.
+    /// Values are nested deeper than this crate ever writes.
     TooDeep,
     /// The writer refused.
     Write,
@@ -98,8 +99,8 @@ macro_rules! entry_points {
         ///
         /// # Errors
         ///
-        /// [`JsonError`] when the bytes are broken, nested too deep, or `out` fails; see there
-        /// for what `out` then holds.
+        /// The bytes are broken or nested too deep, or `out` failed. The text in `out` is then
+        /// incomplete.
         pub fn $name(bytes: &[u8], out: &mut impl fmt::Write) -> Result<(), JsonError> {
             transcode::message(&schema::$schema, bytes, out)
         }
@@ -113,9 +114,9 @@ entry_points! {
     resource: RESOURCE;
     /// Writes the JSON object of the body of one `InstrumentationScope`.
     scope: SCOPE;
-    /// Writes the JSON object of a whole `ExportTraceServiceRequest`, which is also that of
-    /// `TracesData`: with a line feed after it, one line of a JSON Lines file (checklist I-001,
-    /// I-002).
+    /// Writes the JSON object of a whole `ExportTraceServiceRequest`, or of a `TracesData`, which
+    /// is the same. With a line feed after it, it is a line of an [OTLP
+    /// file](https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/).
     export_request: EXPORT_REQUEST;
 }
 

@@ -1,10 +1,10 @@
-//! The messages of OTLP traces as tables: field number, JSON name, kind (checklist F-011 to F-070).
+//! The messages of OTLP traces as tables: field number, JSON name, kind.
 
 /// A message type.
 pub(super) struct Message {
     /// Its fields, in the order in which JSON shows them.
     pub(super) fields: &'static [Field],
-    /// Whether at most one field is set, zero or not (checklist F-001).
+    /// True if at most one field is set, zero or not.
     pub(super) one_of: bool,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Field {
     pub(super) repeated: bool,
 }
 
-/// The type of a field, as far as JSON tells types apart.
+/// The type of a field, as far as it matters for JSON.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// `string`.
@@ -143,7 +143,7 @@ static LINK: Message = Message::new(&[
 static STATUS: Message = Message::new(&[one(2, "message", Kind::Text), one(3, "code", Kind::Enum)]);
 
 // The string-table references of KeyValue and AnyValue belong to profiles and count as absent
-// here (checklist F-060, F-068).
+// here (spec F-060, F-068).
 static KEY_VALUE: Message = Message::new(&[
     one(1, "key", Kind::Text),
     one(2, "value", Kind::Message(&ANY_VALUE)),

@@ -1,5 +1,5 @@
-//! The golden vectors of the checklist, section F, and hostile input. The same rules against the
-//! official types and random messages: `tests/tests/json.rs` of the workspace.
+//! Known messages with their JSON, and hostile input. `tests/tests/core/json.rs` holds the same rules
+//! against the official types and random messages.
 
 use super::*;
 use std::string::String;
@@ -49,9 +49,9 @@ fn golden_mini() {
     );
 }
 
-/// FULL of the checklist gives J1; here with the keys in the order of the schema.
+/// A span with every field, with the keys in the order of the schema.
 #[test]
-fn golden_full_is_j1() {
+fn every_field_of_a_span_is_written() {
     let bytes = unhex(concat!(
         "0a86030a170a150a0c736572766963652e6e616d6512050a0373766312c1020a130a036c69621203312e301a",
         "070a01731202100112a6020a105b8efff798038103d269b633813fc60c1208eee19b7ec3c1b1741a076f743d",
@@ -133,7 +133,7 @@ fn unknown_fields_and_wrong_wire_types_are_ignored() {
     // 1000: varint, 17: text, a group, name as varint, attributes as fixed32, then a real name.
     let bytes = b"\xc0\x3e\x01\x8a\x01\x01x\xa3\x01\xa4\x01\x28\x07\x4d\x01\0\0\0\x2a\x01n";
     assert_eq!(json(span, bytes).unwrap(), r#"{"name":"n"}"#);
-    // The string-table references of profiles (checklist F-060, F-068).
+    // The string-table references of profiles (spec F-060, F-068).
     assert_eq!(
         json(resource, &nest(1, b"\x0a\x01k\x18\x05\x12\x02\x40\x07")).unwrap(),
         r#"{"attributes":[{"key":"k","value":{}}]}"#

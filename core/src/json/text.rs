@@ -4,7 +4,7 @@ use core::fmt::{Result, Write};
 
 use crate::id::hex_digit;
 
-/// JSON text of `bytes`, which should be UTF-8; what is not shows as U+FFFD.
+/// JSON text of `bytes`, which should be UTF-8; U+FFFD replaces each part that is not.
 pub(super) fn text(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')?;
     for chunk in bytes.utf8_chunks() {
@@ -54,7 +54,7 @@ fn hex_pair(byte: u8, out: &mut dyn Write) -> Result {
     out.write_char(hex_digit(byte).into())
 }
 
-/// Lower-case hexadecimal, as OTLP/JSON writes ids (checklist A-066).
+/// Lower-case hexadecimal, as OTLP/JSON writes ids.
 pub(super) fn hex(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')?;
     // An id at a time.
@@ -69,7 +69,7 @@ pub(super) fn hex(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')
 }
 
-/// The standard alphabet with padding, as proto3 JSON writes bytes (checklist A-067).
+/// The standard alphabet with padding, as proto3 JSON writes bytes.
 pub(super) fn base64(bytes: &[u8], out: &mut dyn Write) -> Result {
     out.write_char('"')?;
     for group in bytes.chunks(3) {
@@ -99,8 +99,8 @@ fn base64_digit(value: u8) -> char {
     })
 }
 
-/// A number that reads back as the same double, or the text that proto3 JSON has for those that
-/// JSON has no number for (checklist A-072).
+/// A number that reads back as the same double; NaN and the infinities as the text that proto3 JSON
+/// has for them.
 pub(super) fn double(value: f64, out: &mut dyn Write) -> Result {
     if value.is_nan() {
         out.write_str("\"NaN\"")

@@ -7,7 +7,7 @@ use super::schema::{Field, Kind, Message};
 use super::text;
 use crate::wire::{FieldValue, Fields};
 
-/// The deepest nesting of messages that is followed.
+/// The deepest nesting of messages that is read.
 ///
 /// The deepest that this crate writes: seven messages down to an attribute's value (request,
 /// resource spans, scope spans, span, event, attribute, value), then three for each of the 64
@@ -34,8 +34,8 @@ struct Transcoder<'o> {
 }
 
 impl Transcoder<'_> {
-    /// The only recursion: less than 300 bytes of stack for each message on a 64-bit host, so
-    /// 60 KB for the deepest. What is not inlined here is so to keep it there.
+    /// The only recursion: less than 300 bytes of stack for each message on a 64-bit host, so 60 KB
+    /// for the deepest. Some calls are not inlined, to keep it at that.
     fn message(&mut self, schema: &'static Message, bytes: &[u8]) -> Result<(), JsonError> {
         self.depth = self.depth.checked_sub(1).ok_or(JsonError::TooDeep)?;
         self.out.write_char('{')?;
@@ -153,8 +153,7 @@ struct Present {
     again: u32,
 }
 
-/// The pass for this also finds every error at this level, so the later passes need not look for
-/// them.
+/// This pass also finds every error at this level, so the later passes need not check for them.
 #[inline(never)]
 fn present(bytes: &[u8]) -> Result<Present, JsonError> {
     let mut set = Present { once: 0, again: 0 };
@@ -175,8 +174,8 @@ fn next<'a>(field: &Field, rest: &mut Fields<'a>) -> Option<FieldValue<'a>> {
         .map(|(_, value)| value)
 }
 
-/// The last value of `field` in a message, unless that is zero. Without another one `again` the
-/// first is the last.
+/// The last value of `field` in a message, unless it is zero. If the field does not occur `again`,
+/// the first is the last.
 #[inline(never)]
 fn last<'a>(field: &Field, bytes: &'a [u8], again: bool) -> Option<FieldValue<'a>> {
     let mut rest = Fields::new(bytes);
@@ -189,7 +188,7 @@ fn last<'a>(field: &Field, bytes: &'a [u8], again: bool) -> Option<FieldValue<'a
     last.filter(|&value| !is_zero(field.kind, value))
 }
 
-/// The member of a one-of that counts: the last one set.
+/// The member of a one-of that counts, which is the last one set.
 #[inline(never)]
 fn last_known<'a>(
     schema: &'static Message,
@@ -209,7 +208,7 @@ fn last_known<'a>(
     Ok(last)
 }
 
-/// Whether `value` has the wire type of `kind`; another one makes it an unknown field.
+/// Returns true if `value` has the wire type of `kind`; another one makes it an unknown field.
 fn fits(kind: Kind, value: FieldValue<'_>) -> bool {
     match value {
         FieldValue::Varint(_) => {
@@ -224,7 +223,7 @@ fn fits(kind: Kind, value: FieldValue<'_>) -> bool {
     }
 }
 
-/// Whether proto3 leaves the value out. A nested message is shown even when it is empty.
+/// Returns true if proto3 leaves the value out. A nested message is written even if it is empty.
 fn is_zero(kind: Kind, value: FieldValue<'_>) -> bool {
     match (kind, value) {
         (Kind::Message(_), _) => false,

@@ -1,4 +1,4 @@
-//! When a device's time is: its monotonic clock against the host's.
+//! A device's monotonic clock against the host's.
 
 use core::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::time::{Instant, UnixNanos, WallClock};
 
 /// Pairs a device's clock with the host's, frame by frame.
 ///
-/// A frame arrives some time after it was made, never before: of all frames the one with the
-/// smallest distance between the two clocks tells it best. Clocks drift, so the smallest one of a
-/// period counts only until the next period has ended. Both clocks are monotonic; the host's wall
-/// clock comes in when a span is dated, so that its steps are followed at once.
+/// A frame arrives some time after it was made, so the frame with the smallest difference between
+/// the two clocks is the best estimate. Clocks drift, so the best one of a period counts only until
+/// the next period has ended. Both clocks are monotonic. The host's wall clock is read when a span
+/// is dated, so its steps apply at once.
 ///
 /// ```
 /// use spandrel_core::link::Anchor;
@@ -34,8 +34,8 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// A pair of readings counts for two of these at most: with clocks that drift apart by 50 ppm
-    /// that is 6 ms.
+    /// A pair of readings is used for two of these at most, in which clocks that differ by 50 ppm
+    /// drift apart by 6 ms.
     pub const PERIOD: Duration = Duration::from_secs(60);
 
     /// Before the first frame.
@@ -47,7 +47,8 @@ impl Anchor {
         }
     }
 
-    /// A frame that was made at `made`, in device time, has arrived at `arrived`, in host time.
+    /// Notes a frame that was made at `made`, in device time, and arrived at `arrived`, in host
+    /// time.
     pub fn observe(&mut self, made: Instant, arrived: Instant) {
         let pair = WallClock::from_pair(made, UnixNanos::from_nanos(arrived.as_nanos()));
         match &mut self.best {
@@ -63,8 +64,8 @@ impl Anchor {
         self.current = Some(self.current.map_or(pair, |current| current.min(pair)));
     }
 
-    /// What turns device time into Unix time, where `host` does so for host time; `None` before
-    /// the first frame.
+    /// Returns the clock that turns device time into Unix time, as `host` does for host time;
+    /// `None` before the first frame.
     #[must_use]
     pub fn clock(&self, host: WallClock) -> Option<WallClock> {
         self.current.map(|current| current.then(host))

@@ -1,4 +1,4 @@
-//! What the host says to the device, if there is a way back.
+//! Messages from the host to the device, if there is a way back.
 
 use super::deframe::Deframer;
 use super::message::{Body, Message, VERSION};
@@ -20,7 +20,7 @@ pub enum Command {
     },
     /// The host does not know the resource or a scope.
     Announce {
-        /// The boot that is asked.
+        /// The boot of the device that is asked.
         boot: u32,
     },
 }
@@ -29,7 +29,7 @@ impl Command {
     /// The most bytes of a command's frame.
     pub const MAX_BYTES: usize = FRAME_BYTES;
 
-    /// Which boot of the device is meant.
+    /// Returns the boot of the device that the command is for.
     #[must_use]
     pub const fn boot(&self) -> u32 {
         match self {
@@ -37,8 +37,8 @@ impl Command {
         }
     }
 
-    /// Writes the command's frame to the start of `target`; its length, or `None` when it does
-    /// not fit.
+    /// Writes the command's frame to the start of `target` and returns its length; `None` if it
+    /// does not fit.
     #[must_use]
     pub fn encode(&self, target: &mut [u8]) -> Option<usize> {
         let message = Message {
@@ -66,7 +66,7 @@ impl Command {
     }
 }
 
-/// Finds the commands in the bytes that a device receives. Anything else is ignored.
+/// Finds commands in the bytes that a device receives, and ignores everything else.
 ///
 /// ```
 /// use spandrel_core::link::{Command, CommandReader};
@@ -93,7 +93,7 @@ impl CommandReader {
         }
     }
 
-    /// Takes one byte in; the command that it ended.
+    /// Takes one byte, and returns the command that it completes.
     pub fn push(&mut self, byte: u8) -> Option<Command> {
         let len = self.frames.push(byte)?.ok()?;
         Command::decode(self.frames.content(len))

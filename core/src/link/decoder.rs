@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::deframe::{Deframer, FrameError};
-use super::event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
+use super::event::{Content, DecoderStats, DeviceCounts, LinkEvent, ReceivedSpan};
 use super::message::{Body, Message, Part, VERSION};
 use super::transfer::{Kind, Progress, Transfer};
 use crate::buffer::RecordFlags;
@@ -12,8 +12,8 @@ use crate::time::Instant;
 
 /// Reads the frames of one device: see the [module](super).
 ///
-/// `F` is memory for one frame, `M` for the largest span, resource or scope; nothing is ever
-/// allocated, whatever the bytes say.
+/// `F` is memory for one frame, `M` for the largest span, resource or scope. Nothing is allocated,
+/// whatever the bytes are.
 #[derive(Clone, Debug)]
 pub struct Decoder<F, M> {
     frames: Deframer<F>,
@@ -24,18 +24,18 @@ pub struct Decoder<F, M> {
 /// Everything but the memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    /// The boot that speaks; `None` before the first frame.
+    /// The boot of the last frame; `None` before the first one.
     boot: Option<u32>,
     next_sequence: u32,
     /// The number of the span that is expected next; `None` before the first one.
     next_number: Option<u64>,
-    /// Whether the last span wants to be acknowledged.
+    /// True if the last span wants an acknowledgement.
     acknowledged: bool,
     transfer: Option<Transfer>,
     stats: DecoderStats,
 }
 
-/// What one frame came to, without borrowing the memory.
+/// The result of one frame, without a borrow of the memory.
 struct Found {
     boot: u32,
     now: Instant,
@@ -48,7 +48,7 @@ struct Found {
 enum What {
     Nothing,
     Counts(DeviceCounts),
-    /// The first bytes of the memory are this.
+    /// A whole item in the first bytes of the memory.
     Complete(Kind, usize),
 }
 
@@ -69,13 +69,13 @@ impl<F, M> Decoder<F, M> {
         }
     }
 
-    /// What has been seen so far.
+    /// Returns the counts so far.
     #[must_use]
     pub const fn stats(&self) -> DecoderStats {
         self.state.stats
     }
 
-    /// The acknowledgement of all spans handed out so far, if the device wants any. It may be
+    /// Returns the acknowledgement of all spans returned so far, if the device wants one. It may be
     /// sent as often or as seldom as is convenient.
     #[must_use]
     pub const fn acknowledgement(&self) -> Option<Command> {
@@ -93,9 +93,9 @@ where
     F: AsRef<[u8]> + AsMut<[u8]>,
     M: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// Takes bytes from the front of `input` up to the end of the next good frame. `None`: all
-    /// of them were taken and more are needed.
-    pub fn next(&mut self, input: &mut &[u8]) -> Option<Event<'_>> {
+    /// Takes bytes from the front of `input` up to the end of the next good frame. `None` means
+    /// that all bytes were taken and more are needed.
+    pub fn next(&mut self, input: &mut &[u8]) -> Option<LinkEvent<'_>> {
         let found = loop {
             let (&byte, rest) = input.split_first()?;
             *input = rest;
@@ -112,7 +112,7 @@ where
             }
         };
         let content = self.content(found.what);
-        Some(Event {
+        Some(LinkEvent {
             boot: found.boot,
             now: found.now,
             is_new_boot: found.is_new_boot,
@@ -156,7 +156,7 @@ where
 }
 
 impl State {
-    /// Looks at a frame with a good sum; `None` when it is of no use.
+    /// Reads a frame with a good checksum; `None` if it is to be ignored.
     fn frame(&mut self, frame: &[u8], memory: &mut [u8]) -> Option<Found> {
         let message = match postcard::from_bytes::<Message<'_>>(frame) {
             Ok(message) if message.version == VERSION => message,
@@ -226,19 +226,19 @@ impl State {
         })
     }
 
-    /// Forgets what the former boot was about; the frames lost before this one.
+    /// Forgets the former boot; returns the number of frames lost before this one.
     fn begin_boot(&mut self, boot: u32, sequence: u32) -> u64 {
         let is_reboot = self.boot.is_some();
         self.boot = Some(boot);
         self.transfer = None;
         self.acknowledged = false;
         self.stats.boots += 1;
-        // Whoever comes late does not know whether others listened before.
+        // A decoder that came late does not know whether another one received them.
         self.next_number = is_reboot.then_some(0);
         if is_reboot { u64::from(sequence) } else { 0 }
     }
 
-    /// Whether a span is the expected one, or one after a gap that nobody will fill.
+    /// Returns true if a span is the expected one, or comes after a gap that will not be filled.
     fn wants(&mut self, number: u64, unacknowledged: Option<u8>) -> bool {
         let expected = *self
             .next_number
@@ -249,7 +249,7 @@ impl State {
         }
         if number > expected {
             if unacknowledged.is_some_and(|before| number - expected <= u64::from(before)) {
-                // What is missing will be sent again, and this one with it.
+                // The missing spans will be sent again, and this one with them.
                 return false;
             }
             self.stats.lost_spans = self.stats.lost_spans.saturating_add(number - expected);

@@ -1,26 +1,25 @@
-//! From a stream of bytes to checked frames: COBS and CRC, byte by byte, over memory of the
-//! caller's.
+//! From a stream of bytes to checked frames: COBS and CRC, byte by byte, in memory of the caller.
 
-use super::crc::{CRC_BYTES, Crc};
+use crate::crc::{CRC_BYTES, Crc32};
 
-/// Why bytes between two zeros are no frame.
+/// The reason why bytes between two zeros are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameError {
-    /// They are damaged: the sum or the coding is wrong.
+    /// They are damaged: the checksum or the coding is wrong.
     Corrupt,
-    /// They are more than the memory holds.
+    /// They do not fit the memory.
     TooLong,
 }
 
-/// Gathers one frame at a time. A zero ends a frame whatever came before it, so damage costs the
-/// frame that it hits and at most the one after it.
+/// Collects one frame at a time. A zero ends a frame whatever came before it, so damage costs the
+/// frame that it hits and at most the next one.
 #[derive(Clone, Debug)]
 pub(super) struct Deframer<S> {
     memory: S,
     len: usize,
     /// Bytes until the next code byte.
     run: u8,
-    /// Whether a zero stands before the next code byte's bytes.
+    /// True if a zero comes before the next code byte's bytes.
     owes_zero: bool,
     is_empty: bool,
     overflow: bool,
@@ -40,7 +39,7 @@ impl<S> Deframer<S> {
 }
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
-    /// Takes a byte in; at the end of a frame its length without the sum.
+    /// Takes a byte. At the end of a frame, returns its length without the checksum.
     pub(super) fn push(&mut self, byte: u8) -> Option<Result<usize, FrameError>> {
         if byte == 0 {
             return self.end();
@@ -80,7 +79,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
             return Some(Err(FrameError::Corrupt));
         };
         Some(
-            if run == 0 && Crc::of(content) == u32::from_le_bytes(*sum) {
+            if run == 0 && Crc32::of(content) == u32::from_le_bytes(*sum) {
                 Ok(content.len())
             } else {
                 Err(FrameError::Corrupt)
@@ -102,6 +101,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::reference::WithCrc;
     use postcard::ser_flavors::{Cobs, Flavor, Slice};
     use std::vec;
     use std::vec::Vec;
@@ -109,7 +109,7 @@ mod tests {
     fn frame(content: &[u8]) -> Vec<u8> {
         let mut target = vec![0; content.len() * 2 + 16];
         let slice = Cobs::try_new(Slice::new(&mut target)).unwrap();
-        let mut flavor = super::super::crc::WithCrc::new(slice);
+        let mut flavor = WithCrc::new(slice);
         flavor.try_extend(content).unwrap();
         flavor.finalize().unwrap().to_vec()
     }

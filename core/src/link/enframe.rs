@@ -1,16 +1,16 @@
 //! Puts a message into a frame, byte by byte and in place: the inverse of
 //! [`deframe`](super::deframe).
 //!
-//! The bytes are those that postcard's flavours would write, as the tests hold; but theirs can
-//! panic, and the path of each number through serde and a stack of flavours takes a third of what a
-//! small device needs for all its tracing.
+//! The bytes are the same that postcard's flavours write, as the tests prove. But those can panic,
+//! and the path of each number through serde and a stack of flavours takes a third of the flash
+//! that a small device needs for all its tracing.
 
-use super::crc::{CRC_BYTES, Crc};
+use crate::crc::{CRC_BYTES, Crc32};
 
 /// A frame under way.
 pub(super) struct Enframer<'a> {
     target: &'a mut [u8],
-    crc: Crc,
+    crc: Crc32,
     /// Where the next byte goes; beyond the end of `target` bytes are only counted.
     at: usize,
     /// Where the length of the current block of COBS goes.
@@ -24,7 +24,7 @@ impl<'a> Enframer<'a> {
     pub(super) fn new(target: &'a mut [u8]) -> Self {
         let mut frame = Self {
             target,
-            crc: Crc::new(),
+            crc: Crc32::new(),
             at: 2,
             block: 1,
             len: 0,
@@ -42,7 +42,7 @@ impl<'a> Enframer<'a> {
 
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn put_byte(&mut self, byte: u8) {
-        self.crc.update(byte);
+        self.crc.push(byte);
         self.len += 1;
         self.stuff(byte);
     }
@@ -58,7 +58,7 @@ impl<'a> Enframer<'a> {
         self.put_byte(number as u8);
     }
 
-    /// The bytes of the message that there is still room for.
+    /// The number of message bytes that there is still room for.
     pub(super) const fn room(&self) -> usize {
         // The zeros at both ends, and one byte for each 254 begun. Not divided: a Cortex-M0 needs
         // half a kilobyte for that, and this is at most one too many below 16 KiB.
@@ -67,7 +67,7 @@ impl<'a> Enframer<'a> {
         frame.saturating_sub(around + self.len)
     }
 
-    /// Ends the frame: its length, or `None` when it does not fit.
+    /// Ends the frame and returns its length, or `None` if it does not fit.
     pub(super) fn finish(mut self) -> Option<usize> {
         for byte in self.crc.value().to_le_bytes() {
             self.stuff(byte);
@@ -78,7 +78,7 @@ impl<'a> Enframer<'a> {
         (end < self.target.len()).then_some(end + 1)
     }
 
-    /// COBS: a zero ends a block and is left out; so ends one of 254 bytes.
+    /// COBS: a zero is left out and ends a block; 254 bytes without a zero end one too.
     fn stuff(&mut self, byte: u8) {
         if byte != 0 {
             self.set(self.at, byte);
@@ -105,7 +105,7 @@ impl<'a> Enframer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::crc::WithCrc;
+    use crate::link::reference::WithCrc;
     use postcard::ser_flavors::{Cobs, Flavor, Slice};
     use std::vec;
 

@@ -1,31 +1,31 @@
-//! What the host's decoder finds in a stream, and what it counts.
+//! Events and counts of the host's decoder.
 
 use crate::buffer::{Record, RecordFlags};
 use crate::resource::{EncodedEntry, ScopeId};
 use crate::span::stored;
 use crate::time::{Instant, WallClock};
 
-/// What a [`Decoder`](super::Decoder) has seen. All counters only grow.
+/// The counts of a [`Decoder`](super::Decoder), which only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct DecoderStats {
     /// Frames that were whole and new.
     pub frames: u64,
-    /// Frames that never arrived whole, by the gaps in their numbers.
+    /// Frames that did not arrive whole, by the gaps in their numbers.
     pub lost_frames: u64,
-    /// Runs of bytes that were no frame: damaged, or the noise before the first one.
+    /// Runs of bytes that were not a frame: a damaged one, or noise before the first one.
     pub corrupt: u64,
-    /// Frames over the decoder's memory for one.
+    /// Frames larger than the decoder's memory for one.
     pub too_long: u64,
-    /// Frames with a good sum that make no sense: another version, or not from a device.
+    /// Frames with a good checksum that cannot be used: of another version, or not from a device.
     pub malformed: u64,
     /// Frames with a number that was used before; they are ignored.
     pub repeated_frames: u64,
-    /// Spans handed out.
+    /// Spans returned to the caller.
     pub spans: u64,
-    /// Spans that were sent and can no longer arrive, by the gaps in their numbers; those that
-    /// were refused here for their size or their content are among them.
+    /// Spans that were sent and can no longer arrive, by the gaps in their numbers, and spans that
+    /// were refused here for their size or content.
     pub lost_spans: u64,
     /// Spans that arrived again and were ignored.
     pub repeated_spans: u64,
@@ -48,15 +48,15 @@ impl DecoderStats {
     };
 }
 
-/// The totals of a device since its boot, as it told them last.
+/// The latest totals of a device since its boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeviceCounts {
     /// Spans ended.
     pub ended: u64,
-    /// Of these, dropped for lack of room.
+    /// Of these, spans dropped for lack of room.
     pub queue_full: u64,
-    /// Of these, dropped because they were larger than the whole buffer.
+    /// Of these, spans dropped because they were larger than the whole buffer.
     pub too_large: u64,
 }
 
@@ -71,36 +71,35 @@ impl DeviceCounts {
 /// One frame, and what became complete with it.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Event<'a> {
-    /// Which run of the device sent it.
+pub struct LinkEvent<'a> {
+    /// The run of the device that sent it.
     pub boot: u32,
-    /// The device's time when it made the frame.
+    /// The device's time at which it made the frame.
     pub now: Instant,
-    /// Whether this decoder sees the boot for the first time: nothing that was announced before
-    /// holds.
+    /// True if this decoder sees the boot for the first time; earlier announcements are void then.
     pub is_new_boot: bool,
-    /// Whether this is the very first frame of its boot, so that nobody has heard of it before.
+    /// True if this is the first frame of its boot, so no other decoder has seen the boot either.
     pub is_first: bool,
     /// Frames lost just before this one.
     pub lost_frames: u64,
-    /// What the frame completed.
+    /// The item that the frame completed.
     pub content: Content<'a>,
 }
 
-/// What a frame completed.
+/// The item that a frame completed.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Content<'a> {
     /// The device's resource.
     Resource(EncodedEntry<'a>),
-    /// One of the device's scopes, under the number that its spans will bear.
+    /// One of the device's scopes, with the number that its spans carry.
     Scope(ScopeId, EncodedEntry<'a>),
     /// A span.
     Span(ReceivedSpan<'a>),
     /// The device's totals.
     Counts(DeviceCounts),
-    /// Nothing yet, or nothing of use: a piece, a repetition.
+    /// Nothing new: a piece, or a repetition.
     Nothing,
 }
 
@@ -112,7 +111,7 @@ pub struct ReceivedSpan<'a> {
     pub number: u64,
     /// The device's number for the scope.
     pub scope: ScopeId,
-    /// Whether the device keeps the span until it is acknowledged.
+    /// True if the device keeps the span until it is acknowledged.
     pub is_kept: bool,
     pub(super) flags: RecordFlags,
     pub(super) body: &'a mut [u8],
@@ -128,7 +127,8 @@ impl ReceivedSpan<'_> {
         }
     }
 
-    /// The span as an exporter takes it, under the number that *its* registry has for the scope.
+    /// Returns the span as a record for an exporter; `scope` is the number of the scope in the
+    /// exporter's registry.
     #[must_use]
     pub const fn record(&self, scope: ScopeId) -> Record<'_> {
         Record {

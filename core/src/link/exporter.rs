@@ -1,8 +1,7 @@
-//! The device's side: which frame goes next.
-
-use core::time::Duration;
+//! The device's side: chooses the next frame.
 
 use super::command::Command;
+use super::config::LinkConfig;
 use super::message::{Body, MIN_FRAME_BYTES, Part};
 use super::state::State;
 use crate::buffer::{Buffer, Lease, PushError, Record, RecordSink};
@@ -11,47 +10,8 @@ use crate::response::DropReason;
 use crate::stats::Ledger;
 use crate::time::Instant;
 
-/// What an empty resource or scope looks like in a registry.
+/// An empty resource or scope in a registry.
 const EMPTY_ENTRY: &[u8] = &[0; 4];
-
-/// How a device uses its link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct LinkConfig {
-    /// How long to wait for an acknowledgement before spans are sent again; the pause doubles up
-    /// to 32 times as long while nobody answers. `None`: nobody acknowledges, and a span is
-    /// settled when its last frame was handed out.
-    pub acknowledged: Option<Duration>,
-    /// How many spans are sent before one must be acknowledged, at least 1.
-    pub window: u8,
-    /// How often the resource, the scopes and the counts are repeated in front of spans, for a
-    /// host that came late. Zero = only when asked.
-    pub announce_every: Duration,
-}
-
-impl LinkConfig {
-    /// No acknowledgements; announcements every 30 s.
-    pub const DEFAULT: Self = Self {
-        acknowledged: None,
-        window: 16,
-        announce_every: Duration::from_secs(30),
-    };
-
-    /// These settings with acknowledgements, repeated after `retry` at first.
-    #[must_use]
-    pub const fn with_acknowledgements(self, retry: Duration) -> Self {
-        Self {
-            acknowledged: Some(retry),
-            ..self
-        }
-    }
-}
-
-impl Default for LinkConfig {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
 
 /// Keeps finished spans and cuts them into frames: see the [module](super).
 #[derive(Debug)]
@@ -63,8 +23,8 @@ pub struct LinkExporter<B, R> {
 }
 
 impl<B, R> LinkExporter<B, R> {
-    /// A link without spans. `boot` tells this run of the device from others: a random number, or
-    /// a counter kept in flash; it can be set [later](Self::set_boot).
+    /// A link without spans. `boot` distinguishes this run of the device from others: a random
+    /// number, or a counter kept in flash. It can be set [later](Self::set_boot).
     #[must_use]
     pub const fn new(
         config: LinkConfig,
@@ -80,33 +40,33 @@ impl<B, R> LinkExporter<B, R> {
         }
     }
 
-    /// Sets which run of the device this is; only before the first frame.
+    /// Sets the number of this run of the device; has no effect after the first frame.
     pub const fn set_boot(&mut self, boot: u32) {
         if self.state.sequence == 0 {
             self.state.boot = boot;
         }
     }
 
-    /// Which run of the device this is.
+    /// Returns the number of this run of the device.
     #[must_use]
     pub const fn boot(&self) -> u32 {
         self.state.boot
     }
 
-    /// Sends the resource and the scopes again, before the next span: for a driver that knows that
-    /// there is somebody new at the other end.
+    /// Sends the resource and the scopes again, before the next span, for a driver that knows of a
+    /// new host at the other end.
     pub const fn announce(&mut self) {
         self.state.announce();
     }
 
-    /// The buffer of finished spans.
+    /// Returns the buffer of finished spans.
     #[must_use]
     pub const fn buffer(&self) -> &Buffer<B> {
         &self.buffer
     }
 
-    /// Where every span is. `exported` are those acknowledged, or handed out where nobody
-    /// acknowledges.
+    /// Returns the number of spans in each state. `exported` are those acknowledged, or sent if
+    /// there are no acknowledgements.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let counts = &self.state.counts;
@@ -129,17 +89,17 @@ where
     ///
     /// # Errors
     ///
-    /// When it does not fit into the registry.
+    /// It does not fit into the registry.
     pub fn set_resource(&mut self, resource: &Resource<'_>) -> Result<(), RegistryError> {
         self.registry.set_resource(resource)
     }
 
-    /// The number of an instrumentation scope, for
+    /// Returns the number of an instrumentation scope, for
     /// [`SpanBuilder::scope`](crate::tracer::SpanBuilder::scope).
     ///
     /// # Errors
     ///
-    /// When the registry has no room for a new scope.
+    /// The registry has no room for a new scope.
     pub fn scope(&mut self, scope: &InstrumentationScope<'_>) -> Result<ScopeId, RegistryError> {
         let is_first = self.registry.scopes() == 0;
         let id = self.registry.scope(scope)?;
@@ -150,11 +110,11 @@ where
         Ok(id)
     }
 
-    /// Writes the next frame to the start of `target`; its length, or `None` when there is nothing
-    /// to send now. All of it must be sent, in order.
+    /// Writes the next frame to the start of `target` and returns its length, or `None` if there is
+    /// nothing to send now. All of it must be sent, in order.
     ///
-    /// `target` may be of any size from [`MIN_FRAME_BYTES`] and of another one each time: a span
-    /// that is larger goes out in pieces. In less than that nothing is ever written.
+    /// `target` may have any size from [`MIN_FRAME_BYTES`], and a different one each time; larger
+    /// spans are sent in pieces. In less memory nothing is ever written.
     pub fn next_frame(&mut self, now: Instant, target: &mut [u8]) -> Option<usize> {
         if target.len() < MIN_FRAME_BYTES {
             return None;
@@ -163,7 +123,7 @@ where
         self.refill();
         let state = &mut self.state;
         if state.offset > 0 {
-            // What is in pieces goes out in one go.
+            // The pieces of a span are sent in a row.
             return self.span_frame(now, target);
         }
         if self.lease.is_some() && state.announcement_due(now) {
@@ -178,8 +138,8 @@ where
         self.span_frame(now, target)
     }
 
-    /// What the host says: an acknowledgement, or the wish for an announcement. Commands for
-    /// another boot are ignored.
+    /// Handles a command of the host: an acknowledgement, or a request for an announcement.
+    /// Commands for another boot are ignored.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         if command.boot() != self.state.boot {
             return;
@@ -190,8 +150,8 @@ where
         }
     }
 
-    /// When to call [`LinkExporter::next_frame`] next: [`Instant::ZERO`] = there is a frame now;
-    /// `None` = not before a span is pushed or a command arrives.
+    /// Returns when to call [`LinkExporter::next_frame`] next. [`Instant::ZERO`]: there is a frame
+    /// now. `None`: not before a span is pushed or a command arrives.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.state.entry < self.entries() || self.counts_due() || !self.is_idle() {
@@ -206,14 +166,14 @@ where
         };
         let state = &mut self.state;
         let acked = usize::try_from(next.saturating_sub(state.first)).unwrap_or(usize::MAX);
-        // Nobody can have received what was never sent.
+        // Spans that were never sent cannot have been received.
         let acked = acked.min(state.sent);
         if acked == 0 || state.config.acknowledged.is_none() {
             return;
         }
         self.buffer.release_first(lease, acked);
         if acked > state.place {
-            // The span that was being repeated has arrived meanwhile.
+            // The span that is being repeated has arrived meanwhile.
             state.offset = 0;
         }
         state.settle(acked);
@@ -225,7 +185,7 @@ where
         }
     }
 
-    /// Begins the lease again when nobody has acknowledged it for too long.
+    /// Starts the lease over if no acknowledgement came in time.
     fn resend_if_due(&mut self, now: Instant) {
         let is_due = self.state.resend_at.is_some_and(|at| at <= now);
         if is_due && self.all_sent() {
@@ -233,12 +193,12 @@ where
             state.attempts = state.attempts.saturating_add(1);
             state.resend_at = None;
             state.place = 0;
-            // Whoever listens now may not have heard what was announced.
+            // A new host may have missed the announcement.
             state.announce();
         }
     }
 
-    /// Leases the next spans when none are in hand.
+    /// Leases the next spans if there is no lease.
     fn refill(&mut self) {
         if self.lease.is_some() {
             return;
@@ -309,20 +269,20 @@ where
         Some(len)
     }
 
-    /// How many entries are announced: the resource and the scopes, of which there is always one,
-    /// because spans of the nameless scope bear its number.
+    /// The number of entries that are announced: the resource and the scopes, of which there is at
+    /// least one, because spans of the nameless scope carry its number.
     fn entries(&self) -> usize {
         1 + self.registry.scopes().max(1)
     }
 
-    /// Whether every span of the lease is out.
+    /// Returns true if every span of the lease has been sent.
     fn all_sent(&self) -> bool {
         self.lease
             .as_ref()
             .is_some_and(|lease| self.state.place >= self.buffer.lease_len(lease))
     }
 
-    /// Whether there is no span to send now.
+    /// Returns true if there is no span to send now.
     fn is_idle(&self) -> bool {
         match self.lease {
             Some(_) => self.all_sent(),
@@ -335,7 +295,7 @@ where
     }
 }
 
-/// Takes finished spans in and keeps the ledger: what is refused here is counted here.
+/// Takes finished spans and keeps the ledger: refused spans are counted here.
 impl<B, R> RecordSink for LinkExporter<B, R>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
@@ -353,7 +313,7 @@ where
     }
 }
 
-/// What is left of `whole` from `offset` on.
+/// The rest of `whole` from `offset` on.
 fn rest_of(whole: &[u8], offset: usize) -> Option<Part<'_>> {
     Some(Part {
         total: u32::try_from(whole.len()).ok()?,

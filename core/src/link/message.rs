@@ -1,11 +1,11 @@
-//! What a frame says, and its bytes.
+//! The content of a frame, and its bytes.
 //!
 //! ```text
 //!  00  COBS( postcard(Message)  crc32 )  00
 //! ```
 //!
-//! The zero in front ends whatever a receiver took for the start of a frame: the noise of a line,
-//! the output of a boot loader.
+//! The zero in front ends anything that a receiver took for the start of a frame: noise of the
+//! line, the output of a boot loader.
 
 use serde::Deserialize;
 #[cfg(test)]
@@ -14,11 +14,11 @@ use serde::Serialize;
 use super::enframe::Enframer;
 use crate::wire::varint_len;
 
-/// The version of this protocol; a receiver ignores frames of another one and counts them.
+/// The version of this protocol; a receiver counts frames of other versions and ignores them.
 pub(super) const VERSION: u8 = 1;
 
-/// The smallest memory for a frame: [`LinkExporter::next_frame`](super::LinkExporter::next_frame) needs it
-/// to make progress.
+/// The smallest memory for a frame: with less,
+/// [`LinkExporter::next_frame`](super::LinkExporter::next_frame) makes no progress.
 pub const MIN_FRAME_BYTES: usize = 72;
 
 /// One frame.
@@ -36,7 +36,7 @@ pub(super) struct Message<'a> {
     pub(super) body: Body<'a>,
 }
 
-/// What a frame is for. The order is part of the protocol: new ones go to the end.
+/// The content of a frame. The order is part of the protocol: new variants go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
 pub(super) enum Body<'a> {
@@ -50,8 +50,7 @@ pub(super) enum Body<'a> {
     Span {
         /// Counts the spans of this boot, in the order of sending, from 0.
         number: u64,
-        /// How many spans before this one have not been acknowledged; nothing when nobody is
-        /// asked to.
+        /// The number of earlier spans that are not acknowledged; `None` without acknowledgements.
         unacknowledged: Option<u8>,
         scope: u16,
         flags: u8,
@@ -66,7 +65,7 @@ pub(super) enum Body<'a> {
     },
     /// Host to device: all spans below this number have arrived.
     Ack { next: u64 },
-    /// Host to device: the resource and the scopes are wanted.
+    /// Host to device: please send the resource and the scopes.
     Announce,
 }
 
@@ -83,15 +82,15 @@ pub(super) struct Part<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Without this each byte would go through the serializer on its own.
+/// Without this each byte would go through the serializer by itself.
 #[cfg(test)]
 fn as_bytes<S: serde::Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
 
 impl Message<'_> {
-    /// Writes the frame to the start of `target`, with as much of its fragment as there is room
-    /// for: its length, and that of the fragment. `None` when it does not fit.
+    /// Writes the frame to the start of `target`, with as much of its fragment as fits. Returns the
+    /// frame's length and the fragment's, or `None` if there is no room.
     ///
     /// Field by field as postcard would, without its serializer: see [`enframe`](super::enframe).
     pub(super) fn encode(&self, target: &mut [u8]) -> Option<(usize, usize)> {
@@ -145,7 +144,7 @@ impl Message<'_> {
 }
 
 impl Part<'_> {
-    /// As many of its bytes as there is room for.
+    /// As many of the bytes as there is room for.
     fn put(&self, frame: &mut Enframer<'_>) -> usize {
         frame.put_number(self.total.into());
         frame.put_number(self.offset.into());

@@ -1,14 +1,14 @@
 //! The device link: spans over a serial line, or over any other stream of bytes.
 //!
-//! A device without a network hands its spans to a host as frames, and the host delivers them. The
-//! line may lose, damage and cut bytes, the host may come late, the device may reboot, and nobody
-//! has told the device the date. So each frame stands alone: it carries the boot that it belongs
-//! to, a number, the device's monotonic time and a sum. What is missing is counted from the gaps
-//! in the numbers, and the host dates the spans.
+//! A device without a network sends its spans to a host as frames, and the host delivers them. The
+//! line may lose, damage and cut bytes, the host may come late, the device may reboot, and it does
+//! not know the date. So each frame stands alone: it carries its boot, a number, the device's
+//! monotonic time and a checksum. Gaps in the numbers tell how much is missing, and the host dates
+//! the spans.
 //!
 //! ```text
 //!   device                                       host
-//!   Tracer ─▶ LinkExporter ─ next_frame ─▶ ▒▒▒ ─▶ Decoder ─▶ Event: resource, scope, span, counts
+//!   Tracer ─▶ LinkExporter ─ next_frame ─▶ ▒▒▒ ─▶ Decoder ─▶ LinkEvent: resource, scope, span, counts
 //!                 ▲                                  │             date: Anchor
 //!                 └── handle_command ◀── ▒▒▒ ◀───────┘ acknowledgement (if there is a way back)
 //!
@@ -21,27 +21,29 @@
 //!        └─────────────────┴────────────────────────┘
 //! ```
 //!
-//! - The resource and the scopes are announced before the first span, then at intervals, when the
-//!   host asks, and with every repetition. Without a way back a host that came late waits for the
-//!   next announcement.
-//! - Drop counters travel as totals, so a lost frame of counts is healed by the next one.
-//! - What is larger than a frame goes in pieces; frames may be as small as [`MIN_FRAME_BYTES`].
-//! - Without acknowledgements a span is settled when it was handed out; with them
+//! - The resource and the scopes are announced before the first span, at intervals, when the host
+//!   asks, and with every repetition. Without a way back a host that came late waits for the next
+//!   announcement.
+//! - Drop counts are sent as totals, so the next frame of counts makes up for a lost one.
+//! - A span or entry larger than a frame is sent in pieces; frames may be as small as
+//!   [`MIN_FRAME_BYTES`].
+//! - Without acknowledgements a span counts as exported when its last frame was returned. With them
 //!   ([`LinkConfig::acknowledged`]) it stays until the host has it, and arrives exactly once as
-//!   long as the host lives.
+//!   long as the host runs.
 //!
-//! Sizes: a span takes its record of 54 bytes and up, and about 22 bytes of frame around it.
+//! On the line a span takes its record, 54 bytes or more, and about 22 bytes of frame.
 //!
 //! ```
 //! use spandrel_core::link::{Content, Decoder, LinkConfig, LinkExporter};
 //! use spandrel_core::prelude::*;
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
 //! // The device.
 //! let resource = Resource { attributes: &[KeyValue::new("service.name", "pump")], schema_url: "" };
 //! let registry = Registry::new([0_u8; 128], &resource)?;
 //! let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, Buffer::new([0_u8; 1024]), registry);
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let span = tracer.start::<128>(SpanBuilder::new("stroke"), Instant::from_millis(5));
 //! span.end(Instant::from_millis(9), &mut link)?;
 //!
@@ -70,21 +72,24 @@
 
 mod anchor;
 mod command;
-mod crc;
+mod config;
 mod decoder;
 mod deframe;
 mod enframe;
 mod event;
 mod exporter;
 mod message;
+#[cfg(test)]
+mod reference;
 mod state;
 mod transfer;
 
 pub use anchor::Anchor;
 pub use command::{Command, CommandReader};
+pub use config::LinkConfig;
 pub use decoder::Decoder;
-pub use event::{Content, DecoderStats, DeviceCounts, Event, ReceivedSpan};
-pub use exporter::{LinkConfig, LinkExporter};
+pub use event::{Content, DecoderStats, DeviceCounts, LinkEvent, ReceivedSpan};
+pub use exporter::LinkExporter;
 pub use message::MIN_FRAME_BYTES;
 
 pub use crate::resource::EncodedEntry;

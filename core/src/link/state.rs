@@ -1,13 +1,14 @@
-//! What a link knows beside its memory, so that the logic exists once whatever the memory is.
+//! The state of a link without its memory, so that the logic is compiled once for all kinds of
+//! memory.
 
-use super::exporter::LinkConfig;
+use super::config::LinkConfig;
 use super::message::{Body, Message, VERSION};
 use crate::buffer::PushError;
 use crate::time::{Instant, duration_nanos};
 
 /// Spans that are sent between two frames of counts while spans are being lost.
 const SPANS_PER_COUNTS: u8 = 8;
-/// How often the pause before a repetition doubles.
+/// The most times that the pause before a repetition doubles.
 const MOST_DOUBLINGS: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +32,15 @@ pub(super) struct State {
     pub(super) resend_at: Option<Instant>,
     /// Repetitions since something was acknowledged.
     pub(super) attempts: u32,
-    /// Spans acknowledged, or handed out where nobody acknowledges.
+    /// Spans acknowledged, or sent if there are no acknowledgements.
     pub(super) settled: u64,
     pub(super) counts: Counts,
-    told: Counts,
-    /// Spans that may still go before the counts are told again.
+    sent_counts: Counts,
+    /// Spans that may still be sent before the counts.
     pub(super) until_counts: u8,
 }
 
-/// The totals that the host is told.
+/// The totals that are sent to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) ended: u64,
@@ -72,7 +73,7 @@ impl State {
             attempts: 0,
             settled: 0,
             counts: Counts::NONE,
-            told: Counts::NONE,
+            sent_counts: Counts::NONE,
             until_counts: 0,
         }
     }
@@ -102,7 +103,7 @@ impl State {
         (self.entry, self.entry_offset) = (0, 0);
         self.until_counts = 0;
         // The counts are part of it.
-        self.told = Counts::NONE;
+        self.sent_counts = Counts::NONE;
     }
 
     pub(super) fn announcement_due(&self, now: Instant) -> bool {
@@ -111,14 +112,15 @@ impl State {
         !every.is_zero() && self.entry > 0 && self.announced_at.is_some_and(due)
     }
 
-    /// Whether the counts go next: losses soon, all else when there is nothing better to send.
+    /// Returns true if the counts go next: losses soon, other changes when there is no span to
+    /// send.
     pub(super) fn counts_due(&self, is_idle: bool) -> bool {
         let lossless = Counts {
             ended: self.counts.ended,
-            ..self.told
+            ..self.sent_counts
         };
         match self.counts {
-            counts if counts == self.told => false,
+            counts if counts == self.sent_counts => false,
             counts if counts == lossless => is_idle,
             _ => is_idle || self.until_counts == 0,
         }
@@ -132,13 +134,13 @@ impl State {
             too_large: counts.too_large,
         };
         let (len, _) = self.frame(now, body, target)?;
-        self.told = counts;
+        self.sent_counts = counts;
         self.until_counts = SPANS_PER_COUNTS;
         Some(len)
     }
 
-    /// Writes a frame, with as much of its fragment as there is room for: its length, and that of
-    /// the fragment. When it does not fit, nothing has happened.
+    /// Writes a frame, with as much of its fragment as fits, and returns the frame's length and the
+    /// fragment's. If there is no room, nothing changes.
     pub(super) fn frame(
         &mut self,
         now: Instant,
@@ -158,7 +160,7 @@ impl State {
         Some(done)
     }
 
-    /// When to repeat what was sent at `now`.
+    /// The time at which to repeat spans that were sent at `now`.
     pub(super) fn resend_time(&self, now: Instant) -> Option<Instant> {
         // In nanoseconds: arithmetic on `Duration` would bring in a division of 64 bits.
         let retry = duration_nanos(self.config.acknowledged?);

@@ -1,8 +1,8 @@
-//! Putting together what came in pieces.
+//! Assembles items that arrive in pieces.
 
 use super::message::Part;
 
-/// What is being put together.
+/// The item that is being assembled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The resource at 0, then the scopes.
@@ -14,7 +14,7 @@ pub(super) enum Kind {
     },
 }
 
-/// Something of which a first piece has arrived.
+/// An item of which the first piece has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transfer {
     kind: Kind,
@@ -22,20 +22,20 @@ pub(super) struct Transfer {
     received: u32,
 }
 
-/// What a piece has brought about.
+/// The effect of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// More is needed, or this piece was of no use.
+    /// More is needed, or this piece is ignored.
     Pending,
-    /// The first bytes of the memory are the whole: this many.
+    /// The item is whole: this many bytes at the start of the memory.
     Complete(usize),
-    /// All pieces have arrived, and the whole is larger than the memory.
+    /// All pieces have arrived, and the item is larger than the memory.
     TooLarge,
 }
 
 impl Transfer {
-    /// Takes a piece in. Pieces come in order; one that does not fit to those before ends what
-    /// was begun, and a first one begins anew.
+    /// Takes a piece. Pieces come in order: one that does not follow the last ends the item, and a
+    /// first one starts a new item.
     pub(super) fn take(
         current: &mut Option<Self>,
         kind: Kind,
@@ -62,7 +62,7 @@ impl Transfer {
             Some(received) if received <= part.total => received,
             _ => return Progress::Pending,
         };
-        // What is too large is followed to its end, but not kept.
+        // An item that is too large is followed to its end, but not kept.
         let place = to_range(part.offset, received).and_then(|range| memory.get_mut(range));
         if let Some(place) = place {
             place.copy_from_slice(part.bytes);

@@ -1,19 +1,21 @@
-//! Context across process boundaries: the W3C `traceparent` and `tracestate` headers
-//! (checklist E.1 to E.4).
+//! Context across process boundaries: the headers `traceparent` and `tracestate` of [W3C Trace
+//! Context].
 //!
-//! [`parse_traceparent`] and [`format_traceparent`] are pure functions over bytes. Around them,
-//! [`TraceContextPropagator`] moves a context into and out of any carrier of text: an HTTP
-//! header map, the fields of a message, an array in a test. The carrier only has to be a
-//! [`Setter`] or a [`Getter`].
+//! [`parse_traceparent`] and [`format_traceparent`] are pure functions over bytes.
+//! [`TraceContextPropagator`] moves a context into and out of any carrier of text: an HTTP header
+//! map, the fields of a message, an array in a test. The carrier only has to be a [`Setter`] or a
+//! [`Getter`].
 //!
 //! ```text
 //!   00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01
 //!   ver            trace id                  span id     flags      lower-case hex, 55 bytes
 //! ```
 //!
-//! Headers come from anyone, so they are read strictly and with bounded work, and one that is
-//! not valid is as good as absent: the next span starts a new trace. On the way out, nothing can
-//! be injected that is not a valid header value.
+//! Anyone can send headers, so they are read strictly and with bounded work. An invalid one counts
+//! as absent: the next span starts a new trace. Nothing can be injected that is not a valid header
+//! value.
+//!
+//! [W3C Trace Context]: https://www.w3.org/TR/trace-context-2/
 //!
 //! ```
 //! use spandrel_core::context::ParentContext;
@@ -43,31 +45,34 @@ use core::ops::ControlFlow;
 
 use crate::context::{HeaderParser, ParentContext, SpanContext, TraceState};
 
-/// The name of the header with ids and flags (checklist E-001).
+/// The name of the [header with ids and
+/// flags](https://www.w3.org/TR/trace-context-2/#traceparent-header).
 pub const TRACEPARENT: &str = "traceparent";
-/// The name of the header with the vendors' members (checklist E-019).
+/// The name of the [header with the vendors'
+/// members](https://www.w3.org/TR/trace-context-2/#tracestate-header).
 pub const TRACESTATE: &str = "tracestate";
 
-/// Reads fields of a carrier. Stateless (checklist E-035).
+/// Reads fields of a carrier. See the
+/// [specification](https://opentelemetry.io/docs/specs/otel/context/api-propagators/#getter-argument).
 ///
-/// Names are compared without regard to ASCII case where the carrier is of HTTP; that is for the
-/// implementation to do. A value that is not text must still count as one, so give an
-/// implementation's answer for it as some invalid value, not as absent.
+/// For HTTP the implementation must compare names without regard to ASCII case. A value that is not
+/// text must still count as present: return some invalid text for it, because a repeated
+/// `traceparent` makes a request invalid.
 pub trait Getter {
-    /// The first value of `key`.
+    /// Returns the first value of `key`.
     fn get(&self, key: &str) -> Option<&str>;
 
-    /// Hands over all values of `key` in order, until `visit` breaks.
+    /// Passes all values of `key` to `visit` in order, until it breaks.
     ///
-    /// By default only the first: correct for carriers that cannot hold more than one. For
-    /// others it hides repeated traceparent headers, which make a request invalid.
+    /// The default passes the first only, which is right for carriers that cannot hold more than
+    /// one. For others it would hide a repeated `traceparent`, which makes a request invalid.
     fn get_all<'a>(&'a self, key: &str, visit: &mut dyn FnMut(&'a str) -> ControlFlow<()>) {
         if let Some(value) = self.get(key) {
             let _ = visit(value);
         }
     }
 
-    /// Hands over all keys.
+    /// Passes all keys to `visit`.
     fn keys<'a>(&'a self, visit: &mut dyn FnMut(&'a str));
 }
 
@@ -86,7 +91,7 @@ impl<K: AsRef<str>, V: AsRef<str>> Getter for &[(K, V)] {
     }
 }
 
-/// As for slices.
+/// Like the implementation for slices.
 impl<K: AsRef<str>, V: AsRef<str>, const N: usize> Getter for [(K, V); N] {
     fn get(&self, key: &str) -> Option<&str> {
         values_of(self, key).next()
@@ -112,11 +117,12 @@ fn values_of<'a, K: AsRef<str>, V: AsRef<str>>(
         .map(|(_, value)| value.as_ref())
 }
 
-/// Writes fields of a carrier. Stateless (checklist E-035).
+/// Writes fields of a carrier. See the
+/// [specification](https://opentelemetry.io/docs/specs/otel/context/api-propagators/#setter-argument).
 pub trait Setter {
-    /// Sets `key`, spelled as given, to `value`, replacing what is there.
+    /// Sets `key`, spelled as given, to `value`, and replaces a value that is there.
     ///
-    /// Both are visible ASCII, valid in an HTTP header (checklist E-036).
+    /// Both are visible ASCII, valid in an HTTP header.
     fn set(&mut self, key: &str, value: &str);
 }
 
@@ -127,11 +133,11 @@ impl<F: FnMut(&str, &str)> Setter for F {
     }
 }
 
-/// What was found in a carrier.
+/// The context that was found in a carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Extracted {
-    /// The remote span: valid, and marked as remote (checklist E-040).
+    /// The remote span: valid, and marked as remote.
     pub span_context: SpanContext,
     /// Its tracestate, empty when there was none or when it was not valid.
     pub trace_state: TraceState,
@@ -153,16 +159,16 @@ impl<'a> From<Option<&'a Extracted>> for ParentContext<'a> {
     }
 }
 
-/// Moves a context into and out of carriers of text (checklist E-033).
+/// Moves a context into and out of carriers of text, without state of its own.
 pub trait TextMapPropagator {
-    /// Sets the fields for `context`, and none when it is not valid (checklist E-014).
+    /// Sets the fields for `context`, or none if it is not valid.
     fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter);
 
-    /// Reads the context from `carrier`: `None` when there is none that is valid, and what the
-    /// caller had before stays (checklist E-034).
+    /// Reads the context from `carrier`. `None` means that there is no valid one; the caller's own
+    /// context stays then.
     fn extract(&self, carrier: &dyn Getter) -> Option<Extracted>;
 
-    /// Hands over the names of all fields that `inject` may set.
+    /// Passes the names of all fields that `inject` may set to `visit`.
     fn fields(&self, visit: &mut dyn FnMut(&'static str));
 }
 
@@ -181,7 +187,7 @@ impl TextMapPropagator for TraceContextPropagator {
             return;
         }
         // The text may come from a sampler of the application, so it is checked again: nothing
-        // that splits a header gets out, and no empty header either (checklist E-029, E-036).
+        // that splits a header gets out, and no empty header either (spec E-029, E-036).
         let mut parser = HeaderParser::new();
         if parser.add(context.trace_state).is_ok() && !parser.is_empty() {
             carrier.set(TRACESTATE, context.trace_state);
@@ -200,7 +206,7 @@ impl TextMapPropagator for TraceContextPropagator {
                 ControlFlow::Continue(())
             }
         });
-        // Which of two is true cannot be known, so neither is (checklist E-010).
+        // It is unknown which of two is right, so neither counts (spec E-010).
         let span_context = match found {
             Some(value) if !repeated => parse_traceparent(value).ok()?,
             _ => return None,
@@ -234,10 +240,9 @@ impl TextMapPropagator for TraceContextPropagator {
     }
 }
 
-/// Several propagators in a row (checklist E-037); none at all is the propagator that does
-/// nothing (checklist E-038).
+/// Several propagators in a row. An empty list does nothing.
 ///
-/// All inject. Of those that extract something, the last counts.
+/// All of them inject. If several extract a context, the last one counts.
 #[derive(Clone, Copy, Default)]
 pub struct CompositePropagator<'a> {
     propagators: &'a [&'a (dyn TextMapPropagator + Sync)],
@@ -259,7 +264,7 @@ impl TextMapPropagator for CompositePropagator<'_> {
     }
 
     fn extract(&self, carrier: &dyn Getter) -> Option<Extracted> {
-        // Each sees the carrier and overrides those before it only when it finds something.
+        // Each sees the carrier, and overrides the ones before it only if it finds something.
         self.propagators
             .iter()
             .rev()

@@ -11,7 +11,7 @@ const LEN: usize = 55;
 /// The most blanks accepted on either side of a traceparent, which bounds the work.
 const MAX_BLANKS: usize = 256;
 
-/// Why bytes are not a traceparent.
+/// The reason why bytes are not a traceparent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum TraceParentError {
     TraceId,
     /// The span id is zero.
     SpanId,
-    /// Something follows the flags that must not.
+    /// The flags are followed by text that must not be there.
     Trailing,
 }
 
@@ -45,14 +45,15 @@ impl fmt::Display for TraceParentError {
 
 impl core::error::Error for TraceParentError {}
 
-/// Reads the value of a traceparent header (checklist E-002 to E-012).
+/// Reads the value of a [traceparent
+/// header](https://www.w3.org/TR/trace-context-2/#traceparent-header).
 ///
-/// Spaces and tabs around it are ignored. Versions after 00 are read as far as they are known.
-/// The flags are kept as received, unknown bits included. Looks at 567 bytes at most.
+/// Spaces and tabs around it are ignored. Of later versions than 00 the known part is read. The
+/// flags are kept as received, with unknown bits. At most 567 bytes are read.
 ///
 /// # Errors
 ///
-/// When the value is not valid; it is then to be treated as absent.
+/// The value is not valid. Treat it as absent.
 pub fn parse_traceparent(value: impl AsRef<[u8]>) -> Result<SpanContext, TraceParentError> {
     parse(value.as_ref())
 }
@@ -115,10 +116,10 @@ fn chunk<const N: usize>(text: &[u8]) -> Result<(&[u8; N], &[u8]), TraceParentEr
     text.split_first_chunk().ok_or(TraceParentError::Length)
 }
 
-/// The bytes written as lower-case hexadecimal digits (checklist E-004).
+/// Decodes lower-case hexadecimal digits; upper-case ones are invalid here.
 ///
-/// A word holds eight digits, and one test at the end is for all of them: half the time of a
-/// decoder with a branch for each, and less code on small processors.
+/// A word holds eight digits, and all are tested at once at the end: half the time of a decoder
+/// with a branch for each digit, and less code on small processors.
 #[inline]
 fn lower_hex(digits: &[u8; 56]) -> Option<[u8; 28]> {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
@@ -126,8 +127,8 @@ fn lower_hex(digits: &[u8; 56]) -> Option<[u8; 28]> {
     let mut bad = 0;
     for (four, eight) in bytes.chunks_exact_mut(4).zip(digits.chunks_exact(8)) {
         let text = u64::from_le_bytes(*eight.first_chunk()?);
-        // The top bit of a byte says: this character or one above. That is so as long as all are
-        // ASCII; a carry comes only out of a byte whose own top bit is set, which is bad already.
+        // The top bit of a byte means: this character or one above it. That holds as long as all
+        // are ASCII; a carry comes only from a byte whose top bit is set, which is bad already.
         let from = |first: u8| text.wrapping_add(EACH * u64::from(0x80 - first));
         let good = from(b'0') ^ from(b'9' + 1) ^ from(b'a') ^ from(b'f' + 1);
         bad |= !good | text;
@@ -149,14 +150,14 @@ fn lower_hex(digits: &[u8; 56]) -> Option<[u8; 28]> {
 pub struct TraceParent([u8; LEN]);
 
 impl TraceParent {
-    /// The value as text.
+    /// Returns the value as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever written to it.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The value as bytes.
+    /// Returns the value as bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; LEN] {
         &self.0
@@ -182,10 +183,9 @@ impl defmt::Format for TraceParent {
     }
 }
 
-/// Writes a span context as the value of a traceparent header, or `None` when it is not valid
-/// (checklist E-013, E-014).
+/// Formats a span context as the value of a traceparent header; `None` if it is not valid.
 ///
-/// Always version 00, and only flags of known meaning (checklist E-008, E-011).
+/// The version is always 00, and only flags of known meaning are written.
 #[must_use]
 pub fn format_traceparent(context: &SpanContext) -> Option<TraceParent> {
     if !context.is_valid() {

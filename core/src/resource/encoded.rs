@@ -1,4 +1,4 @@
-//! Entries of somebody else's registry: what a device announced over the link.
+//! Entries of another registry, as a device announces them over the link.
 
 use super::{
     EntryIter, Registry, RegistryError, ScopeId, encode_entry, find, key_value_len, put_key_value,
@@ -8,8 +8,8 @@ use crate::wire::{FieldValue, Fields, field_len};
 
 /// A resource or a scope as another registry holds it: `[head length][tail length][head][tail]`.
 ///
-/// It has been checked as far as a registry needs: the lengths are right, the head is one message
-/// and the tail one text.
+/// It is checked as far as a registry needs: the lengths are right, the head is one message and the
+/// tail one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EncodedEntry<'a> {
@@ -20,7 +20,7 @@ pub struct EncodedEntry<'a> {
 }
 
 impl<'a> EncodedEntry<'a> {
-    /// Looks at bytes that another registry made; `None` when they are not exactly one entry.
+    /// Reads bytes that another registry made; `None` if they are not exactly one entry.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let (entry, whole) = EntryIter { rest: bytes }.next()?;
@@ -34,13 +34,13 @@ impl<'a> EncodedEntry<'a> {
         })
     }
 
-    /// The bytes, lengths included: equal for equal entries.
+    /// Returns the bytes, lengths included; they are equal for equal entries.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.whole
     }
 
-    /// The text of the attribute `key` of a resource.
+    /// Returns the text of the attribute `key` of a resource; `None` if it is missing or not text.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&'a str> {
         let (_, attribute) = attributes(self.content).find(|(name, _)| *name == key)?;
@@ -50,12 +50,12 @@ impl<'a> EncodedEntry<'a> {
 }
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
-    /// A registry over `storage` for a resource that another registry holds, with `more`
-    /// attributes, which replace those of the same key.
+    /// A registry over `storage` for a resource of another registry, with `more` attributes, which
+    /// replace those of the same key.
     ///
     /// # Errors
     ///
-    /// When the resource does not fit.
+    /// The resource does not fit.
     pub fn from_encoded(
         storage: S,
         resource: &EncodedEntry<'_>,
@@ -83,11 +83,11 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         Ok(registry)
     }
 
-    /// The number of a scope that another registry holds, which is taken in when it is new.
+    /// Returns the number of a scope of another registry, which is added if it is new.
     ///
     /// # Errors
     ///
-    /// When the scope is new and does not fit.
+    /// The scope is new and does not fit.
     pub fn encoded_scope(&mut self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
         if self.used == 0 {
             self.set_resource(&super::Resource::default())?;

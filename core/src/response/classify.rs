@@ -1,24 +1,24 @@
-//! One pure function: outcome to retry, breaker effect and reason of loss.
+//! One pure function: from an outcome to retry, breaker effect and reason of loss.
 //!
 //! Wrong settings and a broken backend count as failures although nothing is retried: after five
-//! of them the circuit opens and the queue is *kept*, so a rotated token costs five batches and
-//! one per open period, not everything.
+//! of them the circuit opens and the queue is *kept*. So a rotated token costs five batches and
+//! one for each open period, not all spans.
 
 use super::{DropReason, Outcome, TransportError};
 use crate::breaker::Verdict;
 
-/// What an outcome means for the batch and for its destination.
+/// The meaning of an outcome for the batch and for its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Classification {
-    /// Whether the same bytes may be sent again later.
+    /// The same bytes may be sent again later.
     pub retry: bool,
-    /// Whether they may be sent again at once, without a delay and without counting as a retry.
-    /// Only once per attempt (invariant I40); after that, `retry` applies.
+    /// They may be sent again at once, without a delay and without counting as a retry, but only
+    /// once for each attempt; after that, `retry` applies.
     pub at_once: bool,
-    /// What the circuit breaker is told.
+    /// The circuit breaker's report.
     pub verdict: Verdict,
-    /// Why the spans are lost if they are not sent again; `None` when they were delivered.
+    /// The reason of loss if the spans are not sent again; `None` when they were delivered.
     pub loss: Option<DropReason>,
 }
 
@@ -40,7 +40,8 @@ impl Classification {
     };
 }
 
-/// What `outcome` means (checklist ).
+/// Returns what `outcome` means. Which statuses are worth a retry, and which not, is a rule of the
+/// [specification](https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes).
 ///
 /// | outcome | retry | breaker | reason when given up |
 /// |---|---|---|---|
@@ -75,7 +76,7 @@ impl Classification {
 pub const fn classify(outcome: &Outcome<'_>) -> Classification {
     match outcome {
         Outcome::Response(response) => status(response.status),
-        // The specification forbids a retry here whatever the status (checklist A-022).
+        // No retry, whatever the status: spec A-022.
         Outcome::ResponseTooLarge { status: code } => {
             Classification::of(false, status(*code).verdict, DropReason::ResponseTooLarge)
         }
@@ -138,14 +139,14 @@ mod tests {
         (class.retry, class.verdict, class.loss)
     }
 
-    /// Checklist.
+    // spec A-039, spec A-040
     #[test]
     fn exactly_four_statuses_are_retried() {
         let retried = (0..=u16::MAX).filter(|&code| of(code).retry);
         assert!(retried.eq([429, 502, 503, 504]));
     }
 
-    /// Checklist A-036, invariant I38.
+    // spec A-036, invariant I38
     #[test]
     fn exactly_the_2xx_are_deliveries() {
         let delivered = (0..=u16::MAX).filter(|&code| of(code).loss.is_none());
@@ -175,13 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn the_statuses_that_the_fault_catalogue_names() {
+    fn refusals_of_the_content_count_as_alive_and_failures_of_the_backend_do_not() {
         for code in [400, 405, 406, 408, 411, 415, 422, 425, 431] {
-            assert_eq!(of(code).loss, Some(DropReason::Rejected4xx), "S6, S10");
+            assert_eq!(
+                of(code).loss,
+                Some(DropReason::Rejected4xx),
+                "fault S6, fault S10"
+            );
             assert_eq!(of(code).verdict, Verdict::Success);
         }
         for code in [500, 501, 505, 599] {
-            assert_eq!(of(code).loss, Some(DropReason::Rejected5xx), "S5");
+            assert_eq!(of(code).loss, Some(DropReason::Rejected5xx), "fault S5");
             assert_eq!(of(code).verdict, Verdict::Failure);
         }
         for code in [0, 99, 101, 600, 999, u16::MAX] {
@@ -189,7 +194,7 @@ mod tests {
         }
     }
 
-    /// Checklist A-022.
+    // spec A-022
     #[test]
     fn a_response_over_the_limit_is_never_retried_but_its_status_still_counts() {
         for code in 100..=599 {

@@ -5,19 +5,21 @@ use super::MessageText;
 use super::json::Scanner;
 use crate::wire::{FieldValue, Fields};
 
-/// Answers in JSON are against the rules (checklist A-031): a device that is short of flash does not
-/// read them, and takes them for answers of another type.
-pub(super) const READS_JSON: bool = cfg!(any(test, feature = "std", feature = "json-answers"));
+/// A request in protobuf must be answered in protobuf, so a device that is short of flash does not
+/// read JSON, and treats it like any other media type.
+pub(super) const READS_JSON: bool = cfg!(any(test, feature = "json-answers"));
 
-/// What the body of a 2xx says (checklist A-031 to A-037, F-071 to F-073).
+/// The content of a 2xx response's body: an
+/// [`ExportTraceServiceResponse`](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SuccessBody<'a> {
-    /// How many spans the server says it rejected; any number, as it came.
+    /// The number of rejected spans, as the server sent it: it may be any number. See
+    /// [`rejected`](Self::rejected).
     pub rejected_spans: i64,
-    /// Why; or, with nothing rejected, a warning. Empty = none.
+    /// The reason; or a warning, if no span was rejected. Empty = none.
     pub error_message: MessageText<'a>,
-    /// Whether the body could be read. One that could not says nothing: a success all the same.
+    /// The body could be read. If not, the other fields are empty, and it is a success all the same.
     pub valid: bool,
 }
 
@@ -33,8 +35,8 @@ impl<'a> SuccessBody<'a> {
         ..Self::EMPTY
     };
 
-    /// How many of the `sent` spans were rejected, and whether the server's number had to be
-    /// brought into 0 to `sent` for that.
+    /// Returns how many of the `sent` spans were rejected, and true if the server's number was not
+    /// between 0 and `sent`.
     #[must_use]
     pub fn rejected(&self, sent: u64) -> (u64, bool) {
         match u64::try_from(self.rejected_spans) {
@@ -93,8 +95,9 @@ impl<'a> SuccessBody<'a> {
     }
 }
 
-/// What the body of a 4xx or 5xx says (checklist A-043, F-074 to F-076). For humans only: no
-/// decision depends on it.
+/// The content of a 4xx or 5xx response's body: a
+/// [`google.rpc.Status`](https://opentelemetry.io/docs/specs/otlp/#failures-1). It is for people
+/// only: no decision depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StatusBody<'a> {
@@ -102,7 +105,7 @@ pub struct StatusBody<'a> {
     pub code: i32,
     /// The message; empty when absent.
     pub message: MessageText<'a>,
-    /// Whether the body could be read; proxies send HTML (checklist A-044).
+    /// The body could be read. Proxies send HTML, for instance.
     pub valid: bool,
 }
 
@@ -149,9 +152,9 @@ impl<'a> StatusBody<'a> {
     }
 }
 
-/// Reads the body of a 2xx. An empty one is a full success, whatever its type (checklist A-031);
-/// one of another media type is not read (A-038), and JSON only with the feature `std` or
-/// `json-answers`.
+/// Reads the body of a 2xx. An empty body is a full success, whatever its type. A body of another
+/// media type than protobuf is not read, JSON only with the feature `json-answers`, which is part
+/// of `std`.
 ///
 /// ```
 /// use spandrel_core::response::decode_success;
@@ -174,8 +177,7 @@ pub fn decode_success<'a>(content_type: Option<&str>, body: &'a [u8]) -> Success
     read.map_or(SuccessBody::INVALID, |()| success)
 }
 
-/// Reads the body of a 4xx or 5xx: the server's reason in words. An empty body is valid and has
-/// none.
+/// Reads the server's reason from the body of a 4xx or 5xx. An empty body is valid and gives none.
 #[must_use]
 pub fn decode_status<'a>(content_type: Option<&str>, body: &'a [u8]) -> StatusBody<'a> {
     let mut status = StatusBody::EMPTY;
@@ -194,8 +196,8 @@ enum Media {
     Other,
 }
 
-/// The media type without regard to case and parameters (checklist A-038). Without a header it is
-/// taken for protobuf, the usual encoding of OTLP.
+/// Ignores case and parameters. Without a header, protobuf is assumed, the usual encoding of OTLP.
+// spec A-038
 fn media(content_type: Option<&str>) -> Media {
     let Some(content_type) = content_type else {
         return Media::Protobuf;
@@ -212,7 +214,7 @@ fn media(content_type: Option<&str>) -> Media {
     }
 }
 
-/// Without the blanks that HTTP allows around a header value.
+/// Removes the blanks that HTTP allows around a header value.
 pub(super) fn trim_blank(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
@@ -244,7 +246,7 @@ mod tests {
         )
     }
 
-    /// Golden vector V11; checklist A-031, A-033, A-034, A-035.
+    // spec A-031, spec A-033, spec A-034, spec A-035
     #[test]
     fn golden_vector_11() {
         for (body, rejected, message) in [
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(status.message, "bad");
     }
 
-    /// Checklist A-071, A-074.
+    // spec A-071, spec A-074
     #[test]
     fn json_bodies_are_read_and_unknown_keys_are_ignored() {
         for (body, rejected, message) in [
@@ -302,7 +304,7 @@ mod tests {
                 0,
                 "a\\u{a}",
             ),
-            // Keys in snake case are unknown keys (checklist A-070).
+            // Keys in snake case are unknown keys: spec A-070.
             (r#"{"partial_success":{"rejected_spans":4}}"#, 0, ""),
             (
                 r#"{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}"#,
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(status.message, "busy");
     }
 
-    /// Checklist A-037, A-044, fault catalogue S13.
+    // spec A-037, spec A-044, fault S13
     #[test]
     fn a_body_that_makes_no_sense_is_marked_and_says_nothing() {
         let nothing = (0, std::string::String::new(), false);
@@ -344,7 +346,7 @@ mod tests {
         }
     }
 
-    /// Checklist A-038.
+    // spec A-038
     #[test]
     fn media_types_are_compared_without_case_and_parameters() {
         let body = br#"{"partialSuccess":{"rejectedSpans":1}}"#;
@@ -362,7 +364,7 @@ mod tests {
         assert!(!decode_success(Some("application/jsonp"), b"{}").valid);
     }
 
-    /// Fault catalogue S12.
+    // fault S12
     #[test]
     fn rejected_counts_are_brought_into_range() {
         let rejected = |count: i64| {

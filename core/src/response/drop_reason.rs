@@ -1,8 +1,8 @@
-//! Why spans were lost: the closed set of names under which the ledger counts them.
+//! The closed set of reasons under which the ledger counts lost spans.
 
 use core::fmt;
 
-/// The one reason for which a span was dropped (invariant I4).
+/// The reason why a span was dropped. Every lost span has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -28,16 +28,17 @@ pub enum DropReason {
     Endpoint,
     /// The server answered with a redirect, which is never followed.
     Redirect,
-    /// The server asked for fewer requests (429). What [`classify`](super::classify) says of one
-    /// attempt; a batch that is given up after retries counts as [`Self::RetryExhausted`].
+    /// The server asked for fewer requests (429). [`classify`](super::classify) gives this reason
+    /// for one attempt; a batch that is given up after retries counts as [`Self::RetryExhausted`].
     Throttled,
     /// The server was unavailable (503); for one attempt, as above.
     Unavailable,
-    /// The server could not be reached, or a gateway before it failed; for one attempt, as above.
+    /// The server could not be reached, or a gateway in front of it failed; for one attempt, as
+    /// above.
     Unreachable,
-    /// The server took the batch but for this span (partial success).
+    /// The server accepted the batch without this span (partial success).
     PartialRejected,
-    /// The response was over its size limit, so what it said is unknown.
+    /// The response was over its size limit, so its content is unknown.
     ResponseTooLarge,
     /// The pipeline was shut down before the span could be delivered.
     Shutdown,
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_a_place_and_a_name_of_its_own() {
+    fn every_reason_has_its_own_place_and_name() {
         for (place, reason) in DropReason::ALL.into_iter().enumerate() {
             assert_eq!(reason.index(), place);
             let same_name = |other: &&DropReason| other.as_str() == reason.as_str();

@@ -35,7 +35,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether the value is null, which proto3 JSON takes for the default; reads it if so.
+    /// Reads a null, which stands for the default in proto3 JSON; false if the value is none.
     pub(super) fn null(&mut self) -> bool {
         self.peek() == Some(b'n') && self.literal(b"null").is_some()
     }
@@ -44,7 +44,8 @@ impl<'a> Scanner<'a> {
         self.string().map(MessageText::escaped)
     }
 
-    /// An integer as a number or as a string of digits; both are proto3 JSON (checklist A-069).
+    /// An integer as a number or as a string of digits; both are proto3 JSON.
+    // spec A-069
     pub(super) fn integer(&mut self) -> Option<i64> {
         let digits = if self.peek()? == b'"' {
             let text = self.string()?;
@@ -142,7 +143,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What lies between the quotes, with its escapes checked but not resolved.
+    /// The bytes between the quotes, with their escapes checked but not resolved.
     fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
         let mut at = 0;

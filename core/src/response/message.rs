@@ -1,4 +1,4 @@
-//! Text that a server sent for humans, made safe to print.
+//! Text that a server sent for people, made safe to print.
 
 use core::fmt::{self, Write as _};
 
@@ -7,19 +7,18 @@ use crate::id::hex_value;
 
 /// A message from a response body: a view, at most [`MAX_BYTES`](Self::MAX_BYTES) long.
 ///
-/// What it shows is always valid text. Bytes that are not UTF-8 and lone surrogates become U+FFFD;
-/// `Display` also escapes control characters, so that a server cannot forge log lines or send
-/// terminal sequences (fault catalogue I2).
+/// It is always valid text: bytes that are not UTF-8 and lone surrogates become U+FFFD. `Display`
+/// also escapes control characters, so that a server cannot forge log lines or send terminal
+/// sequences.
 #[derive(Clone, Copy, Default)]
 pub struct MessageText<'a> {
     raw: &'a [u8],
-    /// Whether `raw` is the inside of a JSON string, escapes and all.
+    /// `raw` is the inside of a JSON string, escapes included.
     escaped: bool,
 }
 
 impl<'a> MessageText<'a> {
-    /// The most bytes of UTF-8 that are shown; what follows is cut (1 kB, as the rules for partial
-    /// success ask).
+    /// The most bytes of UTF-8 that are shown: 1 KiB. The rest is cut.
     pub const MAX_BYTES: usize = 1024;
 
     /// The text of a protobuf string.
@@ -35,13 +34,13 @@ impl<'a> MessageText<'a> {
         Self { raw, escaped: true }
     }
 
-    /// Whether there is no text.
+    /// Returns true if there is no text.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// The characters, cut after [`MAX_BYTES`](Self::MAX_BYTES); control characters included.
+    /// The characters up to [`MAX_BYTES`](Self::MAX_BYTES), control characters included.
     pub fn chars(&self) -> impl Iterator<Item = char> + 'a {
         let mut rest = self.raw;
         let mut room = Self::MAX_BYTES;
@@ -72,12 +71,12 @@ fn decode(bytes: &[u8]) -> (char, usize) {
     }
 }
 
-/// The character whose UTF-8 these bytes are, one to four: less code than the library's check of
-/// text of any length.
+/// The character that these one to four bytes encode. Takes less code than the standard library's
+/// check of text of any length.
 fn whole_char(bytes: &[u8]) -> Option<char> {
     let (&first, rest) = bytes.split_first()?;
-    // What the first byte holds beside the bits that tell the length, and the least code point
-    // for which that length is allowed.
+    // The first byte's bits beside those of the length, and the least code point for which that
+    // length is allowed.
     let (mask, least) = match rest.len() {
         0 => (0x7f, 0),
         1 => (0x1f, 0x80),
@@ -209,6 +208,7 @@ mod tests {
         assert_eq!(MessageText::plain("äö🦀".as_bytes()), "äö🦀");
     }
 
+    // fault I2
     #[test]
     fn control_characters_cannot_reach_a_log() {
         let text = MessageText::plain(b"a\x1b[31m\r\nerror\x7f");

@@ -1,4 +1,4 @@
-//! What became of a request, and what that means: the transport's answer and pure functions on it.
+//! The outcome of a request, and pure functions that say what it means.
 //!
 //! A transport reports an [`Outcome`] and decides nothing. [`classify`] says whether the same
 //! bytes are worth sending again, what the attempt tells the circuit breaker, and under which
@@ -6,9 +6,9 @@
 //! that some spans were rejected ([`Response::success_body`]); the body of a refusal may say why
 //! ([`Response::status_body`]).
 //!
-//! Bodies, header values and the text in them come from strangers. Reading them takes time
-//! proportional to their length, never recurses, and never changes the verdict: a body that makes
-//! no sense leaves a success a success and a refusal a refusal (checklist A-037, A-044).
+//! Bodies and header values are not trusted. Reading them takes time proportional to their length,
+//! never recurses, and never changes the verdict: with a body that makes no sense, a success is
+//! still a success and a refusal still a refusal.
 //!
 //! ```
 //! use spandrel_core::breaker::Verdict;
@@ -46,14 +46,14 @@ pub use drop_reason::DropReason;
 pub use message::MessageText;
 pub use retry_after::retry_after;
 
-/// The largest response body a transport may read, in bytes after any decoding; a larger one is
-/// [`Outcome::ResponseTooLarge`] (checklist A-022).
+/// The largest response body that a transport may read: 4 MiB after any decoding. A larger one is
+/// reported as [`Outcome::ResponseTooLarge`].
 pub const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// A complete HTTP response, borrowed from the transport's buffers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Response<'a> {
-    /// The status code of the final answer.
+    /// The status code of the final response.
     pub status: u16,
     /// The `Retry-After` header.
     pub retry_after: Option<&'a str>,
@@ -79,14 +79,14 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// What the body of a 2xx says: see [`decode_success`]. A body that could not be read is not valid.
+    /// Reads the body of a 2xx with [`decode_success`]. One that could not be received is not valid.
     #[must_use]
     pub fn success_body(&self) -> SuccessBody<'a> {
         let decode = |body| decode_success(self.content_type, body);
         self.body.map_or(SuccessBody::INVALID, decode)
     }
 
-    /// What the body of a 4xx or 5xx says: see [`decode_status`]. A body that could not be read is not
+    /// Reads the body of a 4xx or 5xx with [`decode_status`]. One that could not be received is not
     /// valid.
     #[must_use]
     pub fn status_body(&self) -> StatusBody<'a> {
@@ -94,8 +94,8 @@ impl<'a> Response<'a> {
         self.body.map_or(StatusBody::INVALID, decode)
     }
 
-    /// The pause that the server asks for; only a status that is worth a retry can ask for one
-    /// (checklist A-050). See [`retry_after`] for the rules.
+    /// Returns the pause that the server asks for. Only a status that is worth a retry can ask for
+    /// one. See [`retry_after`] for the rules; `wall_now` is the local wall clock, if known.
     #[must_use]
     pub fn pause(&self, wall_now: Option<UnixNanos>) -> Option<Duration> {
         let value = self.retry_after?;
@@ -106,7 +106,7 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Names the status and the size only: a body may quote what was sent (fault catalogue G4).
+/// Shows the status and the size only: a body may quote what was sent.
 impl fmt::Debug for Response<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
@@ -147,7 +147,7 @@ pub enum Outcome<'a> {
 /// Why there is no answer.
 ///
 /// `body_sent` says whether the whole request had been written: the server may then hold the
-/// spans, and a resend may duplicate them (checklist A-054).
+/// spans, and a resend may duplicate them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -158,31 +158,31 @@ pub enum TransportError {
     Dns,
     /// The TLS handshake broke off.
     Tls,
-    /// The server's certificate was refused: expired, of another host, of an unknown issuer.
+    /// The server's certificate was refused: expired, for another host, from an unknown issuer.
     Certificate,
     /// The deadline of the request passed.
     Timeout {
-        /// Whether the whole request had been written.
+        /// The whole request had been written.
         body_sent: bool,
     },
     /// The connection was lost or closed.
     Reset {
-        /// Whether the whole request had been written.
+        /// The whole request had been written.
         body_sent: bool,
     },
     /// A connection kept from an earlier request died before the first byte of an answer: the
     /// server had closed it while it was idle.
     Stale,
-    /// What came back is not HTTP/1.1 (a gRPC port, a broken proxy).
+    /// The answer is not HTTP/1.1: from a gRPC port, or a broken proxy.
     Protocol,
-    /// The caller gave the attempt up.
+    /// The driver gave the attempt up.
     Cancelled,
     /// Anything else.
     Other,
 }
 
 impl TransportError {
-    /// Whether the server may have taken the spans all the same (invariant I5).
+    /// Returns true if the server may have taken the spans all the same.
     #[must_use]
     pub const fn possible_duplicate(self) -> bool {
         match self {
@@ -216,6 +216,7 @@ impl core::error::Error for TransportError {}
 mod tests {
     use super::*;
 
+    // fault G4
     #[test]
     fn debug_output_shows_neither_body_nor_headers() {
         let response = Response {
@@ -229,7 +230,7 @@ mod tests {
         );
     }
 
-    /// Checklist A-046, A-050.
+    // spec A-046, spec A-050
     #[test]
     fn a_pause_is_honoured_on_every_retryable_status_and_on_no_other() {
         for status in 100..=599 {
@@ -253,6 +254,7 @@ mod tests {
         assert!(!unreadable.success_body().valid && !unreadable.status_body().valid);
     }
 
+    // invariant I5, spec A-054
     #[test]
     fn a_duplicate_is_possible_only_when_the_body_was_sent() {
         assert!(TransportError::Reset { body_sent: true }.possible_duplicate());

@@ -1,20 +1,22 @@
 //! `Retry-After`: seconds, or one of the three date forms of HTTP.
 //!
-//! A date needs a "now" to be a pause. The response's own `Date` is preferred to the local wall
-//! clock, because then a wrong local clock cannot matter (checklist A-048).
+//! A date becomes a pause by comparison with a "now". The response's own `Date` is preferred to the
+//! local wall clock, because then a wrong local clock does not matter.
 
 use core::time::Duration;
 
 use super::decode::trim_blank;
 use crate::time::{UnixNanos, divide};
 
-/// The pause that a `Retry-After` header asks for, or `None` when it says nothing usable.
+/// Returns the pause that a [`Retry-After`](https://www.rfc-editor.org/rfc/rfc9110#field.retry-after)
+/// header asks for, or `None` if it asks for none that can be understood.
 ///
-/// `value` is delay-seconds or an HTTP-date in any of its three forms (checklist A-046, A-047);
-/// `date` is the `Date` header of the same response; `wall_now` is the local wall clock, if known.
-/// A date in the past is a pause of zero. Negative, fractional, empty and overflowing values are
-/// ignored (checklist A-049), and so is a date without anything to compare it with. The result is
-/// not capped: see [`RETRY_AFTER_CAP`](super::RETRY_AFTER_CAP).
+/// `value` is delay-seconds or an HTTP-date in any of its
+/// [three forms](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7); `date` is the `Date` header
+/// of the same response; `wall_now` is the local wall clock, if known. A date in the past is a pause
+/// of zero. Negative, fractional, empty and overflowing values are ignored, and so is a date with
+/// neither `date` nor `wall_now` to compare it with. The result is not capped: see
+/// [`RETRY_AFTER_CAP`](super::RETRY_AFTER_CAP).
 ///
 /// ```
 /// use core::time::Duration;
@@ -160,7 +162,7 @@ fn seconds(year: i32, month: &Month, day: i32, time: i32) -> Option<i64> {
     }
     let past = (year - 1) as u32;
     let leap_year = leap_days(past + 1) > leap_days(past);
-    // February's length is that of a leap year.
+    // February has the length of a leap year.
     let length = length - i32::from(length == 29 && !leap_year);
     if day < 1 || day > length {
         return None;
@@ -231,7 +233,7 @@ mod tests {
         retry_after(value, None, None).map(|pause| pause.as_secs())
     }
 
-    /// Fault catalogue S2, checklist A-049.
+    // fault S2, spec A-049
     #[test]
     fn seconds_are_read_and_junk_is_ignored() {
         assert_eq!(secs("0"), Some(0));
@@ -260,7 +262,7 @@ mod tests {
         }
     }
 
-    /// Checklist A-047.
+    // spec A-047
     #[test]
     fn the_three_date_forms_are_equal() {
         for form in [
@@ -277,7 +279,7 @@ mod tests {
         }
     }
 
-    /// Fault catalogue S3, checklist A-048.
+    // fault S3, spec A-048
     #[test]
     fn the_date_header_beats_the_local_clock_and_without_either_a_date_says_nothing() {
         let value = "Sun, 06 Nov 1994 08:49:37 GMT";

@@ -7,9 +7,9 @@ use super::{
     SamplingResult, TraceIdRatioBased,
 };
 
-/// A sampler chosen at run time among those that configuration can name (checklist C-014).
+/// A sampler chosen at run time among those that configuration can name.
 ///
-/// `Copy` and free of dynamic dispatch, so a tracer can hold it in a static.
+/// It is `Copy` and free of dynamic dispatch, so a tracer in a static can hold it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum BuiltinSampler {
     AlwaysOff,
     /// `traceidratio`.
     TraceIdRatio(TraceIdRatioBased),
-    /// `parentbased_always_on`, the default (checklist D-081).
+    /// `parentbased_always_on`, the default.
     #[default]
     ParentBasedAlwaysOn,
     /// `parentbased_always_off`.

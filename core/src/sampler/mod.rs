@@ -1,9 +1,11 @@
-//! Samplers: which spans are recorded and which of them are exported (checklist D-076 to D-090).
+//! [Samplers]: which spans are recorded and which of them are exported.
 //!
-//! A sampler is a pure function of its parameters: no state, no clock, no randomness. So the same
-//! trace id gets the same decision on every thread and in every service, and traces stay whole.
+//! The samplers here are pure functions: no state, no clock, no randomness. The same trace id gets
+//! the same decision on every thread and in every service, so traces stay whole.
 //!
-//! [`ParentBased`] follows the parent where there is one and asks its root sampler otherwise:
+//! [Samplers]: https://opentelemetry.io/docs/specs/otel/trace/sdk/#sampling
+//!
+//! [`ParentBased`] follows the parent if there is one, and asks its root sampler otherwise:
 //!
 //! | parent | sampled flag | asks | by default |
 //! |---|---|---|---|
@@ -26,7 +28,7 @@
 //!     attributes: &[],
 //!     links: &[],
 //! };
-//! // The id ends in d269…: above the half.
+//! // The id ends in d269…, which is above one half.
 //! assert_eq!(sampler.should_sample(&root).decision, SamplingDecision::Drop);
 //! # Ok::<(), spandrel_core::id::ParseIdError>(())
 //! ```
@@ -45,26 +47,27 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::id::TraceId;
 
-/// What becomes of a span (checklist D-077).
+/// The decision about a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SamplingDecision {
     /// Not recording, sampled flag clear.
     Drop,
-    /// Recording, sampled flag clear: seen by processors, not exported (checklist D-078).
+    /// Recording, sampled flag clear: recorded, and not exported. There are no span processors in
+    /// this pipeline that could see it, so only the count of started spans tells it from a drop.
     RecordOnly,
     /// Recording, sampled flag set.
     RecordAndSample,
 }
 
 impl SamplingDecision {
-    /// Whether the span records what is set on it.
+    /// Returns true if the span records what is set on it.
     #[must_use]
     pub const fn is_recording(self) -> bool {
         !matches!(self, Self::Drop)
     }
 
-    /// Whether the span carries the sampled flag.
+    /// Returns true if the span carries the sampled flag.
     #[must_use]
     pub const fn is_sampled(self) -> bool {
         matches!(self, Self::RecordAndSample)
@@ -79,17 +82,17 @@ impl SamplingDecision {
     }
 }
 
-/// What a sampler may look at (checklist D-076).
+/// The input of a sampler.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplingParameters<'a> {
     /// The parent, or [`ParentContext::ROOT`].
     pub parent: ParentContext<'a>,
-    /// The trace id of the span to be; equal to the parent's when that is valid.
+    /// The trace id of the new span, which is a valid parent's.
     pub trace_id: TraceId,
-    /// The name of the span to be.
+    /// The name of the new span.
     pub name: &'a str,
-    /// The kind of the span to be.
+    /// The kind of the new span.
     pub kind: SpanKind,
     /// The attributes given at its start.
     pub attributes: &'a [KeyValue<'a>],
@@ -97,21 +100,21 @@ pub struct SamplingParameters<'a> {
     pub links: &'a [Link<'a>],
 }
 
-/// What a sampler answers (checklist D-076).
+/// The answer of a sampler.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SamplingResult<'a> {
-    /// What becomes of the span.
+    /// The decision.
     pub decision: SamplingDecision,
     /// Attributes to add to the span.
     pub attributes: &'a [KeyValue<'a>],
-    /// The tracestate of the span; empty clears it, so the samplers of this module pass the
-    /// parent's through, `ot` entry and all (checklist D-079).
+    /// The tracestate of the span. Empty clears it, so the samplers of this module pass the
+    /// parent's through, its `ot` entry included.
     pub trace_state: &'a str,
 }
 
 impl<'a> SamplingResult<'a> {
-    /// `decision` without attributes and with the tracestate of the parent.
+    /// `decision` without attributes and with the parent's tracestate.
     #[must_use]
     pub const fn new(decision: SamplingDecision, parameters: &SamplingParameters<'a>) -> Self {
         Self {
@@ -124,16 +127,17 @@ impl<'a> SamplingResult<'a> {
 
 /// Decides about a span before it exists.
 ///
-/// Called once per span, possibly from many threads at a time where the tracer is shared
-/// (checklist D-080), so an implementation with state needs `Sync` and must be quick.
+/// It is called once per span, from many threads at a time if the tracer is shared. An
+/// implementation with state then needs `Sync` and must be quick.
 pub trait Sampler {
-    /// The decision about the span described by `parameters`.
+    /// Decides about the span that `parameters` describe.
     ///
-    /// What the result borrows may come from the parameters or from the sampler.
+    /// The result may borrow from the parameters and from the sampler.
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a>;
 
-    /// Writes the sampler's name and settings, as the specification words it. See [`Description`]
-    /// for a `Display` of it.
+    /// Writes the sampler's name and settings in the
+    /// [specification](https://opentelemetry.io/docs/specs/otel/trace/sdk/#getdescription)'s form.
+    /// [`Description`] displays it.
     ///
     /// # Errors
     ///
@@ -169,7 +173,7 @@ impl<S: Sampler + ?Sized> fmt::Display for Description<'_, S> {
     }
 }
 
-/// Samples every span (checklist D-082).
+/// Samples every span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysOn;
@@ -185,7 +189,7 @@ impl Sampler for AlwaysOn {
     }
 }
 
-/// Drops every span (checklist D-083).
+/// Drops every span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysOff;
@@ -201,7 +205,8 @@ impl Sampler for AlwaysOff {
     }
 }
 
-/// Records what its sampler would drop, without exporting it (checklist D-090).
+/// Records spans that its sampler would drop, without exporting them:
+/// [`AlwaysRecord`](https://opentelemetry.io/docs/specs/otel/trace/sdk/#alwaysrecord).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AlwaysRecord<S> {

@@ -1,10 +1,12 @@
-//! Sampling by what was decided about the parent.
+//! Sampling by the decision about the parent.
 
 use core::fmt;
 
 use super::{AlwaysOff, AlwaysOn, Description, Sampler, SamplingParameters, SamplingResult};
 
-/// Follows the parent's decision; see the table of the [module](crate::sampler) (checklist D-089).
+/// Follows the parent's decision, see the table of the [module](crate::sampler). The
+/// specification's
+/// [`ParentBased`](https://opentelemetry.io/docs/specs/otel/trace/sdk/#parentbased).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ParentBased<R, RS = AlwaysOn, RN = AlwaysOff, LS = AlwaysOn, LN = AlwaysOff> {

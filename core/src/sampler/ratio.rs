@@ -5,19 +5,21 @@ use core::fmt;
 use super::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
 use crate::id::TraceId;
 
-/// Samples a fixed share of all traces, chosen by the trace id alone (checklist D-084 to D-087).
+/// Samples a fixed share of all traces, chosen by the trace id alone. The specification's
+/// [`TraceIdRatioBased`](https://opentelemetry.io/docs/specs/otel/trace/sdk/#traceidratiobased).
 ///
-/// A trace is sampled exactly when `(low 64 bits of its id) >> 1 < ratio · 2^63`, the rule that
-/// the Go and Rust SDKs share, so services with the same ratio keep the same traces, and a
-/// service with a higher ratio keeps a superset. The decision is one integer comparison; the only
-/// floating-point operation is the multiplication in [`TraceIdRatioBased::new`], which a `const`
-/// moves to compile time.
+/// A trace is sampled if `(low 64 bits of its id) >> 1 < ratio · 2^63`. The Go and Rust SDKs have
+/// the same rule, so services with the same ratio keep the same traces, and a service with a higher
+/// ratio keeps a superset. The decision is one integer comparison. The only floating-point
+/// operation is the multiplication in [`TraceIdRatioBased::new`], which a `const` moves to compile
+/// time.
 ///
-/// It ignores the parent; put it in a [`ParentBased`](super::ParentBased) to follow decisions already made.
+/// It ignores the parent. Put it in a [`ParentBased`](super::ParentBased) to follow decisions that
+/// were made before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceIdRatioBased {
-    /// Within 0 to 1; kept for the description only.
+    /// From 0 to 1; kept for the description only.
     ratio: f64,
     threshold: u64,
 }
@@ -25,8 +27,8 @@ pub struct TraceIdRatioBased {
 impl TraceIdRatioBased {
     /// Samples `ratio` of all traces.
     ///
-    /// 1 and more samples all of them, 0 and less none. NaN samples none: it means a computation
-    /// went wrong, and sampling all could overload what follows.
+    /// 1 or more samples all of them, 0 or less none. NaN samples none: it means that a computation
+    /// went wrong, and sampling all could overload the receiver.
     #[must_use]
     pub const fn new(ratio: f64) -> Self {
         const ONE: u64 = 1 << 63;
@@ -40,19 +42,19 @@ impl TraceIdRatioBased {
         };
         Self {
             ratio,
-            // Exact: a multiplication by a power of two does not round, and 1.0 gives 2^63, which
-            // every id shifted by one is below.
+            // Exact: a multiplication by a power of two does not round, and every id shifted by one
+            // is below the 2^63 that 1.0 gives.
             threshold: (ratio * ONE as f64) as u64,
         }
     }
 
-    /// The share of traces that is sampled, within 0 to 1.
+    /// Returns the share of traces that is sampled, from 0 to 1.
     #[must_use]
     pub const fn ratio(&self) -> f64 {
         self.ratio
     }
 
-    /// Whether the trace of this id is sampled.
+    /// Returns true if the trace of this id is sampled.
     #[inline]
     #[must_use]
     pub const fn samples(&self, trace_id: TraceId) -> bool {

@@ -1,4 +1,4 @@
-//! `record_error`: an error as the event `exception` (checklist D-072, D-073).
+//! `record_error`: an error as the event `exception`.
 
 use core::error::Error;
 use core::fmt::{self, Write as _};
@@ -14,7 +14,7 @@ const MESSAGE: &str = "exception.message";
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     /// Records `error` as the event `exception`, with `attributes` beside the generated ones; see
-    /// [`Span::record_error_with`](super::Span::record_error_with).
+    /// [`BareSpan::record_error_with`](super::BareSpan::record_error_with).
     pub(crate) fn record_error<E: Error + ?Sized>(
         &mut self,
         error: &E,

@@ -1,9 +1,9 @@
 //! The bytes of a span that is being recorded: a log of protobuf fields in the caller's scratch.
 //!
-//! Every call appends one whole field behind the fixed start, or changes nothing and counts what
-//! it dropped. What can be set again (name, status, an attribute of the same key) is spliced in
-//! place. Room for the dropped counts and a status code is held back, so that the end of a span
-//! always fits.
+//! Every call appends one whole field behind the fixed start, or changes nothing and counts the
+//! item as dropped. A field that is set again (name, status, an attribute of the same key) is
+//! replaced in place. Room for the dropped counts and a status code is held back, so the end of a
+//! span always fits.
 
 mod list;
 #[cfg(feature = "tracing")]
@@ -11,7 +11,7 @@ mod reparent;
 
 pub(super) use list::AttributeList;
 
-use super::recording::Beginning;
+use super::beginning::Beginning;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::RecordFlags;
 use crate::context::{Link, SpanContext};
@@ -37,14 +37,14 @@ const COUNTS_RESERVE: usize = 18;
 const STATUS_RESERVE: usize = 4;
 const PARENT_LEN: usize = 10;
 
-/// The least scratch a span can be recorded in: its fixed part, the reserves, and 10 bytes of
+/// The least scratch that a span can be recorded in: its fixed part, the reserves, and 10 bytes of
 /// name.
 pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERVE + COUNTS_RESERVE;
 
-/// Everything about a recording span but its bytes.
+/// The state of a recording span without its bytes.
 ///
-/// In this order no more than 16 bytes in a row begin as zeros, which small processors store at
-/// once; for more the compiler calls a routine of 40 instructions.
+/// In this order no more than 16 bytes in a row start as zeros, which small processors store at
+/// once. For more the compiler calls a routine of 40 instructions.
 #[derive(Clone, Debug)]
 #[repr(C)]
 pub(crate) struct Log {
@@ -53,23 +53,23 @@ pub(crate) struct Log {
     dropped_links: u32,
     limits: SpanLimits,
     len: usize,
-    /// The bits of all attribute keys set, by a hash: a clear one proves that a key is new.
+    /// A Bloom filter of the attribute keys: a clear bit proves that a key is new.
     keys: usize,
     attributes: u16,
     events: u16,
     links: u16,
     status: u8,
-    /// Whether there is a tracestate, for nearly always there is none to be looked for.
+    /// False for nearly all spans, which saves the search.
     has_trace_state: bool,
 }
 
-/// Status codes as OTLP numbers them (checklist F-057).
+/// Status codes as OTLP numbers them.
 const UNSET: u8 = 0;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
 
-/// Two bits: of the names in OpenTelemetry's conventions, four in a span have to be looked for a
-/// quarter as often as with one bit, and ten less than half as often.
+/// Two bits of the filter. With names of the semantic conventions, spans of four attributes need a
+/// search a quarter as often as with one bit, spans of ten less than half as often.
 #[inline]
 fn key_bits(key: &[u8]) -> usize {
     let middle = key.get(key.len() / 2).copied().unwrap_or(0);
@@ -99,7 +99,7 @@ impl Log {
         }
     }
 
-    /// Writes the start of a span; `false`, and a log of nothing, when the scratch is below
+    /// Writes the start of a span. Returns false, with an empty log, if the scratch is below
     /// [`MIN_SCRATCH_BYTES`].
     #[inline(always)]
     pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
@@ -142,7 +142,7 @@ impl Log {
         true
     }
 
-    /// Leaves a tracestate out that would leave no room for a name.
+    /// Leaves out a tracestate that would leave no room for a name.
     #[inline(never)]
     fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
         if self.room(bytes) >= field_len(state.len()) + field_len(10) {
@@ -180,26 +180,21 @@ impl Log {
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
-        if key.is_empty() {
-            return;
-        }
-        let bits = key_bits(key.as_bytes());
-        if self.add_short(bytes, key, value, bits).is_none() {
-            self.set_any(bytes, key, value, bits);
+        if !self.add_attribute(bytes, key, value) {
+            self.set_any(bytes, key, value, key_bits(key.as_bytes()));
         }
     }
 
-    /// The common case of [`Log::set_attribute`], for a caller that knows of what kind the value
-    /// is: nothing is left of the other kinds. `false`, and no change, when it is another case.
-    #[cfg(feature = "std")]
+    /// The common case of [`Log::set_attribute`], inlined: if the caller knows the kind of the
+    /// value, no code for other kinds is left. Returns false, and changes nothing, in other cases.
     #[inline(always)]
-    pub(super) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
+    pub(crate) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
         let bits = key_bits(key.as_bytes());
         key.is_empty() || self.add_short(bytes, key, value, bits).is_some()
     }
 
     /// The common case: a key that is certainly new, a value whose lengths take one byte each, and
-    /// room for it. `None`, and no change, in all others.
+    /// room for it. In all other cases `None`, and no change.
     #[inline(always)]
     fn add_short(
         &mut self,
@@ -213,12 +208,12 @@ impl Log {
         }
         let len = short_attribute_len(key, value, self.limits.value)?;
         let room = bytes.get_mut(self.len..)?;
-        // As if there was no status yet: what this refuses may still go the general way.
+        // As if there was no status yet; the general way may still find room.
         if len + COUNTS_RESERVE + STATUS_RESERVE > room.len() {
             return None;
         }
         let target = room.get_mut(..len)?;
-        // Before it is written: then nothing has to be kept meanwhile.
+        // Before the write, so that no register has to hold it meanwhile.
         self.len += len;
         self.keys |= bits;
         self.attributes += 1;
@@ -268,7 +263,7 @@ impl Log {
         }
     }
 
-    /// Sets a status by the total order; a description is cut to what fits.
+    /// Sets a status by the total order; a description is cut to the room that there is.
     pub(super) fn set_status(&mut self, bytes: &mut [u8], code: u8, description: &str) {
         if code == UNSET || self.status == OK {
             return;
@@ -319,8 +314,8 @@ impl Log {
         }
     }
 
-    /// Adds the event `exception`. `put` writes the attribute fields, `len` bytes of them, and
-    /// says whether it did so exactly; if not, the event is taken back.
+    /// Adds the event `exception`. `put` writes the attribute fields; if they are not exactly `len`
+    /// bytes, the event is removed.
     pub(super) fn add_exception(
         &mut self,
         bytes: &mut [u8],
@@ -383,8 +378,8 @@ impl Log {
         }
     }
 
-    /// Completes the record: the end time and the dropped counts. An end before the start is
-    /// moved to the start (fault catalogue C6). The length and what is known of the record.
+    /// Completes the record with the end time and the dropped counts, and returns its length and
+    /// flags. An end before the start is moved to the start.
     #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
         let start = bytes
@@ -424,7 +419,7 @@ impl Log {
         &self.limits
     }
 
-    /// What was left out so far: attributes, events, links.
+    /// The numbers of attributes, events and links that were left out.
     pub(super) const fn dropped(&self) -> [u32; 3] {
         [
             self.dropped_attributes,
@@ -451,8 +446,8 @@ impl Log {
             .unwrap_or_default()
     }
 
-    /// Bytes held back for the dropped counts and, while there is none, for a status code. The
-    /// text of a status may use all but this, and nothing in place loses room by it.
+    /// Bytes held back for the dropped counts and, until there is a status, for its code. The text
+    /// of a status may use all the rest.
     const fn reserve(&self) -> usize {
         if self.status == UNSET {
             COUNTS_RESERVE + STATUS_RESERVE
@@ -491,8 +486,8 @@ impl Log {
         Some(writer)
     }
 
-    /// Makes the `old_len` bytes at `at` `new_len` bytes long, moving what follows, and gives
-    /// them out to be written. `None`, and no change, when less than `reserve` would stay free.
+    /// Resizes the `old_len` bytes at `at` to `new_len`, moves the bytes behind them, and returns
+    /// the new ones to be written. `None`, and no change, if less than `reserve` would stay free.
     #[inline]
     fn splice<'b>(
         &mut self,
@@ -514,8 +509,8 @@ impl Log {
         bytes.get_mut(at..at + new_len)
     }
 
-    /// The first field `field` behind the fixed start whose content begins with the text field 1
-    /// `key` (any content when `key` is empty): where it is and how long.
+    /// The offset and length of the first field `field` behind the fixed start whose content begins
+    /// with the text field 1 `key`; of any content if `key` is empty.
     fn find(&self, bytes: &[u8], field: u8, key: &[u8]) -> Option<(usize, usize)> {
         let wanted = tag(field, BYTES);
         let mut at = FIXED_LEN;
@@ -531,18 +526,18 @@ impl Log {
     }
 }
 
-/// Whether the content of a `KeyValue` has this key.
+/// Returns true if the content of a `KeyValue` has this key.
 #[inline]
 fn has_key(content: &[u8], key: &[u8]) -> bool {
     length_prefixed(content).is_some_and(|(_, start, end)| content.get(start..end) == Some(key))
 }
 
-/// OTLP's flag bits 8 and 9: that it is known whether a context is remote, and whether it is.
+/// OTLP's flag bits 8 and 9: "is remote" is known, and its value.
 fn remote_flags(is_remote: bool) -> u32 {
     if is_remote { 0x300 } else { 0x100 }
 }
 
-/// As much of `text` as a field of at most `room` bytes holds, in whole characters.
+/// The longest start of `text`, in whole characters, that fits a field of at most `room` bytes.
 fn fitting(text: &str, room: usize) -> &str {
     let mut len = text.len();
     if field_len(len) <= room {

@@ -1,22 +1,24 @@
-//! The span: from [`Tracer::start`](crate::tracer::Tracer::start) to [`Span::end`].
+//! The span: from [`BareTracer::start`](crate::tracer::BareTracer::start) to [`BareSpan::end`].
 //!
-//! A recording span writes each attribute, event and link into its scratch as protobuf the moment
-//! it is set, so nothing borrowed outlives the call, and ending it is one copy into the sink. The
-//! scratch `B` is the caller's choice: an array inside the span on a device, a pooled box on a
-//! host. What does not fit it, or goes beyond the limits, is left out and counted on the wire
-//! ([`Span::dropped`]).
+//! A recording span writes each attribute, event and link into its scratch as protobuf when it is
+//! set, so nothing borrowed outlives the call, and the end is one copy into the sink. The scratch
+//! `B` is the caller's choice: an array inside the span on a device, a pooled box on a host. An
+//! item that does not fit, or that goes beyond the limits, is left out and counted on the wire
+//! ([`BareSpan::dropped`]).
 //!
-//! A span that was not sampled keeps its context, so that it can be a parent and be propagated,
-//! and ignores everything else.
+//! A span that was not sampled keeps its context, so it can be a parent and be propagated. It
+//! ignores everything else.
 //!
 //! ```
 //! use spandrel_core::buffer::Buffer;
 //! use spandrel_core::span::Status;
 //! use spandrel_core::time::Instant;
-//! use spandrel_core::tracer::{SpanBuilder, Tracer};
-//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn, test_support::TestRng};
+//! use spandrel_core::tracer::{BareTracer, SpanBuilder};
+//! # use spandrel_core::{id::RandomIdGenerator, sampler::AlwaysOn};
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let mut buffer = Buffer::new([0_u8; 1024]);
 //!
 //! let mut span = tracer.start::<256>(SpanBuilder::new("read"), Instant::from_millis(5));
@@ -28,14 +30,16 @@
 //! # Ok::<(), spandrel_core::buffer::PushError>(())
 //! ```
 
+mod beginning;
 mod exception;
 mod log;
 mod recording;
 pub mod stored;
 
+pub(crate) use beginning::Beginning;
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
-pub(crate) use recording::{Beginning, PutLink, Recording};
+pub(crate) use recording::{PutLink, Recording};
 
 pub use crate::context::{Link, SpanKind};
 
@@ -46,19 +50,21 @@ use crate::buffer::{PushError, RecordSink};
 use crate::context::SpanContext;
 use crate::time::Instant;
 
-/// The outcome of what a span describes. `Unset < Error < Ok`: a lower one never replaces a higher
-/// one, `Ok` is final, and of two errors the later one counts (checklist D-069).
+/// The [status] of a span, ordered `Unset < Error < Ok`: a lower one never replaces a higher one,
+/// `Ok` is final, and of two errors the later one wins.
+///
+/// [status]: https://opentelemetry.io/docs/specs/otel/trace/api/#set-status
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Status<'a> {
-    /// Nothing is said; the default, and never set again.
+    /// The default; setting it has no effect.
     #[default]
     Unset,
     /// The operation is known to have succeeded.
     Ok,
     /// The operation failed.
     Error {
-        /// Why, for people; empty when there is nothing to say.
+        /// The reason, for people; may be empty.
         description: &'a str,
     },
 }
@@ -73,19 +79,21 @@ impl<'a> Status<'a> {
 
 /// A span that has been started and not yet ended.
 ///
-/// Ending takes the span by value, so nothing can change it afterwards (checklist D-038). A span
-/// that is dropped without an end is not exported.
+/// It is bare: it has no clock and no thread, and its end takes the sink. It is for firmware and
+/// for programs that drive everything themselves; applications use `hosted::trace::Span`.
+///
+/// The end takes the span by value, so nothing can change it afterwards. A span that is dropped
+/// without an end is not exported.
 #[derive(Debug)]
 #[must_use = "a span is exported when it is ended"]
-pub struct Span<B> {
+pub struct BareSpan<B> {
     pub(crate) context: SpanContext,
     /// What is recorded, or a tracestate that is only carried.
     pub(crate) live: Option<Recording<B>>,
 }
 
-impl<B> Span<B> {
-    /// A span that only carries `context`: nothing is recorded, ending it does nothing
-    /// (checklist D-044).
+impl<B> BareSpan<B> {
+    /// A span that only carries `context`. It records nothing, and its end has no effect.
     #[inline]
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
@@ -94,9 +102,10 @@ impl<B> Span<B> {
         }
     }
 
-    /// A span that waits over `scratch` for
-    /// [`Tracer::start_in_place`](crate::tracer::Tracer::start_in_place); till then, and between
-    /// an [end](Span::end_in_place) and the next start, nothing is recorded. For statics.
+    /// A span over `scratch` that waits for
+    /// [`BareTracer::start_in_place`](crate::tracer::BareTracer::start_in_place). Until then, and
+    /// between an [end](BareSpan::end_in_place) and the next start, nothing is recorded. For
+    /// statics.
     pub const fn idle(scratch: B) -> Self {
         Self {
             context: SpanContext::INVALID,
@@ -104,14 +113,14 @@ impl<B> Span<B> {
         }
     }
 
-    /// The ids and flags of the span: constant, and valid as a parent after the end
-    /// (checklist D-036).
+    /// Returns the ids and flags of the span. They never change, and make a valid parent even after
+    /// the end.
     #[must_use]
     pub const fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// Whether anything set on this span is kept (checklist D-039).
+    /// Returns true if attributes, events, links and the status are kept.
     #[must_use]
     pub const fn is_recording(&self) -> bool {
         match &self.live {
@@ -120,7 +129,8 @@ impl<B> Span<B> {
         }
     }
 
-    /// What was left out so far, for limits or for lack of scratch: attributes, events, links.
+    /// Returns the numbers of attributes, events and links that were left out so far, for limits or
+    /// for lack of scratch.
     #[must_use]
     pub const fn dropped(&self) -> [u32; 3] {
         match &self.live {
@@ -130,8 +140,8 @@ impl<B> Span<B> {
     }
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
-    /// Sets an attribute; the last value of a key wins (checklist D-052). An empty key is ignored.
+impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
+    /// Sets an attribute. The last value of a key wins; an empty key is ignored.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if let Some(live) = &mut self.live {
@@ -146,14 +156,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         }
     }
 
-    /// Adds an event at `now` (checklist D-066).
+    /// Adds an event that happened at `now`.
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>], now: Instant) {
         if let Some(live) = &mut self.live {
             live.add_event(name, attributes, now);
         }
     }
 
-    /// Adds a link to another span (checklist D-067). Samplers see only the links that a span is
+    /// Adds a link to another span. Samplers see only the links that a span is
     /// started with.
     pub fn add_link(&mut self, link: &Link<'_>) {
         if let Some(live) = &mut self.live {
@@ -161,34 +171,35 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         }
     }
 
-    /// Sets the status by its total order. A description is kept with errors only.
+    /// Sets the status, unless the order of [`Status`] forbids it. Only errors keep a description.
     pub fn set_status(&mut self, status: Status<'_>) {
         if let Some(live) = &mut self.live {
             live.set_status(status);
         }
     }
 
-    /// Renames the span. Samplers have seen only the first name.
+    /// Renames the span. Samplers see the first name only.
     pub fn update_name(&mut self, name: &str) {
         if let Some(live) = &mut self.live {
             live.update_name(name);
         }
     }
 
-    /// Records `error` as an event named `exception`, with its type and message. The status is
-    /// left alone (checklist D-074); set it too when the error is the outcome of the span.
+    /// Records `error` as an [event named `exception`], with its type and message. The status does
+    /// not change; set it too if the error is the outcome of the span.
     ///
-    /// For a `dyn Error` the type says just that: the concrete one is not known.
+    /// For a `dyn Error` the type is `dyn Error`, because the concrete one is not known.
+    ///
+    /// [event named `exception`]: https://opentelemetry.io/docs/specs/otel/trace/exceptions/
     pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, now: Instant) {
         self.record_error_with(error, &[], now);
     }
 
-    /// Like [`Span::record_error`], with more attributes; one named like a generated one replaces
-    /// it.
+    /// Like [`BareSpan::record_error`], with more attributes; one named like a generated one
+    /// replaces it.
     ///
-    /// The message is formatted twice, for its length and into the record, so no copy of it is
-    /// made. An error whose text differs between the two is left out and counted as a dropped
-    /// event.
+    /// The message is formatted twice, for its length and into the record, so it is never copied.
+    /// An error whose text differs between the two is left out and counted as a dropped event.
     pub fn record_error_with<E: Error + ?Sized>(
         &mut self,
         error: &E,
@@ -200,24 +211,23 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         }
     }
 
-    /// Ends the span at `now` and hands its record to `sink`, unless it was not sampled
-    /// (checklist D-078).
+    /// Ends the span at `now` and hands its record to `sink`, unless it was not sampled.
     ///
     /// # Errors
     ///
-    /// Why the sink refused the record; it has counted the loss.
+    /// The sink refused the record, and has counted the loss.
     #[inline]
     pub fn end(mut self, now: Instant, sink: &mut impl RecordSink) -> Result<(), PushError> {
         self.end_in_place(now, sink)
     }
 
-    /// Like [`Span::end`], for a span that stays where it is and is
-    /// [started again](crate::tracer::Tracer::start_in_place) later; a second end does nothing.
-    /// Nothing is moved, which on small processors is most of what a span costs.
+    /// Like [`BareSpan::end`], for a span that stays where it is and is [started
+    /// again](crate::tracer::BareTracer::start_in_place) later. A second end has no effect. Nothing
+    /// is moved, and on small processors a move is most of the cost of a span.
     ///
     /// # Errors
     ///
-    /// Those of [`Span::end`].
+    /// The same as [`BareSpan::end`].
     #[inline]
     pub fn end_in_place(
         &mut self,
@@ -230,7 +240,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         }
     }
 
-    /// Like [`Span::end`], and gives the scratch back for the next span.
+    /// Like [`BareSpan::end`], and returns the scratch for the next span.
     #[inline]
     pub fn finish(
         mut self,
@@ -243,7 +253,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Span<B> {
         }
     }
 
-    /// The W3C tracestate that the span inherited or its sampler set; empty when there is none.
+    /// Returns the W3C tracestate that the span inherited or its sampler set; empty if there is
+    /// none.
     #[must_use]
     pub fn trace_state(&self) -> &str {
         match &self.live {

@@ -1,50 +1,38 @@
-//! A span in the making: its bytes, and what is known of them.
+//! A span that is being recorded: its bytes, and the log of what they hold.
 //!
-//! It is apart from the span's context, which is all that most calls on a span need, so that an
-//! owner may keep it where it likes: a device inside the span, a host in a pooled box that never
-//! moves. Moving it costs more than the record's own copy.
+//! It is separate from the span's context, which most calls do not go beyond, so its owner decides
+//! where it lives: inside the span on a device, in a pooled box that never moves on a host. To move
+//! it costs more than the copy of the record.
 
 use super::Status;
+use super::beginning::Beginning;
 use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
+use crate::context::Link;
 #[cfg(feature = "tracing")]
-use crate::context::ParentContext;
-use crate::context::{Link, SpanContext, SpanKind};
+use crate::context::{ParentContext, SpanContext, SpanKind};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::time::Instant;
 
-/// See the module.
+/// The content of a recording span, or of one that only carries a tracestate.
 #[derive(Debug)]
 pub(crate) struct Recording<B> {
     scope: ScopeId,
-    /// Whether what is set is kept. If not, only a tracestate is carried.
+    /// If false, only a tracestate is carried.
     is_recording: bool,
-    /// Whether the record is exported at the end.
+    /// If true, the record is exported at the end.
     is_sampled: bool,
     pub(super) log: Log,
     scratch: B,
 }
 
-/// What writes a link.
+/// The function that writes a link.
 pub(crate) type PutLink = fn(&mut Log, &mut [u8], &Link<'_>);
 
-/// What a recording begins with.
-pub(crate) struct Beginning<'a> {
-    pub(crate) limits: &'a SpanLimits,
-    pub(crate) context: &'a SpanContext,
-    pub(crate) parent: Option<&'a SpanContext>,
-    pub(crate) trace_state: &'a str,
-    pub(crate) name: &'a str,
-    pub(crate) kind: SpanKind,
-    pub(crate) scope: ScopeId,
-    pub(crate) start: Instant,
-    pub(crate) is_recording: bool,
-}
-
 impl<B> Recording<B> {
-    /// Memory for a span that has not begun: nothing can be set on it.
+    /// Memory for a span that has not begun; it ignores whatever is set.
     #[inline]
     pub(crate) const fn idle(scratch: B) -> Self {
         Self {
@@ -78,8 +66,8 @@ impl<B> Recording<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
-    /// Begins a span, whatever was here before. `false` when the scratch is too small to record
-    /// anything; then the recording is idle.
+    /// Begins a span, whatever was here before. Returns false, and stays idle, if the scratch is
+    /// too small to record anything.
     #[inline(always)]
     pub(crate) fn begin(&mut self, beginning: &Beginning<'_>) -> bool {
         let begun = self.log.begin(self.scratch.as_mut(), beginning);
@@ -93,17 +81,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     pub(crate) fn set_attribute(&mut self, key: &str, value: &Value<'_>) {
         if let Some((bytes, log)) = self.recorder() {
             log.set_attribute(bytes, key, value);
-        }
-    }
-
-    /// The common case of the same, for a caller that knows of what kind the value is; `false` when
-    /// it is another case.
-    #[cfg(feature = "std")]
-    #[inline(always)]
-    pub(crate) fn add_attribute(&mut self, key: &str, value: &Value<'_>) -> bool {
-        match self.recorder() {
-            Some((bytes, log)) => log.add_attribute(bytes, key, value),
-            None => true,
         }
     }
 
@@ -143,8 +120,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
-    /// Completes the record and hands it to `sink`, if it is to be exported. What is left here is
-    /// idle.
+    /// Completes the record and hands it to `sink`, if it is sampled. The recording is idle
+    /// afterwards.
     #[inline(always)]
     pub(crate) fn push_into(
         &mut self,
@@ -174,8 +151,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
-    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
-    /// whether there was room for that. Nothing may have been told of its ids before.
+    /// Moves the span, with all that it recorded, into the trace of `context` and under `parent`.
+    /// Returns false if there was no room for that. Its ids must not be in use yet.
     #[cfg(feature = "tracing")]
     pub(crate) fn reparent(&mut self, context: &SpanContext, parent: &ParentContext<'_>) -> bool {
         let moved = self.log.reparent(self.scratch.as_mut(), context, parent);
@@ -193,8 +170,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
+    /// The scratch and its log, if what is set is kept.
     #[inline]
-    pub(super) fn recorder(&mut self) -> Option<(&mut [u8], &mut Log)> {
+    pub(crate) fn recorder(&mut self) -> Option<(&mut [u8], &mut Log)> {
         if !self.is_recording {
             return None;
         }

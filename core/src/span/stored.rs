@@ -1,7 +1,7 @@
-//! The fixed start of a stored span, so that a record can be read and dated in place.
+//! The fixed start of a stored span, which lets a record be read and dated in place.
 //!
-//! Protobuf leaves the order of fields free (checklist F-009). A stored span begins with those
-//! that every span has and whose width is fixed:
+//! Protobuf leaves the order of fields free. A stored span begins with the fields that every span
+//! has and whose width is fixed:
 //!
 //! ```text
 //! offset  0        6        16     25     34    36       54
@@ -9,15 +9,15 @@
 //!         8501..4  1208..8  39..8  41..8  30 k  0a10..16
 //! ```
 //!
-//! What differs from one span to the next is close together, and what repeats follows in one piece.
-//! So gzip finds fewer and longer matches than in the order of the field numbers: of 512 spans of a
-//! service with random ids it makes 37.1 bytes each instead of 38.7 at level 1, 29.3 instead of 30.0
-//! at level 6, and the encoder for devices saves one to two per cent.
+//! Fields that differ from one span to the next are close together, and repeated ones follow in one
+//! piece. So gzip finds fewer and longer matches than in the order of the field numbers: for 512
+//! spans of a service with random ids it takes 37.1 bytes a span instead of 38.7 at level 1, and
+//! 29.3 instead of 30.0 at level 6. The encoder for devices saves one to two per cent.
 //!
-//! Times are monotonic ([`Instant`]) until the exporter makes them wall-clock times, which happens
-//! once, when the span is first leased for export and the wall clock is known; the hosted pipeline
-//! does it a step earlier, when spans leave their shards. So spans recorded
-//! before a device knew the date come out with the right one.
+//! Times are monotonic ([`Instant`]) until the exporter turns them into wall-clock times. It does
+//! so once, when the span is first leased for export with a known wall clock; the hosted pipeline
+//! does it when spans leave their shards. So spans that were recorded before a device knew the date
+//! are exported with the right one.
 //!
 //! ```
 //! use spandrel_core::span::stored::StoredSpan;
@@ -55,7 +55,7 @@ pub(crate) const TEMPLATE: [u8; FIXED_LEN] = {
     bytes
 };
 
-/// Where the fixed start has tags and lengths.
+/// The offsets of tags and lengths in the fixed start.
 const TAGS: [usize; 9] = [
     FLAGS - 2,
     FLAGS - 1,
@@ -76,7 +76,7 @@ pub struct StoredSpan<'a> {
 }
 
 impl<'a> StoredSpan<'a> {
-    /// Looks at the body of a record; `None` when it does not begin as a stored span does.
+    /// Reads the body of a record; `None` if it does not begin like a stored span.
     #[must_use]
     pub fn new(body: &'a [u8]) -> Option<Self> {
         let (fixed, rest) = body.split_first_chunk::<FIXED_LEN>()?;
@@ -108,7 +108,7 @@ impl<'a> StoredSpan<'a> {
         u64::from_le_bytes(self.array(END))
     }
 
-    /// OTLP's `flags`: the W3C flags, and whether the parent is remote (checklist F-045).
+    /// OTLP's `flags`: the W3C flags, and whether the parent is remote.
     #[must_use]
     pub fn flags(&self) -> u32 {
         u32::from_le_bytes(self.array(FLAGS))

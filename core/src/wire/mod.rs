@@ -1,13 +1,15 @@
 //! The protobuf wire format over slices: varints, tags, a reader and a value writer.
 //!
-//! Only what OTLP's trace messages need (checklist F-001 to F-004). Nothing allocates, nothing
-//! panics on any input, and every write is preceded by its exact length, so a message is either
-//! written whole or not at all.
+//! Only the parts of the [format] that OTLP's trace messages need. Nothing allocates and nothing
+//! panics on any input. The exact length is computed before a message is written, so it is written
+//! whole or not at all.
+//!
+//! [format]: https://protobuf.dev/programming-guides/encoding/
 //!
 //! ```
 //! use spandrel_core::wire::{FieldValue, Fields};
 //!
-//! // ExportTracePartialSuccess { rejected_spans: 5, error_message: "too old" } (golden V11).
+//! // ExportTracePartialSuccess { rejected_spans: 5, error_message: "too old" }
 //! let bytes = b"\x08\x05\x12\x07too old";
 //! let mut fields = Fields::new(bytes);
 //! assert_eq!(fields.next(), Some(Ok((1, FieldValue::Varint(5)))));
@@ -21,7 +23,7 @@ mod value;
 pub use reader::{FieldValue, Fields, WireError};
 pub(crate) use value::{key_value_len, put_key_value, put_short_attribute, short_attribute_len};
 
-/// Field numbers below 16 take a one-byte tag; this is it.
+/// The one-byte tag of a field whose number is below 16.
 pub(crate) const fn tag(field: u8, wire_type: u8) -> u8 {
     field << 3 | wire_type
 }
@@ -71,9 +73,8 @@ pub(crate) fn copy(target: &mut [u8], source: &[u8]) {
     }
 }
 
-/// The same for keys, names and texts: they are short, and to call a host's `memcpy` takes more
-/// instructions than two copies of a word that overlap. The most frequent lengths are asked for
-/// first.
+/// The same for keys, names and texts. They are short: a call of a host's `memcpy` takes more
+/// instructions than two overlapping copies of a word. The most frequent lengths are tested first.
 #[inline(always)]
 pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
     match source.len() {
@@ -88,14 +89,14 @@ pub(crate) fn copy_short(target: &mut [u8], source: &[u8]) {
     }
 }
 
-/// Without an operating system only Arm's larger profiles have both.
+/// On bare metal only the larger Arm profiles have them.
 const HAS_UNALIGNED_WORDS: bool = cfg!(all(
     target_arch = "arm",
     target_os = "none",
     target_has_atomic = "32"
 ));
 
-/// From both ends, so that what is in the middle may be copied twice and no rest is left.
+/// From both ends: the middle may be copied twice, and no rest is left.
 #[inline(never)]
 fn copy_words(target: &mut [u8], source: &[u8]) {
     match source.len() {
@@ -153,8 +154,8 @@ pub(crate) fn copy_id(target: &mut [u8; 16], source: &[u8; 16]) {
     }
 }
 
-/// Moves `len` bytes from one offset to another; nothing happens when a range is out of bounds.
-/// Not inlined, so that the checks of `copy_within` meet those made here and vanish.
+/// Moves `len` bytes from one offset to another; nothing happens when a range is out of bounds. Not
+/// inlined, so that the compiler sees both these checks and `copy_within`'s and drops the latter.
 #[inline(never)]
 pub(crate) fn move_within(bytes: &mut [u8], from: usize, len: usize, to: usize) {
     let last = bytes.len().checked_sub(len);
@@ -211,7 +212,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A writer that has no room: it tells how long what was put would have been.
+    /// A writer without room, which only measures.
     pub(crate) fn measuring() -> Self {
         Self {
             buf: &mut [],
@@ -220,14 +221,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What was put so far, whether it fitted or not.
+    /// Bytes put so far, whether they fitted or not.
     pub(crate) const fn measured(&self) -> usize {
         self.at
     }
 
-    /// The tag and the length of a field whose `content` bytes follow, if the answer is yes. A
-    /// writer that measures has taken them into account already, so no part of a nested value is
-    /// measured at each level again.
+    /// Writes the tag and the length of a field; if it returns true, the caller writes the
+    /// `content` bytes next. A measuring writer counts them at once and returns false, so no part
+    /// of a nested value is measured again at each level.
     pub(crate) fn open(&mut self, field: u8, content: usize) -> bool {
         if self.buf.is_empty() {
             self.at += field_len(content);

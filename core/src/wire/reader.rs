@@ -2,7 +2,7 @@
 
 use super::{BYTES, FIXED32, FIXED64, VARINT, get_varint};
 
-/// Why bytes are not a protobuf message.
+/// The reason why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -36,13 +36,13 @@ pub enum FieldValue<'a> {
     Bytes(&'a [u8]),
     /// Wire type 5, little endian.
     Fixed32(u32),
-    /// A group (wire types 3 and 4), skipped; OTLP has none (checklist F-004).
+    /// A group (wire types 3 and 4), skipped; OTLP has none.
     Group,
 }
 
 /// Iterates over the fields of a message, in wire order, unknown ones included.
 ///
-/// Work is bounded by the length of the input. After the first error the iterator ends.
+/// The work is bounded by the length of the input. After the first error the iterator ends.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
@@ -55,7 +55,7 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    /// The bytes not read yet.
+    /// The bytes that have not been read yet.
     #[must_use]
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
@@ -134,8 +134,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Skips a group with everything nested in it: a counter instead of recursion, because the
-    /// depth is the sender's to choose.
+    /// Skips a group with everything nested in it. A counter instead of recursion, because the
+    /// sender chooses the depth.
     fn skip_group(&mut self, outer: u32) -> Result<(), WireError> {
         let mut depth = 1_u32;
         loop {

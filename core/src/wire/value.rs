@@ -1,14 +1,14 @@
-//! Writing attributes: `KeyValue` and `AnyValue` (checklist F-058 to F-070).
+//! Writing attributes: the messages `KeyValue` and `AnyValue`.
 //!
-//! A length pass and a write pass. For the flat values that make up nearly all attributes the length
-//! is arithmetic on known sizes; arrays and lists are walked by the same code in both passes, the
-//! first with a writer that only measures. They recurse, at most [`ValueLimits::depth`] (64) levels.
+//! A length pass and a write pass. The length of a flat value, as nearly all attributes are, is
+//! arithmetic on known sizes. Arrays and lists are walked by the same code in both passes, first
+//! with a writer that only measures. They recurse, at most [`ValueLimits::depth`] (64) levels.
 
 use super::{BYTES, FIXED64, VARINT, Writer, copy_short, field_len, tag, varint_len};
 use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
 use crate::time::divide;
 
-/// The decimal digits of an integer beyond `i64::MAX` (checklist D-056).
+/// The decimal digits of an integer beyond `i64::MAX`.
 struct Digits {
     bytes: [u8; 20],
     start: usize,
@@ -47,7 +47,7 @@ const fn deeper(limits: ValueLimits) -> ValueLimits {
     }
 }
 
-/// Whether a later entry of `entries` has the key of entry `index`.
+/// Returns true if a later entry of `entries` has the key of entry `index`.
 fn is_superseded(entries: &[KeyValue<'_>], index: usize) -> bool {
     let Some((entry, later)) = entries.get(index..).and_then(<[_]>::split_first) else {
         return false;
@@ -75,7 +75,7 @@ fn any_value_len(value: &Value<'_>, limits: ValueLimits) -> usize {
     }
 }
 
-/// Length of the content of an `ArrayValue` or a `KeyValueList`: what [`put_container`] would write.
+/// Length of the content of an `ArrayValue` or a `KeyValueList`, as [`put_container`] writes it.
 #[inline(never)]
 fn container_len(value: &Value<'_>, limits: ValueLimits) -> usize {
     let mut writer = Writer::measuring();
@@ -126,9 +126,9 @@ fn put_any_value(writer: &mut Writer<'_>, value: &Value<'_>, limits: ValueLimits
     }
 }
 
-/// The length of a whole attribute field, tag included, when every length in it takes one byte and
-/// nothing has to be cut: that is nearly every attribute there is. `None` for the others, which
-/// take the general way.
+/// The length of a whole attribute field, tag included, if every length in it takes one byte and
+/// nothing has to be cut, as for nearly all attributes. `None` for the others, which take the
+/// general way.
 #[inline(always)]
 pub(crate) fn short_attribute_len(
     key: &str,
@@ -152,8 +152,8 @@ pub(crate) fn short_attribute_len(
 /// Writes an attribute for which [`short_attribute_len`] gave the length of `target`.
 #[inline(always)]
 pub(crate) fn put_short_attribute(target: &mut [u8], field: u8, key: &str, value: &Value<'_>) {
-    // A length that does not match leaves the field unfinished; the pair of functions above and
-    // below each other is what the property tests hold together.
+    // A length that does not match would leave the field unfinished; property tests hold these two
+    // functions together.
     let _ = try_put_short(target, field, key.as_bytes(), value);
 }
 
@@ -273,7 +273,7 @@ mod tests {
         buf.iter().map(|b| std::format!("{b:02x}")).collect()
     }
 
-    /// The golden vectors V1 to V9 of the checklist, section F.
+    /// Known encodings of every kind of value.
     #[test]
     fn golden_vectors() {
         let l = ValueLimits::DEFAULT;
@@ -371,7 +371,7 @@ mod tests {
             depth: 1,
             ..ValueLimits::DEFAULT
         };
-        // [[1]] with limit 1 is [empty] (checklist D-059).
+        // [[1]] with limit 1 is [empty] (spec D-059).
         assert_eq!(
             hex("a", Value::Array(&outer), limits),
             hex("a", Value::Array(&[Value::Empty]), ValueLimits::DEFAULT)

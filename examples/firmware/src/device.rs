@@ -11,7 +11,7 @@ use crate::pipeline::{Counter, Spans, exporter, report};
 /// Tracer and exporter. Interrupt handlers have a tracer of their own, see
 /// [`crate::scenario::interrupt`].
 pub struct Device {
-    pub tracer: Tracer<ParentBased<AlwaysOn>, Counter>,
+    pub tracer: BareTracer<ParentBased<AlwaysOn>, Counter>,
     pub spans: Spans,
     /// The scope of the spans.
     pub scope: ScopeId,
@@ -28,7 +28,7 @@ pub fn start(spans: &'static mut [u8], names: &'static mut [u8]) -> Option<()> {
 pub fn start_with(buffer: Buffer<&'static mut [u8]>, names: &'static mut [u8]) -> Option<()> {
     let (spans, scope) = exporter(ExporterConfig::DEFAULT, buffer, names)?;
     let device = Device {
-        tracer: Tracer::new(ParentBased::new(AlwaysOn), Counter::new()),
+        tracer: BareTracer::new(ParentBased::new(AlwaysOn), Counter::new()),
         spans,
         scope,
     };

@@ -34,10 +34,10 @@ fn run() -> Option<()> {
     let registry = Registry::new([0_u8; 128], &resource).ok()?;
     let buffer = Buffer::new([0_u8; 1536]);
     let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, buffer, registry);
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter(0));
 
     let at = |millis: u8| Instant::from_millis(millis.into());
-    let (mut root, mut span) = (Span::idle([0_u8; 128]), Span::idle([0_u8; 128]));
+    let (mut root, mut span) = (BareSpan::idle([0_u8; 128]), BareSpan::idle([0_u8; 128]));
     tracer.start_in_place(&mut root, SpanBuilder::new("boot"), at(0));
     for i in 1..SPANS {
         let builder = SpanBuilder::new("work").parent(*root.context());

@@ -1,5 +1,5 @@
 //! Firmware that records spans with the core alone and hands its requests to the host over a
-//! serial line; `tests/tests/firmware` decodes and compares them.
+//! serial line; `tests/tests/device/firmware` decodes and compares them.
 //!
 //! One program for all boards: what differs is in [`board`]. The scenario to run is the command
 //! line that the emulator was given. Nothing here allocates, and nothing that could is linked.

@@ -2,7 +2,7 @@
 //! DHCP, and the `embassy` feature of the async transport. They differ in how requests are coded.
 //!
 //! The command line of the emulator is the port of a collector on the host, which the emulated
-//! network shows as 10.0.2.2; `tests/tests/firmware` starts one and compares what arrives.
+//! network shows as 10.0.2.2; `tests/tests/device/firmware` starts one and compares what arrives.
 
 use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -85,7 +85,7 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
 
 /// Records a burst, waits for its delivery, records the next one.
 async fn work(traces: &Traces, scope: ScopeId) -> Option<()> {
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter::new());
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::new());
     let clock = WallClock::from_pair(Instant::ZERO, UnixNanos::from_secs(1_700_000_000));
     with(traces, |spans| spans.set_wall_clock(Some(clock)))?;
     for burst in 0..BURSTS {

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use crate::rng::TestRng;
 use arbitrary::{Arbitrary, Unstructured};
 use spandrel_core::batch::BatchConfig;
 use spandrel_core::buffer::{Buffer, Overflow};
@@ -12,9 +13,8 @@ use spandrel_core::resource::{Registry, Resource};
 use spandrel_core::response::{Outcome, Response, TransportError};
 use spandrel_core::sampler::AlwaysOn;
 use spandrel_core::stats::Ledger;
-use spandrel_core::test_support::TestRng;
 use spandrel_core::time::{Instant, UnixNanos, WallClock};
-use spandrel_core::tracer::{SpanBuilder, Tracer};
+use spandrel_core::tracer::{BareTracer, SpanBuilder};
 
 use crate::wire_model::decode;
 
@@ -87,7 +87,7 @@ struct Script<'a> {
 
 struct Runner {
     exporter: Exporter<Vec<u8>, [u8; 128]>,
-    tracer: Tracer<AlwaysOn, RandomIdGenerator<TestRng>>,
+    tracer: BareTracer<AlwaysOn, RandomIdGenerator<TestRng>>,
     transmit: Option<(Transmit, Vec<u8>)>,
     now: Instant,
     before: Ledger,
@@ -136,7 +136,7 @@ pub fn run(data: &[u8]) {
     let ids = RandomIdGenerator::new(TestRng::new(script.seed));
     let mut runner = Runner {
         exporter: Exporter::new(config, buffer, registry).expect("a valid configuration"),
-        tracer: Tracer::new(AlwaysOn, ids),
+        tracer: BareTracer::new(AlwaysOn, ids),
         transmit: None,
         now: Instant::ZERO,
         before: Ledger::default(),

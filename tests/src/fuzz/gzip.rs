@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use spandrel_core::gzip::{Encoder, MIN_WINDOW_BYTES, compress, max_compressed_len};
+use spandrel_core::gzip::{GzipEncoder, MIN_WINDOW_BYTES, compress, max_compressed_len};
 
 /// The first four bytes choose the sizes, the rest is compressed.
 pub fn run(bytes: &[u8]) {
@@ -19,7 +19,7 @@ pub fn run(bytes: &[u8]) {
     assert_eq!(decoded(&out), input, "one shot");
 
     let mut window = vec![0; MIN_WINDOW_BYTES + 5 * usize::from(window)];
-    let mut encoder = Encoder::new(&mut window, &mut table).expect("the sizes are allowed");
+    let mut encoder = GzipEncoder::new(&mut window, &mut table).expect("the sizes are allowed");
     let mut left = input;
     let mut chunk = vec![0; 1 + usize::from(chunk)];
     let mut out = Vec::new();

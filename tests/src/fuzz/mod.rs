@@ -1,8 +1,8 @@
 //! The bodies of the fuzz targets.
 //!
 //! Each is a plain function over bytes that panics when something is wrong. The shims of the
-//! `fuzz` workspace hand them to libFuzzer; the test `fuzz_seeds` runs them over the committed
-//! seeds with the ordinary test command. A crash becomes a seed.
+//! `fuzz` workspace hand them to libFuzzer; `tests/core/fuzz_seeds.rs` runs them over the
+//! committed seeds with the ordinary test command. A crash becomes a seed.
 
 pub mod attributes;
 pub mod buffer_ops;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::rng::TestRng;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use bumpalo::Bump;
 use opentelemetry_proto::tonic::trace::v1;
@@ -12,10 +13,9 @@ use spandrel_core::id::{IdGenerator, RandomIdGenerator, SpanId, TraceId};
 use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::ScopeId;
 use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use spandrel_core::span::{MIN_SCRATCH_BYTES, Span, Status};
-use spandrel_core::test_support::TestRng;
+use spandrel_core::span::{BareSpan, MIN_SCRATCH_BYTES, Status};
 use spandrel_core::time::Instant;
-use spandrel_core::tracer::{SpanBuilder, Tracer};
+use spandrel_core::tracer::{BareTracer, SpanBuilder};
 
 use super::gen_text::text;
 use super::span::SpanModel;
@@ -170,7 +170,7 @@ impl<'a> Arbitrary<'a> for Op {
 }
 
 impl Op {
-    fn run(&self, span: &mut Span<Vec<u8>>) {
+    fn run(&self, span: &mut BareSpan<Vec<u8>>) {
         let bump = Bump::new();
         match self {
             Self::SetAttribute(key, value) => span.set_attribute(key, value.borrow(&bump)),
@@ -340,7 +340,7 @@ impl SpanScript {
             attributes: borrow(&bump, &self.sampler.attributes),
         };
         let ids = RandomIdGenerator::new(TestRng::new(seed));
-        let mut tracer = Tracer::new(sampler, ids).with_limits(self.limits);
+        let mut tracer = BareTracer::new(sampler, ids).with_limits(self.limits);
         let links = bump.alloc_slice_fill_iter(self.links.iter().map(|link| link.borrow(&bump)));
         let parent = ParentContext {
             span_context: self.parent.context(),
@@ -389,12 +389,12 @@ impl SpanScript {
         }
     }
 
-    /// Checklist D-032, D-033, D-035, D-039, D-040, D-077.
+    /// spec D-032, D-033, D-035, D-039, D-040, D-077.
     fn check_context<B: AsRef<[u8]> + AsMut<[u8]>>(
         &self,
         seed: u64,
         context: &SpanContext,
-        span: &Span<B>,
+        span: &BareSpan<B>,
     ) {
         // Fresh ids are what an equal generator draws next. That they differ from the parent's is
         // no rule: a fuzzer finds the parent that has the id which is about to be drawn.

@@ -1,4 +1,4 @@
-//! Fault catalogue D10: a future that is dropped at any await returns its batch and its permit.
+//! Fault D10: a future that is dropped at any await returns its batch and its permit.
 
 use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 
 use spandrel_core::breaker::State;
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::{Body, Driver, Post, Sleep};
 
 type Outbox = RefCell<Exporter<[u8; 4096], [u8; 256]>>;
@@ -85,7 +85,7 @@ fn outbox(spans: u64) -> Outbox {
     let registry = Registry::new([0_u8; 256], &resource).unwrap();
     let buffer = Buffer::new([0_u8; 4096]);
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     for _ in 0..spans {
         let span = tracer.start::<256>(SpanBuilder::new("work"), Instant::ZERO);
         span.end(Instant::from_millis(3), &mut exporter).unwrap();

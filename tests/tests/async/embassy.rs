@@ -1,4 +1,4 @@
-//! The bare-metal transport on the host: the rows of the fault catalogue that it meets.
+//! The bare-metal transport on the host: the faults that it meets.
 
 use core::cell::RefCell;
 use core::future::Future;
@@ -10,8 +10,8 @@ use critical_section::Mutex;
 use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::exporter::Flush;
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::embassy::{
     Collector, CollectorError, Doorbell, EmbassySleep, HttpPost, MIN_MEMORY_BYTES,
 };
@@ -26,7 +26,7 @@ pub(crate) type Traces = Mutex<RefCell<Exporter<Vec<u8>, Vec<u8>>>>;
 pub(crate) struct Device {
     pub(crate) traces: Traces,
     pub(crate) bell: Doorbell,
-    tracer: RefCell<Tracer<AlwaysOn, RandomIdGenerator<TestRng>>>,
+    tracer: RefCell<BareTracer<AlwaysOn, RandomIdGenerator<TestRng>>>,
 }
 
 impl Device {
@@ -51,7 +51,7 @@ impl Device {
         Self {
             traces: Mutex::new(RefCell::new(exporter)),
             bell: Doorbell::new(),
-            tracer: RefCell::new(Tracer::new(AlwaysOn, ids)),
+            tracer: RefCell::new(BareTracer::new(AlwaysOn, ids)),
         }
     }
 

@@ -9,8 +9,8 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use spandrel_core::gzip::GzipError;
 use spandrel_core::prelude::*;
-use spandrel_core::test_support::TestRng;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
+use spandrel_tests::rng::TestRng;
 use spandrel_transport_async::embassy::{
     Collector, EmbassySleep, Encoding, Gzip, HttpPost, Identity, MIN_MEMORY_BYTES,
 };
@@ -287,7 +287,7 @@ fn outbox(spans: u64) -> Outbox {
     let registry = Registry::new(vec![0; 256], &resource).unwrap();
     let buffer = Buffer::new(vec![0; 8192]);
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
-    let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+    let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
     for millis in 0..spans {
         let span = tracer.start::<256>(SpanBuilder::new("work"), Instant::from_millis(millis));
         span.end(Instant::from_millis(millis + 3), &mut exporter)
@@ -322,7 +322,7 @@ pub(crate) fn export(post: impl Post, outbox: &Outbox, limits: &[usize]) -> Opti
     polls
 }
 
-/// Fault catalogue D10: an export that is dropped after any number of polls is repeated by the next
+/// Fault D10: an export that is dropped after any number of polls is repeated by the next
 /// call, on a connection of its own, with the same bytes. How many polls an undisturbed one takes.
 pub(crate) fn dropped_at_every_poll(
     mut export: impl FnMut(&Scripted, &Outbox, &[usize]) -> Option<usize>,

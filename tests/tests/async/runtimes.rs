@@ -1,4 +1,4 @@
-//! Fault catalogue D9 and D7: every kind of runtime, none, one that is gone, one that stands still.
+//! Faults D9 and D7: every kind of runtime, none, one that is gone, one that stands still.
 
 use std::time::{Duration, Instant};
 
@@ -126,7 +126,7 @@ fn when_nothing_but_shutdown_is_ever_polled_it_sends() {
 }
 
 #[test]
-fn a_task_that_stands_still_in_a_request_is_replaced_and_does_no_harm_afterwards() {
+fn a_task_that_stalls_in_a_request_is_replaced_without_harm() {
     let server = FaultServer::start(Script::new().then(Reply::Hang));
     let stalled = current_thread();
     let telemetry = start(&stalled, &server);

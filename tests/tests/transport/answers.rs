@@ -1,4 +1,4 @@
-//! S11 to S18, S22, S23: answers that are no plain yes or no.
+//! Faults S11 to S18, S22, S23: answers that are no plain yes or no.
 
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ fn s17_a_flood_of_interim_answers_meets_the_deadline() {
 }
 
 #[test]
-fn s18_a_server_that_stores_and_drops_the_connection_gets_an_announced_duplicate() {
+fn s18_a_request_stored_unanswered_is_an_announced_duplicate() {
     let rig = Rig::new([Reply::StoreThenDrop, Reply::StoreThenDrop]);
     rig.deliver(3);
     let end = rig.close();

@@ -1,4 +1,4 @@
-//! D1, D3, D5 and whatever else concerns a whole process.
+//! Faults D1, D3, D5 and whatever else concerns a whole process.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn d1_kill_9_loses_no_span_that_was_acknowledged() {
 }
 
 #[test]
-fn d5_a_process_that_exits_without_shutdown_keeps_what_it_flushed_and_never_hangs() {
+fn d5_an_exit_without_shutdown_never_hangs_and_keeps_flushed_spans() {
     let server = FaultServer::start(Script::new());
     let started = Instant::now();
     let lines = Process::start("exit", &server.url(), 2, None).lines();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use spandrel_core::env::{Compression, Protocol};
+use spandrel_core::resource::InstrumentationScope;
 use spandrel_tests::fault_server::{FaultServer, Script};
 use spandrel_transport_std::{Config, KeyValue, SpanKind, start};
 
@@ -90,6 +91,41 @@ fn the_resource_and_the_scope_are_on_every_request() {
         let scope = resource_spans.scope_spans[0].scope.as_ref().unwrap();
         assert_eq!(scope.name, "loopback");
     }
+}
+
+// spec D-001, D-004
+#[test]
+fn a_scope_arrives_with_all_that_its_tracer_was_given() {
+    let rig = Rig::new(Script::new());
+    let attributes = [KeyValue::new("shard", 7)];
+    let scope = InstrumentationScope {
+        schema_url: "https://opentelemetry.io/schemas/1.44.0",
+        attributes: &attributes,
+        ..InstrumentationScope::new("storage").with_version("2.1")
+    };
+    rig.end(rig.telemetry.provider().tracer_with(&scope).start("read"));
+    assert!(rig.flush().is_success());
+    let requests = rig.server.requests();
+    let export = requests[0].export.as_ref().unwrap();
+    let scope_spans = &export.resource_spans[0].scope_spans[0];
+    assert_eq!(
+        scope_spans.schema_url,
+        "https://opentelemetry.io/schemas/1.44.0"
+    );
+    let scope = scope_spans.scope.as_ref().unwrap();
+    assert_eq!(
+        (scope.name.as_str(), scope.version.as_str()),
+        ("storage", "2.1")
+    );
+    let [attribute] = scope.attributes.as_slice() else {
+        unreachable!("{scope:?}")
+    };
+    let value = attribute.value.clone().unwrap().value;
+    assert_eq!(
+        (attribute.key.as_str(), value),
+        ("shard", Some(Value::IntValue(7)))
+    );
+    rig.close().is(1, &[]);
 }
 
 #[test]

@@ -26,7 +26,7 @@
 //! use core::cell::RefCell;
 //! use spandrel_core::prelude::*;
 //! use spandrel_transport_async::{Body, Driver, Post, Sleep};
-//! # use spandrel_core::test_support::TestRng;
+//! # use rand_xoshiro::{SplitMix64, rand_core::SeedableRng};
 //!
 //! struct Sink;
 //! impl Post for Sink {
@@ -47,7 +47,8 @@
 //! let registry = Registry::new([0_u8; 256], &resource)?;
 //! let exporter = Exporter::new(ExporterConfig::DEFAULT, Buffer::new([0_u8; 4096]), registry)?;
 //! let outbox = RefCell::new(exporter);
-//! let mut tracer = Tracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+//! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
+//! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let span = tracer.start::<256>(SpanBuilder::new("boot"), Instant::ZERO);
 //! span.end(Instant::from_millis(3), &mut *outbox.borrow_mut())?;
 //! outbox.borrow_mut().shutdown(Instant::from_secs(10), Instant::from_secs(20));

@@ -45,14 +45,14 @@ pub(crate) mod sealed {
         fn encoder(&mut self) -> Option<Self::Encoder<'_>>;
     }
 
-    /// See [`spandrel_core::gzip::Encoder`].
+    /// See [`spandrel_core::gzip::GzipEncoder`].
     pub trait Encoder {
         fn read(&mut self, out: &mut [u8], source: impl FnMut(&mut [u8]) -> usize) -> usize;
         fn is_done(&self) -> bool;
     }
 }
 
-impl sealed::Encoder for gzip::Encoder<'_> {
+impl sealed::Encoder for gzip::GzipEncoder<'_> {
     fn read(&mut self, out: &mut [u8], source: impl FnMut(&mut [u8]) -> usize) -> usize {
         self.read(out, source)
     }
@@ -106,22 +106,22 @@ impl<'a> Gzip<'a> {
     ///
     /// # Errors
     ///
-    /// When one of them has a length that [`gzip::Encoder::new`] does not allow.
+    /// When one of them has a length that [`gzip::GzipEncoder::new`] does not allow.
     pub fn new(window: &'a mut [u8], table: &'a mut [u16]) -> Result<Self, GzipError> {
-        gzip::Encoder::new(window, table)?;
+        gzip::GzipEncoder::new(window, table)?;
         Ok(Self { window, table })
     }
 }
 
 impl<'m> sealed::Encoding for Gzip<'m> {
     type Encoder<'a>
-        = gzip::Encoder<'a>
+        = gzip::GzipEncoder<'a>
     where
         'm: 'a;
 
-    fn encoder(&mut self) -> Option<gzip::Encoder<'_>> {
+    fn encoder(&mut self) -> Option<gzip::GzipEncoder<'_>> {
         // `new` has tried the lengths.
-        gzip::Encoder::new(self.window, self.table).ok()
+        gzip::GzipEncoder::new(self.window, self.table).ok()
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
     /// What `pack` says, and after how many polls.
     fn packed(memory: &mut [u8], reserved: usize, limit: usize) -> (Option<Packed>, usize) {
         let (mut window, mut table) = ([0; 1024], [0; 256]);
-        let encoder = gzip::Encoder::new(&mut window, &mut table).unwrap();
+        let encoder = gzip::GzipEncoder::new(&mut window, &mut table).unwrap();
         let mut body = Repeating { len: 4000, at: 0 };
         let mut packing = pin!(pack(encoder, &mut body, memory, reserved, limit));
         let mut context = Context::from_waker(Waker::noop());

@@ -8,7 +8,7 @@ use spandrel_core::buffer::{Record, RecordFlags};
 use spandrel_core::hosted::clock::Clock;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::link::{
-    Anchor, Command, Content, Decoder, DecoderStats, DeviceCounts, EncodedEntry, Event,
+    Anchor, Command, Content, Decoder, DecoderStats, DeviceCounts, EncodedEntry, LinkEvent,
     ReceivedSpan,
 };
 use spandrel_core::resource::ScopeId;
@@ -152,7 +152,7 @@ impl Drop for Session<'_> {
 }
 
 impl Stream<'_> {
-    fn handle(&mut self, event: Event<'_>) -> Result<(), StreamError> {
+    fn handle(&mut self, event: LinkEvent<'_>) -> Result<(), StreamError> {
         if event.is_new_boot {
             self.begin_boot(event.boot, event.is_first);
         }

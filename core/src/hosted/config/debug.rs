@@ -1,12 +1,12 @@
-//! `Debug` output without secrets (checklist B-030, fault catalogue G4).
+//! `Debug` output without secrets.
 
 use core::fmt;
 use std::string::String;
 
 use crate::sampler::{Description, Sampler};
 
-/// The output that `derive` would give, but for the fields with an arrow. The pattern names every
-/// field, so none can be forgotten.
+/// Gives the output of `derive`, except for the fields with an arrow. The pattern names every field,
+/// so none can be forgotten.
 macro_rules! debug_struct {
     ($name:ident { $($field:ident $(=> $shown:expr)?),* $(,)? }) => {
         impl core::fmt::Debug for $name {

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration in code.
+//! Mistakes in the configuration of the code.
 
 use core::error::Error;
 use core::fmt;
@@ -8,53 +8,53 @@ use crate::env::{EndpointErrorKind, HeaderProblemKind};
 use crate::exporter::ConfigError;
 use crate::hosted::diagnostics::sanitise;
 
-/// A field of a [`Config`](super::Config) that no pipeline can run with. `Display` says which one,
-/// what is wrong, and what to do; it shows no credentials and no header value.
+/// A field of a [`Config`](super::Config) that no pipeline can run with. `Display` names the field,
+/// says what is wrong with it and what to do; neither `Display` nor `Debug` shows credentials or
+/// the value of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// `endpoint` is neither `host:port` nor a URL (checklist A-009).
+    /// `endpoint` is neither `host:port` nor an `http` or `https` URL.
     Endpoint {
         /// What is wrong with it.
         problem: EndpointErrorKind,
-        /// The text, unless it may have credentials in it.
+        /// The text, unless it may contain credentials.
         text: Option<String>,
     },
-    /// A member of `headers` cannot become a header (fault catalogue G1).
+    /// A member of `headers` cannot be sent.
     Header {
-        /// Its place, the first being 1.
+        /// Its position, the first being 1.
         number: usize,
-        /// Its name, unless that is what is wrong: it may be a piece of a secret.
+        /// Its name, unless the name is what is wrong: it may be a piece of a secret.
         name: Option<String>,
         /// What is wrong with it.
         problem: HeaderProblemKind,
     },
-    /// `client_certificate` without `client_key` (checklist B-017).
+    /// `client_certificate` without `client_key`.
     CertificateWithoutKey,
-    /// `client_key` without `client_certificate` (checklist B-017).
+    /// `client_key` without `client_certificate`.
     KeyWithoutCertificate,
-    /// `max_queue_size` is zero (checklist C-020).
+    /// `max_queue_size` is zero.
     ZeroQueueSize,
     /// `gzip_level` is above 9.
     GzipLevel(u32),
     /// `max_span_bytes` cannot hold the fixed part of a span.
     SpanTooSmall {
-        /// What was asked for.
+        /// The size that the field asks for.
         bytes: usize,
-        /// The least that works.
+        /// The smallest size that works.
         least: usize,
     },
-    /// An area in which spans are kept cannot hold a single one of `max_span_bytes`.
+    /// A place that spans pass through cannot hold a single one of `max_span_bytes`.
     SpanTooLarge {
-        /// The name of the area's field.
+        /// The name of the place's field.
         field: &'static str,
-        /// What that field has, or its default.
+        /// The field's value, or its default.
         bytes: usize,
-        /// What a span of `max_span_bytes` takes there.
+        /// The bytes that a span of `max_span_bytes` takes there.
         needed: usize,
     },
-    /// The batch, `backoff`, `breaker` or `max_request_bytes` is out of its range (fault catalogue
-    /// G3).
+    /// The batch, `backoff`, `breaker` or `max_request_bytes` is out of its range.
     Exporter(ConfigError),
 }
 

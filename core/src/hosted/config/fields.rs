@@ -23,108 +23,127 @@ pub const DEFAULT_SHARD_BYTES: usize = 256 << 10;
 /// The default of [`Config::max_span_bytes`]: 16 KiB.
 pub const DEFAULT_MAX_SPAN_BYTES: usize = 16 << 10;
 
-/// What a program wants of its tracing; whatever is left out is asked of the environment and then
-/// has a default, as the [module](self) lists.
+/// A program's wishes for its tracing. What is left out comes from the environment, else from the
+/// defaults that the [module](super) lists.
 ///
 /// Write `Config { enabled: true, service_name: "checkout".into(), ..Config::default() }` or
 /// start from a preset. New fields may come in any minor version, so always end in `..`. `Debug`
 /// shows no header value and no credentials.
+///
+/// A field counts as left out when it is `None`, and a text or a list when it is empty. The other
+/// fields have no variable, so their value always counts.
 #[derive(Clone)]
 pub struct Config {
-    /// Whether anything is recorded. Off by default: a library must not start to send because it
-    /// was linked in.
+    /// Records spans. Off by default: a library must not start to send because it was linked in.
+    /// `OTEL_SDK_DISABLED=true` beats it.
     pub enabled: bool,
-    /// `service.name`. Empty = from the environment, else detected.
+    /// The resource attribute `service.name`. Empty = left out; with nothing in the environment
+    /// either it becomes `unknown_service:` and the name of the executable.
     pub service_name: String,
-    /// `service.version`.
+    /// The resource attribute `service.version`. An empty text counts as left out.
     pub service_version: Option<String>,
-    /// `deployment.environment.name`.
+    /// The resource attribute `deployment.environment.name`. An empty text counts as left out.
     pub environment: Option<String>,
-    /// Further attributes of the resource. The three fields above win over them.
+    /// Further attributes of the resource; of a repeated key the last one counts. The three fields
+    /// above win over them. An empty key is left out with a diagnostic.
     pub resource_attributes: Vec<(String, String)>,
 
-    /// The collector: `host:port`, which is `http` on this machine and `https` anywhere else, or a
-    /// base URL, to which `/v1/traces` is appended. Empty = from the environment, else the spans
-    /// go to the standard output.
+    /// The collector: `host:port`, which means `http` on this machine and `https` anywhere else, or
+    /// a base URL, to which `/v1/traces` is appended. Empty or blank = left out; with nothing in
+    /// the environment either, spans go to the standard output. User info, a query and a fragment
+    /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
     pub endpoint: String,
-    /// Headers of every request, percent-encoding not applied. If there are any, those of the
-    /// environment are not used.
+    /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
+    /// repeated name the last one counts. Empty = left out; otherwise none of the environment's
+    /// headers is used. A header that belongs to the protocol is left out with a diagnostic, one
+    /// that cannot be sent is an error.
     pub headers: Vec<(String, String)>,
-    /// How spans are encoded.
+    /// The encoding of spans.
     pub protocol: Option<Protocol>,
-    /// How requests are compressed.
+    /// The compression of requests.
     pub compression: Option<Compression>,
-    /// The level at which a library makes gzip: 0 stores, 1 is fastest, 9 is smallest. `None`: the
-    /// encoder [made for spans](crate::hosted::span_gzip), which makes full batches smaller than level 4 does, in
-    /// less time than level 1.
+    /// The level of a general gzip encoder: 0 stores, 1 is fastest, 9 is smallest; more is an
+    /// error. `None` takes the encoder [made for spans](crate::hosted::span_gzip), which makes full
+    /// batches smaller than level 4 does, in less time than level 1. Not used without gzip.
     pub gzip_level: Option<u32>,
-    /// The time limit of one request; zero = none. Retries have limits of their own, in
-    /// [`backoff`](Self::backoff).
+    /// The time limit of one request; zero = none, so that only `export_timeout` limits it.
+    /// Retries have their limits in [`backoff`](Self::backoff).
     pub timeout: Option<Duration>,
-    /// A PEM file of the authorities to trust.
+    /// A PEM file with the authorities to trust, instead of the transport's roots. The transport
+    /// reads it when it starts.
     pub certificate: Option<PathBuf>,
-    /// A PEM file of our certificate chain; needs `client_key`.
+    /// A PEM file with the client's certificate chain. Without `client_key` it is an error, also
+    /// if the environment has a key: a key fits one certificate only.
     pub client_certificate: Option<PathBuf>,
-    /// A PEM file of our private key; needs `client_certificate`.
+    /// A PEM file with the client's private key. Without `client_certificate` it is an error.
     pub client_key: Option<PathBuf>,
-    /// Goes through the proxy of `HTTPS_PROXY` and its like. Off by default, so that a variable
-    /// meant for another purpose cannot lead telemetry astray (fault catalogue N19).
+    /// Sends through the proxy that `HTTPS_PROXY` and its like name. Off by default, so that a
+    /// variable meant for another purpose cannot lead telemetry astray.
     pub use_environment_proxy: bool,
-    /// Permits headers that look like credentials over plain `http` to another machine (fault
-    /// catalogue G2).
+    /// Permits headers that look like credentials over plain `http` to another machine. Without
+    /// it a transport refuses to start with such headers.
     pub allow_plaintext_credentials: bool,
 
-    /// The share of traces that is sampled where there is no parent: the parent's decision is
-    /// followed. A number beyond 0 to 1 is cut to it, with a diagnostic; NaN samples nothing.
+    /// The share of traces to sample, from 0 to 1. It applies to spans without a parent; others
+    /// follow their parent's decision. A number outside of the range is moved into it, with a
+    /// diagnostic; NaN counts as 0.
     pub sample_rate: Option<f64>,
-    /// A sampler of your own, which beats `sample_rate`.
+    /// Your own sampler, which beats `sample_rate`.
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
-    /// What one span may hold. Code that sets it overrides the variables of all limits.
+    /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
-    /// The bytes in which one live span is recorded; what does not fit is left out and counted.
+    /// The bytes in which one live span is recorded, at least
+    /// [`MIN_SCRATCH_BYTES`](crate::span::MIN_SCRATCH_BYTES). What does not fit is left out and
+    /// counted.
     pub max_span_bytes: Option<usize>,
 
     /// How long a span may wait for others of its batch; zero = not at all.
     pub scheduled_delay: Option<Duration>,
-    /// The specification's limit of handing over a batch; zero = none. Here the smaller of this
-    /// and `timeout` limits one request, and [`backoff`](Self::backoff) all requests of a batch.
+    /// The specification's time limit for the export of a batch; zero = none. Here the smaller of
+    /// this and `timeout` limits one request, and [`backoff`](Self::backoff) limits all requests of
+    /// a batch together.
     pub export_timeout: Option<Duration>,
-    /// The most finished spans that wait to be sent; above zero.
+    /// The most finished spans that wait to be sent; zero is an error.
     pub max_queue_size: Option<u32>,
-    /// The most spans of one request; above zero. More than the queue holds is cut, with a
-    /// diagnostic (checklist C-022).
+    /// The most spans of one request; zero is an error. A number above `max_queue_size` is not
+    /// used, with a diagnostic: 512 is, or the size of the queue if that is less.
     pub max_export_batch_size: Option<u32>,
-    /// The most bytes of one request before compression, up to 64 MiB (checklist B-020).
+    /// The most bytes of one request before compression, from one span of `max_span_bytes` to
+    /// 64 MiB.
     pub max_request_bytes: Option<usize>,
-    /// The bytes of finished spans that wait to be sent.
+    /// The bytes of finished spans that wait to be sent, at least one span of `max_span_bytes` with
+    /// its header.
     pub buffer_bytes: Option<usize>,
-    /// The bytes of finished spans that each recording thread keeps for the sender to fetch.
+    /// The bytes of finished spans that each recording thread keeps until the sender fetches them,
+    /// at least one span of `max_span_bytes` with its header. **Twice as much is allocated** for
+    /// each thread that records, so that a span fits wherever the last one ended. Threads beyond
+    /// the first 63 share one shard.
     pub shard_bytes: Option<usize>,
     /// Which spans are lost when there is no room.
     pub overflow: Overflow,
 
-    /// How attempts are repeated.
+    /// How failed requests are repeated. Values out of range are an error.
     pub backoff: Option<BackoffConfig>,
-    /// When a collector is left alone.
+    /// When a failing collector is left alone. Values out of range are an error.
     pub breaker: Option<BreakerConfig>,
-    /// What an open circuit does to a batch without retries left.
+    /// What happens to a batch without retries left while the circuit is open.
     pub when_open: WhenOpen,
-    /// What an answer of 413 does.
+    /// What happens to a batch when the collector answers 413 (content too large).
     pub on_too_large: OnTooLarge,
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
 
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
-    /// Whether the `OTEL_*` variables are heard. Off makes the fields here the only truth.
+    /// Reads the `OTEL_*` variables. If off, only the fields here count.
     pub read_environment: bool,
-    /// Whether the provider becomes that of the process.
+    /// Makes the provider the process-wide one.
     pub set_global: bool,
 }
 
 impl Config {
-    /// Everything is sampled and goes to the standard output, unless the environment names a
-    /// collector.
+    /// Samples everything and writes to the standard output, unless the environment names a
+    /// collector. The environment's name is `development`.
     #[must_use]
     pub fn development(service_name: impl Into<String>) -> Self {
         Self {
@@ -146,7 +165,8 @@ impl Config {
         self.client_certificate.is_some() || self.client_key.is_some()
     }
 
-    /// One trace in ten is sampled and goes to the collector at `endpoint`.
+    /// Samples one trace in ten and sends to the collector at `endpoint`; an empty one is asked of
+    /// the environment. The environment's name is `production`.
     #[must_use]
     pub fn production(service_name: impl Into<String>, endpoint: impl Into<String>) -> Self {
         Self {

@@ -41,12 +41,19 @@ impl CheckedHeaders {
                 Err(problem @ HeaderProblemKind::Reserved) => checked.notes.push(format!(
                     "headers: member {number} ({name:?}) {problem}; leaving it out"
                 )),
-                Err(problem) => {
-                    let name_is_good = problem == HeaderProblemKind::BadValue;
+                Err(HeaderProblemKind::BadValue) => {
                     return Err(BadHeader {
                         number,
-                        name: name_is_good.then(|| name.clone()),
-                        problem,
+                        name: Some(name.clone()),
+                        problem: HeaderProblemKind::BadValue,
+                    });
+                }
+                // An empty name too: in code there is no list with a '=' after it.
+                Err(_) => {
+                    return Err(BadHeader {
+                        number,
+                        name: None,
+                        problem: HeaderProblemKind::BadKey,
                     });
                 }
             }

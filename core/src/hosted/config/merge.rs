@@ -104,7 +104,7 @@ fn destination<'a>(
         Some(TracesExporter::None) => Destination::Nowhere,
         Some(TracesExporter::Console) => Destination::Stdout { immediate: true },
         Some(TracesExporter::OtlpStdout) => Destination::Stdout { immediate: false },
-        // Where the environment asks for a collector in vain, the diagnostic of the bad value
+        // If the endpoint of the environment is missing or bad, the diagnostic of the bad value
         // names the default one.
         Some(TracesExporter::Otlp) => {
             Destination::Collector(env.endpoint.unwrap_or(Endpoint::DEFAULT))

@@ -1,50 +1,69 @@
-//! The one configuration of a hosted pipeline: [`Config`], and what becomes of it, [`Settings`].
+//! The one configuration of a hosted pipeline: [`Config`], from which [`Settings`] are resolved.
 //!
-//! Three voices speak about a setting, and the first that says something wins (checklist B-004):
+//! ```text
+//!              read              merge               check
+//!  OTEL_* ───────────► Environment ──┐
+//!                                    ├──► Merged ───────────► Settings ──http()──► HttpSettings
+//!  code ─────────────► Config ───────┘      │
+//!                                           └───────────────► SettingsError
+//! ```
+//!
+//! A setting has three sources; the first one that provides it wins:
 //!
 //! ```text
 //! a field of Config  >  its OTEL_* variable  >  the default
 //! ```
 //!
-//! A mistake of an operator must not stop a service: a bad variable gives a sentence in
-//! [`Settings::diagnostics`] and the next voice is heard. A mistake in code should not survive
-//! its first run: it is a [`SettingsError`]. A variable that code overrides is not even read, so
-//! nothing is said about it.
+//! A mistake of an operator must not stop a service: a bad variable adds a sentence to
+//! [`Settings::diagnostics`], and the next source is used. A mistake in code should not survive
+//! its first run: it is a [`SettingsError`]. A variable that code overrides is not read, so
+//! nothing is said about it; only headers are looked for, because code replaces all of them.
 //!
-//! Two rules cut across. `OTEL_SDK_DISABLED=true` beats `enabled: true`: it is the switch by
-//! which an operator silences a program without building it anew. And with `read_environment:
-//! false` no variable is heard at all, that one included.
+//! Two rules apply to all fields. `OTEL_SDK_DISABLED=true` beats `enabled: true`: with this switch
+//! an operator silences a program without building it again. With `read_environment: false` no
+//! variable is read, that one included.
 //!
-//! | field | variable (`T_` = `OTEL_EXPORTER_OTLP_TRACES_` before `OTEL_EXPORTER_OTLP_`) | default |
-//! |---|---|---|
-//! | `enabled` | `OTEL_SDK_DISABLED`, which can only disable | `false` |
-//! | `service_name` | `OTEL_SERVICE_NAME`, else in `OTEL_RESOURCE_ATTRIBUTES` | `unknown_service:<program>` |
-//! | `service_version` | in `OTEL_RESOURCE_ATTRIBUTES` | none |
-//! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none |
-//! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | what is detected |
-//! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output |
-//! | `headers` | `T_HEADERS`, all or none | none |
-//! | `protocol` | `T_PROTOCOL` | `http/protobuf` |
-//! | `compression` | `T_COMPRESSION` | gzip |
-//! | `gzip_level` | - | made for spans |
-//! | `timeout` | `T_TIMEOUT` | 10 s |
-//! | `certificate` | `T_CERTIFICATE` | the transport's roots |
-//! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none |
-//! | `sampler`, `sample_rate` | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `parentbased_always_on` |
-//! | `limits` | `OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`, `OTEL_EVENT_..`, `OTEL_LINK_..` | [`SpanLimits::DEFAULT`] |
-//! | `scheduled_delay` | `OTEL_BSP_SCHEDULE_DELAY` | 5 s |
-//! | `export_timeout` | `OTEL_BSP_EXPORT_TIMEOUT` | 30 s |
-//! | `max_queue_size` | `OTEL_BSP_MAX_QUEUE_SIZE` | 2048 spans |
-//! | `max_export_batch_size` | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | 512 spans |
-//! | `buffer_bytes`, `shard_bytes` | - | 2 MiB, 256 KiB |
-//! | `max_span_bytes`, `max_request_bytes` | - | 16 KiB, 4 MiB |
-//! | `backoff`, `breaker` | - | [`BackoffConfig::DEFAULT`], [`BreakerConfig::DEFAULT`] |
-//! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest |
-//! | `max_batch_age` | - | 300 s |
-//! | `shutdown_timeout` | - | 5 s |
-//! | `use_environment_proxy`, `allow_plaintext_credentials` | - | `false` |
-//! | `set_global` | - | `true` |
-//! | - | `OTEL_PROPAGATORS`, `OTEL_LOG_LEVEL` | `tracecontext`, `info` |
+//! The variables are those of the specification's [SDK] and [exporter] configuration.
+//!
+//! [SDK]: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+//! [exporter]: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+//!
+//! | field | variable (`T_` = `OTEL_EXPORTER_OTLP_TRACES_` before `OTEL_EXPORTER_OTLP_`) | default | unit of the variable |
+//! |---|---|---|---|
+//! | `enabled` | `OTEL_SDK_DISABLED`, which can only disable | `false` | `true`, `false` |
+//! | `service_name` | `OTEL_SERVICE_NAME`, else in `OTEL_RESOURCE_ATTRIBUTES` | `unknown_service:<program>` | text |
+//! | `service_version` | in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
+//! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
+//! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
+//! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
+//! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
+//! | `protocol` | `T_PROTOCOL` | `http/protobuf` | name |
+//! | `compression` | `T_COMPRESSION` | `gzip` | name |
+//! | `gzip_level` | - | the encoder made for spans | 0 to 9 |
+//! | `timeout` | `T_TIMEOUT` | 10 s | ms |
+//! | `certificate` | `T_CERTIFICATE` | the transport's roots | path |
+//! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none | path |
+//! | `sampler`, `sample_rate` | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `parentbased_always_on` | name, 0 to 1 |
+//! | `limits` | `OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`, `OTEL_EVENT_..`, `OTEL_LINK_..` | [`SpanLimits::DEFAULT`](crate::limits::SpanLimits::DEFAULT) | count, characters |
+//! | `scheduled_delay` | `OTEL_BSP_SCHEDULE_DELAY` | 5 s | ms |
+//! | `export_timeout` | `OTEL_BSP_EXPORT_TIMEOUT` | 30 s | ms |
+//! | `max_queue_size` | `OTEL_BSP_MAX_QUEUE_SIZE` | 2048 | spans |
+//! | `max_export_batch_size` | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | 512 | spans |
+//! | `buffer_bytes` | - | 2 MiB | bytes |
+//! | `shard_bytes` | - | 256 KiB, twice that allocated | bytes |
+//! | `max_span_bytes` | - | 16 KiB | bytes |
+//! | `max_request_bytes` | - | 4 MiB | bytes |
+//! | `backoff` | - | [`BackoffConfig::DEFAULT`](crate::backoff::BackoffConfig::DEFAULT) | - |
+//! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
+//! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
+//! | `max_batch_age` | - | 300 s | - |
+//! | `shutdown_timeout` | - | 5 s | - |
+//! | `use_environment_proxy`, `allow_plaintext_credentials` | - | `false` | - |
+//! | `read_environment`, `set_global` | - | `true` | - |
+//! | - | `OTEL_PROPAGATORS` | `tracecontext` | names |
+//! | - | `OTEL_LOG_LEVEL` | `info` | name |
+//!
+//! Durations in code are [`Duration`](core::time::Duration)s, so they have no unit of their own.
 //!
 //! ```
 //! use spandrel_core::hosted::config::{Config, Target};
@@ -82,8 +101,6 @@ mod resolve;
 mod sampler;
 mod settings;
 mod sizes;
-#[cfg(test)]
-mod tests;
 
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};

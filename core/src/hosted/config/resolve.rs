@@ -15,18 +15,20 @@ use super::notes::Notes;
 use super::settings::{Settings, Target};
 
 impl Config {
-    /// Merges this with the environment of the process and the defaults. Also detects what is
-    /// known about the process, which takes a few microseconds.
+    /// Merges this with the environment of the process and the defaults, and checks it. Also
+    /// detects the attributes of the process, which takes a few microseconds.
     ///
     /// # Errors
     ///
     /// A field that no pipeline can run with, also when this is disabled: better now than on the
-    /// day on which somebody enables it.
+    /// day on which it is enabled. Bad variables are no errors but
+    /// [diagnostics](Settings::diagnostics).
     pub fn resolve(&self) -> Result<Settings, SettingsError> {
         resolve(self, |name| std::env::var(name))
     }
 
-    /// As [`resolve`](Self::resolve), with `lookup` in the place of the environment.
+    /// As [`resolve`](Self::resolve), with `lookup` in the place of the environment. It gets the
+    /// name of a variable and returns its value, or `None` if it is unset.
     ///
     /// # Errors
     ///
@@ -40,7 +42,7 @@ impl Config {
 }
 
 /// `lookup` has the signature of `std::env::var`.
-pub(super) fn resolve(
+fn resolve(
     config: &Config,
     lookup: impl Fn(&str) -> Result<String, VarError>,
 ) -> Result<Settings, SettingsError> {
@@ -50,7 +52,7 @@ pub(super) fn resolve(
     check(Merged::new(config, &environment, &mut notes), notes)
 }
 
-/// The third step: every part checks itself, and what is left of the code is copied.
+/// The third step: every part checks itself, and the fields that only code has are copied.
 fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError> {
     let code = merged.code;
     let tls = check_identity(merged.tls)?;
@@ -122,5 +124,27 @@ fn note_attributes_without_key(code: &Config, notes: &mut Notes) {
                 "resource_attributes: member {number} has no key; leaving it out"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_not_utf8_is_named_and_unset() {
+        let config = Config::development("x");
+        let settings = resolve(&config, |name| match name {
+            "OTEL_TRACES_EXPORTER" => Err(VarError::NotUnicode(OsString::from("hunter2"))),
+            _ => Err(VarError::NotPresent),
+        });
+        let settings = settings.unwrap();
+        assert_eq!(
+            settings.diagnostics,
+            ["OTEL_TRACES_EXPORTER: the value is not UTF-8; taking it as unset"]
+        );
+        assert_eq!(settings.target, Target::Stdout { immediate: false });
     }
 }

@@ -1,4 +1,4 @@
-//! What a configuration comes to.
+//! The resolved configuration: [`Settings`] and their [`Target`].
 
 use core::fmt;
 use core::time::Duration;
@@ -15,25 +15,25 @@ use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
 
-/// Where spans go.
+/// The place that spans go to.
 ///
-/// The first of these that applies, each asking for OTLP over HTTP unless it says otherwise:
+/// It is the first of these that is set, and a collector unless the row says otherwise:
 ///
 /// 1. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
 /// 2. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
 ///    nowhere, `otlp` goes to the endpoint of the variables, else to `http://localhost:4318`.
-/// 3. An endpoint among the variables. If it is of no use, spans go to `http://localhost:4318`
-///    and not to the standard output, which nobody asked for.
+/// 3. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
+///    and not to the standard output, because a collector was asked for.
 /// 4. Nothing at all: the standard output.
 ///
 /// `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
-    /// A collector, by OTLP over HTTP.
+    /// A collector that speaks OTLP over HTTP.
     Otlp {
-        /// The URL to post to, path and query included, for requests only: the query may be a
-        /// secret.
+        /// The URL to post to, path and query included. For requests only, because the query may
+        /// be a secret.
         url: String,
         /// `scheme://host:port`, for logs.
         origin: String,
@@ -71,74 +71,76 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Every setting of a pipeline, checked and without gaps: from
+/// Every setting of a pipeline, checked and without gaps: the result of
 /// [`Config::resolve`](super::Config::resolve).
 ///
 /// `Debug` shows no header value and no credentials.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Whether the program and its operator want traces. See also
+    /// Both the program and its operator want traces. See also
     /// [`is_recording`](Self::is_recording).
     pub enabled: bool,
-    /// Where spans go.
+    /// The place that spans go to.
     pub target: Target,
-    /// How they are encoded.
+    /// The encoding of spans.
     pub protocol: Protocol,
-    /// Headers of every request: good ones, each name once.
+    /// Headers of every request: none that cannot be sent, each name once, values without blanks
+    /// around them.
     pub headers: Vec<(String, String)>,
-    /// How requests are compressed.
+    /// The compression of requests.
     pub compression: Compression,
-    /// The level of gzip, 0 to 9; `None`: made for spans.
+    /// The level of gzip, 0 to 9; `None` = the encoder [made for spans](crate::hosted::span_gzip).
     pub gzip_level: Option<u32>,
-    /// A PEM file of the authorities to trust; `None` = the transport's roots.
+    /// A PEM file with the authorities to trust; `None` = the transport's roots.
     pub certificate: Option<PathBuf>,
-    /// A PEM file of our certificate chain; there is a `client_key` exactly when there is this.
+    /// A PEM file with the client's certificate chain; set exactly if `client_key` is.
     pub client_certificate: Option<PathBuf>,
-    /// A PEM file of our private key.
+    /// A PEM file with the client's private key.
     pub client_key: Option<PathBuf>,
-    /// Whether to go through the proxy that the environment names.
+    /// Requests go through the proxy that the environment names.
     pub use_environment_proxy: bool,
-    /// Whether credentials may cross a network in clear text.
+    /// Headers that look like credentials may cross a network in clear text.
     pub allow_plaintext_credentials: bool,
-    /// The settings of the exporter, valid, with a seed of its own.
+    /// The settings of the exporter, valid, with a seed that no other pipeline has.
     pub exporter: ExporterConfig,
-    /// The most finished spans that wait to be sent.
+    /// The most finished spans that wait to be sent, above zero.
     pub max_queue_size: u32,
     /// The bytes of finished spans that wait to be sent.
     pub buffer_bytes: usize,
-    /// The bytes of finished spans in each recording thread.
+    /// The bytes of finished spans in each recording thread; twice as much is allocated.
     pub shard_bytes: usize,
     /// The bytes in which one live span is recorded.
     pub max_span_bytes: usize,
     /// Which spans are lost when there is no room.
     pub overflow: Overflow,
-    /// What one span may hold.
+    /// How much one span may hold.
     pub limits: SpanLimits,
-    /// Which spans are recorded.
+    /// The sampler, which decides which spans are recorded.
     pub sampler: HostedSampler,
-    /// What is known about this process.
+    /// The attributes of this process.
     pub resource: HostedResource,
-    /// What is propagated, also when traces are disabled (checklist C-004).
+    /// The formats that carry the context of a trace to other processes, also when traces are
+    /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
-    /// Whether the provider becomes that of the process.
+    /// The provider becomes the process-wide one.
     pub set_global: bool,
     /// The least severe diagnostics that are shown; `None` = the default, `info`.
     pub log_level: Option<LogLevel>,
-    /// What was wrong or in vain, one sentence each, for the log. Without secrets.
+    /// What was wrong or has no effect, one sentence each, for the log. Without secrets.
     pub diagnostics: Vec<String>,
 }
 
 impl Settings {
-    /// Whether tracers record: traces are enabled, and go somewhere.
+    /// Returns true if tracers record: traces are enabled and go somewhere.
     #[must_use]
     pub fn is_recording(&self) -> bool {
         self.enabled && self.target != Target::None
     }
 
-    /// The time limit of one request; `None` = without limit.
+    /// The time limit of one request; `None` = no limit.
     #[must_use]
     pub fn request_timeout(&self) -> Option<Duration> {
         let timeout = self.exporter.request_timeout;

@@ -24,6 +24,7 @@ mod draft;
 mod global;
 mod local;
 mod provider;
+mod recording;
 mod ring;
 mod scratch;
 mod shard;

@@ -1,4 +1,4 @@
-//! The attributes of an event or a link, which are all there at once.
+//! The attributes of an event or a link, which are all given at once.
 
 use crate::attribute::KeyValue;
 use crate::limits::SpanLimits;
@@ -6,7 +6,7 @@ use crate::wire::{
     Writer, field_len, key_value_len, put_key_value, put_short_attribute, short_attribute_len,
 };
 
-/// The attributes of an event or a link: unique keys, the last value winning, cut at a count.
+/// The attributes of an event or a link: of each key the last value, up to a number of keys.
 pub(in crate::span) struct AttributeList<'a> {
     pub(in crate::span) field: u8,
     pub(in crate::span) items: &'a [KeyValue<'a>],

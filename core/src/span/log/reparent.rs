@@ -1,4 +1,4 @@
-//! What the `tracing` layer learns late about a span: its kind, and in which trace it is.
+//! Facts that the `tracing` layer learns late about a span: its kind and its trace.
 
 use super::{Log, PARENT, PARENT_LEN, TRACE_STATE, remote_flags};
 use crate::context::{ParentContext, SpanContext, SpanKind};
@@ -12,8 +12,8 @@ impl Log {
         }
     }
 
-    /// Changes trace, parent and tracestate; `false`, and no change, when there is no room. A
-    /// tracestate that does not fit is left out.
+    /// Changes trace, parent and tracestate. Returns false, and changes nothing, if there is no
+    /// room. A tracestate that does not fit is left out.
     pub(in crate::span) fn reparent(
         &mut self,
         bytes: &mut [u8],

@@ -31,9 +31,9 @@ fn export() -> Option<()> {
     let registry = Registry::new([0_u8; 128], &resource).ok()?;
     let buffer = Buffer::new([0_u8; 2048]);
     let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).ok()?;
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter(0));
     let mut now = black_box(Instant::ZERO);
-    let mut span = Span::idle([0_u8; 192]);
+    let mut span = BareSpan::idle([0_u8; 192]);
     loop {
         tracer.start_in_place(&mut span, SpanBuilder::new("boot"), now);
         span.set_attribute("reset.reason", black_box("watchdog"));

@@ -17,9 +17,9 @@ use spandrel_core::prelude::*;
 #[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
 fn main() -> ! {
     let mut buffer = Buffer::new([0_u8; 2048]);
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter(0));
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter(0));
     let now = black_box(Instant::ZERO);
-    let mut span = Span::idle([0_u8; 192]);
+    let mut span = BareSpan::idle([0_u8; 192]);
     loop {
         tracer.start_in_place(&mut span, SpanBuilder::new("boot"), now);
         span.set_attribute("reset.reason", black_box("watchdog"));

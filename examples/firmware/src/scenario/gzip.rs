@@ -1,6 +1,6 @@
 //! A request compressed on the device, without a heap.
 
-use spandrel_core::gzip::Encoder;
+use spandrel_core::gzip::GzipEncoder;
 use spandrel_core::prelude::*;
 
 use crate::board::instructions;
@@ -54,7 +54,7 @@ fn record(device: &mut Device) -> Option<()> {
 /// How many bytes there were.
 fn compress(device: &Device, transmit: &mut Transmit, mut send: impl FnMut(&[u8])) -> Option<u32> {
     let (mut window, mut table) = ([0; 1024], [0; 512]);
-    let mut encoder = Encoder::new(&mut window, &mut table).ok()?;
+    let mut encoder = GzipEncoder::new(&mut window, &mut table).ok()?;
     let (mut chunk, mut total) = ([0; 128], 0);
     loop {
         let len = encoder.read(&mut chunk, |target| {

@@ -13,7 +13,7 @@ use crate::device::{deliver, with};
 use crate::output::number;
 use crate::pipeline::Counter;
 
-type Recorder = Tracer<ParentBased<AlwaysOn>, Counter>;
+type Recorder = BareTracer<ParentBased<AlwaysOn>, Counter>;
 
 /// What each of the two records.
 const SPANS: u32 = 12;
@@ -23,7 +23,7 @@ const FLOOD: u32 = 20;
 /// Room for all that the handler records, should the emulator stall, and one span from here.
 static SHARED: SharedBuffer<[u8; 1280]> = SharedBuffer::new(Buffer::new([0; 1280]));
 /// The handler's own tracer, so that it never waits for the main program's.
-static HANDLER: Mutex<RefCell<Recorder>> = Mutex::new(RefCell::new(Tracer::new(
+static HANDLER: Mutex<RefCell<Recorder>> = Mutex::new(RefCell::new(BareTracer::new(
     ParentBased::new(AlwaysOn),
     Counter::after(100),
 )));
@@ -76,7 +76,7 @@ impl RecordSink for ToExporter {
 /// Records `spans` from here and as many from the handler, which alternate where the emulator
 /// keeps up; `then` is called after each from here.
 fn in_turns(spans: u32, then: fn()) {
-    let mut tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter::new());
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::new());
     critical_section::with(|cs| WANTED.borrow(cs).set(spans));
     board::ticks_start();
     for number in 0..spans {

@@ -30,10 +30,10 @@ pub fn run() -> Option<()> {
 
 /// What the parts of a pipeline take beside the bytes that are given to them.
 fn sizes() {
-    type Recorder = Tracer<ParentBased<AlwaysOn>, Counter>;
+    type Recorder = BareTracer<ParentBased<AlwaysOn>, Counter>;
     for (name, size) in [
         ("ram.tracer", size_of::<Recorder>()),
-        ("ram.span", size_of::<Span<[u8; 0]>>()),
+        ("ram.span", size_of::<BareSpan<[u8; 0]>>()),
         ("ram.buffer", size_of::<Buffer<[u8; 0]>>()),
         ("ram.link", size_of::<LinkExporter<[u8; 0], [u8; 0]>>()),
         ("ram.exporter", size_of::<Exporter<[u8; 0], [u8; 0]>>()),
@@ -63,10 +63,14 @@ fn returned(device: &mut Device) -> Option<()> {
 }
 
 /// Records spans that `describe` fills, then takes them out as one request.
-fn measure(device: &mut Device, name: &str, describe: impl Fn(&mut Span<[u8; 256]>)) -> Option<()> {
+fn measure(
+    device: &mut Device,
+    name: &str,
+    describe: impl Fn(&mut BareSpan<[u8; 256]>),
+) -> Option<()> {
     let now = black_box(Instant::from_millis(1));
     let begin = instructions();
-    let mut span = Span::idle([0; 256]);
+    let mut span = BareSpan::idle([0; 256]);
     for _ in 0..SPANS {
         let builder = SpanBuilder::new(black_box("measure")).scope(device.scope);
         device.tracer.start_in_place(&mut span, builder, now);

@@ -2,8 +2,8 @@
 //! are delivered after it, with the dates that they had.
 
 use spandrel_core::buffer::{Record, Snapshot};
-use spandrel_core::span::stored::StoredSpan;
 use spandrel_core::prelude::*;
+use spandrel_core::span::stored::StoredSpan;
 
 use crate::board;
 use crate::device::{deliver, start_with, with};
@@ -48,7 +48,7 @@ fn after(kept: &Kept) -> Option<()> {
     let now = Instant::from_nanos(u64::from_le_bytes(kept.time) + 1_000_000);
     with(|device| {
         // Ids may not begin anew; random ones would not.
-        device.tracer = Tracer::new(ParentBased::new(AlwaysOn), Counter::after(2 * SPANS));
+        device.tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::after(2 * SPANS));
         let start = UnixNanos::from_secs(1_700_000_000);
         let clock = WallClock::from_pair(Instant::ZERO, start);
         device.spans.set_wall_clock(Some(clock));

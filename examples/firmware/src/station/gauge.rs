@@ -19,7 +19,7 @@ static SPANS: SharedBuffer<[u8; 512]> = SharedBuffer::new(Buffer::new([0; 512]))
 static GAUGE: Mutex<RefCell<Option<Gauge>>> = Mutex::new(RefCell::new(None));
 
 struct Gauge {
-    tracer: Tracer<ParentBased<AlwaysOn>, Random>,
+    tracer: BareTracer<ParentBased<AlwaysOn>, Random>,
     cycle: SpanContext,
     scope: ScopeId,
     /// When the contact closes next, in microseconds.
@@ -30,7 +30,7 @@ struct Gauge {
 /// From now on it rains. The spans are children of `cycle`.
 pub fn open(ids: Random, cycle: SpanContext, scope: ScopeId) {
     let gauge = Gauge {
-        tracer: Tracer::new(ParentBased::new(AlwaysOn), ids),
+        tracer: BareTracer::new(ParentBased::new(AlwaysOn), ids),
         cycle,
         scope,
         next: board::micros() + PERIOD,

@@ -40,7 +40,7 @@ pub fn on_tick() {
 
 /// What records: a tracer and the scope of its spans.
 pub struct Station {
-    tracer: Tracer<ParentBased<AlwaysOn>, Random>,
+    tracer: BareTracer<ParentBased<AlwaysOn>, Random>,
     scope: ScopeId,
 }
 
@@ -67,7 +67,7 @@ pub fn now() -> Instant {
 
 impl Station {
     pub fn new(seed: u32, scope: ScopeId) -> Self {
-        let tracer = Tracer::new(ParentBased::new(AlwaysOn), Random::new(seed));
+        let tracer = BareTracer::new(ParentBased::new(AlwaysOn), Random::new(seed));
         Self { tracer, scope }
     }
 
@@ -113,7 +113,7 @@ impl Station {
         line.idle();
     }
 
-    fn start(&mut self, name: &str, parent: Option<&Span<[u8; 160]>>) -> Span<[u8; 160]> {
+    fn start(&mut self, name: &str, parent: Option<&BareSpan<[u8; 160]>>) -> BareSpan<[u8; 160]> {
         let builder = SpanBuilder::new(name).scope(self.scope);
         let builder = match parent {
             Some(parent) => builder.parent(*parent.context()),
@@ -123,7 +123,7 @@ impl Station {
     }
 }
 
-fn end(span: Span<[u8; 160]>, line: &mut impl Line) {
+fn end(span: BareSpan<[u8; 160]>, line: &mut impl Line) {
     // A span that finds no room is counted, and the count is delivered.
     let _ = span.end(now(), line);
 }

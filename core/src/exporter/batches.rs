@@ -1,0 +1,384 @@
+//! The leased batches: the one in hand, and suspects set aside.
+//!
+//! A batch that fails too often is a *suspect*: it is parked, so that the next probe uses other
+//! spans. Once another batch got through, parked suspects are *proven*: the destination is fine, so
+//! what still fails is the batch's own fault.
+//!
+//! ```text
+//!              select                    park
+//!   queue ──────────────▶  in hand  ───────────────▶  parked (0 to 2)
+//!                             ▲                          │
+//!                             └──────────────────────────┘ select: due, and the circuit closed
+//!                                                          or nothing else to send
+//! ```
+
+use super::MAX_PARKED;
+use crate::backoff::{Backoff, BackoffConfig};
+use crate::buffer::{Lease, Totals};
+use crate::resource::ScopeId;
+use crate::time::Instant;
+
+/// A leased run of spans on its way to the collector.
+#[derive(Debug)]
+pub(super) struct Batch {
+    lease: Lease,
+    /// The number of its first span, counted over all spans ever taken in.
+    first_number: u64,
+    window: usize,
+    /// The scope of all spans in the window, if that is known.
+    scope: Option<ScopeId>,
+    /// Then the bytes of their fields.
+    field_bytes: usize,
+    attempts: u32,
+    /// Attempts that the breaker counted as failures.
+    failures: u32,
+    failed_probes: u32,
+    backoff: Backoff,
+    first_attempt: Option<Instant>,
+    next_at: Instant,
+    dated: bool,
+    suspect: bool,
+    proven: bool,
+    /// The one free repetition after a stale connection has been used for this attempt.
+    repeated: bool,
+    counted_as_duplicate: bool,
+}
+
+impl Batch {
+    /// A batch of the `len` spans of `lease`, with their totals if those are known.
+    #[inline]
+    pub(super) fn new(
+        lease: Lease,
+        first_number: u64,
+        len: usize,
+        totals: Option<Totals>,
+        backoff: BackoffConfig,
+    ) -> Self {
+        Self {
+            lease,
+            first_number,
+            window: len,
+            scope: totals.and_then(|totals| totals.scope),
+            field_bytes: totals.map_or(0, |totals| totals.field_bytes),
+            attempts: 0,
+            failures: 0,
+            failed_probes: 0,
+            backoff: Backoff::clamped(backoff),
+            first_attempt: None,
+            next_at: Instant::ZERO,
+            dated: totals.is_some_and(|totals| totals.dated),
+            suspect: false,
+            proven: false,
+            repeated: false,
+            counted_as_duplicate: false,
+        }
+    }
+
+    pub(super) const fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(super) fn into_lease(self) -> Lease {
+        self.lease
+    }
+
+    pub(super) const fn first_number(&self) -> u64 {
+        self.first_number
+    }
+
+    /// The number of spans that the next request carries: all, or fewer after a 413.
+    pub(super) const fn window(&self) -> usize {
+        self.window
+    }
+
+    /// The scope of all spans in the window and the bytes of their fields, if known.
+    pub(super) fn fields(&self) -> Option<(ScopeId, usize)> {
+        Some((self.scope?, self.field_bytes))
+    }
+
+    pub(super) const fn is_dated(&self) -> bool {
+        self.dated
+    }
+
+    pub(super) const fn mark_dated(&mut self) {
+        self.dated = true;
+    }
+
+    pub(super) const fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    pub(super) const fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    pub(super) const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    pub(super) const fn backoff_mut(&mut self) -> &mut Backoff {
+        &mut self.backoff
+    }
+
+    /// Counts an attempt that starts at `now`.
+    pub(super) const fn start_attempt(&mut self, now: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        if self.first_attempt.is_none() {
+            self.first_attempt = Some(now);
+        }
+    }
+
+    /// The attempt was given up, and does not count.
+    pub(super) const fn cancel_attempt(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
+    /// Returns true if the attempt may be repeated at once for free: it can be once.
+    pub(super) const fn repeat_attempt(&mut self) -> bool {
+        if self.repeated {
+            return false;
+        }
+        self.repeated = true;
+        self.cancel_attempt();
+        true
+    }
+
+    /// Counts an attempt that the breaker took for a failure.
+    pub(super) fn count_failure(&mut self, is_probe: bool) {
+        self.failures = self.failures.saturating_add(1);
+        self.failed_probes = self.failed_probes.saturating_add(u32::from(is_probe));
+    }
+
+    /// Returns true the first time: each batch counts once among the possible duplicates.
+    pub(super) const fn count_as_duplicate(&mut self) -> bool {
+        !core::mem::replace(&mut self.counted_as_duplicate, true)
+    }
+
+    /// Waits for a retry until `next_at`. As many failures as the breaker's `threshold`, or two
+    /// failed probes, make it a suspect.
+    pub(super) const fn wait_until(&mut self, next_at: Instant, threshold: u32) {
+        self.next_at = next_at;
+        self.repeated = false;
+        if self.failures >= threshold || self.failed_probes >= 2 {
+            self.suspect = true;
+        }
+    }
+
+    /// Sends half of the window next.
+    pub(super) const fn halve(&mut self, now: Instant) {
+        self.window = self.window.div_ceil(2);
+        self.scope = None;
+        self.next_at = now;
+    }
+
+    /// The first `sent` spans are settled; the `left` ones behind start afresh.
+    pub(super) fn keep_rest(&mut self, now: Instant, sent: usize, left: usize) {
+        self.first_number = self.first_number.saturating_add(sent as u64);
+        self.window = sent.min(left);
+        self.scope = None;
+        self.attempts = 0;
+        self.failures = 0;
+        self.failed_probes = 0;
+        self.backoff.start(now);
+        self.next_at = now;
+        self.repeated = false;
+        // The suspected spans are gone; the rest has not failed yet.
+        self.suspect = false;
+        self.proven = false;
+    }
+
+    /// Another batch got through: this one has its retries once more.
+    fn prove(&mut self, now: Instant) {
+        if !self.proven {
+            self.proven = true;
+            self.backoff.start(now);
+            self.next_at = self.next_at.max(now);
+        }
+    }
+
+    /// Compares ages and not ends, which saturate: at the end of time every batch would be old.
+    fn is_older_than(&self, nanos: u64, now: Instant) -> bool {
+        self.first_attempt
+            .is_some_and(|first| now.nanos_since(first) >= nanos)
+    }
+}
+
+/// Where the next request's batch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    InHand,
+    Queue,
+    Suspect,
+}
+
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// In flight, or the next to be.
+    in_hand: Option<Batch>,
+    /// The oldest first.
+    parked: [Option<Batch>; MAX_PARKED],
+}
+
+impl Batches {
+    // A constant would lie in flash, all of its bytes, to be copied from there.
+    pub(super) const fn none() -> Self {
+        Self {
+            in_hand: None,
+            parked: [const { None }; MAX_PARKED],
+        }
+    }
+
+    pub(super) const fn in_hand(&self) -> Option<&Batch> {
+        self.in_hand.as_ref()
+    }
+
+    pub(super) const fn in_hand_mut(&mut self) -> Option<&mut Batch> {
+        self.in_hand.as_mut()
+    }
+
+    /// The batch in hand, if its wait is over.
+    pub(super) fn ready(&mut self, now: Instant) -> Option<&mut Batch> {
+        // A wait that does not fit into time has no end: at the end of time nothing may spin.
+        self.in_hand
+            .as_mut()
+            .filter(|batch| batch.next_at <= now && batch.next_at < Instant::MAX)
+    }
+
+    pub(super) const fn take_in_hand(&mut self) -> Option<Batch> {
+        self.in_hand.take()
+    }
+
+    pub(super) fn put_in_hand(&mut self, batch: Batch) {
+        self.in_hand = Some(batch);
+    }
+
+    pub(super) fn has_parked(&self) -> bool {
+        self.parked.iter().any(Option::is_some)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Batch> {
+        // As references of one size: pointers to batches would have to be divided by their size.
+        let [first, second] = &self.parked;
+        [first, second, &self.in_hand].into_iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Batch> {
+        let [first, second] = &mut self.parked;
+        [first, second, &mut self.in_hand].into_iter().flatten()
+    }
+
+    /// When the batch in hand may be sent, or else the first suspect; [`Instant::MAX`] without any.
+    pub(super) fn next_at(&self) -> Instant {
+        match &self.in_hand {
+            Some(batch) => batch.next_at,
+            None => self
+                .parked
+                .iter()
+                .flatten()
+                .fold(Instant::MAX, |next, batch| next.min(batch.next_at)),
+        }
+    }
+
+    /// When the first of all attempts was made; [`Instant::MAX`] without any.
+    pub(super) fn first_attempt(&self) -> Instant {
+        self.iter()
+            .filter_map(|batch| batch.first_attempt)
+            .fold(Instant::MAX, Instant::min)
+    }
+
+    /// Chooses the batch to send next. A healthy destination gets the oldest spans first, an
+    /// unhealthy one any batch but a suspect.
+    pub(super) fn choose(&self, now: Instant, healthy: bool, queue_is_due: bool) -> Option<Choice> {
+        if self.in_hand.is_some() {
+            return Some(Choice::InHand);
+        }
+        let suspect_is_due = self
+            .parked
+            .iter()
+            .flatten()
+            .any(|batch| batch.next_at <= now);
+        match (suspect_is_due, queue_is_due) {
+            (true, _) if healthy => Some(Choice::Suspect),
+            (_, true) => Some(Choice::Queue),
+            (true, false) => Some(Choice::Suspect),
+            (false, false) => None,
+        }
+    }
+
+    /// Takes the suspect that was parked first in hand.
+    pub(super) fn take_up_suspect(&mut self) {
+        self.in_hand = self.take_parked(0);
+    }
+
+    /// Sets a suspect aside, so that the next probe uses another batch. With all places taken, one
+    /// that is proven guilty makes way and is returned, to be dropped; else `batch` stays in hand:
+    /// nothing got through, so the destination is at fault and not these batches.
+    #[must_use]
+    pub(super) fn park(&mut self, batch: Batch) -> Option<Batch> {
+        let full = self.parked.iter().all(Option::is_some);
+        let first = self.parked.first().and_then(Option::as_ref);
+        if full && !first.is_some_and(Batch::is_proven) {
+            self.in_hand = Some(batch);
+            return None;
+        }
+        let guilty = if full { self.take_parked(0) } else { None };
+        if let Some(place) = self.parked.iter_mut().find(|place| place.is_none()) {
+            *place = Some(batch);
+        }
+        guilty
+    }
+
+    /// [Parks](Self::park) the batch in hand if it is a suspect.
+    #[must_use]
+    pub(super) fn park_suspect_in_hand(&mut self) -> Option<Batch> {
+        let suspect = self.in_hand.take_if(|batch| batch.suspect)?;
+        self.park(suspect)
+    }
+
+    /// Another batch got through: the destination is fine.
+    pub(super) fn prove(&mut self, now: Instant) {
+        for suspect in self.parked.iter_mut().flatten() {
+            suspect.prove(now);
+        }
+    }
+
+    /// Takes a batch out whose first attempt is at least `nanos` ago.
+    pub(super) fn take_expired(&mut self, now: Instant, nanos: u64) -> Option<Batch> {
+        let is_old = |batch: &Batch| batch.is_older_than(nanos, now);
+        if let Some(batch) = self.in_hand.take_if(|batch| is_old(batch)) {
+            return Some(batch);
+        }
+        let is_old = |parked: &Option<Batch>| parked.as_ref().is_some_and(is_old);
+        let place = self.parked.iter().position(is_old)?;
+        self.take_parked(place)
+    }
+
+    pub(super) fn take_any(&mut self) -> Option<Batch> {
+        self.take_parked(0).or_else(|| self.in_hand.take())
+    }
+
+    /// Does not count `nanos` as time spent retrying.
+    pub(super) fn exclude_nanos(&mut self, nanos: u64) {
+        for batch in self.iter_mut() {
+            batch.backoff.exclude_nanos(nanos);
+        }
+    }
+
+    /// Cuts all waits short.
+    pub(super) fn hurry(&mut self) {
+        for batch in self.iter_mut() {
+            batch.next_at = Instant::ZERO;
+        }
+    }
+
+    /// Takes a parked batch out; the others move up.
+    fn take_parked(&mut self, place: usize) -> Option<Batch> {
+        let behind = self.parked.get_mut(place..)?;
+        let batch = behind.first_mut()?.take();
+        behind.rotate_left(1);
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+//! Answers: each decides its batch's fate and is entered in the books.
+
+use super::Exporter;
+use super::batches::Batch;
+use super::config::{OnTooLarge, WhenOpen};
+use super::event::{Cause, Event};
+use super::transmit::{Flight, Transmit};
+use crate::breaker::{State, Transition, Verdict};
+use crate::request::Layout;
+use crate::response::{Classification, DropReason, Outcome, Response, TransportError, classify};
+use crate::time::{Instant, duration_nanos};
+
+impl<B, R> Exporter<B, R>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    R: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// Takes the answer to a request. One that comes too late, after its time limit or after the
+    /// shutdown, changes nothing.
+    pub fn handle_response(&mut self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
+        let now = self.schedule.advance(now);
+        if self.flights.is_current(&transmit) {
+            self.settle(now, outcome);
+        }
+        self.tick(now);
+    }
+
+    /// Gives a request back that was not carried out, or whose answer is no longer awaited. Its
+    /// batch is sent again; nothing counts as a failure.
+    pub fn cancel(&mut self, now: Instant, transmit: Transmit) {
+        let cancelled = Outcome::Failed(TransportError::Cancelled);
+        self.handle_response(now, transmit, &cancelled);
+    }
+
+    /// Like [`Exporter::cancel`], for a driver that has lost its [`Transmit`], for instance
+    /// because the future that held it was dropped.
+    pub fn cancel_in_flight(&mut self, now: Instant) {
+        let now = self.schedule.advance(now);
+        self.settle(now, &Outcome::Failed(TransportError::Cancelled));
+        self.tick(now);
+    }
+
+    /// Reports that the transport sent a request a second time by itself after it had sent the
+    /// whole body once: a kept connection died without an answer. Its spans then count as possible
+    /// duplicates. Call it before the answer is handed in.
+    pub fn note_resent(&mut self, transmit: &Transmit) {
+        if self.flights.is_current(transmit) {
+            if let Some(batch) = self.batches.in_hand_mut() {
+                if batch.count_as_duplicate() {
+                    let spans = transmit.spans() as u64;
+                    self.books.count_possible_duplicates(spans);
+                }
+            }
+        }
+    }
+
+    /// Ends the flight and does to its batch what the outcome says.
+    pub(super) fn settle(&mut self, now: Instant, outcome: &Outcome<'_>) {
+        // Without a flight, the batch in hand is one that waits, and none of this is about it.
+        let Some(Flight { permit, layout, .. }) = self.flights.end() else {
+            return;
+        };
+        let Some(mut batch) = self.batches.take_in_hand() else {
+            return;
+        };
+        let class = classify(outcome);
+        let is_probe = permit.is_probe();
+        let verdict = match class.verdict {
+            // A suspect whose destination is fine says nothing more about it.
+            Verdict::Failure if batch.is_proven() => Verdict::Cancelled,
+            verdict => verdict,
+        };
+        let transition = self.schedule.record(now, permit, verdict);
+        // Effects are reported after their cause: that the circuit opened, after the failure.
+        let (opened, closed) = match transition {
+            Some(change) if change.to == State::Closed => (None, Some(change)),
+            other => (other, None),
+        };
+        if let Some(open) = closed.and_then(|change| self.on_transition(change, now)) {
+            batch.backoff_mut().exclude_nanos(open);
+        }
+        if verdict == Verdict::Failure {
+            batch.count_failure(is_probe);
+        }
+        let may_be_there = matches!(outcome, Outcome::Failed(error) if error.possible_duplicate());
+        if may_be_there && batch.count_as_duplicate() {
+            self.books.count_possible_duplicates(layout.window as u64);
+        }
+        match class {
+            Classification { loss: None, .. } => self.accepted(now, batch, &layout, outcome),
+            Classification {
+                verdict: Verdict::Cancelled,
+                at_once: false,
+                ..
+            } => {
+                batch.cancel_attempt();
+                self.batches.put_in_hand(batch);
+            }
+            Classification { at_once: true, .. } if batch.repeat_attempt() => {
+                self.batches.put_in_hand(batch);
+            }
+            Classification { retry: true, .. } => self.retry(now, batch, outcome),
+            Classification {
+                loss: Some(reason), ..
+            } => self.refused(now, batch, &layout, reason, outcome),
+        }
+        if let Some(change) = opened {
+            self.on_transition(change, now);
+        }
+    }
+
+    /// Reports a change of the circuit. When it has closed, returns how many nanoseconds it was
+    /// not, which do not count as time spent retrying.
+    pub(super) fn on_transition(&mut self, transition: Transition, now: Instant) -> Option<u64> {
+        self.books.report(Event::Circuit(transition));
+        let open = self.schedule.note(transition, now)?;
+        self.batches.exclude_nanos(open);
+        Some(open)
+    }
+
+    /// Drops all spans of a batch.
+    pub(super) fn drop_batch(&mut self, batch: Batch, reason: DropReason, cause: Option<Cause>) {
+        let spans = self.buffer.lease_len(batch.lease()) as u64;
+        let attempts = batch.attempts();
+        self.buffer.release(batch.into_lease());
+        self.books.give_up(spans, reason, attempts, cause);
+    }
+
+    /// Drops batches that are too old, but not the one in flight.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let age = self.config.max_batch_age;
+        if age.is_zero() || self.flights.is_any() {
+            return;
+        }
+        while let Some(batch) = self.batches.take_expired(now, duration_nanos(age)) {
+            self.drop_batch(batch, DropReason::Expired, None);
+        }
+    }
+
+    fn accepted(&mut self, now: Instant, batch: Batch, layout: &Layout, outcome: &Outcome<'_>) {
+        let response = match outcome {
+            Outcome::Response(response) => Some(response),
+            _ => None,
+        };
+        let sent = layout.window;
+        self.books
+            .accept(sent as u64, layout.total, batch.attempts(), response);
+        self.schedule.ramp_up(now, self.buffer.queued() == 0);
+        self.batches.prove(now);
+        self.keep_rest(now, batch, sent);
+    }
+
+    /// Releases the first `sent` spans of a batch and keeps the others, which a 413 had split off.
+    fn keep_rest(&mut self, now: Instant, mut batch: Batch, sent: usize) {
+        let left = self.buffer.lease_len(batch.lease()).saturating_sub(sent);
+        if left == 0 {
+            self.buffer.release(batch.into_lease());
+            return;
+        }
+        self.buffer.release_first(batch.lease(), sent);
+        batch.keep_rest(now, sent, left);
+        self.batches.put_in_hand(batch);
+    }
+
+    fn refused(
+        &mut self,
+        now: Instant,
+        mut batch: Batch,
+        layout: &Layout,
+        reason: DropReason,
+        outcome: &Outcome<'_>,
+    ) {
+        if let Outcome::Response(response) = outcome {
+            self.books.read_refusal(response);
+        }
+        let split = self.config.on_too_large == OnTooLarge::Split;
+        let too_large = matches!(outcome, Outcome::Response(Response { status: 413, .. }));
+        if too_large && split && layout.window > 1 {
+            self.learned.refuse(now, layout.total);
+            batch.halve(now);
+            self.batches.put_in_hand(batch);
+            return;
+        }
+        let cause = Some(Cause::of(outcome));
+        let spans = layout.window as u64;
+        self.books.give_up(spans, reason, batch.attempts(), cause);
+        self.keep_rest(now, batch, layout.window);
+    }
+
+    fn retry(&mut self, now: Instant, mut batch: Batch, outcome: &Outcome<'_>) {
+        let cause = Cause::of(outcome);
+        let draw = self.schedule.draw();
+        let wait = match self.pause(now, &mut batch, outcome) {
+            Some(until) => Some(until),
+            None => self.next_attempt_of(&mut batch, now, draw),
+        };
+        let Some(next_at) = wait else {
+            let reason = if batch.is_proven() {
+                DropReason::Poison
+            } else {
+                DropReason::RetryExhausted
+            };
+            self.drop_batch(batch, reason, Some(cause));
+            return;
+        };
+        batch.wait_until(next_at, self.config.breaker.failure_threshold);
+        self.books.report(Event::AttemptFailed {
+            attempt: batch.attempts(),
+            cause,
+            retry_at: next_at.max(self.schedule.gate(self.closing.pace())),
+        });
+        if batch.is_suspect() && self.buffer.queued() > 0 {
+            if let Some(guilty) = self.batches.park(batch) {
+                self.drop_batch(guilty, DropReason::Poison, None);
+            }
+        } else {
+            self.batches.put_in_hand(batch);
+        }
+    }
+
+    /// When a failed batch is sent again; `None` if it has no retries left that count.
+    fn next_attempt_of(&self, batch: &mut Batch, now: Instant, draw: u64) -> Option<Instant> {
+        let is_held = self.config.when_open == WhenOpen::Hold && !batch.is_proven();
+        let backoff = batch.backoff_mut();
+        match self.schedule.circuit() {
+            State::Open if is_held => Some(now),
+            // An answer that says nothing about the destination leaves the circuit half-open, and
+            // then nothing else would keep the next attempt back.
+            State::HalfOpen if is_held => Some(now.saturating_add_nanos(backoff.delay_nanos(draw))),
+            _ => backoff.next_attempt(now, draw).ok(),
+        }
+    }
+
+    /// Obeys a `Retry-After`: it holds all requests back, uses up no retry, and does not count as
+    /// time spent retrying.
+    fn pause(&mut self, now: Instant, batch: &mut Batch, outcome: &Outcome<'_>) -> Option<Instant> {
+        let Outcome::Response(response) = outcome else {
+            return None;
+        };
+        let wall_now = self.wall_clock.map(|clock| clock.to_unix(now));
+        let asked = response.pause(wall_now)?;
+        let draw = self.schedule.draw();
+        let backoff = batch.backoff_mut();
+        let until = backoff.after_pause(now, asked, draw);
+        backoff.exclude_nanos(until.nanos_since(now));
+        self.schedule.pause(until);
+        self.books.report(Event::Paused {
+            pause: until.saturating_since(now),
+        });
+        Some(until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+    use crate::test_support::TestRng;
+
+    /// A driver may be dropped between two requests, when there is nothing to cancel.
+    #[test]
+    fn cancelling_without_a_request_in_flight_keeps_the_batch() {
+        let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
+        let buffer = Buffer::new([0_u8; 512]);
+        let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let span = tracer.start::<128>(SpanBuilder::new("kept"), Instant::ZERO);
+        span.end(Instant::ZERO, &mut exporter).unwrap();
+
+        let now = Instant::from_secs(10);
+        exporter.force_flush(now, Instant::MAX);
+        let first = exporter.poll_transmit(now).unwrap();
+        exporter.cancel(now, first);
+        exporter.cancel_in_flight(now);
+
+        let again = exporter.poll_transmit(now).expect("the same batch");
+        exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 1);
+        assert!(exporter.ledger().is_closed());
+    }
+}

@@ -1,0 +1,9 @@
+//! The exporter by itself, on a virtual clock: its invariants by their numbers, over random lives.
+
+mod clocks;
+mod faults;
+mod guide;
+mod invariants;
+mod reproducers;
+mod rules;
+mod sometimes;

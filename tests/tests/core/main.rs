@@ -1,0 +1,16 @@
+//! The core, whose tests need no clock, network or thread: its machines, its wire format and all
+//! that a device can use of it.
+
+mod buffer;
+mod config;
+mod exporter;
+mod fuzz_seeds;
+mod golden;
+mod gzip;
+mod json;
+mod machines;
+mod propagation;
+mod request_wire;
+mod sampler;
+mod span_wire;
+mod statics;

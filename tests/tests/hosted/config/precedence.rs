@@ -1,0 +1,404 @@
+//! Code before environment before default, variable by variable.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use super::*;
+use spandrel_core::env::{LogLevel, Propagators, VARIABLES};
+use spandrel_core::sampler::{AlwaysOff, Description, ParentBased};
+
+/// What of the settings a variable decides.
+type Shows = fn(&Settings) -> String;
+
+/// A variable with a value, and what shows: by default, from the variable, from [`full`].
+const TABLE: &[(&str, &str, Shows, [&str; 3])] = &[
+    (
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/json",
+        |s| format!("{:?}", s.protocol),
+        ["HttpProtobuf", "HttpJson", "HttpJson"],
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        "none",
+        |s| format!("{:?}", s.compression),
+        ["Gzip", "None", "None"],
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        "2500",
+        |s| format!("{:?}", s.request_timeout()),
+        ["Some(10s)", "Some(2.5s)", "Some(3s)"],
+    ),
+    (
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        "1500",
+        |s| format!("{:?}", s.request_timeout()),
+        ["Some(10s)", "Some(1.5s)", "Some(3s)"],
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "a=b%20c",
+        |s| format!("{:?}", s.headers),
+        ["[]", "[(\"a\", \"b c\")]", "[(\"x-code\", \"1\")]"],
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_CERTIFICATE",
+        "env-ca.pem",
+        |s| format!("{:?}", s.certificate),
+        ["None", "Some(\"env-ca.pem\")", "Some(\"code-ca.pem\")"],
+    ),
+    (
+        "OTEL_TRACES_SAMPLER",
+        "always_off",
+        |s| format!("{:?}", s.sampler),
+        [
+            "ParentBased{root:AlwaysOnSampler,",
+            "AlwaysOffSampler",
+            "ParentBased{root:TraceIdRatioBased{0.5},",
+        ],
+    ),
+    (
+        "OTEL_BSP_SCHEDULE_DELAY",
+        "0",
+        |s| format!("{:?}", s.exporter.batch.scheduled_delay),
+        ["5s", "0ns", "70ms"],
+    ),
+    (
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        "9000",
+        |s| s.max_queue_size.to_string(),
+        ["2048", "9000", "700"],
+    ),
+    (
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "90",
+        |s| s.exporter.batch.max_export_batch_size.to_string(),
+        ["512", "90", "70"],
+    ),
+    (
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+        "9",
+        |s| s.limits.attribute_count.to_string(),
+        ["128", "9", "7"],
+    ),
+    (
+        "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        "70000",
+        |s| s.limits.attribute_per_link_count.to_string(),
+        ["128", "65535", "128"],
+    ),
+    (
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+        "4",
+        |s| s.limits.attribute_per_event_count.to_string(),
+        ["128", "4", "128"],
+    ),
+    (
+        "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+        "4",
+        |s| s.limits.attribute_per_link_count.to_string(),
+        ["128", "4", "128"],
+    ),
+    (
+        "OTEL_SPAN_EVENT_COUNT_LIMIT",
+        "0",
+        |s| s.limits.event_count.to_string(),
+        ["128", "0", "128"],
+    ),
+    (
+        "OTEL_SPAN_LINK_COUNT_LIMIT",
+        "3",
+        |s| s.limits.link_count.to_string(),
+        ["128", "3", "128"],
+    ),
+    (
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "80",
+        |s| s.limits.value.length.to_string(),
+        ["4294967295", "80", "4294967295"],
+    ),
+    (
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "60",
+        |s| s.limits.value.length.to_string(),
+        ["4294967295", "60", "4294967295"],
+    ),
+    (
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "team=e%20nv,service.version=0",
+        |s| {
+            format!(
+                "{:?}",
+                ["team", "service.version"].map(|k| s.resource.text(k))
+            )
+        },
+        [
+            "[None, None]",
+            "[Some(\"e nv\"), Some(\"0\")]",
+            "[Some(\"storage\"), Some(\"1.2.3\")]",
+        ],
+    ),
+    (
+        "OTEL_LOG_LEVEL",
+        "error",
+        |s| format!("{:?}", s.log_level),
+        ["None", "Some(Error)", "Some(Error)"],
+    ),
+    (
+        "OTEL_PROPAGATORS",
+        "none",
+        |s| s.propagators.is_empty().to_string(),
+        ["false", "true", "true"],
+    ),
+];
+
+#[test]
+fn code_beats_environment_beats_default() {
+    for (variable, value, shows, [default, from_env, from_code]) in TABLE {
+        let variables = [(*variable, *value)];
+        for (config, variables, expected) in [
+            (Config::default(), &[][..], default),
+            (Config::default(), &variables[..], from_env),
+            (full(), &variables[..], from_code),
+        ] {
+            let shown = shows(&with(&config, variables));
+            // The descriptions of composed samplers go on.
+            assert!(shown.starts_with(expected), "{variable}: {shown}");
+        }
+    }
+}
+
+/// The variables that nothing in [`full`] overrides.
+const NOT_OVERRIDDEN: [&str; 6] = [
+    "OTEL_CONFIG_FILE",
+    "OTEL_LOG_LEVEL",
+    "OTEL_PROPAGATORS",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+];
+
+/// The variables that `config` reads, when each but [`NOT_OVERRIDDEN`] has a bad value, and what
+/// it says of them.
+fn read_by(config: &Config) -> (BTreeSet<String>, Vec<String>) {
+    let asked = Mutex::new(BTreeSet::new());
+    let settings = config.resolve_with(|name| {
+        asked.lock().unwrap().insert(String::from(name));
+        (!NOT_OVERRIDDEN.contains(&name)).then(|| "\u{1}%zz".into())
+    });
+    (asked.into_inner().unwrap(), settings.unwrap().diagnostics)
+}
+
+#[test]
+fn a_variable_that_code_overrides_is_not_even_read() {
+    let (read, diagnostics) = read_by(&full());
+    // But for a look whether there are headers, which would be missed.
+    assert_eq!(
+        diagnostics,
+        [
+            "OTEL_EXPORTER_OTLP_HEADERS: not used, because headers are set in code, and they \
+             replace all of these; add what is missing there",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS: not used, because headers are set in code, and \
+             they replace all of these; add what is missing there",
+        ]
+    );
+    let read: Vec<_> = read
+        .iter()
+        .filter(|name| !name.ends_with("_HEADERS"))
+        .collect();
+    assert_eq!(read, NOT_OVERRIDDEN.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn code_that_sets_nothing_overrides_no_variable() {
+    let (read, diagnostics) = read_by(&Config::default());
+    let all: BTreeSet<_> = VARIABLES.iter().copied().map(String::from).collect();
+    assert_eq!(read, all);
+    assert!(diagnostics.len() > 10, "{diagnostics:?}");
+}
+
+#[test]
+fn the_environment_can_disable_and_never_enable() {
+    let enabled = |config: &Config, value| {
+        let settings = with(config, &[("OTEL_SDK_DISABLED", value)]);
+        (settings.enabled, settings.diagnostics.len())
+    };
+    let on = Config::development("x");
+    assert_eq!(enabled(&on, "TRUE"), (false, 0));
+    assert_eq!(enabled(&on, "false"), (true, 0));
+    // Only the word itself is true (spec B-008).
+    assert_eq!(enabled(&on, "1"), (true, 1));
+    assert_eq!(enabled(&Config::default(), "false"), (false, 0));
+}
+
+#[test]
+fn disabled_keeps_the_propagators_of_the_environment() {
+    let variables = [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOG_LEVEL", "debug")];
+    let settings = with(&Config::development("x"), &variables);
+    assert!(!settings.is_recording());
+    assert_eq!(settings.propagators, Propagators::TRACE_CONTEXT);
+    assert_eq!(settings.log_level, Some(LogLevel::Debug));
+}
+
+#[test]
+fn without_the_environment_no_variable_is_looked_up() {
+    let config = Config {
+        enabled: true,
+        read_environment: false,
+        ..Config::default()
+    };
+    let settings = config
+        .resolve_with(|name| -> Option<String> { panic!("{name} was looked up") })
+        .unwrap();
+    assert!(settings.is_recording());
+    assert_eq!(settings.target, Target::Stdout { immediate: false });
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let empty: Vec<_> = VARIABLES.iter().map(|name| (*name, "")).collect();
+    let settings = with(&Config::development("x"), &empty);
+    assert_eq!(settings.diagnostics, Vec::<String>::new());
+    assert_eq!(settings.target, Target::Stdout { immediate: false });
+}
+
+#[test]
+fn the_name_of_the_service_has_four_sources() {
+    let name = |config: &Config, variables: &[(&str, &str)]| {
+        let settings = with(config, variables);
+        settings.resource.text("service.name").map(String::from)
+    };
+    let list = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=list");
+    let variable = ("OTEL_SERVICE_NAME", "variable");
+    let none = Config::default();
+    let detected = name(&none, &[]).unwrap();
+    assert!(detected.starts_with("unknown_service:"), "{detected}");
+    assert_eq!(name(&none, &[list]).unwrap(), "list");
+    assert_eq!(name(&none, &[list, variable]).unwrap(), "variable");
+    assert_eq!(name(&full(), &[list, variable]).unwrap(), "code");
+    let twice = Config {
+        resource_attributes: [("service.name".into(), "attribute".into())].into(),
+        ..full()
+    };
+    assert_eq!(name(&twice, &[]).unwrap(), "code");
+    let only = Config {
+        service_name: String::new(),
+        ..twice
+    };
+    assert_eq!(name(&only, &[variable]).unwrap(), "attribute");
+}
+
+#[test]
+fn the_presets_set_name_environment_and_sample_rate() {
+    let development = alone(&Config::development("dev"));
+    let production = alone(&Config::production("prod", "collector.example:4318"));
+    let shown = |s: &Settings| {
+        let environment = s.resource.text("deployment.environment.name");
+        format!("{} {:?} {}", s.is_recording(), environment, DescribedBy(s))
+    };
+    assert_eq!(shown(&development), "true Some(\"development\") {1}");
+    assert_eq!(shown(&production), "true Some(\"production\") {0.1}");
+    assert_eq!(development.target, Target::Stdout { immediate: false });
+    assert!(matches!(&production.target, Target::Otlp { url, .. }
+        if url == "https://collector.example:4318/v1/traces"));
+    assert!(!alone(&Config::default()).is_recording());
+}
+
+/// The ratio in the description of a sampler.
+struct DescribedBy<'a>(&'a Settings);
+
+impl core::fmt::Display for DescribedBy<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let text = format!("{:?}", self.0.sampler);
+        let ratio = text.split("TraceIdRatioBased").nth(1).unwrap_or_default();
+        f.write_str(ratio.split_inclusive('}').next().unwrap_or_default())
+    }
+}
+
+#[test]
+fn a_sample_rate_out_of_range_is_cut_and_reported() {
+    for (rate, expected, reported) in [
+        (0.0, "{0}", None),
+        (
+            1.5,
+            "{1}",
+            Some("sample_rate: 1.5 is not a number from 0 to 1; using 1"),
+        ),
+        (
+            -0.5,
+            "{0}",
+            Some("sample_rate: -0.5 is not a number from 0 to 1; using 0"),
+        ),
+        (
+            f64::NAN,
+            "{0}",
+            Some("sample_rate: NaN is not a number from 0 to 1; using 0"),
+        ),
+    ] {
+        let config = Config {
+            sample_rate: Some(rate),
+            ..Config::default()
+        };
+        let settings = with(&config, &[("OTEL_TRACES_SAMPLER", "no such sampler")]);
+        assert_eq!(DescribedBy(&settings).to_string(), expected);
+        let reported: Vec<_> = reported.into_iter().collect();
+        assert_eq!(settings.diagnostics, reported);
+    }
+}
+
+#[test]
+fn a_sampler_in_code_beats_the_rate_and_is_asked() {
+    let config = Config {
+        sampler: Some(Arc::new(ParentBased::new(AlwaysOff))),
+        ..Config::production("x", "")
+    };
+    let settings = alone(&config);
+    assert_eq!(
+        format!("{:?}", settings.sampler),
+        Description(&ParentBased::new(AlwaysOff)).to_string()
+    );
+    let parameters = spandrel_core::sampler::SamplingParameters {
+        parent: spandrel_core::context::ParentContext::ROOT,
+        trace_id: "5b8efff798038103d269b633813fc60c".parse().unwrap(),
+        name: "x",
+        kind: spandrel_core::context::SpanKind::Internal,
+        attributes: &[],
+        links: &[],
+    };
+    let sampled =
+        |sampler: &HostedSampler| sampler.should_sample(&parameters).decision.is_sampled();
+    assert!(!sampled(&settings.sampler));
+    assert!(sampled(&HostedSampler::default()));
+}
+
+#[test]
+fn the_environment_names_every_sampler() {
+    for (name, argument, description) in [
+        ("always_on", "", "AlwaysOnSampler"),
+        ("always_off", "", "AlwaysOffSampler"),
+        ("traceidratio", "0.25", "TraceIdRatioBased{0.25}"),
+        (
+            "parentbased_always_on",
+            "",
+            "ParentBased{root:AlwaysOnSampler,",
+        ),
+        (
+            "parentbased_always_off",
+            "",
+            "ParentBased{root:AlwaysOffSampler,",
+        ),
+        (
+            "parentbased_traceidratio",
+            "0.75",
+            "ParentBased{root:TraceIdRatioBased{0.75},",
+        ),
+    ] {
+        let variables = [
+            ("OTEL_TRACES_SAMPLER", name),
+            ("OTEL_TRACES_SAMPLER_ARG", argument),
+        ];
+        let shown = format!("{:?}", with(&Config::default(), &variables).sampler);
+        assert!(shown.starts_with(description), "{name}: {shown}");
+    }
+}

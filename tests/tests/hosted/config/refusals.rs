@@ -1,0 +1,254 @@
+//! What is an error, what is a sentence, and what neither may show.
+
+use super::*;
+use spandrel_core::breaker::OpenInterval;
+use spandrel_core::span::MIN_SCRATCH_BYTES;
+
+fn one_header(name: &str, value: &str) -> Config {
+    Config {
+        headers: [("good".into(), "1".into()), (name.into(), value.into())].into(),
+        ..Config::default()
+    }
+}
+
+#[test]
+fn every_mistake_in_code_says_what_to_do() {
+    let empty = Config::default;
+    let cases = [
+        (
+            Config {
+                endpoint: "ftp://x".into(),
+                ..empty()
+            },
+            "endpoint: \"ftp://x\" has a scheme other than http and https; give host:port or an \
+             http or https URL, or leave it empty to ask the environment",
+        ),
+        (
+            one_header("a b", "1"),
+            "headers: member 2 has a key that is not a header name; correct it or leave it out",
+        ),
+        (
+            one_header("", "1"),
+            "headers: member 2 has a key that is not a header name; correct it or leave it out",
+        ),
+        (
+            one_header("x-key", "a\r\nb: c"),
+            "headers: member 2 (\"x-key\") has a value with other than visible ASCII characters, \
+             spaces and tabs; correct it or leave it out",
+        ),
+        (
+            Config {
+                client_certificate: Some("c".into()),
+                ..empty()
+            },
+            "client_certificate: there is no client_key with it; give the private key of the \
+             certificate, or leave out both",
+        ),
+        (
+            Config {
+                client_key: Some("k".into()),
+                ..empty()
+            },
+            "client_key: there is no client_certificate with it; give the certificate of the \
+             key, or leave out both",
+        ),
+        (
+            Config {
+                max_queue_size: Some(0),
+                ..empty()
+            },
+            "max_queue_size: must be at least 1; leave it out for 2048",
+        ),
+        (
+            Config {
+                max_export_batch_size: Some(0),
+                ..empty()
+            },
+            "max_export_batch_size must be at least 1; leave it out for the default",
+        ),
+        (
+            Config {
+                gzip_level: Some(10),
+                ..empty()
+            },
+            "gzip_level: 10 is above 9; give 1 (fastest) to 9 (smallest), or set compression to \
+             none",
+        ),
+        (
+            Config {
+                max_span_bytes: Some(MIN_SCRATCH_BYTES - 1),
+                ..empty()
+            },
+            "max_span_bytes: 97 cannot hold the fixed part of a span; give at least 98, and about \
+             1024 for spans with attributes",
+        ),
+        (
+            Config {
+                buffer_bytes: Some(16_384),
+                ..empty()
+            },
+            "buffer_bytes: 16384 cannot hold one span of max_span_bytes; raise it to at least \
+             16392, or lower max_span_bytes",
+        ),
+        (
+            Config {
+                max_request_bytes: Some(usize::MAX),
+                ..empty()
+            },
+            "max_request_bytes must not be above 64 MiB (67,108,864); leave it out for the default",
+        ),
+        (
+            Config {
+                backoff: Some(BackoffConfig {
+                    initial: Duration::ZERO,
+                    ..BackoffConfig::DEFAULT
+                }),
+                ..empty()
+            },
+            "backoff: the initial backoff delay is zero; start from BackoffConfig::DEFAULT",
+        ),
+        (
+            Config {
+                breaker: Some(BreakerConfig {
+                    open: OpenInterval::Fixed(Duration::ZERO),
+                    ..BreakerConfig::DEFAULT
+                }),
+                ..empty()
+            },
+            "breaker: the open interval of the circuit breaker is zero; start from \
+             BreakerConfig::DEFAULT",
+        ),
+    ];
+    for (config, sentence) in cases {
+        assert_eq!(error(&config).to_string(), sentence);
+        // A mistake does not hide behind the switch.
+        let disabled =
+            config.resolve_with(|name| (name == "OTEL_SDK_DISABLED").then(|| "true".into()));
+        assert!(disabled.is_err());
+    }
+}
+
+#[test]
+fn no_mistake_in_the_environment_is_an_error() {
+    for text in [
+        "",
+        " ",
+        "-1",
+        "0",
+        "99999999999999999999",
+        "%zz",
+        "=",
+        "\u{7f}ä",
+        "a=b=c;",
+    ] {
+        for config in [Config::default(), Config::development("x"), full()] {
+            let variables: Vec<_> = spandrel_core::env::VARIABLES
+                .iter()
+                .map(|name| (*name, text))
+                .collect();
+            let settings = with(&config, &variables);
+            assert!(settings.exporter.validate().is_ok());
+        }
+    }
+}
+
+#[test]
+fn diagnostics_beyond_the_limit_are_counted() {
+    let variables: Vec<_> = spandrel_core::env::VARIABLES
+        .iter()
+        .map(|name| (*name, "%"))
+        .collect();
+    let settings = with(&Config::default(), &variables);
+    assert_eq!(settings.diagnostics.len(), 17);
+    let last = settings.diagnostics.last().unwrap();
+    assert!(
+        last.ends_with("more problems with the variables are not shown"),
+        "{last}"
+    );
+}
+
+#[test]
+fn an_attribute_without_a_key_is_reported() {
+    let config = Config {
+        resource_attributes: [(String::new(), "x".into())].into(),
+        ..Config::default()
+    };
+    assert_eq!(
+        with(&config, &[]).diagnostics,
+        ["resource_attributes: member 1 has no key; leaving it out"]
+    );
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let config = Config {
+        endpoint: "https://me:hunter2@collector.example/p?key=hunter2".into(),
+        ..one_header("authorization", "Bearer hunter2")
+    };
+    let exact = "https://collector.example/p?key=hunter2";
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", exact),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "authorization=hunter2,hunter2,hunter2 x=1,a=%hunter2",
+        ),
+    ];
+    let from_code = with(&config, &variables);
+    let from_env = with(&Config::default(), &variables);
+    for text in [
+        format!("{config:?}"),
+        format!("{from_code:?}"),
+        format!("{from_env:?}"),
+    ] {
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("https://collector.example/p"), "{text}");
+        assert!(text.contains("authorization"), "{text}");
+    }
+    // They are there nevertheless.
+    assert!(matches!(&from_env.target, Target::Otlp { url, origin }
+        if url == exact && !origin.contains("hunter2")));
+    assert!(
+        from_code
+            .headers
+            .iter()
+            .any(|(_, value)| value == "Bearer hunter2")
+    );
+
+    for refused in [
+        one_header("authorization", "hunter2\n"),
+        one_header("Bearer hunter2", "x"),
+        Config {
+            endpoint: "ftp://me:hunter2@x".into(),
+            ..Config::default()
+        },
+        Config {
+            endpoint: "https://me:hun/ter2@x:0?hunter2".into(),
+            ..Config::default()
+        },
+    ] {
+        let error = error(&refused);
+        assert!(
+            !format!("{error:?} {error}").contains("hunter2"),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn the_debug_output_names_every_field_and_a_sampler() {
+    let config = Config {
+        sampler: Some(Arc::new(spandrel_core::sampler::AlwaysOn)),
+        ..Config::default()
+    };
+    let text = format!("{config:?}");
+    assert!(text.starts_with("Config { enabled: false, service_name: \"\","));
+    assert!(text.contains("sampler: Some(AlwaysOnSampler)"), "{text}");
+    assert!(format!("{:?}", alone(&config)).contains("sampler: AlwaysOnSampler"));
+}
+
+#[test]
+fn the_environment_of_the_process_is_read() {
+    let config = Config::development("x");
+    let settings = config.resolve().unwrap();
+    assert_eq!(settings.resource.text("service.name"), Some("x"));
+}

@@ -1,0 +1,6 @@
+//! What the core offers programs on an operating system: configuration, the `tracing` layer and
+//! gzip for spans.
+
+mod config;
+mod span_gzip;
+mod tracing_layer;

@@ -1,0 +1,190 @@
+//! Events of `tracing` become events of their span.
+
+use std::error::Error;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use spandrel_core::limits::SpanLimits;
+use tracing::{error, info, info_span, trace, warn};
+
+use super::fields::{Inner, Outer};
+use super::rig::{Rig, attributes, int, text};
+
+/// The only event of a program in a span.
+fn event(program: impl FnOnce()) -> Event {
+    event_of(&Rig::new(), program)
+}
+
+fn event_of(rig: &Rig, program: impl FnOnce()) -> Event {
+    let spans = rig.trace(|| info_span!("owner").in_scope(program));
+    let span = spans.named("owner");
+    assert_eq!(span.events.len(), 1, "{:?}", span.events);
+    let event = span.events[0].clone();
+    let during = span.start_time_unix_nano..=span.end_time_unix_nano;
+    assert!(during.contains(&event.time_unix_nano));
+    event
+}
+
+#[test]
+fn the_message_is_the_name_and_the_fields_are_attributes() {
+    let event =
+        event(|| info!(target: "shop", hits = 3, ratio = 0.5, key = "k", "cache {}", "miss"));
+    assert_eq!(event.name, "cache miss");
+    let expected = [
+        ("level", text("INFO")),
+        ("target", text("shop")),
+        ("hits", int(3)),
+        ("ratio", Value::DoubleValue(0.5)),
+        ("key", text("k")),
+    ];
+    assert_eq!(attributes(&event.attributes), expected.into());
+}
+
+#[test]
+fn a_name_that_was_given_wins_and_the_message_stays() {
+    let event = event(|| info!(name: "cache.miss", target: "shop", "no {}", "luck"));
+    assert_eq!(event.name, "cache.miss");
+    let expected = [
+        ("level", text("INFO")),
+        ("target", text("shop")),
+        ("message", text("no luck")),
+    ];
+    assert_eq!(attributes(&event.attributes), expected.into());
+}
+
+/// As `tracing-log` makes them.
+#[test]
+fn a_record_of_the_log_crate_looks_like_any_other_event() {
+    let event = event(|| {
+        tracing::event!(
+            name: "log event",
+            target: "log",
+            tracing::Level::INFO,
+            {
+                log.target = "hyper::proto",
+                log.module_path = "hyper::proto::h1",
+                log.line = 7_u64
+            },
+            "connection closed"
+        );
+    });
+    assert_eq!(event.name, "connection closed");
+    let expected = [("level", text("INFO")), ("target", text("hyper::proto"))];
+    assert_eq!(attributes(&event.attributes), expected.into());
+}
+
+#[test]
+fn an_event_without_a_message_is_named_by_its_place() {
+    let event = event(|| trace!(hits = 1));
+    assert!(event.name.starts_with("event "), "{}", event.name);
+    assert!(event.name.contains("events.rs:"), "{}", event.name);
+}
+
+#[test]
+fn an_event_belongs_to_its_span_and_without_one_to_nothing() {
+    let rig = Rig::new();
+    let spans = rig.trace(|| {
+        info!("outside");
+        let outer = info_span!("outer");
+        let inner = info_span!(parent: &outer, "inner");
+        outer.in_scope(|| {
+            info!("in outer");
+            inner.in_scope(|| info!("in inner"));
+            info!(parent: &inner, "given to inner");
+            info!(parent: None, "given to none");
+            // A span of the other world is current, but the event is of this one.
+            rig.tracer
+                .start("native")
+                .in_scope(|| info!("in outer too"));
+        });
+    });
+    let names = |span: &str| -> Vec<String> {
+        let events = &spans.named(span).events;
+        events.iter().map(|event| event.name.clone()).collect()
+    };
+    assert_eq!(names("outer"), ["in outer", "in outer too"]);
+    assert_eq!(names("inner"), ["in inner", "given to inner"]);
+    assert!(names("native").is_empty());
+}
+
+#[test]
+fn an_error_in_an_event_brings_the_attributes_of_an_exception() {
+    let chained = Outer(Some(Inner));
+    let cause = &chained as &(dyn Error + 'static);
+    let with_message = event(|| error!(error = cause, "gave up"));
+    let alone = event(|| error!(error = cause));
+    assert_eq!(with_message.name, "gave up");
+    assert_eq!(alone.name, "exception");
+    for event in [with_message, alone] {
+        let found = attributes(&event.attributes);
+        assert_eq!(found["exception.message"], text("outer failed"));
+        assert_eq!(
+            found["exception.stacktrace"],
+            text("caused by: inner failed")
+        );
+        assert_eq!(found["error"], text("outer failed"));
+    }
+}
+
+#[test]
+fn an_instrumented_function_that_fails_records_an_exception() {
+    #[tracing::instrument(err)]
+    fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+        text.parse()
+    }
+    let rig = Rig::new();
+    let spans = rig.trace(|| assert!(parse("three").is_err()));
+    let span = spans.named("parse");
+    assert_eq!(
+        attributes(&span.attributes),
+        [("text", text("three"))].into()
+    );
+    assert_eq!(span.events.len(), 1);
+    assert_eq!(span.events[0].name, "exception");
+    let message = &attributes(&span.events[0].attributes)["exception.message"];
+    assert_eq!(*message, text("invalid digit found in string"));
+    assert!(span.status.is_none(), "not unless it is asked for");
+}
+
+#[test]
+fn error_events_set_the_status_only_when_asked_for() {
+    let status = |on: bool, program: fn()| {
+        let rig = Rig::layer(|layer| layer.with_error_events_as_status(on));
+        let spans = rig.trace(|| info_span!("owner").in_scope(program));
+        let status = spans.named("owner").status.clone()?;
+        Some((status.code(), status.message))
+    };
+    let error = |text: &str| Some((StatusCode::Error, text.to_owned()));
+    assert_eq!(status(false, || error!("broken")), None);
+    assert_eq!(status(true, || error!("broken")), error("broken"));
+    assert_eq!(
+        status(true, || error!(error = %"why", "broken")),
+        error("why")
+    );
+    assert_eq!(status(true, || warn!("nearly broken")), None);
+}
+
+#[test]
+fn locations_are_told_when_asked_for() {
+    let rig = Rig::layer(|layer| layer.with_location(true));
+    let line = i64::from(line!()) + 1;
+    let event = event_of(&rig, || info!("here"));
+    let found = attributes(&event.attributes);
+    assert_eq!(found["code.file.path"], text(file!()));
+    assert_eq!(found["code.line.number"], int(line));
+}
+
+#[test]
+fn more_events_than_the_limit_are_counted() {
+    let limits = SpanLimits {
+        event_count: 3,
+        ..SpanLimits::DEFAULT
+    };
+    let rig = Rig::with(|config| config.limits = Some(limits), |layer| layer);
+    let spans = rig.trace(|| {
+        info_span!("owner").in_scope(|| (0..5).for_each(|n| info!(n, "again")));
+    });
+    let span = spans.named("owner");
+    assert_eq!((span.events.len(), span.dropped_events_count), (3, 2));
+}
