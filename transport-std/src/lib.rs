@@ -1,4 +1,9 @@
-//! The blocking OTLP/HTTP transport of Spandrel: [`init`] and everything behind it.
+//! OpenTelemetry tracing for programs with threads: spans go as gzip-compressed OTLP/HTTP to a
+//! collector, or as OTLP/JSON lines to the standard output. Without an async runtime.
+//!
+//! ```sh
+//! cargo add spandrel-transport-std
+//! ```
 //!
 //! ```no_run
 //! use spandrel_transport_std::{Config, init};
@@ -21,14 +26,17 @@
 //! # Ok::<(), spandrel_transport_std::InitError>(())
 //! ```
 //!
-//! Application threads record into shards of their own and never wait for the network. One thread
-//! sends, over ureq, without an async runtime anywhere. It makes no spans of its own, and its HTTP
-//! client follows no redirect, asks for no compressed answers, and reads no proxy variable unless
-//! told to.
+//! Each application thread records into its own shard and never waits for the network. One thread
+//! sends, over ureq. It makes no spans itself, and its HTTP client follows no redirect, asks for no
+//! compressed answers, and reads no proxy variable unless [`Config`] says so.
 //!
-//! [`HttpSender`] can be used alone: it makes one POST and returns the answer. It neither retries nor
-//! queues. Everything that decides is in
-//! [`spandrel_core`].
+//! | start here | for |
+//! |---|---|
+//! | [`init`], [`Config`] | a running pipeline, from code and the `OTEL_*` variables |
+//! | [`Telemetry`] | flush, shutdown, tracers, and the ledger of every span |
+//! | [`Tracer`], [`Span`], [`tracer`] | recording |
+//! | [`HttpSender`], [`HttpSettings`] | one POST, for a driver that you write; it neither retries nor queues |
+//! | [`spandrel_core`] | propagation, sampling, and everything else that decides |
 //!
 //! # Ends
 //!
@@ -37,7 +45,7 @@
 //! | the handle is dropped | flush and shutdown within `Config::shutdown_timeout` (5 s) |
 //! | the process exits without either | what was not sent yet is lost |
 //! | a recording thread ends | its spans are sent like all others |
-//! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and initialise anew |
+//! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and call `init` again |
 //! | a panic in a log handler | the request counts as failed; the sender goes on |
 //!
 //! # Features
@@ -49,6 +57,10 @@
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod connection;
 mod failure;

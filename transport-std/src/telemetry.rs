@@ -24,7 +24,7 @@ pub enum InitError {
     Settings(SettingsError),
     /// The exporter cannot be built: a header, a certificate, an endpoint.
     Exporter(BuildError),
-    /// What was configured does not fit together.
+    /// The settings do not fit together.
     Pipeline(PipelineError),
     /// The system gave no thread.
     Thread(std::io::Error),
@@ -57,11 +57,11 @@ impl std::error::Error for InitError {
 ///
 /// With `enabled: false`, or `OTEL_SDK_DISABLED=true`, the handle and its tracers do nothing.
 /// Without an endpoint, in code or in the environment, spans go to the standard output as OTLP/JSON
-/// lines. Otherwise one thread is started, which sends to the collector; that one need not be up.
+/// lines. Otherwise one thread is started, which sends to the collector, which need not be up.
 ///
 /// The first `init` of a process also makes its provider the process-wide one, so that
-/// [`tracer`](crate::tracer) works everywhere. Another `init` while that lasts gives a pipeline of
-/// its own, beside it, and says so in a diagnostic; after a shutdown the place is free again.
+/// [`tracer`](crate::tracer) works everywhere. Another `init` before its shutdown starts a second
+/// pipeline beside it, with a diagnostic.
 ///
 /// ```
 /// use spandrel_transport_std::{Config, init};

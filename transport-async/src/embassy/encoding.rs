@@ -1,4 +1,4 @@
-//! How devices code the bodies of their requests: as they are, or compressed without a heap.
+//! The coding of bodies on devices: none, or gzip without a heap.
 //!
 //! A compressed request announces its length like any other, because not everything between a
 //! device and its collector takes chunked requests: some gateways answer 411, some buffer them, some
@@ -28,20 +28,20 @@ use crate::Body;
 /// The name of the only coding that there is.
 pub(crate) const GZIP: &str = "gzip";
 
-/// How bodies are coded: [`Identity`] or [`Gzip`].
+/// The coding of bodies: [`Identity`] or [`Gzip`].
 ///
 /// A type and not a value, so that a firmware image holds the code of only those that it names.
 pub trait Encoding: sealed::Encoding {}
 
 pub(crate) mod sealed {
-    /// What makes the encoders of bodies.
+    /// Makes the encoders of bodies.
     pub trait Encoding {
         /// Uninhabited where nothing is compressed: then no code for it is linked.
         type Encoder<'a>: Encoder
         where
             Self: 'a;
 
-        /// What compresses one body, if it is to be compressed.
+        /// An encoder for one body, if it is to be compressed.
         fn encoder(&mut self) -> Option<Self::Encoder<'_>>;
     }
 
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// What `pack` says, and after how many polls.
+    /// `pack`'s result, and the number of polls that it took.
     fn packed(memory: &mut [u8], reserved: usize, limit: usize) -> (Option<Packed>, usize) {
         let (mut window, mut table) = ([0; 1024], [0; 256]);
         let encoder = gzip::GzipEncoder::new(&mut window, &mut table).unwrap();

@@ -25,18 +25,18 @@ use crate::embassy::encoding::sealed::Encoder as _;
 use crate::embassy::encoding::{Encoding, GZIP, Identity, Packed, pack};
 use crate::{Body, Post};
 
-/// The least memory of a [`HttpPost`]: enough for the head of our request and for that of a terse
-/// answer. 1 KiB is comfortable.
+/// The least memory of a [`HttpPost`]: enough for the head of our request and for a terse
+/// answer's. 1 KiB is comfortable.
 pub const MIN_MEMORY_BYTES: usize = 512;
 
-/// The most time for a connection (fault catalogue N2).
+/// The most time for a connection (fault N2).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an idle connection may be reused: shorter than the patience of servers.
+/// How long an idle connection may be reused: shorter than servers' idle time-outs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most bytes of an answer that are read to keep the connection, or to learn that the answer
 /// ends at all.
 const MOST_READ: usize = 64 * 1024;
-/// The most interim answers before the real one (fault catalogue S17).
+/// The most interim answers before the real one (fault S17).
 const MAX_INTERIM: u32 = 8;
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
@@ -109,7 +109,8 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
     ///
     /// # Errors
     ///
-    /// What cannot be sent, or that the head of a request does not fit into `memory`.
+    /// The part of `collector` that cannot be sent, or that the head of a request does not fit into
+    /// `memory`.
     pub fn new(
         stack: &'a T,
         collector: Collector<'a>,
@@ -127,7 +128,8 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
     ///
     /// # Errors
     ///
-    /// What cannot be sent, or that the head of a request does not fit into `memory`.
+    /// The part of `collector` that cannot be sent, or that the head of a request does not fit into
+    /// `memory`.
     pub fn with_encoding(
         stack: &'a T,
         collector: Collector<'a>,
@@ -338,7 +340,7 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
             Err(Broken::TooLarge(status)) => return Outcome::ResponseTooLarge { status },
             Err(broken) => {
                 return Outcome::Failed(match broken {
-                    // Closed by the server while it was idle (fault catalogue N8).
+                    // Closed by the server while it was idle (fault N8).
                     Broken::Ended { answered: false } if is_reused => TransportError::Stale,
                     Broken::Ended { .. } => TransportError::Reset { body_sent },
                     Broken::Malformed => TransportError::Protocol,
@@ -368,7 +370,8 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
     }
 }
 
-/// What a compressed body must stay below, so that with its header it is smaller than a plain one.
+/// The size that a compressed body must stay below, so that with its header it is smaller than a plain
+/// one.
 pub(super) const fn packed_limit(plain: usize) -> usize {
     plain.saturating_sub(CONTENT_ENCODING.len() + GZIP.len())
 }

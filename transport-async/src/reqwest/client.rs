@@ -137,7 +137,7 @@ fn client_refused(error: ::reqwest::Error) -> BuildError {
     refused(error.without_url())
 }
 
-/// What happened on the wire during the present request. One runs at a time; the atomics are
+/// The events on the wire during the present request. One runs at a time; the atomics are
 /// there because the client's parts are shared.
 #[derive(Debug, Default)]
 pub(super) struct Connection {

@@ -14,7 +14,7 @@ pub enum InitError {
     Settings(SettingsError),
     /// The exporter cannot be built: a header, a certificate, an endpoint.
     Exporter(BuildError),
-    /// What was configured does not fit together.
+    /// The settings do not fit together.
     Pipeline(PipelineError),
     /// There is no tokio runtime here: call `init` inside one, or enter one with
     /// `Handle::enter`.

@@ -22,9 +22,8 @@ use super::telemetry::Telemetry;
 /// standard output as OTLP/JSON lines. The collector need not be up.
 ///
 /// The first `init` of a process also makes its provider the process-wide one, so that
-/// [`tracer`](super::tracer) works everywhere. Another `init` while that lasts, of this transport
-/// or of the blocking one, gives a pipeline of its own, beside it, and says so in a diagnostic;
-/// after a shutdown the place is free again.
+/// [`tracer`](super::tracer) works everywhere. Another `init` before its shutdown, of this transport or
+/// of the blocking one, starts a second pipeline beside it, with a diagnostic.
 ///
 /// ```
 /// use spandrel_transport_async::{Config, init};

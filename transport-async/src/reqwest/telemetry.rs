@@ -106,12 +106,12 @@ impl Drop for Telemetry {
             return;
         };
         begin_shutdown(&state, self.shutdown_timeout);
-        let nobody_sends = {
+        let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;
             !locked.has_background && !locked.is_stopped()
         };
-        if nobody_sends {
+        if is_stranded {
             state.abandon();
         }
         clear_global(self.provider());

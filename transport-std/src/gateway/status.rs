@@ -7,7 +7,7 @@ use spandrel_core::link::DecoderStats;
 
 use crate::Ledger;
 
-/// What devices said and what their links did, in spans.
+/// Spans by what became of them, on the devices and on their links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -37,7 +37,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// What the streams of bytes were like.
+/// The quality of the streams of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamStats {
@@ -79,7 +79,7 @@ pub struct Status {
     pub circuits_open: usize,
     /// The streams.
     pub streams: StreamStats,
-    /// What the devices and the links did.
+    /// The sums over all devices and links.
     pub tally: Tally,
     /// Where the spans are that arrived.
     pub ledger: Ledger,

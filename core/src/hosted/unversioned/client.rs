@@ -1,5 +1,5 @@
-//! What the transports' HTTP clients have in common: why one cannot be built, and what its I/O
-//! errors mean.
+//! The common part of the transports' HTTP clients: why one cannot be built, and what its I/O errors
+//! mean.
 //!
 //! ```
 //! use spandrel_core::hosted::unversioned::client::{is_disconnect, io_failure};
@@ -31,7 +31,7 @@ pub enum BuildError {
     TlsFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
     /// The TLS settings do not fit together.

@@ -65,7 +65,7 @@ impl LastError {
         self.hint = hint(Some(cause));
     }
 
-    /// What happened, or nothing before the first failure.
+    /// The text; empty before the first failure.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

@@ -26,8 +26,8 @@ pub trait Driven: fmt::Debug + Send + Sync {
     fn cancel(&self);
 }
 
-/// What the `Telemetry` of a transport gives besides flush and shutdown. Reached through `Telemetry`
-/// its methods are as stable as that.
+/// The part of a transport's `Telemetry` besides flush and shutdown. Reached through `Telemetry`, its
+/// methods are as stable as that.
 #[derive(Debug)]
 pub struct Handle {
     provider: TracerProvider,
@@ -83,7 +83,7 @@ impl Handle {
         self.read(Pipeline::stats).unwrap_or_default()
     }
 
-    /// How many spans were started, ended, and are still open.
+    /// Numbers of spans that were started, have ended, and are still open.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         self.provider.counts()

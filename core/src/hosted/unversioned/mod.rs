@@ -1,5 +1,4 @@
-//! What Spandrel's own transports share. **Exempt from semantic versioning**: any release may
-//! change it.
+//! Shared by Spandrel's own transports. **Exempt from semantic versioning**: any release may change it.
 //!
 //! | module | gives |
 //! |---|---|

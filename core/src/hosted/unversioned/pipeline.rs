@@ -99,7 +99,7 @@ struct PendingFlush {
 struct Closing {
     deadline: Instant,
     before: Ledger,
-    /// What it did, once it is over.
+    /// Set when it is over.
     report: Option<FlushReport>,
 }
 
@@ -108,8 +108,8 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// What does not fit together; [`Config::resolve`](crate::hosted::config::Config::resolve) has
-    /// checked nearly everything.
+    /// The settings do not fit together; [`Config::resolve`](crate::hosted::config::Config::resolve)
+    /// has checked nearly everything.
     pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
         let attributes: Vec<_> = settings.resource.attributes().collect();
         let resource = Resource {
@@ -172,8 +172,8 @@ impl Pipeline {
         self.exporter.note_resent(transmit);
     }
 
-    /// Takes back the request in flight, whose answer nobody will bring: a sender that panicked, a
-    /// future that was dropped.
+    /// Takes back the request in flight, which will not be answered: its sender panicked, or its
+    /// future was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
         self.exporter.cancel_in_flight(now);
@@ -256,7 +256,7 @@ impl Pipeline {
         self.step();
     }
 
-    /// What the shutdown did; `None` before it is over. What is lost later changes it no more.
+    /// The shutdown's report; `None` before it is over. Spans that are lost later do not change it.
     #[must_use]
     pub fn poll_shutdown(&self) -> Option<FlushReport> {
         self.closing.as_ref()?.report
@@ -290,7 +290,7 @@ impl Pipeline {
         ledger
     }
 
-    /// What the delivery has done.
+    /// Counts of requests, retries and answers.
     #[must_use]
     pub const fn stats(&self) -> DeliveryStats {
         self.exporter.stats()
@@ -321,7 +321,7 @@ impl Pipeline {
         self.collect(now);
         for pending in &mut self.flushes {
             if !pending.is_whole {
-                // What is in the exporter's buffer must go before the rest can come.
+                // The exporter's buffer must be emptied before the rest can come.
                 pending.flush = self.exporter.force_flush(now, pending.deadline);
                 pending.is_whole = self.awaited == 0;
             }
@@ -375,10 +375,10 @@ impl Pipeline {
         }
     }
 
-    /// What to fetch from the shards. A batch at a time, so that a span comes to the memory of this
-    /// thread just before it is encoded, and that memory is always the same small part of the
-    /// exporter's buffer. But all, when somebody waits, when a span may have waited for the scheduled
-    /// delay, and for an exporter in trouble, which chooses among what it has.
+    /// How much to fetch from the shards. Usually one batch, so that a span comes into this thread's
+    /// cache just before it is encoded, and always into the same small part of the exporter's buffer.
+    /// Everything, if a flush waits, if a span may have waited for the scheduled delay, and for an
+    /// exporter in trouble, which chooses among what it has.
     fn wanted(&self, now: Instant) -> Wanted {
         let due = self.collected.saturating_add(self.scheduled_delay);
         let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
@@ -414,7 +414,7 @@ impl Pipeline {
         }
     }
 
-    /// How a flush has ended, and what is left of it; `None` while it is under way.
+    /// How a flush has ended, and the number of spans left; `None` while it is under way.
     fn outcome_of(&self, pending: &PendingFlush, now: Instant) -> Option<(FlushOutcome, u64)> {
         let report = self.exporter.poll_flush(&pending.flush, now);
         if pending.is_whole || self.exporter.is_stopped() {
@@ -441,7 +441,7 @@ impl Pipeline {
     }
 }
 
-/// Puts what threads left in their shards into the exporter, as long as there is room.
+/// Moves spans from the shards into the exporter, as long as there is room.
 struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
 
 impl Drain for Collector<'_> {

@@ -163,7 +163,7 @@ fn unusable(path: &Path, reason: impl ToString) -> BuildError {
     }
 }
 
-/// What an error of rustls means, and its text. Names in a certificate are escaped.
+/// The meaning of an error of rustls, and its text. Names in a certificate are escaped.
 #[must_use]
 pub fn failure(error: &rustls::Error) -> (TransportError, String) {
     use rustls::AlertDescription as Alert;

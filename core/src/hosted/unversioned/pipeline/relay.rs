@@ -1,4 +1,4 @@
-//! A pipeline for the spans of somebody else: of a device behind a link.
+//! A pipeline for the spans of another program: of a device behind a link.
 
 use super::{Pipeline, PipelineError, Shared};
 use crate::attribute::KeyValue;
@@ -8,7 +8,7 @@ use crate::resource::{EncodedEntry, Registry, RegistryError, ScopeId};
 
 impl Pipeline {
     /// A pipeline for finished records of another resource than this process's: `resource`, with
-    /// `more` attributes, which replace those of the same key. The resource and the sampler of
+    /// `more` attributes, which replace others with the same key. The resource and the sampler of
     /// `settings` are not used.
     ///
     /// # Errors
@@ -35,15 +35,14 @@ impl Pipeline {
         self.shared.registry().encoded_scope(scope)
     }
 
-    /// Whether a push of `record` would succeed now, or be refused for good.
+    /// Returns true if a push of `record` would succeed now, or be refused for good.
     #[must_use]
     pub fn has_room_for(&self, record: &Record<'_>) -> bool {
         self.exporter.has_room_for(record)
     }
 }
 
-/// Takes records that were finished elsewhere; their times are those of the clock of this process,
-/// or dated.
+/// Takes records that were finished elsewhere. Their times are on this process's clock, or dated.
 impl RecordSink for Pipeline {
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         let result = self.exporter.push_record(record);
