@@ -17,7 +17,12 @@ const BAR: f64 = 18.0;
 const GAP: f64 = 5.0;
 const HEAD: f64 = 34.0;
 
-/// Horizontal bars, each group on a scale of its own; ours are coloured. Shorter is better.
+/// Readers in dark mode get light text, and the page's own background shows through.
+const STYLE: &str = "<style>text{fill:#1f2328}.value{fill:#57606a}.bar{fill:#8c959f}\
+    .ours{fill:#d9480f}@media(prefers-color-scheme:dark){text{fill:#e6edf3}\
+    .value{fill:#9198a1}.bar{fill:#656c76}.ours{fill:#ff7b3d}}</style>";
+
+/// Horizontal bars, each group on its own scale; ours are coloured. Shorter is better.
 #[must_use]
 pub fn chart(title: &str, groups: &[Group]) -> String {
     let rows: usize = groups.iter().map(|group| group.bars.len()).sum();
@@ -26,8 +31,8 @@ pub fn chart(title: &str, groups: &[Group]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>{0}</title>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"16\" y=\"28\" font-size=\"17\" font-weight=\"600\" fill=\"#1f2328\">{0}</text>\n",
+         {STYLE}\n\
+         <text x=\"16\" y=\"28\" font-size=\"17\" font-weight=\"600\">{0}</text>\n",
         escape(title)
     );
     let mut y = 44.0;
@@ -35,24 +40,23 @@ pub fn chart(title: &str, groups: &[Group]) -> String {
         y += HEAD;
         let _ = writeln!(
             svg,
-            "<text x=\"16\" y=\"{:.0}\" font-weight=\"600\" fill=\"#1f2328\">{}</text>",
+            "<text x=\"16\" y=\"{:.0}\" font-weight=\"600\">{}</text>",
             y - 10.0,
             escape(&group.title)
         );
         let longest = group.bars.iter().map(|bar| bar.1).fold(0.0, f64::max);
         for (name, value, text) in &group.bars {
             let ours = name.starts_with("spandrel");
-            let fill = if ours { "#d9480f" } else { "#8c959f" };
+            let class = if ours { "ours" } else { "bar" };
             let weight = if ours { "600" } else { "400" };
             let length = (value / longest * (WIDTH - LABELS - 120.0)).max(1.0);
             let middle = y + BAR - 4.5;
             let _ = writeln!(
                 svg,
-                "<text x=\"{:.0}\" y=\"{middle:.1}\" text-anchor=\"end\" font-weight=\"{weight}\" \
-                 fill=\"#1f2328\">{}</text>\
+                "<text x=\"{:.0}\" y=\"{middle:.1}\" text-anchor=\"end\" font-weight=\"{weight}\">{}</text>\
                  <rect x=\"{LABELS}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"2\" \
-                 fill=\"{fill}\"/>\
-                 <text x=\"{:.1}\" y=\"{middle:.1}\" fill=\"#57606a\">{}</text>",
+                 class=\"{class}\"/>\
+                 <text x=\"{:.1}\" y=\"{middle:.1}\" class=\"value\">{}</text>",
                 LABELS - 8.0,
                 escape(name),
                 LABELS + length + 6.0,

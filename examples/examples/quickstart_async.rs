@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         sleep(Duration::from_millis(4)).await;
         charge.fail(&std::io::Error::other("card declined"));
     };
-    work.with_context(order.as_context()).await;
+    work.in_span(&order).await;
     order.end();
 
     // Before the runtime ends: a handle that is only dropped cannot wait for the network.

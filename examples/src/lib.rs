@@ -15,7 +15,13 @@ pub use collector::{Collector, ReceivedRequest, ReceivedSpan};
 pub use demo::Demo;
 pub use waterfall::waterfall;
 
-/// The README's snippets, compiled and run by `cargo test`.
+/// The documents' snippets, compiled and run by `cargo test`.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../TROUBLESHOOTING.md")]
+    struct Troubleshooting;
+    #[doc = include_str!("../../DEVICES.md")]
+    struct Devices;
+}

@@ -40,22 +40,54 @@ fn the_readme_lists_every_example() {
     }
 }
 
-#[test]
-fn the_links_of_the_readme_lead_to_files() {
-    let links = README.split("](").skip(1).filter_map(|rest| {
-        let link = rest.split(')').next()?;
-        (!link.starts_with("http") && !link.starts_with('#')).then_some(link)
-    });
+/// Every document of the repository, by its path from the root.
+fn documents() -> Vec<std::path::PathBuf> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for link in links {
-        let (file, section) = link.split_once('#').unwrap_or((link, ""));
-        assert!(root.join(file).exists(), "{link}");
-        if !section.is_empty() {
-            let text = std::fs::read_to_string(root.join(file)).unwrap();
-            let found = text
-                .lines()
-                .any(|line| anchor(line) == Some(section.into()));
-            assert!(found, "{link}");
+    let folders = [
+        "",
+        "core",
+        "transport-std",
+        "transport-async",
+        "benches",
+        "fuzz",
+    ];
+    let more = ["examples/firmware", "tests/spec", "tests/fixtures"];
+    let mut found = Vec::new();
+    for folder in folders.iter().chain(&more) {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_links_of_all_documents_lead_to_files_and_headings() {
+    let documents = documents();
+    assert!(documents.len() > 10, "{documents:?}");
+    for document in &documents {
+        let text = std::fs::read_to_string(document).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| {
+            let link = rest.split(')').next()?;
+            (!link.starts_with("http")).then_some(link)
+        });
+        for link in links {
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", document.display());
+            if !section.is_empty() {
+                let text = std::fs::read_to_string(target).unwrap();
+                let found = text
+                    .lines()
+                    .any(|line| anchor(line) == Some(section.into()));
+                assert!(found, "{}: {link}", document.display());
+            }
         }
     }
 }

@@ -67,6 +67,7 @@ mod failure;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod output;
+pub mod prelude;
 mod sender;
 mod telemetry;
 mod tls;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use spandrel_benches::process::{Complaints, run};
-use spandrel_benches::report::{Results, svg};
+use spandrel_benches::report::{BEGIN, END, Results, replace_section, section, svg};
 use spandrel_benches::usage::{usage, usage_of_children};
 
 /// How much is done, and how long each part may take before it is ended.
@@ -62,6 +62,7 @@ fn main() -> std::io::Result<()> {
         "# Results\n\n\
          What is measured and how is in [README.md](README.md).\n\n{}\n\
          ![Spandrel and its rivals](results.svg)\n\n\
+         ## Side by side\n\n{BEGIN}\n{END}\n\n\
          ## One operation on the recording thread\n\n{micro}\n\
          ## Whole processes over HTTP\n{e2e}\n\
          ## The parts of Spandrel\n\n{machines}\n\
@@ -70,7 +71,9 @@ fn main() -> std::io::Result<()> {
         machine.table(effort.command)
     );
     std::fs::create_dir_all(&directory)?;
-    std::fs::write(directory.join("results.svg"), svg(&Results::parse(&text)))?;
+    let results = Results::parse(&text);
+    let text = replace_section(&text, &section(&results)).map_err(std::io::Error::other)?;
+    std::fs::write(directory.join("results.svg"), svg(&results))?;
     std::fs::write(directory.join("RESULTS.md"), text)?;
     println!("{}", directory.join("RESULTS.md").display());
     Ok(())

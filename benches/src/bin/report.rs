@@ -1,11 +1,12 @@
-//! Makes the chart and the figures of the README from `RESULTS.md`: `report [--check]`.
+//! Makes the charts and the figures side by side, here and in the README, from the tables of
+//! `RESULTS.md`: `report [--check]`.
 //!
 //! With `--check` nothing is written, and a difference is a failure.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use spandrel_benches::report::{Results, replace_section, section, svg};
+use spandrel_benches::report::{Results, replace_section, section, summary, summary_svg, svg};
 
 fn main() -> ExitCode {
     let check = std::env::args().any(|argument| argument == "--check");
@@ -20,14 +21,24 @@ fn main() -> ExitCode {
 
 fn report(check: bool) -> Result<(), String> {
     let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let results = Results::parse(&read(&benches.join("RESULTS.md"))?);
+    let document = benches.join("RESULTS.md");
+    let before = read(&document)?;
+    let results = Results::parse(&before);
+    let after = replace_section(&before, &section(&results))?;
+    settle(check, &document, &before, &after)?;
     let readme = benches.join("../README.md");
     let before = read(&readme)?;
-    let after = replace_section(&before, &section(&results))?;
+    let after = replace_section(&before, &summary(&results))?;
     settle(check, &readme, &before, &after)?;
-    let chart = benches.join("results.svg");
-    let before = std::fs::read_to_string(&chart).unwrap_or_default();
-    settle(check, &chart, &before, &svg(&results))
+    for (name, chart) in [
+        ("results.svg", svg(&results)),
+        ("summary.svg", summary_svg(&results)),
+    ] {
+        let path = benches.join(name);
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        settle(check, &path, &before, &chart)?;
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -40,7 +51,7 @@ fn settle(check: bool, path: &Path, before: &str, after: &str) -> Result<(), Str
     }
     if check {
         return Err(format!(
-            "{} does not say what RESULTS.md says: run `benches/run.sh --report`",
+            "{} does not say what the tables of RESULTS.md say: run `benches/run.sh --report`",
             path.display()
         ));
     }

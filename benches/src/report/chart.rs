@@ -1,10 +1,10 @@
-//! The chart.
+//! The charts.
 
 use super::Results;
 use crate::svg::{Group, chart};
 
-/// What is drawn: the title, and where the figures come from.
-const GROUPS: [(&str, &str, Option<&str>, &str); 9] = [
+/// What is drawn.
+const GROUPS: [Source; 9] = [
     (
         "start + end, ns",
         "One operation",
@@ -36,7 +36,7 @@ const GROUPS: [(&str, &str, Option<&str>, &str); 9] = [
         "median",
     ),
     (
-        "bytes on the wire per span, there",
+        "bytes on the wire per span, at 100,000 spans/s",
         "100,000 spans/s, 1 thread",
         None,
         "wire B",
@@ -61,17 +61,37 @@ const GROUPS: [(&str, &str, Option<&str>, &str); 9] = [
     ),
 ];
 
-/// The chart of some results.
+/// Of these, the three for the README.
+const SUMMARY: [usize; 3] = [2, 4, 7];
+
+/// The chart of all results.
 #[must_use]
 pub fn svg(results: &Results) -> String {
-    let groups = GROUPS.map(|(title, heading, operation, column)| Group {
-        title: title.into(),
-        bars: bars(results, heading, operation, column),
-    });
-    let groups: Vec<_> = groups
-        .into_iter()
-        .filter(|group| !group.bars.is_empty())
-        .collect();
+    draw(results, &GROUPS)
+}
+
+/// The chart of the results that matter most.
+#[must_use]
+pub fn summary_svg(results: &Results) -> String {
+    draw(results, &SUMMARY.map(|at| GROUPS[at]))
+}
+
+/// The title, and where the figures come from.
+type Source = (
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+);
+
+fn draw(results: &Results, sources: &[Source]) -> String {
+    let groups = sources
+        .iter()
+        .map(|&(title, heading, operation, column)| Group {
+            title: title.into(),
+            bars: bars(results, heading, operation, column),
+        });
+    let groups: Vec<_> = groups.filter(|group| !group.bars.is_empty()).collect();
     chart("Spandrel and its rivals: shorter is better", &groups)
 }
 

@@ -1,15 +1,16 @@
-//! `RESULTS.md` as data, and what is made of it: the chart, and the figures of the README.
+//! `RESULTS.md` as data, and what is made of it: the charts, its own figures side by side, and the
+//! README's.
 //!
-//! The committed results are the only source of both, so that neither can say something else;
+//! The committed tables are the only source of all of these, so that none can say something else;
 //! `report --check` compares them in CI.
 
 mod chart;
-mod readme;
+mod figures;
 
-pub use chart::svg;
-pub use readme::section;
+pub use chart::{summary_svg, svg};
+pub use figures::{section, summary};
 
-/// Where the figures of the README begin and end.
+/// Where the figures that are made of the tables begin and end.
 pub const BEGIN: &str = "<!-- figures: from here written by benches/run.sh, not by hand -->";
 /// See [`BEGIN`].
 pub const END: &str = "<!-- figures: to here -->";
@@ -197,7 +198,10 @@ mod tests {
         assert!(warm.contains("| 41.0 | 205 (5.00x) |"), "{warm}");
         let cold = row("| start + end cold, ns").expect("a row");
         assert!(cold.contains("| 70.0 | 220 (3.14x) |"), "{cold}");
-        assert!(section.contains("*Cold* are"));
+        assert!(section.contains("*Cold* is"));
+        let summary = summary(&results);
+        assert!(summary.contains("| start + end, ns | 41.0 | 205 (5.00x) |"));
+        assert!(!summary.contains("cold"), "{summary}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The clock of a hosted process: monotonic core time, anchored to the wall clock.
+//! The clock of a process: monotonic core time, anchored to the wall clock.
 //!
-//! Spans are timed by the monotonic clock alone, so a step of the wall clock (NTP, an operator)
-//! can neither reverse nor stretch them. The distance between the two clocks is measured apart
+//! Spans are timed by the monotonic clock alone, so a step of the wall clock (NTP, an operator) can
+//! neither reverse nor stretch them. The distance between the two clocks is measured separately,
 //! and again for every batch ([`Clock::re_anchor`]): on Linux the monotonic clock stands still
-//! while the machine sleeps, and both drift (fault catalogue C5, C7).
+//! while the machine sleeps, and both clocks drift.
 //!
 //! ```
 //! use spandrel_core::hosted::clock::Clock;
@@ -15,18 +15,18 @@
 //! assert!(clock.now() >= started);
 //! ```
 //!
-//! One reading costs 10.6 ns from the processor's time-stamp counter, where `quanta` finds it to be
-//! constant and running at all times, against 22.6 ns of `std::time::Instant::now` in the same
-//! virtual machine; elsewhere it costs what the system's clock costs. The counter is calibrated
-//! once per process, in about a millisecond.
+//! A reading takes 10.6 ns from the processor's time-stamp counter, if `quanta` finds the counter
+//! constant and always running; `std::time::Instant::now` takes 22.6 ns in the same virtual
+//! machine. Without such a counter a reading costs as much as the system's clock. The counter is
+//! calibrated once per process, in about a millisecond.
 
 use std::sync::OnceLock;
 use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{Instant, UnixNanos, WallClock, duration_nanos};
 
-/// The counter of this process and where core time starts on it. All clocks share it, so that
-/// instants of different threads and shards can be compared.
+/// The counter of this process and the start of core time on it. All clocks share it, so that
+/// instants of different threads can be compared.
 struct Source {
     counter: quanta::Clock,
     /// The reading at which core time is zero.
@@ -57,27 +57,26 @@ impl Source {
 
     #[inline]
     fn now(&self) -> Instant {
-        // What `delta_as_nanos` does, without asking a second time what kind of counter it is.
+        // `delta_as_nanos`, without its second check of the kind of counter.
         let steps = self.counter.raw().wrapping_sub(self.origin);
         let scaled = u128::from(steps) * u128::from(self.scale);
         Instant::from_nanos((scaled >> SHIFT) as u64)
     }
 }
 
-/// The binary digits of [`Source::scale`] behind the point: its error is below a microsecond in ten
-/// days.
+/// The fractional bits of [`Source::scale`]. Its error is below a microsecond in ten days.
 const SHIFT: u32 = 40;
 
-/// How far core time starts from zero, so that a time shortly before the first reading can be said
+/// Core time starts this far from zero. So times shortly before the first reading can be expressed
 /// (another core's counter may be behind), and no reading is [`Instant::ZERO`].
 const HEAD_START_NANOS: u64 = 1_000_000_000;
 
-/// Pairs of readings taken by [`Clock::re_anchor`]; the tightest one counts.
+/// The pairs of readings that [`Clock::re_anchor`] takes; the tightest one counts.
 const ANCHOR_TRIES: u32 = 3;
 
 /// A handle on the process's clock, with the last known distance to the wall clock.
 ///
-/// Cheap to copy: every shard keeps its own.
+/// Cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Clock {
     source: &'static Source,
@@ -95,8 +94,8 @@ impl Clock {
         }
     }
 
-    /// Measures the distance to the wall clock again and returns it: once per batch, before its
-    /// first encoding. Spans that were already dated keep their dates.
+    /// Measures the distance to the wall clock again and returns it. Spans that were dated before
+    /// keep their dates.
     pub fn re_anchor(&mut self) -> WallClock {
         self.wall = measure(self.source);
         self.wall
@@ -109,13 +108,13 @@ impl Clock {
         self.source.now()
     }
 
-    /// The distance to the wall clock as of the last anchoring. No clock is read.
+    /// The last measured distance to the wall clock. No clock is read.
     #[must_use]
     pub const fn wall(&self) -> WallClock {
         self.wall
     }
 
-    /// The instant of a reading that the application took itself, for spans with explicit times.
+    /// Converts a reading of the standard library's clock, for spans with explicit times.
     #[must_use]
     pub fn instant_of(&self, reading: StdInstant) -> Instant {
         let origin = self.source.std_origin;
@@ -126,7 +125,7 @@ impl Clock {
     }
 }
 
-/// The present instant, for whoever keeps no clock.
+/// The present instant in core time.
 #[inline]
 pub(crate) fn now() -> Instant {
     Source::of_process().now()
@@ -147,8 +146,8 @@ impl core::fmt::Debug for Clock {
     }
 }
 
-/// Reads the wall clock between two readings of the monotonic clock and takes their middle; of
-/// several tries the tightest, so that being descheduled in between does not become an error.
+/// Reads the wall clock between two readings of the monotonic clock and takes their middle. Of
+/// several tries the tightest counts, so that being descheduled in between does no harm.
 fn measure(source: &Source) -> WallClock {
     let try_once = || {
         let before = source.now();
@@ -167,9 +166,8 @@ fn measure(source: &Source) -> WallClock {
     WallClock::from_pair(before.saturating_add(width / 2), unix_nanos(wall))
 }
 
-/// Nanoseconds since 1970, clamped to what OTLP can say (fault catalogue C5).
-#[must_use]
-pub fn unix_nanos(time: SystemTime) -> UnixNanos {
+/// Nanoseconds since 1970, clamped to the range of OTLP: 0 for earlier times.
+pub(super) fn unix_nanos(time: SystemTime) -> UnixNanos {
     UnixNanos::from_nanos(time.duration_since(UNIX_EPOCH).map_or(0, duration_nanos))
 }
 

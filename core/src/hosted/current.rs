@@ -29,9 +29,9 @@
 //!
 //! # Suppression
 //!
-//! An exporter's own HTTP client may be instrumented; a span made while exporting would be
-//! exported in turn, for ever. While [`suppress`] holds on a thread, tracers must make no spans
-//! (checklist D-145): they ask [`is_suppressed`].
+//! An exporter's own HTTP client may be instrumented, and a span made while exporting would be
+//! exported in turn, endlessly. While a guard of [`suppress`] lives on a thread, tracers record no
+//! spans there.
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -46,16 +46,16 @@ use pin_project_lite::pin_project;
 
 use crate::context::{ParentContext, SpanContext};
 
-/// Deepest nesting; what is attached beyond does not become current. Reached only by guards that
-/// are never dropped or by recursion without end, and bounds the memory of both.
+/// The deepest nesting; contexts attached beyond it do not become current. It bounds the memory of
+/// guards that are never dropped, and of endless recursion.
 const MAX_DEPTH: usize = 65_536;
 
-/// A span's context with its tracestate, owned: what can be current.
+/// A span's context with its tracestate, owned. This is what is current on a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
-    /// The span. [`SpanContext::INVALID`] says "no span", so that a child becomes a root.
+    /// The span. [`SpanContext::INVALID`] means "no span": a child becomes a root.
     pub span_context: SpanContext,
-    /// Its tracestate as header text. Most traces have none, and cloning costs no allocation.
+    /// Its tracestate as header text. Most traces have none. Cloning does not allocate.
     pub trace_state: Option<Arc<str>>,
 }
 
@@ -67,6 +67,13 @@ impl Context {
             span_context: self.span_context,
             trace_state: self.trace_state.as_deref().unwrap_or_default(),
         }
+    }
+}
+
+/// As [`Context::as_parent`] does.
+impl<'a> From<&'a Context> for ParentContext<'a> {
+    fn from(context: &'a Context) -> Self {
+        context.as_parent()
     }
 }
 
@@ -92,7 +99,7 @@ impl From<ParentContext<'_>> for Context {
 
 std::thread_local! {
     static STACK: RefCell<Stack> = const { RefCell::new(Stack::new()) };
-    /// How many slots the stack has: what tells most callers that nothing is current, in one load.
+    /// The length of the stack, so that most callers learn in one load that nothing is current.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     // No destructor, so it works even while the thread's other locals are dropped.
     static SUPPRESSED: Cell<u32> = const { Cell::new(0) };
@@ -101,10 +108,10 @@ std::thread_local! {
 /// Contexts by attachment. Every live guard owns the slot it was given; a slot is vacated by its
 /// own guard only and goes away when nothing is left above it.
 ///
-/// What is attached is written field by field where it stays, and read the same way: to read at
-/// once what was just written in parts makes a processor wait until it is in memory.
+/// A context is written field by field in its place, and read the same way: a wide read of bytes
+/// that were just written in parts makes the processor wait until they are in memory.
 struct Stack {
-    /// Those from `len` on are kept for the next.
+    /// The slots from `len` on are kept for reuse.
     slots: Vec<Slot>,
     len: usize,
 }
@@ -123,7 +130,7 @@ impl Stack {
         }
     }
 
-    /// The slot of the pushed context; `None` when there is no room.
+    /// Returns the slot of the pushed context; `None` if there is no room.
     #[inline(always)]
     fn push(&mut self, put: impl FnOnce(&mut Context)) -> Option<usize> {
         let slot = self.len;
@@ -145,8 +152,7 @@ impl Stack {
         self.slots.push(Slot::default());
     }
 
-    /// Vacates `slot`. What it owned is handed out: dropping it is no business of the stack's
-    /// borrow.
+    /// Vacates `slot`. Returns what it owned, to be dropped after the borrow of the stack.
     #[inline]
     fn remove(&mut self, slot: usize) -> Option<Arc<str>> {
         let left = self.slots.get_mut(slot)?;
@@ -179,7 +185,7 @@ pub fn attach(context: Context) -> Guard {
     }
 }
 
-/// The same for a span without tracestate.
+/// As [`attach`], for a span without tracestate.
 #[inline]
 pub(super) fn attach_span(span_context: &SpanContext) -> Guard {
     attach_by(|place| {
@@ -205,7 +211,7 @@ fn attach_by(put: impl FnOnce(&mut Context)) -> Guard {
     }
 }
 
-/// Exchanges what `guard` keeps current.
+/// Replaces the context that `guard` keeps current.
 #[cfg(feature = "tracing")]
 pub(super) fn replace(guard: &Guard, context: Context) {
     let Some(slot) = guard.slot else { return };
@@ -217,26 +223,26 @@ pub(super) fn replace(guard: &Guard, context: Context) {
     drop(old);
 }
 
-/// What is current on this thread, if anything.
+/// The context that is current on this thread, if any.
 #[must_use]
 pub fn current() -> Option<Context> {
     with_top(Clone::clone)
 }
 
-/// The span that is current on this thread, without its tracestate: a plain copy.
+/// The span that is current on this thread, if any, without its tracestate.
 #[must_use]
 #[inline]
 pub fn current_span_context() -> Option<SpanContext> {
     with_top(|context| context.span_context)
 }
 
-/// Whether nothing is current on this thread.
+/// Returns true if nothing is current on this thread.
 #[inline]
 pub(super) fn is_nothing() -> bool {
     DEPTH.get() == 0
 }
 
-/// What is current, in the cheapest form: a plain copy when there is no tracestate.
+/// What is current, in the cheapest form: a plain copy if there is no tracestate.
 #[inline]
 pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Context> {
     with_top(|context| match context.trace_state {
@@ -246,7 +252,7 @@ pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Conte
     .transpose()
 }
 
-/// `read` must not call back into this module; it is private for that reason.
+// `read` must not call back into this module, so this function stays private.
 #[inline]
 fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
     if is_nothing() {
@@ -258,12 +264,12 @@ fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
         .flatten()
 }
 
-/// Keeps a context current; see [`attach`]. Guards may be dropped in any order, but on the
+/// Keeps a context current; see [`attach`]. Guards may be dropped in any order, but only on the
 /// thread where they were made.
 #[must_use = "the context is current only as long as its guard lives"]
 pub struct Guard {
     slot: Option<usize>,
-    /// Neither `Send` nor `Sync`: the slot is one of this thread's.
+    /// Neither `Send` nor `Sync`: the slot belongs to this thread.
     _thread: PhantomData<*const ()>,
 }
 
@@ -287,7 +293,7 @@ impl fmt::Debug for Guard {
 }
 
 pin_project! {
-    /// A future that has its context attached whenever it runs; see [`ContextFutureExt`].
+    /// A future whose context is attached whenever it is polled; see [`ContextFutureExt`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct WithContext<F> {
@@ -308,7 +314,7 @@ impl<F: Future> Future for WithContext<F> {
 }
 
 pin_project! {
-    /// A future under whose polls no spans are made; see [`ContextFutureExt::suppressed`].
+    /// A future during whose polls no spans are recorded; see [`ContextFutureExt::suppressed`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Suppressed<F> {
@@ -326,9 +332,9 @@ impl<F: Future> Future for Suppressed<F> {
     }
 }
 
-/// Lets a future take its context along, to whatever thread polls it.
+/// Attaches a context to a future, whichever thread polls it.
 pub trait ContextFutureExt: Future + Sized {
-    /// Runs under `context`.
+    /// Makes `context` current whenever the future is polled.
     fn with_context(self, context: Context) -> WithContext<Self> {
         WithContext {
             future: self,
@@ -336,7 +342,14 @@ pub trait ContextFutureExt: Future + Sized {
         }
     }
 
-    /// Runs under what is current now; when nothing is, it is polled as it stands.
+    /// Makes `span` current whenever the future is polled: `future.in_span(&span)`. The future does
+    /// not end the span, and may outlive it.
+    fn in_span(self, span: impl Into<Context>) -> WithContext<Self> {
+        self.with_context(span.into())
+    }
+
+    /// Makes the context that is current now current whenever the future is polled. If there is
+    /// none, the future is polled without one.
     fn with_current_context(self) -> WithContext<Self> {
         WithContext {
             future: self,
@@ -344,7 +357,7 @@ pub trait ContextFutureExt: Future + Sized {
         }
     }
 
-    /// Runs with suppression on: for a future that does an exporter's work.
+    /// Suppresses spans whenever the future is polled: for a future that does an exporter's work.
     fn suppressed(self) -> Suppressed<Self> {
         Suppressed { future: self }
     }
@@ -360,7 +373,7 @@ pub fn suppress() -> SuppressGuard {
     }
 }
 
-/// Whether spans are suppressed on this thread (checklist D-145).
+/// Returns true if spans are suppressed on this thread.
 #[inline]
 #[must_use]
 pub fn is_suppressed() -> bool {
@@ -465,7 +478,7 @@ mod tests {
         assert_eq!(current_number(), None);
     }
 
-    /// Is ready at the second poll and tells what was current at each.
+    /// Is ready at the second poll, with what was current at each.
     struct Witness(Vec<(Option<u8>, bool)>);
 
     impl Future for Witness {
@@ -496,7 +509,22 @@ mod tests {
     }
 
     #[test]
-    fn a_future_without_context_sees_that_of_its_thread() {
+    fn a_future_runs_in_a_span_that_has_ended_as_well() {
+        let mut task = TaskContext::from_waker(Waker::noop());
+        let ended = crate::hosted::trace::Span::non_recording(span(5));
+        let mut future = pin!(Witness(Vec::new()).in_span(&ended));
+        ended.end();
+        assert!(future.as_mut().poll(&mut task).is_pending());
+        let seen = future.as_mut().poll(&mut task);
+        assert_eq!(
+            seen,
+            Poll::Ready(std::vec![(Some(5), false), (Some(5), false)])
+        );
+        assert_eq!(current_number(), None);
+    }
+
+    #[test]
+    fn a_future_without_context_sees_the_context_of_its_thread() {
         let mut task = TaskContext::from_waker(Waker::noop());
         let mut future = pin!(Witness(Vec::new()).with_current_context().suppressed());
         assert!(future.as_mut().poll(&mut task).is_pending());

@@ -1,14 +1,16 @@
-//! What is known about this process: the attributes of its `Resource`.
+//! The attributes of this process: its `Resource`.
 //!
-//! Four sources, and the later of them wins key by key (checklist D-110):
+//! An attribute has four sources, and the last one that provides it wins:
 //!
 //! ```text
 //! detected  <  OTEL_RESOURCE_ATTRIBUTES  <  OTEL_SERVICE_NAME  <  explicit code
 //! ```
 //!
-//! Detection reads the executable's path, the host name and the process id, and nothing else: no
-//! command line, which may carry secrets (checklist G-014), no network, no privileged file.
-//! What cannot be found is left out; nothing found is no error (checklist G-007).
+//! Detection reads the executable's path, the host name and the process id. It reads neither the
+//! command line, which may carry secrets, nor the network, nor any privileged file. An attribute
+//! that cannot be found is left out, which is no error.
+//!
+//! <https://opentelemetry.io/docs/specs/otel/resource/sdk/>
 //!
 //! ```
 //! use spandrel_core::hosted::resource::ResourceBuilder;
@@ -29,8 +31,7 @@ use std::vec::Vec;
 use super::rng::{self, ThreadRng};
 use crate::attribute::{KeyValue, Value};
 
-/// The version of the semantic conventions whose names the detected attributes bear
-/// (checklist G-006).
+/// The schema URL of the semantic conventions that the detected attributes follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 /// The value of a resource attribute, owned.
@@ -48,7 +49,7 @@ pub enum ResourceValue {
 }
 
 impl ResourceValue {
-    /// The value as the encoder takes it.
+    /// The value, borrowed.
     #[must_use]
     pub fn as_value(&self) -> Value<'_> {
         match self {
@@ -79,7 +80,7 @@ resource_value_from! {
     f64 => |v| Self::F64(v);
 }
 
-/// Where an attribute comes from, weakest first.
+/// The sources of an attribute, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Detected,
@@ -89,32 +90,32 @@ enum Source {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Attribute {
     key: Cow<'static, str>,
     value: ResourceValue,
     source: Source,
 }
 
-/// Gathers the attributes of a [`HostedResource`]. The order of the calls does not matter
-/// between sources; within one source the last call for a key wins.
+/// Collects the attributes of a [`HostedResource`]. Between sources the order of the calls does not
+/// matter; within one source the last call for a key wins.
 #[derive(Clone, Debug)]
 pub struct ResourceBuilder {
-    entries: Vec<Entry>,
+    attributes: Vec<Attribute>,
     schema_url: Cow<'static, str>,
 }
 
 impl ResourceBuilder {
-    /// Nothing at all: for those who name every attribute themselves (checklist D-113).
+    /// A builder without any attributes, not even the SDK's own.
     #[must_use]
     pub const fn empty() -> Self {
         Self {
-            entries: Vec::new(),
+            attributes: Vec::new(),
             schema_url: Cow::Borrowed(""),
         }
     }
 
-    /// What can be found out about this process, and the SDK's own attributes (checklist
-    /// D-112, G-001, G-002, G-004, G-010, G-012, G-013). Takes a few microseconds.
+    /// A builder with the detected attributes of this process and the SDK's own. Takes a few
+    /// microseconds.
     #[must_use]
     pub fn detect() -> Self {
         let mut builder = Self::empty();
@@ -157,7 +158,7 @@ impl ResourceBuilder {
         builder
     }
 
-    /// The pairs of `OTEL_RESOURCE_ATTRIBUTES`, already decoded.
+    /// Adds the pairs of `OTEL_RESOURCE_ATTRIBUTES`, already decoded.
     #[must_use]
     pub fn environment<K: AsRef<str>, V: AsRef<str>>(
         mut self,
@@ -170,7 +171,7 @@ impl ResourceBuilder {
         self
     }
 
-    /// The content of `OTEL_SERVICE_NAME`; empty means unset (checklist B-002).
+    /// Adds the value of `OTEL_SERVICE_NAME`; empty means unset.
     #[must_use]
     pub fn service_name_variable(mut self, name: &str) -> Self {
         if !name.is_empty() {
@@ -180,7 +181,7 @@ impl ResourceBuilder {
         self
     }
 
-    /// The service's name, given in code; empty means not given.
+    /// Sets the name of the service in code; empty means unset.
     #[must_use]
     pub fn service_name(self, name: &str) -> Self {
         if name.is_empty() {
@@ -189,7 +190,7 @@ impl ResourceBuilder {
         self.attribute("service.name", name)
     }
 
-    /// The service's version, given in code; empty means not given.
+    /// Sets the version of the service in code; empty means unset.
     #[must_use]
     pub fn service_version(self, version: &str) -> Self {
         if version.is_empty() {
@@ -198,8 +199,7 @@ impl ResourceBuilder {
         self.attribute("service.version", version)
     }
 
-    /// Any attribute, given in code: beats every other source, even with an empty value
-    /// (checklist D-110).
+    /// Sets an attribute in code. It replaces all other sources, also with an empty value.
     #[must_use]
     pub fn attribute(
         mut self,
@@ -217,37 +217,41 @@ impl ResourceBuilder {
         self
     }
 
-    /// The resource, immutable from here on (checklist D-109).
+    /// The finished resource.
     #[must_use]
     pub fn build(self) -> HostedResource {
         HostedResource {
             attributes: self
-                .entries
+                .attributes
                 .into_iter()
-                .map(|entry| (entry.key, entry.value))
+                .map(|attribute| (attribute.key, attribute.value))
                 .collect(),
             schema_url: self.schema_url,
         }
     }
 
-    /// A stronger or equal source replaces in place, a weaker one is ignored. Empty keys are
-    /// never valid (checklist D-049).
+    // A stronger or equal source replaces the value, a weaker one is ignored. Empty keys are not
+    // valid (spec D-049).
     fn put(&mut self, key: Cow<'static, str>, value: ResourceValue, source: Source) {
         if key.is_empty() {
             return;
         }
-        match self.entries.iter_mut().find(|entry| entry.key == key) {
-            Some(entry) if entry.source <= source => {
-                entry.value = value;
-                entry.source = source;
+        match self
+            .attributes
+            .iter_mut()
+            .find(|attribute| attribute.key == key)
+        {
+            Some(attribute) if attribute.source <= source => {
+                attribute.value = value;
+                attribute.source = source;
             }
             Some(_) => {}
-            None => self.entries.push(Entry { key, value, source }),
+            None => self.attributes.push(Attribute { key, value, source }),
         }
     }
 }
 
-/// The attributes of a process and the schema they follow.
+/// The attributes of a process and the schema that they follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostedResource {
     attributes: Vec<(Cow<'static, str>, ResourceValue)>,
@@ -255,7 +259,7 @@ pub struct HostedResource {
 }
 
 impl HostedResource {
-    /// The attributes as the encoder takes them; every key occurs once.
+    /// The attributes; every key occurs once.
     pub fn attributes(&self) -> impl Iterator<Item = KeyValue<'_>> {
         self.attributes.iter().map(|(key, value)| KeyValue {
             key,
@@ -271,7 +275,7 @@ impl HostedResource {
             .find_map(|(k, value)| (k == key).then_some(value))
     }
 
-    /// The value of `key`, when it is text.
+    /// The value of `key`, if it is text.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
         match self.get(key)? {
@@ -280,7 +284,7 @@ impl HostedResource {
         }
     }
 
-    /// The schema URL, empty when none applies.
+    /// The schema URL; empty if none applies.
     #[must_use]
     pub fn schema_url(&self) -> &str {
         &self.schema_url
@@ -314,7 +318,7 @@ fn host_name() -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// The convention's word for the architecture, where it has one (checklist G-010).
+/// The semantic conventions' word for the architecture, if they have one.
 fn host_arch() -> Option<&'static str> {
     arch_word(std::env::consts::ARCH)
 }
@@ -332,7 +336,7 @@ fn arch_word(arch: &str) -> Option<&'static str> {
     })
 }
 
-/// The convention's word for the operating system (checklist G-012).
+/// The semantic conventions' word for the operating system.
 fn os_type() -> &'static str {
     os_word(std::env::consts::OS)
 }

@@ -1,12 +1,13 @@
-//! Randomness of a hosted process: for ids, jitter and the instance id.
+//! Random numbers for ids, jitter and the instance id.
 //!
-//! One xoroshiro128++ per thread, seeded with 128 bits from the operating system. It is fast
-//! and uniform in all its bits, which is what the random flag of W3C Trace Context level 2 promises
-//! (checklist D-025); it is *not* for secrets.
+//! Each thread has a xoroshiro128++ generator, seeded with 128 bits from the operating system. It
+//! is fast and uniform in all its bits, as the random flag of [W3C Trace
+//! Context](https://www.w3.org/TR/trace-context-2/#random-trace-id-flag) requires. It is *not* for
+//! secrets.
 //!
-//! A forked child has a copy of its parent's generators and would draw the same ids. Asking the
-//! system for the process id on every draw would cost more than the draw, so the child says it
-//! once: [`after_fork_child`] makes every thread's generator seed itself anew at its next use.
+//! A forked child has a copy of its parent's generators and would draw the same ids. Checking the
+//! process id at every draw would cost more than the draw, so the child must call
+//! [`after_fork_child`] once; every generator then seeds itself again before its next use.
 //!
 //! ```
 //! use spandrel_core::hosted::rng::ThreadRng;
@@ -51,36 +52,33 @@ impl State {
     }
 }
 
-/// The calling thread's generator. It holds no state of its own: copy it at will.
+/// The calling thread's generator. The value itself is empty and can be copied freely.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ThreadRng;
 
 impl ThreadRng {
-    /// A generator for a single owner, seeded like the thread's own: for machines that draw
-    /// where a thread local would be in the way.
-    #[must_use]
-    pub fn owned() -> Xoroshiro128PlusPlus {
+    /// A separate generator, seeded by the operating system as well: for an owner that draws often
+    /// and need not look up a thread local.
+    pub(super) fn owned() -> Xoroshiro128PlusPlus {
         seeded()
     }
 }
 
-/// To be called once in a forked child, before it records (fault catalogue D6): every generator
-/// of the process seeds itself anew at its next use.
+/// Makes every generator of the process seed itself again before its next use. Call it once in a
+/// forked child, before it records spans; otherwise parent and child draw the same ids.
 pub fn after_fork_child() {
     let next = GENERATION.load(Ordering::Relaxed).wrapping_add(1).max(1);
     GENERATION.store(next, Ordering::Relaxed);
 }
 
-/// How often [`after_fork_child`] was called, plus one: whoever caches randomness or a process
-/// id compares it.
-#[must_use]
-pub fn fork_generation() -> u32 {
+/// The number of calls of [`after_fork_child`], plus one. A cache of random numbers or of the
+/// process id is stale when it changes.
+pub(super) fn fork_generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// A random UUID of version 4 in its text form (checklist G-002).
-#[must_use]
-pub fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
+/// A random UUID of version 4 as text.
+pub(super) fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
     let mut bytes = [0; 16];
     rng.fill_bytes(&mut bytes);
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
@@ -97,8 +95,8 @@ pub fn uuid_v4(rng: &mut impl Rng) -> std::string::String {
     text
 }
 
-/// Drawing while drawing cannot happen (a draw runs no foreign code); should it ever, the inner
-/// draw gets a generator of its own instead of a panic.
+// A draw runs no foreign code, so it cannot nest. If it ever did, the inner draw would get a new
+// generator instead of a panic.
 #[inline]
 fn draw<T>(take: impl Fn(&mut Xoroshiro128PlusPlus) -> T) -> T {
     STATE

@@ -177,6 +177,13 @@ pub trait TextMapPropagator {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TraceContextPropagator;
 
+impl TraceContextPropagator {
+    /// Sets the fields for `context`, a span or its context. Sets none if it is not valid.
+    pub fn inject<'a>(&self, context: impl Into<ParentContext<'a>>, carrier: &mut dyn Setter) {
+        TextMapPropagator::inject(self, context.into(), carrier);
+    }
+}
+
 impl TextMapPropagator for TraceContextPropagator {
     fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter) {
         let Some(traceparent) = format_traceparent(&context.span_context) else {
@@ -253,6 +260,11 @@ impl<'a> CompositePropagator<'a> {
     #[must_use]
     pub const fn new(propagators: &'a [&'a (dyn TextMapPropagator + Sync)]) -> Self {
         Self { propagators }
+    }
+
+    /// Has every propagator set its fields for `context`, a span or its context.
+    pub fn inject<'c>(&self, context: impl Into<ParentContext<'c>>, carrier: &mut dyn Setter) {
+        TextMapPropagator::inject(self, context.into(), carrier);
     }
 }
 

@@ -1,13 +1,9 @@
 //! Response bodies: `ExportTraceServiceResponse` and `google.rpc.Status`, each as protobuf and as
 //! JSON.
 
-use super::MessageText;
 use super::json::Scanner;
+use super::message::{MessageText, READS_JSON};
 use crate::wire::{FieldValue, Fields};
-
-/// A request in protobuf must be answered in protobuf, so a device that is short of flash does not
-/// read JSON, and treats it like any other media type.
-pub(super) const READS_JSON: bool = cfg!(any(test, feature = "json-answers"));
 
 /// The content of a 2xx response's body: an
 /// [`ExportTraceServiceResponse`](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response).

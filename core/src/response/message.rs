@@ -2,8 +2,11 @@
 
 use core::fmt::{self, Write as _};
 
-use super::decode::READS_JSON;
 use crate::id::hex_value;
+
+/// A request in protobuf must be answered in protobuf, so a device that is short of flash does not
+/// read JSON, and treats it like any other media type.
+pub(super) const READS_JSON: bool = cfg!(any(test, feature = "json-answers"));
 
 /// A message from a response body: a view, at most [`MAX_BYTES`](Self::MAX_BYTES) long.
 ///

@@ -1,6 +1,5 @@
 //! `record_error`: an error as the event `exception`.
 
-use core::error::Error;
 use core::fmt::{self, Write as _};
 
 use super::log::AttributeList;
@@ -15,7 +14,7 @@ const MESSAGE: &str = "exception.message";
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     /// Records `error` as the event `exception`, with `attributes` beside the generated ones; see
     /// [`BareSpan::record_error_with`](super::BareSpan::record_error_with).
-    pub(crate) fn record_error<E: Error + ?Sized>(
+    pub(crate) fn record_error<E: fmt::Display + ?Sized>(
         &mut self,
         error: &E,
         attributes: &[KeyValue<'_>],
@@ -77,7 +76,7 @@ const fn message_len(text: usize) -> usize {
     nonempty_len(MESSAGE.len()) + field_len(field_len(text))
 }
 
-fn text_len<E: Error + ?Sized>(error: &E, limits: ValueLimits) -> usize {
+fn text_len<E: fmt::Display + ?Sized>(error: &E, limits: ValueLimits) -> usize {
     let mut text = Text::new(limits, None);
     let _ = write!(text, "{error}");
     text.bytes

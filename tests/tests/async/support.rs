@@ -42,7 +42,7 @@ pub(crate) fn record(tracer: &Tracer, server: &FaultServer, count: usize) {
     for number in 0..count {
         let mut span = tracer.start("work");
         span.set_attribute("number", number as i64);
-        let context = span.as_context().span_context;
+        let context = *span.context();
         server
             .oracle()
             .issue(context.trace_id().to_bytes(), context.span_id().to_bytes());

@@ -1,58 +1,56 @@
-//! A module of the core uses only modules of its own layer and of those above it.
+//! A module uses only modules of its own layer and of those below it, and no files form a circle.
 //!
-//! The table of layers is `core/src/lib.rs` itself: a line `// L2` starts layer 2. Within a layer
-//! modules may use each other as long as they form no circle. The crate root stands outside.
+//! A folder that has layers says so itself: in `core/src/lib.rs` and `core/src/hosted/mod.rs` a
+//! line `// L2` starts layer 2 of the modules declared after it. A file and the folder of its parts
+//! count as one thing; two files beside each other, or in two folders, may not use each other, not
+//! even by way of others. The crate root stands outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::crate_source::{Files, Module, core_file, load, sample, walk};
-use super::scanner::{Token, group_end, is};
+use super::crate_source::{Files, core_file, file_below, load, sample};
+use super::references::{Reference, references};
 
-/// A use of one top-level module by another.
-#[derive(Debug)]
-struct Reference {
-    from: String,
-    to: String,
-    place: String,
-}
+/// The files whose modules have layers, with the module that each is.
+const LAYERED: [(&str, &[&str]); 2] = [("lib.rs", &[]), ("hosted/mod.rs", &["hosted"])];
 
 /// What is wrong with the order of the modules, one line each; unit tests may use everything.
 fn violations(files: Files<'_>) -> Vec<String> {
-    let layers = layers(files);
     let modules = load(files, &|name| (name == "test").then_some(false));
+    let references = references(&modules);
     let mut found = Vec::new();
-    for module in modules.iter().filter(|module| module.path.len() == 1) {
-        let name = &module.path[0];
-        if !layers.contains_key(name) {
-            found.push(format!(
-                "lib.rs: `{name}` stands before any line `// L0`: give it a layer"
-            ));
-        }
+    for reference in references.iter().filter(|found| found.named.is_empty()) {
+        let Reference {
+            file, line, item, ..
+        } = reference;
+        found.push(format!(
+            "{file}:{line}: `crate::{item}` is no module: use the path of the module that defines it"
+        ));
     }
-    let references: Vec<_> = modules.iter().flat_map(references).collect();
-    let mut level = BTreeMap::<&str, Vec<&Reference>>::new();
-    for reference in &references {
-        let Reference { from, to, place } = reference;
-        match (layers.get(from), layers.get(to)) {
-            (Some(_), None) => found.push(format!(
-                "{place}: `crate::{to}` is no module: use the path of the module that defines it"
-            )),
-            (Some(own), Some(other)) if other > own => found.push(format!(
-                "{place}: `{from}` (L{own}) uses `{to}` (L{other}): move what both need to L{own} or above"
-            )),
-            (Some(own), Some(other)) if other == own => {
-                level.entry(from).or_default().push(reference);
+    for (file, folder) in LAYERED {
+        let layers = layers(files, file);
+        for module in modules.iter().filter(|module| {
+            module.path.len() == folder.len() + 1 && module.path.starts_with(&owned(folder))
+        }) {
+            let name = &module.path[folder.len()];
+            if !layers.contains_key(name) {
+                found.push(format!(
+                    "{file}: `{name}` stands before any line `// L0`: give it a layer"
+                ));
             }
-            _ => {}
         }
+        found.extend(upward(&references, &layers, folder));
     }
-    found.extend(circles(&level));
+    found.extend(circles(&references));
     found
 }
 
-/// The layer of each top-level module.
-fn layers(files: Files<'_>) -> BTreeMap<String, u32> {
-    let text = files("lib.rs").unwrap_or_default();
+fn owned(path: &[&str]) -> Vec<String> {
+    path.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// The layer of each module that `file` declares.
+fn layers(files: Files<'_>, file: &str) -> BTreeMap<String, u32> {
+    let text = files(file).unwrap_or_default();
     let marks: Vec<(usize, u32)> = text
         .lines()
         .enumerate()
@@ -68,103 +66,78 @@ fn layers(files: Files<'_>) -> BTreeMap<String, u32> {
         .collect()
 }
 
-/// The other top-level modules that a file names, by `crate::` or by enough `super::`.
-fn references(module: &Module) -> Vec<Reference> {
-    let Some(from) = module.path.first() else {
-        return Vec::new();
+/// Uses of a later layer among the modules of `folder`.
+fn upward(
+    references: &[Reference],
+    layers: &BTreeMap<String, u32>,
+    folder: &[&str],
+) -> Vec<String> {
+    let folder = owned(folder);
+    let part = |path: &[String]| {
+        let inside = path.starts_with(&folder);
+        path.get(folder.len()).filter(|_| inside).cloned()
     };
-    let tokens = &module.tokens;
     let mut found = Vec::new();
-    walk(&module.path, tokens, |at, scope| {
-        let inside_a_path = at > 0 && is(tokens, at - 1, "::");
-        let steps_up = match tokens[at].text.as_str() {
-            _ if inside_a_path || !is(tokens, at + 1, "::") => return,
-            "crate" | "spandrel_core" => scope.len(),
-            "super" => 1,
-            "self" => 0,
-            _ => return,
+    for reference in references {
+        let pair = part(&reference.from).zip(part(&reference.named));
+        let Some((from, to)) = pair.filter(|(from, to)| from != to) else {
+            continue;
         };
-        let (mut at, mut steps_up) = (at, steps_up);
-        while is(tokens, at + 1, "::") && is(tokens, at + 2, "super") {
-            at += 2;
-            steps_up += 1;
+        if let (Some(own), Some(other)) = (layers.get(&from), layers.get(&to))
+            && other > own
+        {
+            let Reference { file, line, .. } = reference;
+            found.push(format!(
+                "{file}:{line}: `{from}` (L{own}) uses `{to}` (L{other}): \
+                 move what both need to L{own} or below"
+            ));
         }
-        if steps_up < scope.len() || !is(tokens, at + 1, "::") {
-            return;
-        }
-        for name in first_names(tokens, at + 2) {
-            if name.text != *from {
-                found.push(Reference {
-                    from: from.clone(),
-                    to: name.text.clone(),
-                    place: format!("core/src/{}:{}", module.file, name.line),
-                });
-            }
-        }
-    });
+    }
     found
 }
 
-/// The first segment of the path at `at`, or of each path of the group at `at`.
-fn first_names(tokens: &[Token], at: usize) -> Vec<&Token> {
-    if !is(tokens, at, "{") {
-        return tokens.get(at).into_iter().collect();
+/// Circles among files, each told once, with the places that close it.
+fn circles(references: &[Reference]) -> Vec<String> {
+    let mut uses = BTreeMap::<String, BTreeMap<String, &Reference>>::new();
+    for reference in references {
+        let (from, to) = (&reference.from, &reference.owner);
+        if !from.starts_with(to) && !to.starts_with(from) {
+            let targets = uses.entry(from.join("::")).or_default();
+            targets.entry(to.join("::")).or_insert(reference);
+        }
     }
-    let end = group_end(tokens, at) - 1;
-    let mut names = Vec::new();
-    let mut next = at + 1;
-    while next < end {
-        names.push(&tokens[next]);
-        while next < end && !is(tokens, next, ",") {
-            next = if is(tokens, next, "{") {
-                group_end(tokens, next)
-            } else {
-                next + 1
-            };
-        }
-        next += 1;
-    }
-    names
-}
-
-/// Circles among modules of one layer, each told once, with the places that close it.
-fn circles(level: &BTreeMap<&str, Vec<&Reference>>) -> Vec<String> {
-    fn follow<'a>(
-        name: &'a str,
-        level: &BTreeMap<&'a str, Vec<&'a Reference>>,
-        trail: &mut Vec<&'a Reference>,
-        done: &mut Vec<&'a str>,
-        found: &mut Vec<String>,
-    ) {
-        if let Some(start) = trail.iter().position(|step| step.from == name) {
-            let steps = trail[start..].iter();
-            let steps: Vec<_> = steps
-                .map(|step| format!("`{}` uses `{}` ({})", step.from, step.to, step.place))
-                .collect();
-            found.push(format!("a circle: {}", steps.join(", ")));
-            return;
-        }
-        if done.contains(&name) {
-            return;
-        }
-        let mut seen: Vec<&str> = Vec::new();
-        for step in level.get(name).into_iter().flatten() {
-            if !seen.contains(&step.to.as_str()) {
-                seen.push(&step.to);
-                trail.push(step);
-                follow(&step.to, level, trail, done, found);
-                trail.pop();
-            }
-        }
-        done.push(name);
-    }
-
     let mut found = Vec::new();
-    let mut done = Vec::new();
-    for &name in level.keys() {
-        follow(name, level, &mut Vec::new(), &mut done, &mut found);
+    let mut done = BTreeSet::new();
+    for start in uses.keys() {
+        follow(start, &uses, &mut Vec::new(), &mut done, &mut found);
     }
     found
+}
+
+fn follow<'a>(
+    name: &'a str,
+    uses: &'a BTreeMap<String, BTreeMap<String, &'a Reference>>,
+    trail: &mut Vec<(&'a str, &'a str, &'a Reference)>,
+    done: &mut BTreeSet<&'a str>,
+    found: &mut Vec<String>,
+) {
+    if let Some(start) = trail.iter().position(|(from, ..)| *from == name) {
+        let steps: Vec<_> = trail[start..]
+            .iter()
+            .map(|(from, to, at)| format!("`{from}` uses `{to}` ({}:{})", at.file, at.line))
+            .collect();
+        found.push(format!("a circle: {}", steps.join(", ")));
+        return;
+    }
+    if done.contains(name) {
+        return;
+    }
+    for (to, reference) in uses.get(name).into_iter().flatten() {
+        trail.push((name, to, reference));
+        follow(to, uses, trail, done, found);
+        trail.pop();
+    }
+    done.insert(name);
 }
 
 #[test]
@@ -174,8 +147,20 @@ fn the_core_keeps_its_layers() {
 }
 
 #[test]
+fn no_files_of_the_transports_form_a_circle() {
+    for folder in ["../transport-std/src", "../transport-async/src"] {
+        let files = |name: &str| file_below(folder, name);
+        let modules = load(&files, &|name| (name == "test").then_some(false));
+        let references = references(&modules);
+        assert!(references.len() > 20, "{folder}: {}", references.len());
+        let found = circles(&references);
+        assert!(found.is_empty(), "{folder}\n{}\n", found.join("\n"));
+    }
+}
+
+#[test]
 fn every_layer_of_the_core_is_read() {
-    let layers = layers(&core_file);
+    let layers = layers(&core_file, "lib.rs");
     for (module, layer) in [
         ("time", 0),
         ("buffer", 1),
@@ -185,14 +170,15 @@ fn every_layer_of_the_core_is_read() {
     ] {
         assert_eq!(layers.get(module), Some(&layer), "{module}");
     }
-    let references: usize = load(&core_file, &|_| None)
-        .iter()
-        .map(|m| references(m).len())
-        .sum();
-    assert!(references > 100, "only {references} uses seen");
+    let references = references(&load(&core_file, &|_| None));
+    assert!(
+        references.len() > 500,
+        "only {} uses seen",
+        references.len()
+    );
 }
 
-/// Two layers, `low` above `high`, and beside `low` an `also_low`.
+/// Two layers, `low` and `high`, and beside `low` an `also_low`.
 fn violations_with(low: &str, also_low: &str, inner: &str) -> Vec<String> {
     violations(&sample(&[
         (
@@ -220,7 +206,7 @@ fn an_orderly_crate_passes() {
 fn a_use_of_a_later_layer_is_named_with_its_place() {
     for bad in [
         "\nuse crate::high::Machine;",
-        "\nuse crate::{also_low, high::{Machine, Other}};",
+        "\nuse crate::{also_low, high::{Machine}};",
         "\nuse super::high::Machine;",
         "\nuse self::super::high;",
         "\nuse spandrel_core::high;",
@@ -230,23 +216,53 @@ fn a_use_of_a_later_layer_is_named_with_its_place() {
         "\n#[cfg(not(test))] use crate::high;",
     ] {
         let found = violations_with(bad, "", "");
-        let [line] = &found[..] else {
-            panic!("{bad:?} gives {found:?}");
-        };
         assert!(
-            line.starts_with("core/src/low.rs:2: `low` (L0) uses `high` (L1)"),
-            "{line}"
+            found[0].starts_with("low.rs:2: `low` (L0) uses `high` (L1)"),
+            "{bad:?} gives {found:?}"
         );
     }
 }
 
 #[test]
-fn a_circle_within_a_layer_is_found() {
+fn a_folder_with_layers_of_its_own_keeps_them() {
+    let with = |early: &str| {
+        violations(&sample(&[
+            ("lib.rs", "// L0\npub mod hosted;\n"),
+            ("hosted/mod.rs", "// L0\nmod early;\n// L1\npub mod late;\n"),
+            ("hosted/early.rs", early),
+            ("hosted/late/mod.rs", "use super::early::A; mod part;"),
+            ("hosted/late/part.rs", "use super::super::early::A;"),
+        ]))
+    };
+    assert_eq!(with(""), [""; 0]);
+    let found = with("use crate::hosted::late::B;");
+    assert!(
+        found[0].starts_with("hosted/early.rs:1: `early` (L0) uses `late` (L1)"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_circle_of_files_is_found() {
     let found = violations_with("use crate::also_low::A;", "\nuse crate::low::B;", "");
     assert_eq!(
         found,
-        ["a circle: `also_low` uses `low` (core/src/also_low.rs:2), \
-          `low` uses `also_low` (core/src/low.rs:1)"]
+        ["a circle: `also_low` uses `low` (also_low.rs:2), \
+          `low` uses `also_low` (low.rs:1)"]
+    );
+}
+
+#[test]
+fn a_circle_inside_a_folder_is_found_through_what_its_mod_file_passes_on() {
+    let found = violations(&sample(&[
+        ("lib.rs", "// L0\npub mod a;\n"),
+        ("a/mod.rs", "mod b; mod c; pub use b::B; pub use c::C;"),
+        ("a/b.rs", "use super::C;"),
+        ("a/c.rs", "use super::b::B;"),
+    ]));
+    assert_eq!(
+        found,
+        ["a circle: `a::b` uses `a::c` (a/b.rs:1), `a::c` uses `a::b` (a/c.rs:1)"]
     );
 }
 

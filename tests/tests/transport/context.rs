@@ -56,7 +56,7 @@ fn the_current_span_is_the_parent_and_nothing_else_is() {
 fn a_context_goes_to_another_thread_and_so_does_a_span() {
     let rig = Rig::new(Script::new());
     let outer = rig.tracer().start("outer");
-    let (context, tracer) = (outer.as_context(), rig.tracer().clone());
+    let (context, tracer) = (outer.to_context(), rig.tracer().clone());
     let moved = rig.tracer().start("moved");
     let server = &rig.server;
     thread::scope(|scope| {
@@ -98,6 +98,27 @@ fn a_future_takes_its_context_along_and_leaves_none_behind() {
     is_child(&rig, "poll 1", "outer");
     is_child(&rig, "poll 2", "outer");
     rig.close().is(3, &[]);
+}
+
+#[test]
+fn a_future_runs_in_the_span_that_it_is_given_whatever_is_current() {
+    let rig = Rig::new(Script::new());
+    let (outer, beside) = (rig.tracer().start("outer"), rig.tracer().start("beside"));
+    let future = async { rig.end(rig.tracer().start("within")) }.in_span(&outer);
+    beside.in_scope(|| {
+        let mut task = Task::from_waker(Waker::noop());
+        assert!(pin!(future).poll(&mut task).is_ready());
+    });
+    rig.end(rig.tracer().span("explicit").parent(&outer).start());
+    let context = outer.to_context();
+    rig.end(rig.tracer().span("later").parent(&context).start());
+    rig.end(beside);
+    rig.end(outer);
+    assert!(rig.flush().is_success());
+    for child in ["within", "explicit", "later"] {
+        is_child(&rig, child, "outer");
+    }
+    rig.close().is(5, &[]);
 }
 
 #[test]

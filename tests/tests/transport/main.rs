@@ -22,6 +22,7 @@ mod http;
 mod lifecycle;
 mod limits;
 mod network;
+mod outcomes;
 mod process;
 mod settings;
 mod shutdown;

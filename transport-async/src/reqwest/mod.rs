@@ -58,6 +58,7 @@ mod error;
 mod failure;
 mod init;
 mod output;
+pub mod prelude;
 mod sender;
 mod state;
 mod telemetry;

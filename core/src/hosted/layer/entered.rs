@@ -1,4 +1,4 @@
-//! The spans that this thread is in, and what keeps them current.
+//! The `tracing` spans that a thread has entered, with the guards that keep them current.
 //!
 //! ```text
 //! enter(a)  enter(b)  exit(a)   exit(b)
@@ -13,7 +13,7 @@ use crate::hosted::current::{self, Context, Guard};
 /// A span that was entered and not left.
 struct Entered {
     key: Key,
-    state: State,
+    state: SpanState,
     guard: Guard,
 }
 
@@ -24,9 +24,9 @@ pub(super) struct Key {
     pub(super) id: u64,
 }
 
-/// What was known about a span when it was entered, or has been learnt since.
+/// The state of a span, as far as this thread knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum SpanState {
     /// Its parent may still change.
     Fresh,
     /// It is settled and records.
@@ -46,13 +46,13 @@ fn with<T>(work: impl FnOnce(&mut Vec<Entered>) -> T) -> Option<T> {
 }
 
 /// Makes `context` current for the span of `key`.
-pub(super) fn push(key: Key, state: State, context: Context) {
+pub(super) fn push(key: Key, state: SpanState, context: Context) {
     let guard = current::attach(context);
     with(|entered| entered.push(Entered { key, state, guard }));
 }
 
-/// Ends the last stay in the span of `key`, in whatever order; what was known about it.
-pub(super) fn pop(key: Key) -> Option<State> {
+/// Ends the last stay in the span of `key`, in any order. Returns the state known of it.
+pub(super) fn pop(key: Key) -> Option<SpanState> {
     let found = with(|entered| {
         let at = entered.iter().rposition(|entered| entered.key == key)?;
         Some(entered.remove(at))
@@ -61,7 +61,7 @@ pub(super) fn pop(key: Key) -> Option<State> {
 }
 
 /// The innermost span of `layer` that this thread is in.
-pub(super) fn top(layer: u32) -> Option<(u64, State)> {
+pub(super) fn top(layer: u32) -> Option<(u64, SpanState)> {
     with(|entered| {
         let mut newest = entered.iter().rev();
         let top = newest.find(|entered| entered.key.layer == layer)?;
@@ -69,8 +69,8 @@ pub(super) fn top(layer: u32) -> Option<(u64, State)> {
     })?
 }
 
-/// Notes what has been learnt about the span of `key`.
-pub(super) fn set_state(key: Key, state: State) {
+/// Notes the state of the span of `key`.
+pub(super) fn set_state(key: Key, state: SpanState) {
     with(|entered| {
         for entered in entered.iter_mut().filter(|entered| entered.key == key) {
             entered.state = state;
@@ -78,12 +78,12 @@ pub(super) fn set_state(key: Key, state: State) {
     });
 }
 
-/// How many times this thread is in the span of `key`.
+/// The number of times that this thread is in the span of `key`.
 pub(super) fn count(key: Key) -> usize {
     with(|entered| entered.iter().filter(|entered| entered.key == key).count()).unwrap_or(0)
 }
 
-/// Exchanges what is current through the span of `key`.
+/// Replaces the context that the span of `key` keeps current.
 pub(super) fn replace(key: Key, context: &Context) {
     with(|entered| {
         for entered in entered.iter().filter(|entered| entered.key == key) {
@@ -113,15 +113,15 @@ mod tests {
 
     #[test]
     fn spans_are_left_in_any_order() {
-        push(key(1), State::Fresh, context(1));
-        push(key(2), State::Inert, context(2));
-        push(key(1), State::Recording, context(1));
+        push(key(1), SpanState::Fresh, context(1));
+        push(key(2), SpanState::Inert, context(2));
+        push(key(1), SpanState::Recording, context(1));
         assert_eq!(count(key(1)), 2);
-        assert_eq!(pop(key(2)), Some(State::Inert));
+        assert_eq!(pop(key(2)), Some(SpanState::Inert));
         assert_eq!(current_number(), Some(1));
-        assert_eq!(pop(key(1)), Some(State::Recording));
-        assert_eq!(top(7), Some((1, State::Fresh)));
-        assert_eq!(pop(key(1)), Some(State::Fresh));
+        assert_eq!(pop(key(1)), Some(SpanState::Recording));
+        assert_eq!(top(7), Some((1, SpanState::Fresh)));
+        assert_eq!(pop(key(1)), Some(SpanState::Fresh));
         assert_eq!(pop(key(1)), None);
         assert_eq!((top(7), current_number()), (None, None));
     }
@@ -129,19 +129,19 @@ mod tests {
     #[test]
     fn layers_do_not_see_each_other() {
         let other = Key { layer: 8, id: 1 };
-        push(key(1), State::Fresh, context(1));
-        push(other, State::Fresh, context(2));
-        set_state(other, State::Inert);
-        assert_eq!(top(7), Some((1, State::Fresh)));
-        assert_eq!(top(8), Some((1, State::Inert)));
-        assert_eq!(pop(other), Some(State::Inert));
+        push(key(1), SpanState::Fresh, context(1));
+        push(other, SpanState::Fresh, context(2));
+        set_state(other, SpanState::Inert);
+        assert_eq!(top(7), Some((1, SpanState::Fresh)));
+        assert_eq!(top(8), Some((1, SpanState::Inert)));
+        assert_eq!(pop(other), Some(SpanState::Inert));
         pop(key(1));
     }
 
     #[test]
     fn what_is_current_can_be_exchanged() {
-        push(key(1), State::Fresh, context(1));
-        push(key(2), State::Fresh, context(2));
+        push(key(1), SpanState::Fresh, context(1));
+        push(key(2), SpanState::Fresh, context(2));
         replace(key(1), &context(9));
         assert_eq!(current_number(), Some(2));
         pop(key(2));

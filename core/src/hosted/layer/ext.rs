@@ -1,11 +1,11 @@
-//! What a `tracing` span can do beyond the macros.
+//! Methods of a `tracing` span beyond the macros.
 
-use core::error::Error;
 use core::fmt;
 
 use ::tracing::Span;
 use ::tracing::span::Id;
 
+use super::error::SetParentError;
 use super::subscriber::TracingLayer;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, ParentContext};
@@ -18,27 +18,29 @@ use crate::span::Status;
 /// Everything but [`SpanExt::set_parent`] does nothing when there is none: the `tracing` span is
 /// disabled, filtered out, not sampled, or its subscriber has no [`TracingLayer`].
 pub trait SpanExt {
-    /// Sets the parent, by preference the one extracted from a request; an invalid one makes a
-    /// root. The sampler is asked again.
+    /// Sets the parent, usually the one extracted from a request; an invalid one makes a root. The
+    /// sampler decides again.
     ///
-    /// It may come as late as nothing has happened in the span: no child, no event, no look at its
-    /// context. It may have been entered, so that `Span::current().set_parent(..)` works at the
-    /// start of an instrumented function. A span that a [`Tracer`](crate::hosted::trace::Tracer)
-    /// started in it cannot be seen from here, and stays in the old trace.
+    /// It works until something has happened in the span: a child, an event, a call of
+    /// [`context`](Self::context). The span may have been entered, so that
+    /// `Span::current().set_parent(..)` works at the start of an instrumented function. A child
+    /// that a [`Tracer`](crate::hosted::trace::Tracer) started is not noticed, and stays in the old
+    /// trace.
     ///
     /// # Errors
     ///
-    /// Why the parent stays what it was.
+    /// [`SetParentError`] if the span is not recorded, or the call comes too late. The parent stays
+    /// as it was.
     fn set_parent<'a>(&self, parent: impl Into<ParentContext<'a>>) -> Result<(), SetParentError>;
 
-    /// The context of the span, for spans made elsewhere and for propagation. From now on its
-    /// parent is final.
+    /// The context of the span, for propagation and as a parent elsewhere. From now on the span's
+    /// own parent is final.
     fn context(&self) -> Option<Context>;
 
     /// Sets an attribute, whose key need not be a field of the span.
     fn set_attribute<'v>(&self, key: &str, value: impl Into<Value<'v>>);
 
-    /// Sets the status by its total order, `Unset < Error < Ok`.
+    /// Sets the status, unless the present one ranks higher: `Unset < Error < Ok`.
     fn set_status(&self, status: Status<'_>);
 
     /// Renames the span.
@@ -50,8 +52,8 @@ pub trait SpanExt {
     /// Adds an event that happens now.
     fn add_event(&self, name: &str, attributes: &[KeyValue<'_>]);
 
-    /// Records `error` as an event `exception`. The status is left alone.
-    fn record_error<E: Error + ?Sized>(&self, error: &E);
+    /// Records `error` as an event `exception`. The status stays as it is.
+    fn record_error<E: fmt::Display + ?Sized>(&self, error: &E);
 }
 
 impl SpanExt for Span {
@@ -100,10 +102,10 @@ impl SpanExt for Span {
         });
     }
 
-    fn record_error<E: Error + ?Sized>(&self, error: &E) {
+    fn record_error<E: fmt::Display + ?Sized>(&self, error: &E) {
         with_layer(self, |layer, id| {
             let now = clock::now();
-            // Its text is the program's business, so it is written before any lock is taken.
+            // Formatting runs code of the program, so no lock may be held.
             let text = std::format!("{error}");
             let attributes = [
                 KeyValue::new("exception.type", core::any::type_name::<E>()),
@@ -120,32 +122,3 @@ fn with_layer<T>(span: &Span, work: impl FnOnce(&TracingLayer, &Id) -> T) -> Opt
         Some(work(layer, id))
     })?
 }
-
-/// Why a parent could not be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SetParentError {
-    /// There is no Spandrel span behind the `tracing` span.
-    NotRecorded,
-    /// Something happened in the span already, it is entered on another thread too, it has no room
-    /// for a parent, or the layer is one [without late
-    /// parents](TracingLayer::with_late_parents).
-    TooLate,
-}
-
-impl fmt::Display for SetParentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotRecorded => {
-                "no layer of Spandrel sees this span: it is disabled or filtered out, or the \
-                 subscriber has none"
-            }
-            Self::TooLate => {
-                "the parent can no longer be set: set it before the first child or event of the \
-                 span, and before its context is read"
-            }
-        })
-    }
-}
-
-impl Error for SetParentError {}

@@ -1,8 +1,8 @@
 //! Fields copied out, to be applied under a lock.
 //!
 //! Formatting a field runs code of the program, which may itself use `tracing`, so it cannot be
-//! done while a span of the table is held. The copies lie in memory of the thread's own. While
-//! that is in use it is out of its place, and a nested use finds none and makes its own.
+//! done while a span of the table is locked. The copies lie in memory of the thread. While that is
+//! in use, a nested use finds none and makes its own.
 
 use core::cell::Cell;
 use core::ops::Range;
@@ -10,16 +10,16 @@ use std::boxed::Box;
 use std::string::String;
 use std::vec::Vec;
 
-use super::visit::{Sink, Special, Visitor, special};
+use super::visit::{FieldSink, Special, Visitor, special};
 use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 
-/// Attributes that are handed on without an allocation.
+/// The most attributes that are handed on without an allocation.
 const INLINE: usize = 32;
-/// Bytes that are kept for the next use.
+/// The most bytes that are kept for the next use.
 const KEPT_BYTES: usize = 16 * 1024;
 
-/// A field's value; texts and bytes lie in the memory beside it.
+/// The value of a field; text and bytes lie in the memory beside it.
 enum Kept {
     Bool(bool),
     I64(i64),
@@ -27,11 +27,11 @@ enum Kept {
     F64(f64),
     Text(Range<usize>),
     Bytes(Range<usize>),
-    /// Its text, and those of its sources.
+    /// The text of an error, and the texts of its sources.
     Error(Range<usize>, Range<usize>),
 }
 
-/// Whose fields they are.
+/// The owner of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Span,
@@ -42,7 +42,7 @@ pub(super) enum Owner {
 }
 
 /// The fields of one span or event.
-pub(super) struct Fields {
+pub(super) struct StoredFields {
     text: String,
     bytes: Vec<u8>,
     items: Vec<(&'static str, Kept)>,
@@ -53,11 +53,11 @@ pub(super) struct Fields {
 }
 
 std::thread_local! {
-    static SPARE: Cell<Option<Box<Fields>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<StoredFields>>> = const { Cell::new(None) };
 }
 
-impl Fields {
-    /// Has `record` write fields, then `apply` use them.
+impl StoredFields {
+    /// Lets `record` write the fields, then `apply` use them.
     pub(super) fn collect<T>(
         max_len: usize,
         owner: Owner,
@@ -105,19 +105,19 @@ impl Fields {
         self.message.clone().map(|range| self.str(range))
     }
 
-    /// What `log.target` said.
+    /// The value of the field `log.target`.
     pub(super) fn target(&self) -> Option<&str> {
         self.target.clone().map(|range| self.str(range))
     }
 
-    /// What `otel.name` said.
+    /// The value of the field `otel.name`.
     pub(super) fn name(&self) -> Option<&str> {
         let mut texts = self.texts();
         let name = texts.find(|(key, text)| special(key, text) == Some(Special::Name));
         name.map(|(_, text)| text)
     }
 
-    /// What `otel.kind` said.
+    /// The value of the field `otel.kind`.
     pub(super) fn kind(&self) -> Option<SpanKind> {
         self.texts()
             .find_map(|(key, text)| match special(key, text)? {
@@ -132,7 +132,7 @@ impl Fields {
         texts.find(|(key, _)| *key == "error").map(|(_, text)| text)
     }
 
-    /// The text of the first error, and those of its sources.
+    /// The text of the first error, and the texts of its sources.
     pub(super) fn error(&self) -> Option<(&str, &str)> {
         self.items.iter().find_map(|(_, kept)| match kept {
             Kept::Error(text, sources) => Some((self.str(text.clone()), self.str(sources.clone()))),
@@ -148,7 +148,7 @@ impl Fields {
     }
 
     /// Hands the fields to another sink.
-    pub(super) fn replay(&self, sink: &mut impl Sink) {
+    pub(super) fn replay(&self, sink: &mut impl FieldSink) {
         for (key, kept) in &self.items {
             match kept {
                 Kept::Text(range) => sink.text(key, self.str(range.clone())),
@@ -216,7 +216,7 @@ impl Fields {
     }
 }
 
-impl Sink for Fields {
+impl FieldSink for StoredFields {
     fn value(&mut self, key: &'static str, value: Value<'_>) {
         if self.owner == Owner::LogEvent && key.starts_with("log.") {
             return;

@@ -1,7 +1,7 @@
 //! A layer for programs that use the macros of the `tracing` crate (feature `tracing`).
 //!
-//! Such a program changes one place, where it builds its subscriber; its spans, fields and events
-//! are then recorded, sampled and delivered like all others of this crate:
+//! Such a program changes one place, where it builds its subscriber. Its spans, fields and events
+//! are then recorded, sampled and delivered like the spans of this crate:
 //!
 //! ```
 //! use spandrel_core::hosted::trace::TracerProvider;
@@ -27,7 +27,7 @@
 //! | in `tracing` | in the trace |
 //! |---|---|
 //! | span | span; it ends when it was left last, or when it is closed if it was never entered |
-//! | entered span | the [current](crate::hosted::current) context of the thread: parent of what starts there, in both worlds |
+//! | entered span | the [current](crate::hosted::current) context of the thread: the parent of spans of both kinds that start there |
 //! | field: `bool`, integer, float, `str`, bytes | attribute of that type |
 //! | field: `?debug`, `%display` | attribute of text |
 //! | field: `&dyn Error` | attribute of text, and an event `exception` |
@@ -38,19 +38,20 @@
 //! | event without a message, with a field `error` | event `exception` |
 //! | event outside of spans | nothing |
 //!
-//! The status is set by what is said in these fields, through [`SpanExt`], or by a panic. Events
-//! of the level error set it with [`TracingLayer::with_error_events_as_status`] only.
+//! The status is set by these fields, by [`SpanExt`], or by a panic. Events of the level error set
+//! it only with [`TracingLayer::with_error_events_as_status`].
 //!
 //! # Guarantees
 //!
 //! - No lock is held while code of the program runs: a `Debug` may use `tracing` itself. One that
 //!   panics ends with `<panicked>` in the attribute; the panic goes no further.
-//! - Recording allocates nothing at steady state, beside what the subscriber's registry does.
-//! - On the sender's thread nothing is recorded, so there is no feedback; see
+//! - At steady state recording allocates nothing beyond the subscriber's registry.
+//! - Nothing is recorded on the sender's thread, so there is no feedback; see
 //!   [`suppress`](crate::hosted::current::suppress).
-//! - A span that ends after the shutdown is counted as lost for it.
+//! - A span that ends after the shutdown is counted as lost to it.
 
 mod entered;
+mod error;
 mod ext;
 mod fields;
 mod span;
@@ -58,5 +59,6 @@ mod subscriber;
 mod table;
 mod visit;
 
-pub use ext::{SetParentError, SpanExt};
+pub use error::SetParentError;
+pub use ext::SpanExt;
 pub use subscriber::{TracingLayer, layer};

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::entered::State;
-use super::fields::Fields;
-use super::visit::{Sink, Special, StatusCode, special};
+use super::entered::SpanState;
+use super::fields::StoredFields;
+use super::visit::{FieldSink, Special, StatusCode, special};
 use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
 use crate::hosted::current::Context;
-use crate::hosted::trace::{Draft, Span, Tracer};
+use crate::hosted::trace::{Span, Tracer, Undecided};
 use crate::span::Status;
 use crate::time::Instant;
 
@@ -19,16 +19,16 @@ const STACKTRACE: &str = "exception.stacktrace";
 
 /// A live span.
 pub(super) struct LayerSpan {
-    draft: Draft,
+    undecided: Undecided,
     /// The tracestate, for contexts; most spans have none.
     trace_state: Option<Arc<str>>,
     pub(super) kind: SpanKind,
     settled: bool,
-    /// Whether the status is an error.
+    /// The status is an error.
     failed: bool,
-    /// Stays in the span, on all threads.
+    /// The number of stays in the span, on all threads.
     entered: u32,
-    /// When it was left last; zero is never.
+    /// The time when it was left last; zero if never.
     left: Instant,
     times: Option<Times>,
 }
@@ -42,14 +42,14 @@ struct Times {
 
 impl LayerSpan {
     #[inline(always)]
-    pub(super) fn new(draft: Draft, kind: SpanKind, tracks_time: bool) -> Self {
+    pub(super) fn new(undecided: Undecided, kind: SpanKind, tracks_time: bool) -> Self {
         let times = tracks_time.then(|| Times {
             since: clock::now(),
             busy: 0,
             idle: 0,
         });
         let mut live = Self {
-            draft,
+            undecided,
             trace_state: None,
             kind,
             settled: false,
@@ -64,33 +64,33 @@ impl LayerSpan {
 
     fn renew_trace_state(&mut self) {
         self.trace_state = None;
-        if self.draft.has_trace_state {
-            let state = self.draft.span.trace_state();
+        if self.undecided.has_trace_state {
+            let state = self.undecided.span.trace_state();
             self.trace_state = (!state.is_empty()).then(|| state.into());
         }
     }
 
-    /// What children and carriers are given.
+    /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
         Context {
-            span_context: *self.draft.span.context(),
+            span_context: *self.undecided.span.context(),
             trace_state: self.trace_state.clone(),
         }
     }
 
     #[inline]
-    pub(super) fn state(&self) -> State {
-        match (self.settled, self.draft.span.is_recording()) {
-            (false, _) => State::Fresh,
-            (true, true) => State::Recording,
-            (true, false) => State::Inert,
+    pub(super) fn state(&self) -> SpanState {
+        match (self.settled, self.undecided.span.is_recording()) {
+            (false, _) => SpanState::Fresh,
+            (true, true) => SpanState::Recording,
+            (true, false) => SpanState::Inert,
         }
     }
 
     #[inline]
     pub(super) fn is_recording(&self) -> bool {
-        self.draft.span.is_recording()
+        self.undecided.span.is_recording()
     }
 
     /// Makes ids and sampling decision final.
@@ -98,33 +98,32 @@ impl LayerSpan {
     pub(super) fn settle(&mut self, tracer: &Tracer) {
         if !self.settled {
             self.settled = true;
-            tracer.settle(&mut self.draft);
+            tracer.settle(&mut self.undecided);
         }
     }
 
-    /// Changes the parent by `change`, if that may still be: nothing is settled, and the span is
-    /// entered `here` times on this thread and nowhere else. The new context.
+    /// Changes the parent by `change`, if the span is not settled and is entered on this thread
+    /// only, where it was entered `here` times. Returns the new context.
     pub(super) fn change_parent(
         &mut self,
         here: usize,
-        change: impl FnOnce(&mut Draft) -> bool,
+        change: impl FnOnce(&mut Undecided) -> bool,
     ) -> Option<Context> {
-        if self.settled || self.entered as usize != here || !change(&mut self.draft) {
+        if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
         self.renew_trace_state();
         Some(self.context())
     }
 
-    /// The span, for what needs nothing of the rest.
     pub(super) const fn span(&mut self) -> &mut Span {
-        &mut self.draft.span
+        &mut self.undecided.span
     }
 
-    /// Records what a span cannot be started with: its outcome.
-    pub(super) fn apply_outcome(&mut self, fields: &Fields) {
+    /// Records the fields of the outcome, which a span cannot be started with.
+    pub(super) fn apply_outcome(&mut self, fields: &StoredFields) {
         struct Outcome<'a>(&'a mut LayerSpan);
-        impl Sink for Outcome<'_> {
+        impl FieldSink for Outcome<'_> {
             fn value(&mut self, _: &'static str, _: Value<'_>) {}
 
             fn text(&mut self, key: &'static str, text: &str) {
@@ -143,14 +142,14 @@ impl LayerSpan {
     fn add_exception(&mut self, text: &str, sources: &str) {
         let (list, len) = exception(text, sources);
         let list = list.get(..len).unwrap_or_default();
-        self.draft.span.add_event(EXCEPTION, list);
+        self.undecided.span.add_event(EXCEPTION, list);
     }
 
-    /// Sets the status to error; without a description that of an earlier one stays.
+    /// Sets the status to error. Without a `description` an earlier one stays.
     pub(super) fn fail(&mut self, description: &str) {
         if !(description.is_empty() && self.failed) {
             self.failed = true;
-            self.draft.span.set_status(Status::error(description));
+            self.undecided.span.set_status(Status::error(description));
         }
     }
 
@@ -159,7 +158,7 @@ impl LayerSpan {
         &mut self,
         name: &str,
         first: &[KeyValue<'_>],
-        fields: &Fields,
+        fields: &StoredFields,
         at: Instant,
     ) {
         let mut list = heapless::Vec::<KeyValue<'_>, 8>::new();
@@ -171,7 +170,9 @@ impl LayerSpan {
         } else if let (EXCEPTION, Some(text)) = (name, fields.error_text()) {
             let _ = list.push(KeyValue::new(MESSAGE, text));
         }
-        fields.with_attributes(&list, |list| self.draft.span.add_event_at(name, list, at));
+        fields.with_attributes(&list, |list| {
+            self.undecided.span.add_event_at(name, list, at)
+        });
     }
 
     pub(super) fn enter(&mut self) {
@@ -196,12 +197,12 @@ impl LayerSpan {
         self.entered > 0
     }
 
-    /// Ends the span when it was left last, or now if it never was entered.
+    /// Ends the span at the time when it was left last, or now if it never was entered.
     #[inline]
     pub(super) fn end(mut self, tracer: &Tracer) {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
-            let span = &mut self.draft.span;
+            let span = &mut self.undecided.span;
             let lap = times.lap(clock::now());
             match self.entered {
                 0 => times.idle += lap,
@@ -211,37 +212,37 @@ impl LayerSpan {
             span.set_attribute("idle_ns", times.idle);
         }
         if self.left == Instant::ZERO {
-            self.draft.span.end();
+            self.undecided.span.end();
         } else {
-            self.draft.span.end_at(self.left);
+            self.undecided.span.end_at(self.left);
         }
     }
 }
 
-impl Sink for LayerSpan {
+impl FieldSink for LayerSpan {
     #[inline]
     fn value(&mut self, key: &'static str, value: Value<'_>) {
-        self.draft.span.set_attribute(key, value);
+        self.undecided.span.set_attribute(key, value);
     }
 
     #[inline]
     fn text(&mut self, key: &'static str, text: &str) {
         match special(key, text) {
-            None => self.draft.span.set_attribute(key, text),
-            Some(Special::Name) => self.draft.span.update_name(text),
+            None => self.undecided.span.set_attribute(key, text),
+            Some(Special::Name) => self.undecided.span.update_name(text),
             Some(Special::Kind(kind)) => {
                 self.kind = kind;
-                self.draft.span.set_kind(kind);
+                self.undecided.span.set_kind(kind);
             }
             Some(Special::Status(StatusCode::Unset)) => {}
-            Some(Special::Status(StatusCode::Ok)) => self.draft.span.set_status(Status::Ok),
+            Some(Special::Status(StatusCode::Ok)) => self.undecided.span.set_status(Status::Ok),
             Some(Special::Status(StatusCode::Error)) => self.fail(""),
             Some(Special::Description) => self.fail(text),
         }
     }
 
     fn error(&mut self, key: &'static str, text: &str, sources: &str) {
-        self.draft.span.set_attribute(key, text);
+        self.undecided.span.set_attribute(key, text);
         self.add_exception(text, sources);
     }
 }

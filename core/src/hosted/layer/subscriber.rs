@@ -10,9 +10,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Spans;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::SetParentError;
-use super::entered::{self, Key, State};
-use super::fields::{Fields, Owner};
+use super::entered::{self, Key, SpanState};
+use super::error::SetParentError;
+use super::fields::{Owner, StoredFields};
 use super::span::{EXCEPTION, LayerSpan};
 use super::table::Table;
 use super::visit::Visitor;
@@ -20,15 +20,15 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context};
-use crate::hosted::trace::{Span, Start, Tracer};
+use crate::hosted::trace::{Span, Tracer, UndecidedStart};
 
-/// A layer that makes Spandrel spans of `tracing`'s; see the [module](super).
+/// A layer that turns `tracing` spans into Spandrel spans; see the [module](super).
 ///
-/// A subscriber has one of them. It is no filter: put one around it
-/// (`Layer::with_filter`) when it shall see less than others.
+/// A subscriber has at most one. The layer does not filter; wrap it with `Layer::with_filter` to
+/// limit what it records.
 pub struct TracingLayer {
     tracer: Tracer,
-    /// Tells this layer from others of the thread.
+    /// Distinguishes this layer from others of the thread.
     number: u32,
     table: Table<LayerSpan>,
     options: Options,
@@ -45,10 +45,10 @@ struct Options {
     late_parents: bool,
 }
 
-/// A layer whose spans are those of `tracer`, and carry its scope.
+/// A layer that records through `tracer`, whose scope its spans carry.
 ///
-/// When `tracer` records nothing, neither does the layer. As `Option<TracingLayer>` is a layer as
-/// well, `tracer.enabled().then(|| layer(&tracer))` then leaves nothing at all.
+/// When `tracer` records nothing, neither does the layer. `Option<TracingLayer>` is a layer as
+/// well: `tracer.enabled().then(|| layer(&tracer))` removes even the cost of asking.
 #[must_use]
 pub fn layer(tracer: &Tracer) -> TracingLayer {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -69,7 +69,7 @@ pub fn layer(tracer: &Tracer) -> TracingLayer {
 }
 
 impl TracingLayer {
-    /// Whether spans and events say where they are in the source: `code.file.path`,
+    /// Sets whether spans and events carry their place in the source: `code.file.path`,
     /// `code.line.number`. Off by default.
     #[must_use]
     pub const fn with_location(mut self, location: bool) -> Self {
@@ -77,61 +77,61 @@ impl TracingLayer {
         self
     }
 
-    /// Whether spans say on which thread they were made: `thread.id`, `thread.name`. Off by
-    /// default.
+    /// Sets whether spans carry the thread on which they were made: `thread.id`, `thread.name`. Off
+    /// by default.
     #[must_use]
     pub const fn with_threads(mut self, threads: bool) -> Self {
         self.options.threads = threads;
         self
     }
 
-    /// Whether spans say their `level`, as events do in any case. Off by default.
+    /// Sets whether spans carry their `level`, as events always do. Off by default.
     #[must_use]
     pub const fn with_level(mut self, level: bool) -> Self {
         self.options.level = level;
         self
     }
 
-    /// Whether spans say their `target`, as events do in any case. Off by default.
+    /// Sets whether spans carry their `target`, as events always do. Off by default.
     #[must_use]
     pub const fn with_target(mut self, target: bool) -> Self {
         self.options.target = target;
         self
     }
 
-    /// Whether spans say how many nanoseconds they were entered and not entered: `busy_ns`,
-    /// `idle_ns`. Off by default; it costs two more readings of the clock.
+    /// Sets whether spans carry the nanoseconds for which they were entered and not entered:
+    /// `busy_ns`, `idle_ns`. Off by default; it costs two more readings of the clock.
     #[must_use]
     pub const fn with_tracked_inactivity(mut self, inactivity: bool) -> Self {
         self.options.inactivity = inactivity;
         self
     }
 
-    /// Whether an event of the level error sets the status of its span to error, with the text of
-    /// its field `error` or its message. Off by default: not every error that is logged is the
-    /// outcome of the span.
+    /// Sets whether an event of the level error sets the status of its span to error, with the text
+    /// of its field `error` or its message. Off by default: not every logged error is the outcome
+    /// of the span.
     #[must_use]
     pub const fn with_error_events_as_status(mut self, failing_events: bool) -> Self {
         self.options.failing_events = failing_events;
         self
     }
 
-    /// Whether [`SpanExt::set_parent`](super::SpanExt::set_parent) works. On by default.
+    /// Sets whether [`SpanExt::set_parent`](super::SpanExt::set_parent) works. On by default.
     ///
-    /// A parent in another process may turn an unsampled span into a sampled one, so while that
-    /// can happen the fields of unsampled spans are recorded too, in memory that is used again.
-    /// Without it an unsampled span costs next to nothing, and its fields are not even formatted.
+    /// A parent in another process may turn an unsampled span into a sampled one. So, while that
+    /// can happen, the fields of unsampled spans are recorded too, in reused memory. With `false`
+    /// an unsampled span costs next to nothing, and its fields are not even formatted.
     #[must_use]
     pub const fn with_late_parents(mut self, late_parents: bool) -> Self {
         self.options.late_parents = late_parents;
         self
     }
 
-    /// The Spandrel context of a live `tracing` span, for other layers. From now on its parent is
+    /// The Spandrel context of an open `tracing` span, for other layers. From now on its parent is
     /// final.
     ///
-    /// For the span that the thread is in, [`current`](crate::hosted::current::current) is
-    /// simpler and quicker.
+    /// For the span that the thread is in, [`current`](crate::hosted::current::current) is simpler
+    /// and faster.
     #[must_use]
     pub fn context(&self, id: &Id) -> Option<Context> {
         self.settled(id.into_u64())
@@ -158,16 +158,16 @@ impl TracingLayer {
         let kind = self
             .table
             .with(key.id, |live| match live.state() {
-                State::Fresh => Ok(live.kind),
+                SpanState::Fresh => Ok(live.kind),
                 _ => Err(SetParentError::TooLate),
             })
             .ok_or(SetParentError::NotRecorded)??;
-        // The sampler may be the program's; no lock is held here.
+        // The sampler may be the program's, so no lock is held here.
         let decided = self
             .tracer
-            .decide_again(metadata.name(), kind, parent, |verdict| {
+            .decide_again(metadata.name(), kind, parent, |decision| {
                 self.table.with(key.id, |live| {
-                    live.change_parent(here, |draft| draft.reparent(verdict))
+                    live.change_parent(here, |undecided| undecided.reparent(decision))
                 })
             });
         let context = decided.flatten().ok_or(SetParentError::NotRecorded)?;
@@ -191,10 +191,11 @@ impl TracingLayer {
         })
     }
 
-    /// Settles the innermost span of the thread: something happens in it. It and its state.
-    fn settle_top(&self) -> Option<(u64, State)> {
+    /// Settles the innermost span of the thread, because something happens in it. Returns its id
+    /// and state.
+    fn settle_top(&self) -> Option<(u64, SpanState)> {
         let (id, state) = entered::top(self.number)?;
-        if state != State::Fresh {
+        if state != SpanState::Fresh {
             return Some((id, state));
         }
         let state = self.table.with(id, |live| {
@@ -221,7 +222,7 @@ impl TracingLayer {
         if let Some(context) = self.settled(parent.into_u64()) {
             return context;
         }
-        // It may be one that a filter keeps from this layer; its own parent may not.
+        // A filter may hide the parent from this layer, but not the parent's own parent.
         let mut span = spans.span(id);
         while let Some(parent) = span.and_then(|span| span.parent()) {
             if let Some(context) = self.settled(parent.id().into_u64()) {
@@ -235,7 +236,7 @@ impl TracingLayer {
     /// Starts a span. Code of the program runs here, and no lock is held.
     fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> Option<LayerSpan> {
         let keep = self.options.late_parents;
-        let start = Start {
+        let start = UndecidedStart {
             name: attributes.metadata().name(),
             kind: SpanKind::Internal,
             parent,
@@ -245,25 +246,25 @@ impl TracingLayer {
         let max_len = self.tracer.max_span_bytes();
         let mut live;
         if self.tracer.has_custom_sampler() {
-            // It may look at everything, so that comes first.
+            // It may look at all attributes, so they come first.
             let record = |visitor: &mut Visitor<'_, _>| attributes.record(visitor);
-            live = Fields::collect(max_len, Owner::Span, record, |fields| {
+            live = StoredFields::collect(max_len, Owner::Span, record, |fields| {
                 let kind = fields.kind().unwrap_or_default();
-                let draft = fields.with_attributes(&[], |list| {
-                    self.tracer.draft(&Start {
+                let undecided = fields.with_attributes(&[], |list| {
+                    self.tracer.start_undecided(&UndecidedStart {
                         name: fields.name().unwrap_or(start.name),
                         kind,
                         attributes: list,
                         ..start
                     })
                 })?;
-                let mut live = LayerSpan::new(draft, kind, self.options.inactivity);
+                let mut live = LayerSpan::new(undecided, kind, self.options.inactivity);
                 live.apply_outcome(fields);
                 Some(live)
             })?;
         } else {
-            let draft = self.tracer.draft_here(&start)?;
-            live = LayerSpan::new(draft, start.kind, self.options.inactivity);
+            let undecided = self.tracer.start_undecided_inline(&start)?;
+            live = LayerSpan::new(undecided, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;
                 attributes.record(&mut Visitor { sink, max_len });
@@ -278,7 +279,7 @@ impl TracingLayer {
         Some(live)
     }
 
-    /// Sets what the options ask for.
+    /// Sets the attributes that the options ask for.
     fn describe(&self, span: &mut Span, metadata: &'static Metadata<'static>) {
         let options = &self.options;
         if let (true, Some(file), Some(line)) = (options.location, metadata.file(), metadata.line())
@@ -304,7 +305,7 @@ impl TracingLayer {
     fn owner_of(&self, event: &Event<'_>) -> Option<u64> {
         if event.is_contextual() {
             let (id, state) = self.settle_top()?;
-            return (state == State::Recording).then_some(id);
+            return (state == SpanState::Recording).then_some(id);
         }
         let id = event.parent()?.into_u64();
         let recording = self.table.with(id, |live| {
@@ -317,14 +318,14 @@ impl TracingLayer {
     fn add_event(&self, id: u64, event: &Event<'_>) {
         let at = clock::now();
         let metadata = event.metadata();
-        // What `tracing-log` makes of the `log` crate's records.
+        // The name that `tracing-log` gives to the `log` crate's records.
         let owner = match metadata.name() {
             "log event" => Owner::LogEvent,
             _ => Owner::Event,
         };
         let record = |visitor: &mut Visitor<'_, _>| event.record(visitor);
         let limit = self.tracer.max_span_bytes();
-        Fields::collect(limit, owner, record, |fields| {
+        StoredFields::collect(limit, owner, record, |fields| {
             let target = fields.target().unwrap_or(metadata.target());
             let (file, line) = match self.options.location {
                 true => (metadata.file(), metadata.line()),
@@ -375,7 +376,7 @@ where
         let parent = self.parent_of(attributes, id, &spans);
         if let Some(live) = self.start(attributes, parent.as_parent()) {
             if let Some(left) = self.table.insert(id.into_u64(), live) {
-                // The subscriber gave the id away again without closing what had it.
+                // The subscriber reused the id without closing its span.
                 left.end(&self.tracer);
             }
         }
@@ -387,7 +388,7 @@ where
         if recording == Some(true) {
             let record = |visitor: &mut Visitor<'_, _>| values.record(visitor);
             let limit = self.tracer.max_span_bytes();
-            Fields::collect(limit, Owner::Span, record, |fields| {
+            StoredFields::collect(limit, Owner::Span, record, |fields| {
                 self.table.with(id, |live| fields.replay(live));
             });
         }
@@ -418,8 +419,8 @@ where
         let key = self.key(id);
         let found = self.table.with(key.id, |live| {
             let state = live.state();
-            // Nobody will ask where an inert one is.
-            if state != State::Inert {
+            // Where an inert one was entered does not matter.
+            if state != SpanState::Inert {
                 live.enter();
             }
             (state, live.context())
@@ -432,8 +433,8 @@ where
     fn on_exit(&self, id: &Id, _: Spans<'_, S>) {
         let key = self.key(id);
         match entered::pop(key) {
-            Some(State::Inert) | None => {}
-            Some(State::Fresh | State::Recording) => {
+            Some(SpanState::Inert) | None => {}
+            Some(SpanState::Fresh | SpanState::Recording) => {
                 let now = clock::now();
                 self.table.with(key.id, |live| live.exit(now));
             }
@@ -446,7 +447,7 @@ where
             return;
         };
         if live.is_entered() {
-            // It was never left; what it made current goes with it.
+            // It was never left, so its context is still current.
             while entered::pop(key).is_some() {}
         }
         live.end(&self.tracer);
@@ -462,7 +463,7 @@ impl fmt::Debug for TracingLayer {
     }
 }
 
-/// The number in the thread's `ThreadId`, which the standard library tells as text only.
+/// The number in the thread's `ThreadId`, which the standard library gives as text only.
 fn thread_number() -> u64 {
     std::thread_local! {
         static NUMBER: Cell<u64> = const { Cell::new(0) };

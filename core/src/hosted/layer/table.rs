@@ -1,8 +1,8 @@
-//! The live spans of a layer, by the ids that the subscriber gave them.
+//! The open spans of a layer, by the subscriber's ids.
 //!
-//! They are kept here and not in the extensions of the subscriber's spans: those are behind a lock
-//! that other layers hold while they format fields, and each of them is an allocation. A shard's
-//! lock is held for a few moves of memory and never while code of the program runs.
+//! They are not kept in the extensions of the subscriber's spans: those are behind a lock that
+//! other layers hold while they format fields, and each of them is an allocation. A shard's lock is
+//! held for a few moves of memory and never while code of the program runs.
 
 use core::hash::{BuildHasherDefault, Hasher};
 use std::boxed::Box;
@@ -12,18 +12,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A power of two.
 const SHARDS: usize = 64;
 
-/// Where the registry of `tracing-subscriber` 0.3 puts the number of the thread that made a span.
-/// By that a thread finds its own spans in a shard of its own. Ids of another kind only meet more
-/// often.
+/// The position in an id at which the registry of `tracing-subscriber` 0.3 puts the number of the
+/// thread that made the span. So each thread has its spans in its own shard. Ids of another kind
+/// only collide more often.
 const THREAD_SHIFT: u32 = 38;
 
-/// Apart from its neighbours in the processor's cache.
+/// Aligned, so that neighbours share no cache line.
 #[repr(align(128))]
 struct Shard<T>(Mutex<Slots<T>>);
 
 type Slots<T> = HashMap<u64, T, BuildHasherDefault<IdHasher>>;
 
-/// Values by span id. Memory grows to the most spans that were live at a time.
+/// Values by span id. Memory grows to the most spans that were open at a time.
 pub(super) struct Table<T> {
     shards: Box<[Shard<T>]>,
 }
@@ -36,19 +36,19 @@ impl<T> Table<T> {
         }
     }
 
-    /// Puts `value` in. One that was left under the same id is given back.
+    /// Inserts `value`. Returns a value that was left under the same id.
     #[inline]
     pub(super) fn insert(&self, id: u64, value: T) -> Option<T> {
         self.shard(id)?.insert(id, value)
     }
 
-    /// Takes the value of `id` out.
+    /// Removes the value of `id`.
     #[inline]
     pub(super) fn remove(&self, id: u64) -> Option<T> {
         self.shard(id)?.remove(&id)
     }
 
-    /// Works on the value of `id`. `work` must not look into the table, nor call the program.
+    /// Works on the value of `id`. `work` must neither use the table nor call the program.
     #[inline]
     pub(super) fn with<R>(&self, id: u64, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.shard(id)?.get_mut(&id).map(work)
@@ -58,7 +58,7 @@ impl<T> Table<T> {
     fn shard(&self, id: u64) -> Option<MutexGuard<'_, Slots<T>>> {
         let at = (id >> THREAD_SHIFT) as usize % SHARDS;
         let shard = self.shards.get(at)?;
-        // A panic under the lock is a bug of ours; the map is whole either way.
+        // The map is whole even after a panic under the lock.
         Some(shard.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,7 +1,7 @@
-//! The fields of a `tracing` span or event, one by one, in the terms of this crate.
+//! The fields of a `tracing` span or event, one by one, as attributes.
 //!
-//! A panic in a `Debug` ends here. Passed on, it would go through the subscriber's registry, which
-//! then never closes the parent of the span that is being made.
+//! A panic in a `Debug` is caught here. Otherwise it would unwind through the subscriber's
+//! registry, which would then never close the parent of the span that is being made.
 
 use core::cell::Cell;
 use core::error::Error;
@@ -14,26 +14,26 @@ use ::tracing::field::{Field, Visit};
 use crate::attribute::Value;
 use crate::context::SpanKind;
 
-/// Stands for the rest of a text whose formatting panicked.
+/// Replaces the rest of a text whose formatting panicked.
 const PANICKED: &str = "<panicked>";
-/// The most sources of an error that are told: a source may be a circle.
+/// The most sources of an error that are followed: they may form a circle.
 const MAX_SOURCES: usize = 64;
-/// Bytes of text that are kept for the next use.
+/// The most bytes of text that are kept for the next use.
 const KEPT_BYTES: usize = 16 * 1024;
 
-/// Where fields go.
-pub(super) trait Sink {
-    /// A value that is no text.
+/// Takes fields.
+pub(super) trait FieldSink {
+    /// Takes a value that is no text.
     fn value(&mut self, key: &'static str, value: Value<'_>);
 
-    /// A text, which may mean more than an attribute.
+    /// Takes a text, whose key may have a special meaning.
     fn text(&mut self, key: &'static str, text: &str);
 
-    /// An error, and a line for each of its sources.
+    /// Takes an error, with a line for each of its sources.
     fn error(&mut self, key: &'static str, text: &str, sources: &str);
 }
 
-/// What a text means by its key.
+/// The special meaning of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Special {
     Name,
@@ -51,8 +51,8 @@ pub(super) enum StatusCode {
     Error,
 }
 
-/// What a field of a span means; nothing special when its text says nothing that is known: then it
-/// stays an attribute, where it can be seen.
+/// The special meaning of a field of a span; `None` if the key has none, or the text is not known.
+/// An unknown text stays an attribute, where it can be seen.
 #[inline]
 pub(super) fn special(key: &str, text: &str) -> Option<Special> {
     let rest = key.strip_prefix("otel.")?;
@@ -86,18 +86,18 @@ fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Option<T> {
 }
 
 std::thread_local! {
-    /// Memory for texts. While it is in use a nested use finds none, and makes its own.
+    /// Memory for texts. While it is in use, a nested use finds none and makes its own.
     static SPARE: Cell<String> = const { Cell::new(String::new()) };
 }
 
 /// Hands fields to a sink.
 pub(super) struct Visitor<'a, S> {
     pub(super) sink: &'a mut S,
-    /// Nothing longer can be stored, so longer texts are not formatted to their end.
+    /// The most bytes that can be stored; longer texts are not formatted to their end.
     pub(super) max_len: usize,
 }
 
-impl<S: Sink> Visitor<'_, S> {
+impl<S: FieldSink> Visitor<'_, S> {
     /// Runs code of the program.
     #[inline(never)]
     fn formatted(&mut self, value: fmt::Arguments<'_>, take: impl FnOnce(&mut S, &str)) {
@@ -115,7 +115,7 @@ impl<S: Sink> Visitor<'_, S> {
             text,
             left: self.max_len.saturating_add(1),
         };
-        // A text that fails to format, or is too long, ends there.
+        // A text ends where it fails to format or gets too long.
         let written = catch_unwind(AssertUnwindSafe(|| capped.write_fmt(value)));
         if written.is_err() {
             text.push_str(PANICKED);
@@ -123,7 +123,7 @@ impl<S: Sink> Visitor<'_, S> {
     }
 }
 
-impl<S: Sink> Visit for Visitor<'_, S> {
+impl<S: FieldSink> Visit for Visitor<'_, S> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.sink.value(field.name(), Value::F64(value));
     }
@@ -183,7 +183,7 @@ impl<S: Sink> Visit for Visitor<'_, S> {
     }
 }
 
-/// Takes text in until it is longer than anything that can be stored.
+/// Takes text until it is longer than anything that can be stored.
 struct Capped<'a> {
     text: &'a mut String,
     left: usize,

@@ -1,14 +1,14 @@
-//! Bits on their way out.
+//! A writer of bits.
 
 use std::vec::Vec;
 
 /// Appends bits to bytes, lowest bit first (RFC 1951, 3.1.1).
 ///
-/// Room is made beforehand with [`reserve`](Self::reserve), so that the inner loops have no other
-/// case than the common one. What does not fit is left out, and no caller relies on it.
+/// The caller makes room with [`reserve`](Self::reserve) first, so that the inner loops need no
+/// check. Bits without room are left out.
 pub(super) struct BitWriter<'a> {
     bytes: &'a mut Vec<u8>,
-    /// Where the next whole byte goes; what is behind it is scratch.
+    /// The place of the next whole byte; the bytes behind it are scratch.
     at: usize,
     /// Bits that are no whole byte yet, and those added since the last [`flush`](Self::flush).
     pending: u64,
@@ -16,7 +16,7 @@ pub(super) struct BitWriter<'a> {
 }
 
 impl<'a> BitWriter<'a> {
-    /// Goes on after what is in `bytes`.
+    /// Continues behind the content of `bytes`.
     pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
         Self {
             at: bytes.len(),
@@ -32,8 +32,8 @@ impl<'a> BitWriter<'a> {
         self.bytes.resize(self.at + bits / 8 + 16, 0);
     }
 
-    /// Adds the lowest `count` bits; the others are 0. Between two flushes there is room for 56: with
-    /// what the first leaves, 63.
+    /// Adds the lowest `count` bits; the others are 0. Between two flushes there is room for 56:
+    /// with what the first leaves, 63.
     #[inline(always)]
     pub(super) const fn add(&mut self, bits: u32, count: u32) {
         self.pending |= (bits as u64) << (self.count & 63);
@@ -66,14 +66,14 @@ impl<'a> BitWriter<'a> {
         self.flush();
     }
 
-    /// Appends whole bytes. Aligned only.
+    /// Appends whole bytes, at a byte boundary only.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.truncate(self.at);
         self.bytes.extend_from_slice(bytes);
         self.at = self.bytes.len();
     }
 
-    /// Ends with the last whole byte.
+    /// Cuts the output behind the last whole byte.
     pub(super) fn finish(mut self) {
         self.align();
         self.bytes.truncate(self.at);

@@ -1,4 +1,4 @@
-//! One block of DEFLATE (RFC 1951, 3.2.3), in whichever form is the smallest.
+//! One block of DEFLATE (RFC 1951, 3.2.3), in the smallest of its three forms.
 
 use super::bits::BitWriter;
 use super::huffman::{Code, code_lengths, codes};
@@ -8,8 +8,8 @@ use super::tokens::{MAX_MATCH, Tokens, distance_extra, length_symbol};
 const LITERALS: usize = 288;
 const DISTANCES: usize = 32;
 const END_OF_BLOCK: usize = 256;
-/// The longest codes that are made, of the 15 bits that are allowed: four literals of this length
-/// are written at once.
+/// The longest codes that are made; 15 bits are allowed. Four literals of this length are written
+/// at once.
 const LIMIT: usize = 12;
 /// Bytes of a stored block, at most.
 const MAX_STORED: usize = 65_535;
@@ -35,7 +35,7 @@ struct Lengths {
 }
 
 impl Lengths {
-    /// Those of the fixed code (RFC 1951, 3.2.6).
+    /// The fixed codes (RFC 1951, 3.2.6).
     const FIXED: Self = {
         let mut literals = [8; LITERALS];
         let mut symbol = 144;
@@ -49,7 +49,7 @@ impl Lengths {
         }
     };
 
-    /// Bits of what occurs as often as it does, without extra bits.
+    /// The bits of all symbols with these counts, without extra bits.
     fn cost(&self, weights: &Weights) -> usize {
         let sum = |weights: &[u32], lengths: &[u8]| -> usize {
             let each = weights.iter().zip(lengths);
@@ -59,7 +59,7 @@ impl Lengths {
     }
 }
 
-/// How often each symbol occurs.
+/// The number of times that each symbol occurs.
 struct Weights {
     literals: [u32; LITERALS],
     distances: [u32; DISTANCES],
@@ -89,7 +89,8 @@ impl Weights {
     }
 }
 
-/// Counts bytes, in four tables at once: one that is the same as the last would wait for it.
+/// Counts bytes in four tables in turn: with one, a byte equal to the last would wait for its
+/// count.
 fn count(bytes: &[u8], counts: &mut [u32; LITERALS]) {
     let mut tables = [[0_u32; 256]; 4];
     let mut fours = bytes.chunks_exact(4);
@@ -107,7 +108,7 @@ fn count(bytes: &[u8], counts: &mut [u32; LITERALS]) {
     }
 }
 
-/// How the codes of a block are told: the lengths of both in one row, repetitions shortened.
+/// The header of a dynamic block: the lengths of both codes in one row, with repetitions shortened.
 struct Header {
     literals: usize,
     distances: usize,
@@ -115,13 +116,13 @@ struct Header {
     row: [(u8, u8); LITERALS + DISTANCES],
     row_len: usize,
     lengths: [u8; ORDER.len()],
-    /// How many of `lengths` are told, in their order.
+    /// The number of `lengths` written, in their order.
     told: usize,
 }
 
 impl Header {
     fn of(lengths: &Lengths) -> Self {
-        // At least one distance is told, even if there is none.
+        // At least one distance is written, even if there is none.
         let literals = used(&lengths.literals).max(END_OF_BLOCK + 1);
         let distances = used(&lengths.distances).max(1);
         let mut all = [0; LITERALS + DISTANCES];
@@ -187,14 +188,14 @@ impl Header {
     }
 }
 
-/// How many are left without the zeros at the end.
+/// The number of lengths without the zeros at the end.
 fn used(lengths: &[u8]) -> usize {
     let unused = lengths.iter().rev().take_while(|&&length| length == 0);
     lengths.len() - unused.count()
 }
 
-/// Writes what the tokens stand for, which is `raw`, as one block, or as several where that is
-/// smaller.
+/// Writes the tokens, which stand for the bytes `raw`, as one block, or as several stored ones
+/// where that is smaller.
 pub(super) fn write(tokens: &Tokens, raw: &[u8], is_last: bool, bits: &mut BitWriter<'_>) {
     let weights = Weights::of(tokens);
     let mut lengths = Lengths {
@@ -253,7 +254,7 @@ fn write_tokens(tokens: &Tokens, lengths: &Lengths, bits: &mut BitWriter<'_>) {
     let mut distances = [Code::default(); DISTANCES];
     // The last two of the fixed code are never used; the symbol of no distance must have none.
     codes(&lengths.distances[..30], &mut distances[..30]);
-    // The second half has no bits, for bytes that are not of the sequence.
+    // The second half has no bits, for bytes beyond the sequence.
     let mut literals = [Code::NONE; 512];
     literals[..256].copy_from_slice(&made[..256]);
     let source = tokens.padded_literals();
@@ -269,7 +270,7 @@ fn write_tokens(tokens: &Tokens, lengths: &Lengths, bits: &mut BitWriter<'_>) {
             at += 4;
             left -= 4;
         }
-        // Always as many, some of no bits: whether there is one more would often be guessed wrong.
+        // Always as many, some of no bits: a branch on the number would often be mispredicted.
         for (n, &byte) in four(source, at).iter().take(REST).enumerate() {
             let code = literals[usize::from(byte) + 256 * usize::from(n >= left)];
             bits.add(code.bits(), code.count());
@@ -312,7 +313,7 @@ const EXTRA: [u32; DISTANCES] = {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Window, boxed};
+    use super::super::window::{Window, boxed};
     use super::*;
     use crate::test_support::TestRng;
     use rand_core::Rng as _;

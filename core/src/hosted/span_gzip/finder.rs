@@ -1,42 +1,43 @@
-//! Finds the bytes of a span that were in a span before it.
+//! Finds the bytes that a span has in common with earlier spans.
 //!
-//! A general compressor searches at every byte. Here the structure says where searching pays, and
+//! A general compressor searches at every byte. Here the layout tells where a search pays, and
 //! where to look:
 //!
 //! ```text
 //!           ┌─ as in the last span of the trace ─┐      ┌─ as in any span ─┐┌─ as the key was ─┐
 //!  12 len │ flags  ID  start-lo start-hi end-lo end-hi kind trace parent name attribute  key value ...
 //!                  ▲▲▲▲▲▲▲▲▲▲▲          ▲▲▲▲▲▲                                               ▲▲▲▲▲
-//!                  news                 news                                                 news
+//!                  new                  new                                                  new
 //! ```
 //!
-//! - The fixed start is compared with that of the last span of the same trace, or else with the
-//!   span before. Ids and the low bytes of times are known to be news and not searched.
-//! - A root comes after its children, so its id is looked for among their parents.
-//! - Each field after it is looked for as a whole. If it never was there as a whole, the last one
-//!   with the same key tells all but its value.
-//! - What is long and still unknown is searched for byte by byte, as is all that is no span.
+//! - The fixed start is compared with the last span of the same trace, or else with the span before.
+//!   Ids and the low bytes of times are new in every span and are not searched.
+//! - A root comes after its children, so its id is looked up among their parents.
+//! - Each field after the fixed start is looked up as a whole. If the whole field is new, the last
+//!   one with the same key matches up to its value.
+//! - Long values that are still unmatched are searched byte by byte, and so are all bytes outside of
+//!   spans.
 //!
-//! Tables hold places modulo 2^16. An entry may be of another place, or of none: every byte of a
-//! copy has been compared, so the tables decide how well we compress and never what comes out.
+//! Tables hold places modulo 2^16, and an entry may be stale. Every byte of a copy is compared, so
+//! the tables decide how small the output is, never whether it is right.
 
 use std::boxed::Box;
 
 use super::tokens::{MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Tokens};
-use super::{CAPACITY, Window};
+use super::window::{CAPACITY, Window};
 use crate::span::stored::{END, FIXED_LEN, SPAN_ID, START, TRACE_ID};
 
 /// Bits of the index of the large tables.
 const BITS: u32 = 12;
 /// 2^64 by the golden ratio, which spreads what differs in a few bits.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Less of a field than this is taken as news.
+/// Shorter rests of a field are not searched.
 const MIN_SEARCH: usize = 8;
-/// What is compared ahead, so that with the bytes before it a copy is never too long.
+/// The most bytes compared ahead, so that a copy with the bytes before it is never too long.
 const AHEAD: usize = MAX_MATCH - size_of::<u64>();
 const PARENT_TAG: u8 = 0x22;
 
-/// What has been seen, by what it looks like.
+/// Tables of what has been seen, by a hash of its bytes.
 pub(super) struct Finder {
     /// Fields as a whole, and the last field of a span together with what follows the span.
     fields: Box<[u16; 1 << BITS]>,
@@ -50,7 +51,7 @@ pub(super) struct Finder {
     traces: Box<[u16; 256]>,
     /// The span before; 0 where there was none.
     last_span: usize,
-    /// The next byte that no token stands for yet.
+    /// The next byte that no token covers.
     next: usize,
     /// The place of the first byte of the data.
     base: u16,
@@ -85,26 +86,25 @@ impl Finder {
         self.tokens.clear();
     }
 
-    /// The next byte that no token stands for yet.
+    /// The next byte that no token covers.
     pub(super) const fn next(&self) -> usize {
         self.next
     }
 
-    /// Has tokens stand for everything before `end`.
+    /// Adds the bytes before `end` that no token covers as literals.
     pub(super) fn take(&mut self, data: &Window, end: usize) {
         self.tokens.push_literals(data, self.next, end);
         self.next = self.next.max(end);
     }
 
-    /// Says that `count` bytes have left the front of the data.
+    /// Adjusts all places after `count` bytes have left the front of the data.
     pub(super) const fn forget(&mut self, count: usize) {
         self.base = self.base.wrapping_add(count as u16);
         self.next = self.next.saturating_sub(count);
         self.last_span = self.last_span.saturating_sub(count);
     }
 
-    /// Finds what can be found of the bytes from `from` to `to`, which are anything. What follows
-    /// them is known up to `known`.
+    /// Searches the bytes from `from` to `to`, of any content. Bytes up to `known` may be compared.
     pub(super) fn anything(&mut self, data: &Window, from: usize, to: usize, known: usize) {
         let mut at = from.max(self.next);
         while at < to && at + size_of::<u64>() <= known {
@@ -123,8 +123,8 @@ impl Finder {
         }
     }
 
-    /// Finds what can be found of a span, whose body is from `body` to `end` and lies behind a tag
-    /// and a length. What follows it is known up to `known`.
+    /// Searches a span, whose body is from `body` to `end`, behind a tag and a length. Bytes up to
+    /// `known` may be compared.
     #[inline]
     pub(super) fn span(&mut self, data: &Window, body: usize, end: usize, known: usize) {
         if end - body < FIXED_LEN || known - body < FIXED_LEN + size_of::<u64>() {
@@ -185,14 +185,14 @@ impl Finder {
         if len >= MIN_MATCH && self.next <= at {
             self.copy(data, at, len, distance);
         }
-        // Those of the end, and whatever follows.
+        // The high bytes of the end, and whatever follows.
         let at = body + END + 8 - same_high(body + END);
         if self.next <= at {
             self.try_copy(data, at, distance, known);
         }
     }
 
-    /// Finds the field from `field` to `after`, if it is not part of a copy already.
+    /// Searches the field from `field` to `after`, unless a copy covers it already.
     #[inline(always)]
     fn field(&mut self, data: &Window, field: usize, after: usize, is_last: bool, known: usize) {
         let (first, last) = (load(data, field), load(data, after - 8));
@@ -201,7 +201,7 @@ impl Finder {
         let place = self.place(field);
         let mut seen = core::mem::replace(&mut self.fields[index(hash)], place);
         if is_last {
-            // Rather where the next span had the same length: the copy then goes on into it.
+            // Preferably where the next span had the same length: the copy then goes on into it.
             let next = load(data, after) << 40;
             let with_next = &mut self.fields[index(hash ^ next)];
             let seen_with_next = core::mem::replace(with_next, place);
@@ -229,7 +229,7 @@ impl Finder {
         }
     }
 
-    /// Copies what is the same `distance` before `at`, if it is enough.
+    /// Adds a copy of the bytes that match `distance` before `at`, if they are enough.
     #[inline(always)]
     fn try_copy(&mut self, data: &Window, at: usize, distance: usize, known: usize) -> bool {
         let len = matching(data, at, distance, known.min(at + AHEAD));
@@ -240,7 +240,7 @@ impl Finder {
         enough
     }
 
-    /// A copy of `len` bytes, and of those before it that are the same too.
+    /// Adds a copy of `len` bytes, and of the matching bytes before them.
     #[inline(always)]
     fn copy(&mut self, data: &Window, at: usize, len: usize, distance: usize) {
         let mut before = 0;
@@ -259,7 +259,7 @@ impl Finder {
         (at as u16).wrapping_add(self.base)
     }
 
-    /// How far before `at` an entry points; 0 where no copy can come from there.
+    /// The distance from `at` back to the place of an entry; 0 if no copy can come from there.
     #[inline(always)]
     const fn distance(&self, at: usize, entry: u16) -> usize {
         let distance = self.place(at).wrapping_sub(entry) as usize;
@@ -271,8 +271,8 @@ impl Finder {
     }
 }
 
-/// Where the field ends that begins at `field`: one with a length, as all of a span's after the
-/// fixed start are.
+/// The end of the field that begins at `field`. It has a length, as all fields of a span after the
+/// fixed start.
 #[inline(always)]
 fn after_field(data: &Window, field: usize) -> Option<usize> {
     let head = load(data, field) as usize;
@@ -289,8 +289,8 @@ fn after_field(data: &Window, field: usize) -> Option<usize> {
     }
 }
 
-/// Eight bytes, the first one lowest; those of another place where `at` is behind the data, which
-/// is cheaper than to ask and as good: what is loaded is compared before it is believed.
+/// Eight bytes, the first one lowest. Behind the data it wraps around, which is cheaper than a
+/// check and harmless, because loaded bytes are compared before they are used.
 #[inline(always)]
 fn load(data: &Window, at: usize) -> u64 {
     let at = at & (CAPACITY - 1);
@@ -312,10 +312,10 @@ fn load_four(data: &Window, at: usize) -> [u64; 4] {
     })
 }
 
-/// How many bytes from `at` on are the same as those `distance` before, up to `end`.
+/// The number of bytes from `at` up to `end` that match the bytes `distance` before.
 ///
-/// A turn compares 32 bytes, so that most copies take one or two: how often a loop turns is guessed,
-/// and guessing wrong costs more than the comparison.
+/// Each turn compares 32 bytes, so that most copies take one or two: a mispredicted end of the loop
+/// costs more than the comparison.
 #[inline(always)]
 fn matching(data: &Window, at: usize, distance: usize, end: usize) -> usize {
     let mut here = at;
@@ -342,7 +342,7 @@ fn matching(data: &Window, at: usize, distance: usize, end: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::boxed;
+    use super::super::window::boxed;
     use super::*;
     use crate::span::stored::{FLAGS, TEMPLATE};
     use std::vec::Vec;
@@ -370,7 +370,7 @@ mod tests {
     }
 
     /// The literals that are left of the last of `spans`.
-    fn news(spans: &[Vec<u8>]) -> Vec<u8> {
+    fn literals_of_last(spans: &[Vec<u8>]) -> Vec<u8> {
         let mut data: Box<Window> = boxed();
         // Something is before the first one.
         let mut filled = 16;
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn of_a_sibling_only_the_id_and_the_times_are_news() {
-        let left = news(&[child(1, ROUTE), child(2, ROUTE)]);
+        let left = literals_of_last(&[child(1, ROUTE), child(2, ROUTE)]);
         // The id, the tag of the start, three bytes of the start and as many of the end.
         assert_eq!(left.len(), 8 + 1 + 3 + 3, "{left:x?}");
     }
@@ -417,13 +417,13 @@ mod tests {
             child(3, OTHER),
             child(4, ROUTE),
         ];
-        let left = news(&spans);
+        let left = literals_of_last(&spans);
         assert!(left.len() <= 8 + 1 + 3 + 3 + 3, "{left:x?}");
     }
 
     #[test]
     fn a_new_value_costs_itself_and_not_its_key() {
-        let left = news(&[
+        let left = literals_of_last(&[
             child(1, ROUTE),
             child(2, b"\x0a\x05route\x12\x0a\x0a\x08/XYZXYZX"),
         ]);
@@ -443,7 +443,7 @@ mod tests {
                 ROUTE,
             )
         };
-        let left = news(&[of(1, 1), of(2, 2), of(1, 3), of(2, 4)]);
+        let left = literals_of_last(&[of(1, 1), of(2, 2), of(1, 3), of(2, 4)]);
         assert!(left.len() <= 8 + 1 + 3 + 3, "{left:x?}");
     }
 
@@ -451,7 +451,7 @@ mod tests {
     fn the_id_of_a_root_is_found_with_its_children() {
         let start = START_TIME + 0x5_0505;
         let root = span(7, [9; 8], [start, start + 0x99], [0; 8], ROUTE);
-        let left = news(&[child(1, ROUTE), child(2, ROUTE), root]);
+        let left = literals_of_last(&[child(1, ROUTE), child(2, ROUTE), root]);
         assert!(!left.windows(4).any(|four| four == [9; 4]), "{left:x?}");
     }
 }

@@ -1,6 +1,6 @@
-//! Prefix codes: how long each symbol's code is, and the codes (RFC 1951, 3.2.2).
+//! Prefix codes: their lengths, and the codes (RFC 1951, 3.2.2).
 
-/// More symbols than any alphabet of the format has.
+/// At least as many symbols as the largest alphabet of the format has.
 const MAX_SYMBOLS: usize = 288;
 /// The longest code that the format allows.
 const MAX_BITS: usize = 15;
@@ -14,7 +14,7 @@ const DIGITS: usize = 1 << DIGIT_BITS;
 /// gets one for each of `weights`, which are below 2^18, and 0 for those that never occur.
 ///
 /// Where the limit is hit, the longest codes are cut and others made longer until the code is
-/// complete again. What that costs is far below a bit in a thousand.
+/// complete again. That costs far less than a bit in a thousand.
 pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     lengths.fill(0);
     let mut sorted = [0_u32; MAX_SYMBOLS];
@@ -47,8 +47,8 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     }
 }
 
-/// Sorts entries by weight: by its lower half, and then, leaving the order of equals, by its upper
-/// one. It has no comparison that could be guessed wrong.
+/// Sorts entries by weight: by its lower half, and then stably by its upper half. There is no
+/// comparison that could be mispredicted.
 fn sort(entries: &mut [u32]) {
     for shift in [SYMBOL_BITS, SYMBOL_BITS + DIGIT_BITS] {
         let digit = |entry: u32| (entry >> shift) as usize & (DIGITS - 1);
@@ -71,12 +71,12 @@ fn sort(entries: &mut [u32]) {
     }
 }
 
-/// Depths that are told apart. A tree over weights of 18 bits is never deeper.
+/// The number of depths. A tree over weights of 18 bits is never deeper.
 const MAX_DEPTH: usize = 31;
 
-/// How many leaves an optimal tree has at each depth. `sorted` has two or more entries.
+/// The number of leaves that an optimal tree has at each depth. `sorted` has two or more entries.
 ///
-/// Two queues: the leaves, and the inner nodes, which come into being in the order of their weight.
+/// It merges two queues: the leaves, and the inner nodes, which arise in the order of their weight.
 fn depths(sorted: &[u32]) -> [u32; MAX_DEPTH + 1] {
     let leaves = sorted.len();
     let inner = leaves - 1;
@@ -88,7 +88,7 @@ fn depths(sorted: &[u32]) -> [u32; MAX_DEPTH + 1] {
         let mut weight = 0_u32;
         for _ in 0..2 {
             let lightest = sorted.get(leaf).map_or(u32::MAX, |e| e >> SYMBOL_BITS);
-            // Chosen without a branch, which would often be guessed wrong.
+            // Chosen without a branch, which would often be mispredicted.
             let inner = if node < made { weights[node] } else { u32::MAX };
             let takes_inner = inner < lightest;
             let child = if takes_inner { leaves + node } else { leaf };
@@ -112,7 +112,7 @@ fn depths(sorted: &[u32]) -> [u32; MAX_DEPTH + 1] {
     counts
 }
 
-/// Makes no code longer than `limit`, and the code complete.
+/// Shortens codes to `limit` and makes the code complete again.
 fn cut(counts: &mut [u32; MAX_DEPTH + 1], limit: usize) {
     let cut: u32 = counts[limit + 1..].iter().sum();
     if cut == 0 {
@@ -132,7 +132,7 @@ fn cut(counts: &mut [u32; MAX_DEPTH + 1], limit: usize) {
         counts[length + 1] += 1;
         taken -= share(length + 1);
     }
-    // What was freed beyond need makes long codes shorter again.
+    // Space freed beyond need makes long codes shorter again.
     for length in (2..=limit).rev() {
         while counts[length] > 0 && taken + share(length) <= share(0) {
             counts[length] -= 1;
@@ -158,7 +158,7 @@ impl Code {
         self.0 & ((1 << Self::SHIFT) - 1)
     }
 
-    /// How many.
+    /// The number of bits.
     #[inline(always)]
     pub(super) const fn count(self) -> u32 {
         self.0 >> Self::SHIFT
@@ -170,7 +170,7 @@ impl Code {
     }
 }
 
-/// The codes that belong to `lengths`.
+/// The codes of `lengths`.
 pub(super) fn codes(lengths: &[u8], codes: &mut [Code]) {
     let mut counts = [0_u32; MAX_BITS + 1];
     for &length in lengths {

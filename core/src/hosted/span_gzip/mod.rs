@@ -1,14 +1,15 @@
-//! gzip for bodies made of spans: smaller and sooner than a general compressor makes them.
+//! gzip for bodies made of spans: smaller and faster than a general compressor.
 //!
-//! A library that knows nothing of its input spends most of its time on searching where nothing can
-//! be found. We know what a span looks like: which of its bytes are news, and where the others have
-//! been before. The result is an ordinary gzip member (RFC 1952) in the dynamic code of DEFLATE (RFC 1951), which
-//! everybody can read. Bytes that are no spans are compressed as well, only not as small.
+//! A general encoder spends most of its time looking for matches that do not exist. The layout of a
+//! span tells us which bytes are new and where the others last occurred. The result is an ordinary
+//! gzip member ([RFC 1952](https://www.rfc-editor.org/rfc/rfc1952)) in DEFLATE
+//! ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)), which every decoder reads. Other bytes are
+//! compressed too, only less well.
 //!
 //! ```text
 //! request ─▶ walker ─▶ finder ─▶ tokens ─▶ block ─▶ bits
-//!            finds     finds what  literals  codes
-//!            spans     was there   and copies (huffman)
+//!            finds     finds       literals  codes
+//!            spans     matches     and copies (huffman)
 //! ```
 //!
 //! ```
@@ -36,29 +37,22 @@ mod finder;
 mod huffman;
 mod tokens;
 mod walker;
+mod window;
 
 use std::boxed::Box;
 use std::fmt;
-use std::vec;
 use std::vec::Vec;
 
 use bits::BitWriter;
 use finder::Finder;
 use flate2::Crc;
+use tokens::MAX_DISTANCE;
 use walker::Walker;
-
-/// Bytes that are looked at together: history, and a block. A power of two.
-const CAPACITY: usize = 128 * 1024;
-/// Room behind them, so that eight or sixteen bytes can be read wherever one can.
-const SLACK: usize = 64;
-/// What they lie in.
-type Window = [u8; CAPACITY + SLACK];
-/// How far back a copy may reach.
-const HISTORY: usize = tokens::MAX_DISTANCE;
+use window::{CAPACITY, Window, boxed};
 
 /// An encoder that is made once and used for every body.
 ///
-/// It holds about 300 KiB, which a body of many small copies can make twice as much. At steady
+/// It holds about 300 KiB, or up to twice as much after a body of many small copies. At steady
 /// state it allocates nothing.
 pub struct SpanGzip {
     data: Box<Window>,
@@ -80,10 +74,10 @@ impl SpanGzip {
         }
     }
 
-    /// Appends one member of everything that `source` gives to `output`: it writes to the front of
-    /// the slice and returns how much it wrote, 0 at the end.
+    /// Appends one gzip member to `output`, with all bytes of `source`: it writes to the front of
+    /// the slice that it is given and returns how many bytes it wrote, 0 at the end.
     ///
-    /// What comes out depends on the bytes alone, and not on how they come in.
+    /// The output depends on the bytes alone, not on the pieces in which they come.
     pub fn compress(&mut self, mut source: impl FnMut(&mut [u8]) -> usize, output: &mut Vec<u8>) {
         self.filled = 0;
         self.finder.reset();
@@ -93,7 +87,7 @@ impl SpanGzip {
         let mut bits = BitWriter::new(output);
         let mut walker = Walker::new();
         let mut total = 0_usize;
-        // What the data begin with belongs to the block that is written last.
+        // The start of the block that is written next.
         let mut block = 0;
         loop {
             let pulled = self.pull(&mut source);
@@ -113,7 +107,7 @@ impl SpanGzip {
             if is_last {
                 break;
             }
-            let gone = walker.position().saturating_sub(HISTORY);
+            let gone = walker.position().saturating_sub(MAX_DISTANCE);
             self.data.copy_within(gone..self.filled, 0);
             self.filled -= gone;
             self.finder.forget(gone);
@@ -125,11 +119,12 @@ impl SpanGzip {
         output.extend_from_slice(&(total as u32).to_le_bytes());
     }
 
-    /// Fills the data up; how many bytes that took. Less than there is room for only at the end.
+    /// Fills the window and returns the number of bytes pulled. The window is full unless the
+    /// source is at its end.
     fn pull(&mut self, source: &mut impl FnMut(&mut [u8]) -> usize) -> usize {
         let before = self.filled;
         while let Some(free) = self.data.get_mut(self.filled..CAPACITY) {
-            // A source that claims more than it was given room for is taken at its limit.
+            // A source cannot have written more than it was given room for.
             let pulled = source(free).min(free.len());
             if pulled == 0 {
                 break;
@@ -139,12 +134,6 @@ impl SpanGzip {
         }
         self.filled - before
     }
-}
-
-/// Zeros that never were on the stack.
-fn boxed<const N: usize>() -> Box<[u8; N]> {
-    let zeros = vec![0; N].into_boxed_slice();
-    zeros.try_into().unwrap_or_else(|_| Box::new([0; N]))
 }
 
 impl Default for SpanGzip {

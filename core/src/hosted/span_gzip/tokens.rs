@@ -1,10 +1,10 @@
-//! What a block is made of: literals, and copies of what was there before.
+//! The content of a block: literals, and copies of earlier bytes.
 
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-use super::{CAPACITY, Window};
+use super::window::{CAPACITY, Window};
 
 /// Shorter copies are not looked for.
 pub(super) const MIN_MATCH: usize = 4;
@@ -12,21 +12,21 @@ pub(super) const MIN_MATCH: usize = 4;
 pub(super) const MAX_MATCH: usize = 258;
 /// The farthest that a copy may reach back.
 pub(super) const MAX_DISTANCE: usize = 32_768;
-/// Of a sequence without a copy.
+/// The symbol of a sequence without a copy.
 const NO_DISTANCE: u8 = 31;
-/// Literals are copied by as many bytes.
+/// Literals are copied in steps of this many bytes.
 const STRIDE: usize = 16;
 
 /// Literals, and a copy after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sequence {
-    /// How many literals.
+    /// The number of literals.
     pub(super) literals: u16,
-    /// Bytes that the copy has; 0 where there is none.
+    /// The length of the copy; 0 if there is none.
     pub(super) len: u16,
-    /// How far back the copy starts, less one.
+    /// The distance of the copy, less one.
     distance: u16,
-    /// The symbol of that distance.
+    /// The symbol of the distance.
     symbol: u8,
 }
 
@@ -46,7 +46,7 @@ impl Sequence {
 
 /// The tokens of a block, counted by kind.
 pub(super) struct Tokens {
-    /// All literals, one after the other, and behind them what copying by [`STRIDE`] left.
+    /// All literals in a row, and behind them the excess of copying by [`STRIDE`].
     literals: Box<[u8]>,
     count: usize,
     sequences: Vec<Sequence>,
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_long_run_of_literals_is_cut() {
-        let data = super::super::boxed();
+        let data = super::super::window::boxed();
         let mut tokens = Tokens::new();
         tokens.push(&data, 0, 90_000, 9, 1);
         let each = tokens.sequences().iter().map(|s| (s.literals, s.len));

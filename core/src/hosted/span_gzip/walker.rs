@@ -1,4 +1,4 @@
-//! Walks through a request for export and finds its spans.
+//! Walks through an export request and finds its spans.
 //!
 //! ```text
 //! request
@@ -9,20 +9,22 @@
 //!       └─ spans = 2
 //! ```
 //!
-//! It goes on wherever the data end, and takes what does not look like this as anything else.
+//! The walk continues across the pieces in which the data come. Bytes of another layout are
+//! searched as bytes of any content.
 
 use super::finder::Finder;
-use super::{CAPACITY, HISTORY, Window};
+use super::tokens::MAX_DISTANCE;
+use super::window::{CAPACITY, Window};
 
 const RESOURCE_SPANS: u8 = 0x0a;
 /// `scope_spans` in `resource_spans`, and `spans` in them.
 const SECOND_FIELD: u8 = 0x12;
-/// Tag and length take less than this.
+/// More than the bytes of a tag and a length.
 const MAX_HEADER: usize = 12;
-/// A longer span is taken as anything, so that there is always room for a whole one.
-const MAX_SPAN: usize = CAPACITY - HISTORY - MAX_HEADER;
+/// A longer span is not searched as one, so that there is always room for a whole span.
+const MAX_SPAN: usize = CAPACITY - MAX_DISTANCE - MAX_HEADER;
 
-/// Where the walk is.
+/// The state of the walk.
 #[derive(Debug)]
 pub(super) struct Walker {
     /// The next byte to look at.
@@ -30,7 +32,7 @@ pub(super) struct Walker {
     /// Ends of the messages around it, outermost first.
     ends: [usize; 2],
     depth: usize,
-    /// The end of a field that is no span and is not passed yet.
+    /// The end of a field that is no span, until the walk has passed it.
     passing: usize,
 }
 
@@ -49,15 +51,15 @@ impl Walker {
         self.at
     }
 
-    /// Says that `count` bytes have left the front of the data.
+    /// Adjusts all places after `count` bytes have left the front of the data.
     pub(super) fn forget(&mut self, count: usize) {
         self.at = self.at.saturating_sub(count);
         self.passing = self.passing.saturating_sub(count);
         self.ends = self.ends.map(|end| end.saturating_sub(count));
     }
 
-    /// Walks through the data up to `filled`, or up to the last thing that is whole, unless they
-    /// are the last.
+    /// Walks through the data up to `filled`, or, unless they are the last, up to the last whole
+    /// field.
     pub(super) fn walk(
         &mut self,
         data: &Window,
@@ -136,7 +138,7 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
-    use super::super::boxed;
+    use super::super::window::boxed;
     use super::*;
     use std::boxed::Box;
 

@@ -1,4 +1,6 @@
-//! The process-wide provider (checklist D-002).
+//! The process-wide provider.
+//!
+//! <https://opentelemetry.io/docs/specs/otel/trace/api/#tracerprovider>
 
 use std::sync::{PoisonError, RwLock};
 
@@ -7,7 +9,8 @@ use super::tracer::Tracer;
 
 static GLOBAL: RwLock<TracerProvider> = RwLock::new(TracerProvider::disabled());
 
-/// Makes `provider` the process-wide one, unless another enabled one is; whether it is now.
+/// Makes `provider` the process-wide one, unless another enabled one is. Returns true if it is the
+/// process-wide one now.
 pub fn set_global(provider: &TracerProvider) -> bool {
     let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
     if global.is_enabled() && !global.same(provider) {
@@ -17,7 +20,7 @@ pub fn set_global(provider: &TracerProvider) -> bool {
     true
 }
 
-/// Takes `provider` back, if it is the process-wide one.
+/// Makes the disabled provider the process-wide one, if `provider` is.
 pub fn clear_global(provider: &TracerProvider) {
     let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
     if global.same(provider) {
@@ -34,8 +37,10 @@ pub fn global() -> TracerProvider {
         .clone()
 }
 
-/// A tracer of the process-wide provider. Get it after `init`: a tracer stays with the provider
-/// that it came from.
+/// A tracer of the process-wide provider.
+///
+/// Call it after `init`: a tracer stays with the provider that it came from, so one from before
+/// `init` never records.
 #[must_use]
 pub fn tracer(name: &str) -> Tracer {
     GLOBAL

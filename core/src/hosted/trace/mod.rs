@@ -1,12 +1,12 @@
-//! Tracers and spans for threads: what an application uses.
+//! Tracers and spans of an application.
 //!
 //! ```text
 //!  Tracer ── start ──▶ Span ── end / drop ──▶ shard of this thread ── drainer ──▶ Exporter
 //! ```
 //!
 //! A [`Tracer`] is cheap to clone and to share. A [`Span`] ends when it is dropped, on a panic
-//! too; ending one costs a copy into a buffer of the thread's own and never waits for the network.
-//! The parent is the thread's current span unless it is given:
+//! too; ending one copies it into the thread's own buffer and never waits for the network.
+//! The parent is the thread's current span unless one is given:
 //!
 //! ```
 //! use spandrel_core::hosted::trace::TracerProvider;
@@ -18,26 +18,24 @@
 //!     payment.set_attribute("amount", 12.5);
 //! });
 //! ```
+//!
+//! A span belongs to its owner and is changed without a lock. So the current context of a thread
+//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
-#[cfg(feature = "tracing")]
-mod draft;
 mod global;
-mod local;
+mod inner;
+mod pool;
 mod provider;
 mod recording;
-mod ring;
-mod scratch;
-mod shard;
-mod shards;
-mod shared;
 mod span;
+mod thread;
 mod tracer;
-
 #[cfg(feature = "tracing")]
-pub(super) use draft::{Draft, Start};
+mod undecided;
+
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
-pub(crate) use shards::{Drain, Wanted};
-pub(crate) use shared::Shared;
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
+#[cfg(feature = "tracing")]
+pub(super) use undecided::{Undecided, UndecidedStart};

@@ -1,48 +1,49 @@
-//! The provider: where tracers come from (checklist D.1).
+//! The provider, which hands out tracers.
 
 use std::sync::Arc;
 
-use super::shared::Shared;
+use super::inner::ProviderInner;
 use super::tracer::Tracer;
+use crate::hosted::config::Settings;
+use crate::hosted::shards::Hub;
 use crate::resource::InstrumentationScope;
 use crate::tracer::Started;
 
 /// Hands out tracers. Cheap to clone; all clones are one provider.
 ///
-/// It is made by the `init` of a transport. The disabled one records nothing and costs nearly
-/// nothing.
+/// A transport's `init` makes it. The [disabled](Self::disabled) one records nothing and costs next
+/// to nothing.
 #[derive(Clone, Debug, Default)]
 pub struct TracerProvider {
-    shared: Option<Arc<Shared>>,
+    inner: Option<Arc<ProviderInner>>,
 }
 
-/// How many spans were started and ended.
+/// The numbers of spans started and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanCounts {
-    /// Started, by the sampler's decision. May lag behind by a few hundred of each thread, until
-    /// the thread ends a span.
+    /// Spans started, by the sampler's decision.
     pub started: Started,
     /// Sampled spans that ended.
     pub ended: u64,
-    /// Sampled spans that are still open. A number that keeps growing means that spans are never
-    /// ended.
+    /// Sampled spans that are still open. If the number keeps growing, some spans are never ended.
     pub live: u64,
 }
 
 impl TracerProvider {
-    /// The provider that does nothing (checklist D-045).
+    /// The provider whose spans are never recorded.
     #[must_use]
     pub const fn disabled() -> Self {
-        Self { shared: None }
+        Self { inner: None }
     }
 
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+    /// A provider that records into `hub`.
+    pub(in crate::hosted) fn new(settings: &Settings, hub: Arc<Hub>) -> Self {
         Self {
-            shared: Some(shared),
+            inner: Some(ProviderInner::new(settings, hub)),
         }
     }
 
-    /// A tracer whose spans carry the scope `name`: by habit that of the crate or the component.
+    /// A tracer whose spans carry the scope `name`, usually the crate's or the component's.
     #[must_use]
     pub fn tracer(&self, name: &str) -> Tracer {
         self.tracer_with(&InstrumentationScope::new(name))
@@ -51,24 +52,24 @@ impl TracerProvider {
     /// A tracer with a version, a schema URL or attributes in its scope.
     #[must_use]
     pub fn tracer_with(&self, scope: &InstrumentationScope<'_>) -> Tracer {
-        match &self.shared {
-            Some(shared) => Tracer::new(Arc::clone(shared), shared.scope(scope)),
+        match &self.inner {
+            Some(inner) => Tracer::new(Arc::clone(inner), inner.scope(scope)),
             None => Tracer::disabled(),
         }
     }
 
-    /// Whether spans are recorded at all.
+    /// Returns true unless this is the disabled provider.
     #[must_use]
     pub const fn is_enabled(&self) -> bool {
-        self.shared.is_some()
+        self.inner.is_some()
     }
 
-    /// How many spans were started and ended so far.
+    /// The numbers of spans started and ended so far.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         let mut counts = SpanCounts::default();
-        if let Some(shared) = &self.shared {
-            shared.shards.for_each(|shard| {
+        if let Some(inner) = &self.inner {
+            inner.hub.for_each_shard(|shard| {
                 let (started, ended) = shard.counts();
                 counts.started.recorded += started.recorded;
                 counts.started.record_only += started.record_only;
@@ -80,10 +81,10 @@ impl TracerProvider {
         counts
     }
 
-    /// Whether both are the same provider.
+    /// Returns true if both are the same provider.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        match (&self.shared, &other.shared) {
+        match (&self.inner, &other.inner) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
             _ => false,

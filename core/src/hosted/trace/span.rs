@@ -1,16 +1,14 @@
-//! The span of an application.
+//! The span.
 
-use core::error::Error;
 use core::fmt;
-
 use std::boxed::Box;
 
-use super::local;
-use super::scratch::Live;
+use super::pool::Recorder;
+use super::thread;
 use crate::attribute::{KeyValue, Value};
-use crate::context::{Link, SpanContext};
 #[cfg(feature = "tracing")]
-use crate::context::{ParentContext, SpanKind};
+use crate::context::SpanKind;
+use crate::context::{Link, ParentContext, SpanContext};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context, Guard};
 use crate::span::{Recording, Status};
@@ -22,24 +20,24 @@ use crate::time::Instant;
 #[must_use = "a span ends when it is dropped; bind it to a name"]
 pub struct Span {
     context: SpanContext,
-    /// What is recorded, or a tracestate that is only carried; none when there is nothing to end.
-    live: Option<Box<Live>>,
+    /// The recording, or only a tracestate; none if there is nothing to end.
+    recorder: Option<Box<Recorder>>,
 }
 
 impl Span {
-    /// A span that only carries `context` (checklist D-044).
+    /// A span that records nothing and only carries `context`.
     #[inline]
     pub const fn non_recording(context: SpanContext) -> Self {
         Self {
             context,
-            live: None,
+            recorder: None,
         }
     }
 
-    /// A span that stands for the current one (checklist D-045).
+    /// A span that records nothing and stands for the current one.
     #[inline]
     pub(super) fn of_current() -> Self {
-        // On its own, so that it is built in place: this is all that disabled tracing does.
+        // A return of its own, so that the span is built in place: all that disabled tracing does.
         if current::is_nothing() {
             return Self::non_recording(SpanContext::INVALID);
         }
@@ -52,26 +50,26 @@ impl Span {
     }
 
     #[inline(always)]
-    pub(super) const fn of(context: SpanContext, live: Box<Live>) -> Self {
+    pub(super) const fn of(context: SpanContext, recorder: Box<Recorder>) -> Self {
         Self {
             context,
-            live: Some(live),
+            recorder: Some(recorder),
         }
     }
 
     #[cfg(feature = "tracing")]
     pub(in crate::hosted) fn set_kind(&mut self, kind: SpanKind) {
-        if let Some(live) = &mut self.live {
-            live.recording.set_kind(kind);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.set_kind(kind);
         }
     }
 
-    /// Moves the span, with all that is recorded, into the trace of `context` and under `parent`;
-    /// whether there was room for that. Nothing may have been told of its ids before.
+    /// Moves the span, with everything recorded, into the trace of `context` and under `parent`;
+    /// `false` if there was no room for that. Its ids must not have been used before.
     #[cfg(feature = "tracing")]
     pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
-        let live = self.live.as_mut();
-        let moved = live.is_none_or(|live| live.recording.reparent(&context, parent));
+        let recorder = self.recorder.as_mut();
+        let moved = recorder.is_none_or(|recorder| recorder.recording.reparent(&context, parent));
         if moved {
             self.context = context;
         }
@@ -81,15 +79,15 @@ impl Span {
     /// Sets an attribute; the last value of a key wins.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        if let Some(live) = &mut self.live {
-            live.set_attribute(key, value.into());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_attribute(key, value.into());
         }
     }
 
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
-        if let Some(live) = &mut self.live {
-            live.recording.set_attributes(attributes);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.set_attributes(attributes);
         }
     }
 
@@ -109,15 +107,15 @@ impl Span {
 
     /// Adds a link to another span.
     pub fn add_link(&mut self, link: &Link<'_>) {
-        if let Some(live) = &mut self.live {
-            live.recording.add_link(link);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.add_link(link);
         }
     }
 
-    /// Sets the status by its total order, `Unset < Error < Ok`.
+    /// Sets the status, unless the present one ranks higher: `Unset < Error < Ok`.
     pub fn set_status(&mut self, status: Status<'_>) {
-        if let Some(live) = &mut self.live {
-            live.recording.set_status(status);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.set_status(status);
         }
     }
 
@@ -128,33 +126,43 @@ impl Span {
 
     /// Renames the span.
     pub fn update_name(&mut self, name: &str) {
-        if let Some(live) = &mut self.live {
-            live.recording.update_name(name);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.update_name(name);
         }
     }
 
-    /// Records `error` as an event `exception`. The status is left alone; see
-    /// [`Span::fail`] for both.
-    pub fn record_error<E: Error + ?Sized>(&mut self, error: &E) {
+    /// Records `error` as an event `exception`. The status stays as it is; [`Span::fail`] sets it
+    /// too.
+    ///
+    /// Everything that can be displayed is an error here, also `anyhow::Error` and `Box<dyn
+    /// Error>`. The attribute `exception.message` is its text, `exception.type` the name of the
+    /// type `E`.
+    ///
+    /// <https://opentelemetry.io/docs/specs/otel/trace/exceptions/>
+    pub fn record_error<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         self.record_error_with(error, &[]);
     }
 
     /// Like [`Span::record_error`], with more attributes.
-    pub fn record_error_with<E: Error + ?Sized>(&mut self, error: &E, attributes: &[KeyValue<'_>]) {
+    pub fn record_error_with<E: fmt::Display + ?Sized>(
+        &mut self,
+        error: &E,
+        attributes: &[KeyValue<'_>],
+    ) {
         if let Some(recording) = self.recording() {
             recording.record_error(error, attributes, clock::now());
         }
     }
 
-    /// Records `error` and sets the status to error with its text: the outcome of this span.
-    pub fn fail<E: Error + ?Sized>(&mut self, error: &E) {
+    /// Records `error` as an event `exception`, and sets the status to error with its text.
+    pub fn fail<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
             self.set_error(&std::format!("{error}"));
         }
     }
 
-    /// Sets the status by what the span's work came to: ok, or as [`Span::fail`] does.
+    /// Sets the status from the result of the span's work: ok, or error as [`Span::fail`] does.
     ///
     /// ```
     /// # use spandrel_core::hosted::trace::TracerProvider;
@@ -162,8 +170,11 @@ impl Span {
     /// let mut span = tracer.start("quantity.parse");
     /// let quantity = "three".parse::<u32>();
     /// span.set_outcome(&quantity); // an error with its text, and an event `exception`
+    ///
+    /// let stored: Result<(), Box<dyn std::error::Error>> = Err("no space left".into());
+    /// span.set_outcome(&stored); // the same: the error need only print
     /// ```
-    pub fn set_outcome<T, E: Error>(&mut self, outcome: &Result<T, E>) {
+    pub fn set_outcome<T, E: fmt::Display>(&mut self, outcome: &Result<T, E>) {
         match outcome {
             Ok(_) => self.set_status(Status::Ok),
             Err(error) => self.fail(error),
@@ -176,35 +187,41 @@ impl Span {
 
     /// Ends the span at `at`.
     pub fn end_at(mut self, at: Instant) {
-        if let Some(live) = self.live.take() {
-            finish(live, Some(at));
+        if let Some(recorder) = self.recorder.take() {
+            finish(recorder, Some(at));
         }
     }
 
     /// Makes the span current on this thread until the guard is dropped.
+    ///
+    /// In async code use
+    /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
+    /// across an `await` would leave the span current for other tasks of the thread.
     pub fn enter(&self) -> Guard {
         match self.trace_state() {
             "" => current::attach_span(&self.context),
-            _ => current::attach(self.as_context()),
+            _ => current::attach(self.to_context()),
         }
     }
 
-    /// Runs `work` with the span current.
+    /// Runs `work` with the span current. [`SpanStart::in_scope`](super::SpanStart::in_scope) starts
+    /// the span too, and hands it to `work`.
     pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         let _current = self.enter();
         work()
     }
 
-    /// The ids and flags, for children on other threads and for propagation.
+    /// The ids and flags of the span.
     #[inline]
     #[must_use]
     pub const fn context(&self) -> &SpanContext {
         &self.context
     }
 
-    /// The context with its tracestate, to be attached elsewhere.
+    /// The context of the span with its tracestate, owned: for another thread, or for a time after
+    /// the span's end.
     #[must_use]
-    pub fn as_context(&self) -> Context {
+    pub fn to_context(&self) -> Context {
         let state = self.trace_state();
         Context {
             span_context: self.context,
@@ -212,46 +229,63 @@ impl Span {
         }
     }
 
-    /// Whether anything set on this span is kept.
+    /// Returns true if attributes, events and status of this span are recorded.
     #[inline]
     #[must_use]
     pub fn is_recording(&self) -> bool {
-        self.live
+        self.recorder
             .as_ref()
-            .is_some_and(|live| live.recording.is_recording())
+            .is_some_and(|recorder| recorder.recording.is_recording())
     }
 
     pub(in crate::hosted) fn trace_state(&self) -> &str {
-        match &self.live {
-            Some(live) => live.recording.trace_state(),
+        match &self.recorder {
+            Some(recorder) => recorder.recording.trace_state(),
             None => "",
         }
     }
 
-    /// What is set goes there; nothing for a span that only carries its tracestate, so that its
-    /// clock is not read in vain.
+    /// The recording; `None` also for a span that only carries its tracestate, so that the clock is
+    /// not read needlessly.
     fn recording(&mut self) -> Option<&mut Recording<Box<[u8]>>> {
-        let recording = &mut self.live.as_mut()?.recording;
+        let recording = &mut self.recorder.as_mut()?.recording;
         recording.is_recording().then_some(recording)
     }
 }
 
-/// Not inlined, so that what a drop costs in code is one comparison.
+// Not inlined, so that a drop adds only a comparison to the caller.
 #[inline(never)]
-fn finish(mut live: Box<Live>, at: Option<Instant>) {
+fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
     if std::thread::panicking() {
-        live.recording.set_status(Status::error("panicked"));
+        recorder.recording.set_status(Status::error("panicked"));
     }
-    local::finish(live, now);
+    thread::finish(recorder, now);
 }
 
 impl Drop for Span {
     #[inline]
     fn drop(&mut self) {
-        if let Some(live) = self.live.take() {
-            finish(live, None);
+        if let Some(recorder) = self.recorder.take() {
+            finish(recorder, None);
         }
+    }
+}
+
+/// The span as a parent, or as what a propagator injects, with its tracestate.
+impl<'a> From<&'a Span> for ParentContext<'a> {
+    fn from(span: &'a Span) -> Self {
+        Self {
+            span_context: span.context,
+            trace_state: span.trace_state(),
+        }
+    }
+}
+
+/// As [`Span::to_context`] does.
+impl From<&Span> for Context {
+    fn from(span: &Span) -> Self {
+        span.to_context()
     }
 }
 
@@ -261,5 +295,52 @@ impl fmt::Debug for Span {
             .field("context", self.context())
             .field("is_recording", &self.is_recording())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::TraceFlags;
+    use crate::id::{SpanId, TraceId};
+    use std::vec;
+
+    fn context(n: u8) -> SpanContext {
+        let (trace, span) = (TraceId::from_bytes([n; 16]), SpanId::from_bytes([n; 8]));
+        SpanContext::new(trace, span, TraceFlags::SAMPLED)
+    }
+
+    /// A span that is recorded for no provider.
+    fn carrying(trace_state: &str) -> Span {
+        let mut recorder = Box::new(Recorder {
+            recording: Recording::idle(vec![0; 256].into_boxed_slice()),
+            provider: 0,
+        });
+        let parent = ParentContext {
+            span_context: context(1),
+            trace_state,
+        };
+        let ids = crate::id::RandomIdGenerator::new(crate::hosted::rng::ThreadRng);
+        let builder = crate::tracer::SpanBuilder::new("a").parent(parent);
+        let sampler = crate::sampler::AlwaysOn;
+        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder);
+        let limits = crate::limits::SpanLimits::DEFAULT;
+        assert!(plan.begin(&mut recorder.recording, &limits, &builder, clock::now()));
+        Span::of(plan.context, recorder)
+    }
+
+    #[test]
+    fn a_span_is_a_parent_with_its_tracestate() {
+        for state in ["", "vendor=value"] {
+            let span = carrying(state);
+            let parent = ParentContext::from(&span);
+            assert_eq!(parent.span_context, *span.context());
+            assert_eq!(parent.trace_state, state);
+            let context = Context::from(&span);
+            assert_eq!(context, span.to_context());
+            assert_eq!(ParentContext::from(&context), parent);
+        }
+        let bare = Span::non_recording(context(7));
+        assert_eq!(ParentContext::from(&bare), context(7).into());
     }
 }

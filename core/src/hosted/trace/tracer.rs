@@ -1,10 +1,10 @@
-//! The tracer of an application.
+//! The tracer, and the builder of a span.
 
 use std::sync::Arc;
 
-use super::local::{self, Entry};
-use super::shared::Shared;
+use super::inner::ProviderInner;
 use super::span::Span;
+use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::config::HostedSampler;
@@ -19,7 +19,7 @@ use crate::tracer::{Plan, SpanBuilder};
 /// Starts spans of one scope. Cheap to clone; share it freely between threads.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    pub(super) shared: Option<Arc<Shared>>,
+    pub(super) inner: Option<Arc<ProviderInner>>,
     pub(super) scope: ScopeId,
 }
 
@@ -28,30 +28,29 @@ impl Tracer {
     #[must_use]
     pub const fn disabled() -> Self {
         Self {
-            shared: None,
+            inner: None,
             scope: ScopeId(0),
         }
     }
 
-    pub(super) const fn new(shared: Arc<Shared>, scope: ScopeId) -> Self {
+    pub(super) const fn new(inner: Arc<ProviderInner>, scope: ScopeId) -> Self {
         Self {
-            shared: Some(shared),
+            inner: Some(inner),
             scope,
         }
     }
 
-    /// Whether a span of this tracer could be recorded: ask before costly preparations
-    /// (checklist D-014).
+    /// Returns true if a span of this tracer could be recorded. Ask before costly preparations.
     #[must_use]
     pub fn enabled(&self) -> bool {
-        self.shared.is_some() && !current::is_suppressed()
+        self.inner.is_some() && !current::is_suppressed()
     }
 
     /// Starts a span of kind internal, a child of the thread's current span.
     #[inline]
     pub fn start(&self, name: &str) -> Span {
-        // This much is inlined into the application: disabled tracing is a few stores.
-        if self.shared.is_none() {
+        // Only this much is inlined into the application, so disabled tracing is a few stores.
+        if self.inner.is_none() {
             return Span::of_current();
         }
         self.start_enabled(name)
@@ -69,67 +68,67 @@ impl Tracer {
         }
     }
 
-    /// The clock's present time: what spans are timed with.
+    /// The present time of the clock that times spans.
     #[must_use]
     pub fn now(&self) -> Instant {
-        match &self.shared {
-            Some(shared) => shared.clock.now(),
+        match &self.inner {
+            Some(inner) => inner.clock.now(),
             None => Instant::ZERO,
         }
     }
 
     #[inline(never)]
     fn start_enabled(&self, name: &str) -> Span {
-        let Some(shared) = self.recording() else {
+        let Some(inner) = self.recording() else {
             return Span::of_current();
         };
-        // One for each case, so that it never gets to memory: most of it is known here.
+        // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
         match current::current_without_trace_state() {
-            Ok(None) => begin_in(shared, &builder(), None),
-            Ok(Some(parent)) => begin_in(shared, &builder().parent(parent), None),
-            Err(parent) => begin_slowly(shared, builder().parent(parent.as_parent()), None),
+            Ok(None) => begin_in(inner, &builder(), None),
+            Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None),
+            Err(parent) => begin_slowly(inner, builder().parent(parent.as_parent()), None),
         }
     }
 
-    /// What spans are recorded for; nothing where they are suppressed.
+    /// The provider, unless spans are suppressed here.
     #[inline(always)]
-    fn recording(&self) -> Option<&Arc<Shared>> {
-        self.shared.as_ref().filter(|_| !current::is_suppressed())
+    fn recording(&self) -> Option<&Arc<ProviderInner>> {
+        self.inner.as_ref().filter(|_| !current::is_suppressed())
     }
 }
 
 #[inline(always)]
-fn begin_in(shared: &Arc<Shared>, builder: &SpanBuilder<'_>, at: Option<Instant>) -> Span {
-    let HostedSampler::Builtin(sampler) = &shared.sampler else {
-        return begin_slowly(shared, *builder, at);
+fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    let HostedSampler::Builtin(sampler) = &inner.sampler else {
+        return begin_slowly(inner, *builder, at);
     };
-    // No foreign code runs while the thread's entry is out.
-    let mut entry = local::entry_for(shared);
-    let plan = Plan::new(sampler, &mut entry.ready().ids, builder);
-    let span = entry.begin_counted(&plan, shared, builder, at);
-    local::give_back(entry);
+    // No foreign code runs while the thread's state is taken out.
+    let mut state = thread::state_for(inner);
+    let plan = Plan::new(sampler, &mut state.ready().ids, builder);
+    let span = state.begin_counted(&plan, inner, builder, at);
+    thread::give_back(state);
     span
 }
 
-/// Under a span with a tracestate, or with a sampler of the application's, which may start spans
-/// itself.
+/// Starts a span under a parent with a tracestate, or with the application's sampler, which may
+/// start spans itself.
 #[inline(never)]
-fn begin_slowly(shared: &Arc<Shared>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let mut ids = RandomIdGenerator::new(ThreadRng);
-    let plan = Plan::new(&shared.sampler, &mut ids, &builder);
-    let mut entry = local::entry_for(shared);
-    let span = entry.begin_counted(&plan, shared, &builder, at);
-    local::give_back(entry);
+    let plan = Plan::new(&inner.sampler, &mut ids, &builder);
+    let mut state = thread::state_for(inner);
+    let span = state.begin_counted(&plan, inner, &builder, at);
+    thread::give_back(state);
     span
 }
 
-impl Entry {
+impl ThreadState {
     #[inline(always)]
     fn begin_counted(
         &mut self,
         plan: &Plan<'_>,
-        shared: &Shared,
+        inner: &ProviderInner,
         builder: &SpanBuilder<'_>,
         at: Option<Instant>,
     ) -> Span {
@@ -137,7 +136,7 @@ impl Entry {
             self.shard.count(SamplingDecision::Drop);
             return Span::non_recording(plan.context);
         }
-        let Some(span) = self.begin(plan, shared, builder, at) else {
+        let Some(span) = self.begin(plan, inner, builder, at) else {
             self.shard.count(SamplingDecision::Drop);
             return Span::non_recording(plan.unsampled());
         };
@@ -145,22 +144,22 @@ impl Entry {
         span
     }
 
-    /// Begins a span of which something is kept; `None` when its scratch is too small. The clock is
-    /// read late, so that a span measures its work and not its start.
+    /// Begins a span that is recorded; `None` if the recorder is too small for its fixed fields.
+    /// The clock is read late, so that a span does not measure its own start.
     #[inline(always)]
     pub(super) fn begin(
         &mut self,
         plan: &Plan<'_>,
-        shared: &Shared,
+        inner: &ProviderInner,
         builder: &SpanBuilder<'_>,
         at: Option<Instant>,
     ) -> Option<Span> {
-        let mut live = self.pool.take();
+        let mut recorder = self.pool.take();
         let now = at.unwrap_or_else(clock::now);
-        if plan.begin(&mut live.recording, &shared.limits, builder, now) {
-            return Some(Span::of(plan.context, live));
+        if plan.begin(&mut recorder.recording, &inner.limits, builder, now) {
+            return Some(Span::of(plan.context, recorder));
         }
-        self.pool.put(live);
+        self.pool.put(recorder);
         None
     }
 }
@@ -176,15 +175,16 @@ pub struct SpanStart<'a> {
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An invalid one
-    /// makes a root.
+    /// Sets the parent: a [`Span`], a [`Context`](current::Context), a
+    /// [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An
+    /// invalid one makes a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.builder = self.builder.parent(parent);
         self.parent_given = true;
         self
     }
 
-    /// Makes a root, whatever span is current (checklist D-032).
+    /// Makes a root, whatever span is current.
     pub fn root(self) -> Self {
         self.parent(ParentContext::ROOT)
     }
@@ -213,10 +213,10 @@ impl<'a> SpanStart<'a> {
         self
     }
 
-    /// Starts the span. It does not become current (checklist D-034).
+    /// Starts the span. It does not become current.
     pub fn start(mut self) -> Span {
-        let Some(shared) = self.tracer.recording() else {
-            // It stands for its parent (checklist D-045).
+        let Some(inner) = self.tracer.recording() else {
+            // It stands for its parent (spec D-045).
             return match self.parent_given {
                 true => Span::non_recording(self.builder.parent_context().span_context),
                 false => Span::of_current(),
@@ -229,11 +229,11 @@ impl<'a> SpanStart<'a> {
                 Ok(Some(parent)) => self.builder.set_parent(parent.into()),
                 Err(parent) => {
                     let builder = self.builder.parent(parent.as_parent());
-                    return begin_slowly(shared, builder, self.start_time);
+                    return begin_slowly(inner, builder, self.start_time);
                 }
             }
         }
-        begin_in(shared, &self.builder, self.start_time)
+        begin_in(inner, &self.builder, self.start_time)
     }
 
     /// Starts the span, runs `work` with it current, and ends it.

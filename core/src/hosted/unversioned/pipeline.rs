@@ -30,8 +30,9 @@ use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
-use crate::hosted::trace::{Drain, Shared, TracerProvider, Wanted};
-use crate::resource::{RegistryError, Resource};
+use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory};
+use crate::hosted::trace::TracerProvider;
+use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
@@ -57,12 +58,10 @@ impl core::fmt::Display for PipelineError {
 
 impl core::error::Error for PipelineError {}
 
-type Memory = Box<[u8]>;
-
 /// The exporter of a process with everything that feeds it.
 #[derive(Debug)]
 pub struct Pipeline {
-    shared: Arc<Shared>,
+    hub: Arc<Hub>,
     exporter: Exporter<Memory, Memory>,
     clock: Clock,
     scheduled_delay: Duration,
@@ -116,21 +115,28 @@ impl Pipeline {
             attributes: &attributes,
             schema_url: settings.resource.schema_url(),
         };
-        let shared = Shared::new(settings, &resource).map_err(PipelineError::Resource)?;
-        let pipeline = Self::over(settings, Arc::clone(&shared))?;
-        Ok((pipeline, TracerProvider::new(shared)))
+        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory(), &resource))?;
+        let provider = TracerProvider::new(settings, Arc::clone(&pipeline.hub));
+        Ok((pipeline, provider))
     }
 
-    /// A pipeline that `shared` records into.
-    fn over(settings: &Settings, shared: Arc<Shared>) -> Result<Self, PipelineError> {
+    /// A pipeline for spans of the resource and the scopes in `registry`.
+    fn over(
+        settings: &Settings,
+        registry: Result<Registry<Memory>, RegistryError>,
+    ) -> Result<Self, PipelineError> {
+        let batch = &settings.exporter.batch;
+        let hub = registry
+            .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))
+            .map_err(PipelineError::Resource)?;
         let buffer = Buffer::new(vec![0; settings.buffer_bytes].into_boxed_slice())
             .with_overflow(settings.overflow)
             .with_max_records(settings.max_queue_size);
-        let exporter = Exporter::new(settings.exporter, buffer, shared.copy_registry())
+        let exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
             .map_err(PipelineError::Config)?;
         let clock = Clock::new();
         Ok(Self {
-            shared,
+            hub: Arc::new(hub),
             exporter,
             collected: clock.now(),
             clock,
@@ -146,7 +152,7 @@ impl Pipeline {
     /// Sets what is called when a shard wants to be drained soon: from any recording thread, so it
     /// must be quick and must not record spans. The first one stays.
     pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
-        self.shared.set_waker(waker);
+        self.hub.set_waker(waker);
     }
 
     /// The next request, if one is to be sent now.
@@ -191,7 +197,7 @@ impl Pipeline {
         let id = FlushId(self.next_flush);
         self.next_flush += 1;
         let before = self.ledger();
-        self.shared.mark_shards();
+        self.hub.mark();
         let flush = self.exporter.force_flush(self.clock.now(), deadline);
         self.flushes.push(PendingFlush {
             id,
@@ -245,7 +251,7 @@ impl Pipeline {
         match &mut self.closing {
             Some(closing) => closing.deadline = closing.deadline.min(deadline),
             None => {
-                self.shared.close_shards();
+                self.hub.close();
                 self.closing = Some(Closing {
                     deadline,
                     before: self.ledger(),
@@ -286,7 +292,7 @@ impl Pipeline {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let mut ledger = self.exporter.ledger();
-        self.shared.add_ledgers(&mut ledger);
+        self.hub.add_to(&mut ledger);
         ledger
     }
 
@@ -352,9 +358,9 @@ impl Pipeline {
 
     /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
     fn collect(&mut self, now: Instant) {
-        let wanted = self.wanted(now);
+        let limit = self.drain_limit(now);
         let Self {
-            shared,
+            hub,
             exporter,
             left_in_shards,
             awaited,
@@ -363,31 +369,31 @@ impl Pipeline {
         if exporter.is_stopped() {
             return;
         }
-        shared.sync_registry(exporter.registry_mut());
-        let drained = shared.drain_shards(wanted, &mut Collector(exporter));
+        hub.sync_registry(exporter.registry_mut());
+        let drained = hub.drain(limit, &mut Collector(exporter));
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
             exporter.observe_oldest(oldest);
         }
-        if matches!(wanted, Wanted::All) {
+        if matches!(limit, DrainLimit::All) {
             self.collected = now;
         }
     }
 
-    /// How much to fetch from the shards. Usually one batch, so that a span comes into this thread's
-    /// cache just before it is encoded, and always into the same small part of the exporter's buffer.
-    /// Everything, if a flush waits, if a span may have waited for the scheduled delay, and for an
-    /// exporter in trouble, which chooses among what it has.
-    fn wanted(&self, now: Instant) -> Wanted {
+    /// How much to drain. Usually one batch, so that spans reach this thread's cache just before they
+    /// are encoded, in the same small part of the exporter's buffer. Everything, if a flush or a
+    /// shutdown waits, if a span may have waited for the scheduled delay, or if the circuit is not
+    /// closed: the exporter then chooses among all spans.
+    fn drain_limit(&self, now: Instant) -> DrainLimit {
         let due = self.collected.saturating_add(self.scheduled_delay);
         let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
         if now >= due || awaited || self.exporter.circuit() != State::Closed {
-            return Wanted::All;
+            return DrainLimit::All;
         }
         let batch = &self.exporter.config().batch;
         let buffer = self.exporter.buffer();
-        Wanted::Batch {
+        DrainLimit::Batch {
             spans: (batch.max_export_batch_size as usize).saturating_sub(buffer.queued()),
             bytes: batch.max_batch_bytes.saturating_sub(buffer.queued_bytes()),
         }
@@ -405,7 +411,7 @@ impl Pipeline {
         self.exporter.expect_more(self.left_in_shards);
         self.exporter.shutdown(now, closing.deadline);
         if let Some(report) = self.exporter.poll_shutdown() {
-            self.shared.abandon_shards();
+            self.hub.abandon();
             let before = closing.before;
             let report = report_between(report.outcome, 0, &before, &self.ledger());
             if let Some(closing) = &mut self.closing {

@@ -7,7 +7,7 @@ use std::thread;
 
 use spandrel_core::context::SpanContext;
 use spandrel_core::hosted::current;
-use spandrel_core::propagation::{TextMapPropagator as _, TraceContextPropagator};
+use spandrel_core::propagation::TraceContextPropagator;
 use spandrel_transport_std::layer::{SpanExt as _, layer};
 use tracing::{Instrument as _, Level, debug_span, info, info_span, trace_span};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets, filter_fn};

@@ -1,15 +1,15 @@
-//! A pipeline for the spans of another program: of a device behind a link.
+//! A pipeline for spans that were recorded elsewhere, by a device behind a link.
 
-use super::{Pipeline, PipelineError, Shared};
+use super::{Pipeline, PipelineError};
 use crate::attribute::KeyValue;
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::config::Settings;
+use crate::hosted::shards::Hub;
 use crate::resource::{EncodedEntry, Registry, RegistryError, ScopeId};
 
 impl Pipeline {
-    /// A pipeline for finished records of another resource than this process's: `resource`, with
-    /// `more` attributes, which replace others with the same key. The resource and the sampler of
-    /// `settings` are not used.
+    /// A pipeline for finished records of another resource: `resource` with `more` attributes,
+    /// which replace attributes of the same key. Resource and sampler of `settings` are not used.
     ///
     /// # Errors
     ///
@@ -19,20 +19,17 @@ impl Pipeline {
         resource: &EncodedEntry<'_>,
         more: &[KeyValue<'_>],
     ) -> Result<Self, PipelineError> {
-        let shared = Registry::from_encoded(Shared::registry_memory(), resource, more)
-            .and_then(|registry| Shared::with_registry(settings, registry))
-            .map_err(PipelineError::Resource)?;
-        Self::over(settings, shared)
+        let registry = Registry::from_encoded(Hub::registry_memory(), resource, more);
+        Self::over(settings, registry)
     }
 
-    /// The number that records of this pipeline bear for a scope of the other side.
+    /// The number of a scope of the other side, for records of this pipeline.
     ///
     /// # Errors
     ///
-    /// When the registry has no room for a new scope.
+    /// [`RegistryError`] if the registry has no room for a new scope.
     pub fn encoded_scope(&self, scope: &EncodedEntry<'_>) -> Result<ScopeId, RegistryError> {
-        // The exporter's copy is brought up to date before the next request.
-        self.shared.registry().encoded_scope(scope)
+        self.hub.registry().encoded_scope(scope)
     }
 
     /// Returns true if a push of `record` would succeed now, or be refused for good.
@@ -42,7 +39,8 @@ impl Pipeline {
     }
 }
 
-/// Takes records that were finished elsewhere. Their times are on this process's clock, or dated.
+/// Takes records that were finished elsewhere. Their times are dated, or in this process's core
+/// time.
 impl RecordSink for Pipeline {
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         let result = self.exporter.push_record(record);
@@ -53,7 +51,7 @@ impl RecordSink for Pipeline {
         }
         let batch = &self.exporter.config().batch;
         if queued >= batch.max_export_batch_size as usize || batch.scheduled_delay.is_zero() {
-            self.shared.wake();
+            self.hub.wake();
         }
         result
     }

@@ -1,17 +1,17 @@
-//! Where threads leave finished spans: small rings that a drainer empties.
+//! A shard: the queue in which a thread leaves finished spans for the drainer.
 //!
-//! A thread records into a shard of its own as long as there are enough, and then without a lock
-//! ([`RecordRing`]). Shards belong to the provider and outlive the threads: what a quiet or a
-//! finished thread left is drained like anything else, and the next thread takes the shard over.
-//! Beyond [`MAX_SHARDS`](super::shards::MAX_SHARDS) threads record into one that they share, in turn, so that memory stays
-//! bounded.
+//! Each thread has its own shard and writes to it without a lock ([`SpscQueue`]). Shards belong
+//! to the provider and outlive their threads: spans of a quiet or finished thread are drained like
+//! all others, and the next thread takes the shard over. When there are
+//! [`MAX_SHARDS`](super::set::MAX_SHARDS), further threads take turns at one common shard, so that
+//! memory stays bounded.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::ring::RecordRing;
-use super::shards::{Drain, Drained};
+use super::drain::{Drain, DrainOutcome};
+use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
@@ -22,23 +22,23 @@ use crate::tracer::Started;
 
 /// One shard.
 #[derive(Debug)]
-pub(super) struct Shard {
-    /// Whether a thread records into it. Nobody owns the shared one.
+pub(in crate::hosted) struct Shard {
+    /// A thread records into it. The common shard has no owner.
     owned: AtomicBool,
-    /// Only for the shared shard: whoever holds it may write.
+    /// The right to write to the common shard; other shards have one writer and need none.
     turn: Option<Mutex<()>>,
-    pub(super) ring: RecordRing,
-    /// Spans that wake the drainer.
+    pub(super) queue: SpscQueue,
+    /// The number of spans at which the drainer is woken.
     wake_at: usize,
-    /// Whether it has been woken since the last drain.
+    /// The drainer has been woken since it last came.
     woken: AtomicBool,
     closed: AtomicBool,
     counters: Counters,
-    /// The drainer's; nobody else takes this lock but to count.
-    drained: Mutex<Outgoing>,
+    /// Only the drainer takes this lock, and readers of the counts.
+    totals: Mutex<Totals>,
 }
 
-/// What has happened here, advanced by whoever writes.
+/// Events counted by the writing thread.
 #[derive(Debug, Default)]
 struct Counters {
     recorded: Counter,
@@ -49,7 +49,8 @@ struct Counters {
     shutdown: Counter,
 }
 
-/// Counts what one thread does for others to read. It wraps around, on 32 bits perhaps within days.
+/// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
+/// days.
 #[derive(Debug, Default)]
 struct Counter(AtomicUsize);
 
@@ -61,7 +62,7 @@ impl Counter {
     }
 }
 
-/// A counter added up, so that nothing is lost when it wraps around.
+/// The sum of a counter that wraps around.
 #[derive(Clone, Copy, Debug, Default)]
 struct Total {
     seen: usize,
@@ -75,40 +76,45 @@ impl Total {
     }
 }
 
-/// What the drainer knows of the spans here.
+/// The drainer's side of a shard.
 #[derive(Debug, Default)]
-struct Outgoing {
-    /// The next spans, here and beyond, that a flush waits for.
+struct Totals {
+    /// The number of spans that a flush still waits for.
     awaited: usize,
-    /// Whether what is left here is given up.
+    /// The spans left here are given up.
     abandoned: bool,
     pushed: Total,
     /// In the order of [`Counters`].
-    totals: [Total; 6],
+    counters: [Total; 6],
 }
 
 impl Shard {
-    pub(super) fn new(bytes: usize, wake_at: usize, closed: bool, shared: bool) -> Self {
+    pub(in crate::hosted) fn new(
+        bytes: usize,
+        wake_at: usize,
+        closed: bool,
+        is_common: bool,
+    ) -> Self {
         Self {
-            owned: AtomicBool::new(!shared),
-            turn: shared.then(Mutex::default),
-            ring: RecordRing::new(bytes),
+            owned: AtomicBool::new(!is_common),
+            turn: is_common.then(Mutex::default),
+            queue: SpscQueue::new(bytes),
             wake_at,
             woken: AtomicBool::new(false),
             closed: AtomicBool::new(closed),
             counters: Counters::default(),
-            drained: Mutex::default(),
+            totals: Mutex::default(),
         }
     }
 
-    /// Whether threads record into it in turn.
-    pub(super) const fn is_shared(&self) -> bool {
+    /// Returns true if threads take turns at it.
+    pub(in crate::hosted) const fn is_common(&self) -> bool {
         self.turn.is_some()
     }
 
-    /// Takes a record in or counts its loss. Whether it is time to wake the drainer.
+    /// Takes a record in or counts its loss; `true` if it is time to wake the drainer.
     #[inline(always)]
-    pub(super) fn push(&self, record: &Record<'_>) -> Result<bool, PushError> {
+    pub(in crate::hosted) fn push(&self, record: &Record<'_>) -> Result<bool, PushError> {
         if self.turn.is_some() {
             return self.push_in_turn(record);
         }
@@ -126,16 +132,16 @@ impl Shard {
         if self.closed.load(Ordering::Acquire) {
             return self.lose(PushError::Shutdown);
         }
-        match self.ring.push(record, self.wake_at) {
-            Ok(is_due) => Ok(is_due && self.shall_wake()),
+        match self.queue.push(record, self.wake_at) {
+            Ok(is_due) => Ok(is_due && self.claim_wake()),
             Err(error) => self.lose(error),
         }
     }
 
-    /// A drainer that looks at the ring just before a record came clears the mark just before as
-    /// well; that we see it set may be the past. Where every span counts this is excluded;
-    /// otherwise the next span will wake, or the drainer comes when the batch is due.
-    fn shall_wake(&self) -> bool {
+    // The drainer clears `woken` before it reads the queue, so the flag that we read may be stale.
+    // With `wake_at == 1` we always swap it; otherwise a missed wake-up is repaired by the next
+    // span or by the batch timer.
+    fn claim_wake(&self) -> bool {
         let seen = self.wake_at > 1 && self.woken.load(Ordering::Relaxed);
         !seen && !self.woken.swap(true, Ordering::SeqCst)
     }
@@ -148,15 +154,15 @@ impl Shard {
             PushError::Shutdown => self.counters.shutdown.advance(),
         }
         // A full shard wakes again: the drainer may have been slow to come.
-        if error == PushError::Full && self.shall_wake() {
+        if error == PushError::Full && self.claim_wake() {
             return Ok(true);
         }
         Err(error)
     }
 
-    /// Counts a span that was started, by what the sampler said.
+    /// Counts a started span by the sampler's decision.
     #[inline(always)]
-    pub(super) fn count(&self, decision: SamplingDecision) {
+    pub(in crate::hosted) fn count(&self, decision: SamplingDecision) {
         let _turn = self.turn.is_some().then(|| self.take_turn());
         match decision {
             SamplingDecision::RecordAndSample => self.counters.recorded.advance(),
@@ -171,39 +177,39 @@ impl Shard {
         Some(turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has the next drains count down to what is held now.
-    pub(super) fn mark(&self) {
-        self.outgoing().awaited = self.ring.len();
+    /// Lets the next drains report how many of the spans held now are left: a flush waits for them.
+    pub(in crate::hosted) fn mark(&self) {
+        self.totals().awaited = self.queue.len();
     }
 
-    /// How many spans and bytes are here. The next span that makes it time to drain will wake.
-    pub(super) fn held(&self) -> (usize, usize) {
-        // Before the ring is looked at; see `shall_wake`.
+    /// The spans and bytes held. The next span that makes a drain due wakes the drainer again.
+    pub(in crate::hosted) fn held(&self) -> (usize, usize) {
+        // Before the queue is read; see `claim_wake`.
         self.woken.swap(false, Ordering::SeqCst);
-        (self.ring.len(), self.ring.bytes())
+        (self.queue.len(), self.queue.bytes())
     }
 
-    /// Hands finished spans to `target`, the oldest first, until it refuses one, or `most` of them
-    /// or all that had ended before are taken. What is left comes first the next time.
-    pub(super) fn drain(
+    /// Hands finished spans to `target`, oldest first, until it refuses one, `most` are taken, or
+    /// none that had ended before the drain is left.
+    pub(in crate::hosted) fn drain(
         &self,
         scratch: &mut Vec<u8>,
         most: usize,
         target: &mut dyn Drain,
-    ) -> Drained {
-        let mut outgoing = self.outgoing();
+    ) -> DrainOutcome {
+        let mut totals = self.totals();
         let mut taken = 0;
-        // Before the ring is looked at; see `shall_wake`.
+        // Before the queue is read; see `claim_wake`.
         self.woken.swap(false, Ordering::SeqCst);
         let mut oldest = None;
-        let mut is_complete = self.ring.drain_runs(most, &mut |fill| {
+        let mut is_complete = self.queue.drain_runs(most, &mut |fill| {
             let run = target.take_run(fill)?;
             oldest = oldest.or(run.oldest);
             taken += run.records as usize;
             Some(run)
         });
         if !is_complete {
-            is_complete = self.ring.drain(scratch, &mut |record| {
+            is_complete = self.queue.drain(scratch, &mut |record| {
                 let ended = || {
                     Some(Instant::from_nanos(
                         StoredSpan::new(record.body)?.end_nanos(),
@@ -215,39 +221,39 @@ impl Shard {
                 has_room
             });
         }
-        outgoing.awaited = outgoing.awaited.saturating_sub(taken);
-        outgoing.update(self);
-        Drained {
+        totals.awaited = totals.awaited.saturating_sub(taken);
+        totals.update(self);
+        DrainOutcome {
             taken,
             is_complete,
-            awaited: outgoing.awaited,
+            awaited: totals.awaited,
             oldest,
         }
     }
 
-    /// Gives up what is left, at the end of a shutdown; what has come in meanwhile as well.
-    pub(super) fn abandon(&self) {
-        let mut outgoing = self.outgoing();
-        outgoing.awaited = 0;
-        outgoing.abandoned = true;
+    /// Counts the spans left here, and those still to come, as lost: the shutdown is over.
+    pub(in crate::hosted) fn abandon(&self) {
+        let mut totals = self.totals();
+        totals.awaited = 0;
+        totals.abandoned = true;
     }
 
-    /// Ends the intake: from now on spans are counted as lost for the shutdown.
-    pub(super) fn close(&self) {
+    /// Ends the intake: spans pushed from now on are counted as lost to the shutdown.
+    pub(in crate::hosted) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The part of the loss equation that is here: what was lost, and what waits.
-    pub(super) fn ledger(&self) -> Ledger {
-        let mut outgoing = self.outgoing();
-        outgoing.update(self);
-        let [_, _, _, full, too_large, shutdown] = outgoing.totals;
+    /// The shard's part of the ledger: spans lost and spans waiting.
+    pub(in crate::hosted) fn ledger(&self) -> Ledger {
+        let mut totals = self.totals();
+        totals.update(self);
+        let [_, _, _, full, too_large, shutdown] = totals.counters;
         let mut ledger = Ledger::default();
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
         ledger.drop_spans(DropReason::Shutdown, shutdown.sum);
-        let held = self.ring.len() as u64;
-        if outgoing.abandoned {
+        let held = self.queue.len() as u64;
+        if totals.abandoned {
             ledger.drop_spans(DropReason::Shutdown, held);
         } else {
             ledger.buffered = held;
@@ -256,36 +262,36 @@ impl Shard {
         ledger
     }
 
-    /// The spans started for this shard, and those ended.
-    pub(super) fn counts(&self) -> (Started, u64) {
-        let mut outgoing = self.outgoing();
-        outgoing.update(self);
-        let [recorded, record_only, not_sampled, lost @ ..] = outgoing.totals;
+    /// The spans started and ended by the threads of this shard.
+    pub(in crate::hosted) fn counts(&self) -> (Started, u64) {
+        let mut totals = self.totals();
+        totals.update(self);
+        let [recorded, record_only, not_sampled, lost @ ..] = totals.counters;
         let started = Started {
             recorded: recorded.sum,
             record_only: record_only.sum,
             not_sampled: not_sampled.sum,
         };
         let lost: u64 = lost.iter().map(|total| total.sum).sum();
-        (started, outgoing.pushed.sum + lost)
+        (started, totals.pushed.sum + lost)
     }
 
-    /// Gives the shard to whoever wants one next.
-    pub(super) fn disown(&self) {
+    /// Frees the shard for the next thread.
+    pub(in crate::hosted) fn disown(&self) {
         self.owned.store(false, Ordering::Release);
     }
 
-    /// Takes the shard, when it is free.
-    pub(super) fn own(&self) -> bool {
+    /// Takes the shard if it has no owner; `true` on success.
+    pub(in crate::hosted) fn own(&self) -> bool {
         self.turn.is_none() && !self.owned.swap(true, Ordering::Acquire)
     }
 
-    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.drained.lock().unwrap_or_else(PoisonError::into_inner)
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Outgoing {
+impl Totals {
     fn update(&mut self, shard: &Shard) {
         let Counters {
             recorded,
@@ -303,16 +309,17 @@ impl Outgoing {
             too_large,
             shutdown,
         ];
-        for (total, counter) in self.totals.iter_mut().zip(counters) {
+        for (total, counter) in self.counters.iter_mut().zip(counters) {
             total.update(counter.0.load(Ordering::Relaxed));
         }
-        self.pushed.update(shard.ring.pushed());
+        self.pushed.update(shard.queue.pushed());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::shards::{Drain, MAX_SHARDS, Shards, Wanted};
+    use super::super::drain::{Drain, DrainLimit};
+    use super::super::set::{MAX_SHARDS, ShardSet};
     use super::*;
     use crate::buffer::RecordFlags;
     use crate::buffer::{Fill, Run};
@@ -342,7 +349,7 @@ mod tests {
     #[test]
     fn threads_beyond_the_last_shard_share_one_and_no_span_of_theirs_is_lost() {
         const THREADS: usize = 8;
-        let shards = Shards::new(64 * 1024, 1 << 20);
+        let shards = ShardSet::new(64 * 1024, 1 << 20);
         let own: Vec<_> = (1..MAX_SHARDS).map(|_| shards.claim()).collect();
         let all: Vec<_> = (0..THREADS).map(|_| shards.claim()).collect();
         assert!(all.iter().all(|shard| Arc::ptr_eq(shard, &all[0])));
@@ -360,14 +367,14 @@ mod tests {
         let (started, ended) = all[0].counts();
         assert_eq!((started.recorded, ended), (800, 800));
         assert_eq!(all[0].ledger().buffered, 800);
-        // One that is given back is taken before the shared one.
+        // One that is given back is taken before the common one.
         own[5].disown();
         assert!(Arc::ptr_eq(&shards.claim(), &own[5]));
     }
 
     #[test]
     fn a_span_that_comes_after_the_end_counts_as_lost_for_it() {
-        let shards = Shards::new(1024, 1 << 20);
+        let shards = ShardSet::new(1024, 1 << 20);
         let shard = shards.claim();
         push(&shard).unwrap();
         shards.close();
@@ -398,13 +405,13 @@ mod tests {
 
     #[test]
     fn a_batch_is_taken_when_it_is_complete_and_the_rest_stays() {
-        let shards = Shards::new(16 * 1024, 1 << 20);
+        let shards = ShardSet::new(16 * 1024, 1 << 20);
         let (one, two) = (shards.claim(), shards.claim());
-        let batch = Wanted::Batch {
+        let batch = DrainLimit::Batch {
             spans: 5,
             bytes: usize::MAX,
         };
-        let held = || one.ring.len() + two.ring.len();
+        let held = || one.queue.len() + two.queue.len();
         for _ in 0..2 {
             push(&one).unwrap();
             push(&two).unwrap();
@@ -417,74 +424,74 @@ mod tests {
         assert_eq!((shards.drain(batch, &mut Taker).taken, held()), (0, 2));
         // As many bytes are as good as the spans.
         let bytes = 2 * 72;
-        let large = Wanted::Batch { spans: 5, bytes };
+        let large = DrainLimit::Batch { spans: 5, bytes };
         assert_eq!((shards.drain(large, &mut Taker).taken, held()), (2, 0));
     }
 
     #[test]
     fn a_busy_thread_does_not_hold_up_a_quiet_one() {
-        let shards = Shards::new(16 * 1024, 1 << 20);
+        let shards = ShardSet::new(16 * 1024, 1 << 20);
         let (busy, quiet) = (shards.claim(), shards.claim());
         for _ in 0..10 {
             push(&busy).unwrap();
         }
         push(&quiet).unwrap();
-        let batch = Wanted::Batch {
+        let batch = DrainLimit::Batch {
             spans: 4,
             bytes: usize::MAX,
         };
         for held in [1, 0] {
             assert_eq!(shards.drain(batch, &mut Taker).taken, 4);
-            assert_eq!(quiet.ring.len(), held);
+            assert_eq!(quiet.queue.len(), held);
         }
     }
 
     #[test]
     fn a_shard_that_fills_is_not_left_to_wait_for_a_batch() {
-        let shards = Shards::new(4096, 1 << 20);
+        let shards = ShardSet::new(4096, 1 << 20);
         let shard = shards.claim();
-        let batch = |spans| Wanted::Batch {
+        let batch = |spans| DrainLimit::Batch {
             spans,
             bytes: usize::MAX,
         };
-        while !shard.ring.is_filling() {
+        while !shard.queue.is_filling() {
             push(&shard).unwrap();
         }
-        let held = shard.ring.len();
+        let held = shard.queue.len();
         assert_eq!(shards.drain(batch(1 << 20), &mut Taker).taken, held);
-        while !shard.ring.is_half_full() {
+        while !shard.queue.is_half_full() {
             push(&shard).unwrap();
         }
-        let held = shard.ring.len();
+        let held = shard.queue.len();
         assert_eq!(shards.drain(batch(1), &mut Taker).taken, held);
         push(&shard).unwrap();
         push(&shard).unwrap();
-        assert_eq!(shards.drain(Wanted::All, &mut Taker).taken, 2);
+        assert_eq!(shards.drain(DrainLimit::All, &mut Taker).taken, 2);
     }
 
     #[test]
     fn while_a_request_hangs_a_shard_still_takes_in_what_it_was_given_room_for() {
         const BYTES: usize = 4096;
         const RECORD: usize = 64 + 8;
-        let batch = Wanted::Batch {
+        let batch = DrainLimit::Batch {
             spans: 1,
             bytes: usize::MAX,
         };
-        // Wherever the ring stands by then.
+        // Wherever the queue stands by then.
         for before in 0..100 {
-            let shards = Shards::new(BYTES, 1 << 20);
+            let shards = ShardSet::new(BYTES, 1 << 20);
             let shard = shards.claim();
             push(&shard).unwrap();
             for _ in 0..before {
                 push(&shard).unwrap();
                 shards.drain(batch, &mut Taker);
             }
-            while !shard.ring.is_half_full() {
+            while !shard.queue.is_half_full() {
                 push(&shard).unwrap();
             }
             // The last drain before a long request leaves the most that may stay.
             shard.drain(&mut Vec::new(), 1, &mut Taker);
-            assert!(!shard.ring.is_half_full());
+            assert!(!shard.queue.is_half_full());
             assert_eq!(shards.drain(batch, &mut Taker).taken, 1);
             // But for what a record loses that does not fit behind the others.
             for n in 0..BYTES / RECORD - 1 {

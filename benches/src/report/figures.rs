@@ -1,4 +1,4 @@
-//! The figures of the README.
+//! The figures side by side: all of them for `RESULTS.md`, the few that matter for the README.
 
 use std::fmt::Write as _;
 
@@ -132,46 +132,79 @@ const ROWS: [Row; 22] = [
         OUTAGE,
         "for tracing",
     ),
-    whole("peak memory while it is away, MiB", OUTAGE, "peak MiB"),
+    whole("collector away: peak memory, MiB", OUTAGE, "peak MiB"),
     whole("crates compiled", BUILD, "crates"),
     whole("clean release build, s", BUILD, "clean build"),
     whole("KiB added to a program", BUILD, "KiB added"),
     whole("which can send to https://", BUILD, "TLS"),
 ];
 
-/// Everything between the marks.
+/// The rows of the README, by title; the columns are those of [`COLUMNS`] that stand in its width.
+const SUMMARY_ROWS: [&str; 8] = [
+    "start + end, ns",
+    "start + 4 attributes + end, ns",
+    "start + end, disabled, ns",
+    "allocations of a span with 4 attributes",
+    "whole process at 100,000/s: CPU per span delivered, ns",
+    "bytes on the wire per span",
+    "collector away: peak memory, MiB",
+    "crates compiled",
+];
+const SUMMARY_COLUMNS: [&str; 5] = [
+    "Spandrel",
+    "opentelemetry_sdk",
+    "tracing-opentelemetry",
+    "fastrace",
+    "emit",
+];
+
+/// The README's figures, to stand between the marks.
+#[must_use]
+pub fn summary(results: &Results) -> String {
+    let head = |row| results.cell("Results", &[row], "value").unwrap_or("-");
+    format!(
+        "![Spandrel and its rivals](benches/summary.svg)\n\n{}\n\
+         Measured by `{}` on {}, every contestant set up as its own documentation recommends. All\n\
+         take turns in every round; figures are medians, and ratios are those within a round.\n",
+        table(
+            results,
+            |title| SUMMARY_ROWS.contains(&title),
+            |title| SUMMARY_COLUMNS.contains(&title)
+        ),
+        head("command"),
+        head("machine"),
+    )
+}
+
+/// All figures side by side, to stand between the marks in `RESULTS.md`.
 #[must_use]
 pub fn section(results: &Results) -> String {
-    let head = |row| results.cell("Results", &[row], "value").unwrap_or("-");
-    let mut text = format!(
-        "![Spandrel and its rivals](benches/results.svg)\n\n\
-         By `{}` at commit {}, on {}, {}.\n\
-         Each was set up as its own documentation recommends ([how](benches/README.md)). All take \
-         turns in every round:\n\
-         a figure is the median of the rounds, and a ratio the median of the ratios within a \
-         round.\n",
-        head("command"),
-        head("commit"),
-        head("machine"),
-        head("compiler"),
+    let mut text = String::from(
+        "All contestants take turns in every round. A figure is the median of the rounds, and a ratio \
+         the\nmedian of the ratios within a round.\n",
     );
     if results.cell(MICRO, &["start + end"], COLD).is_some() {
         text.push_str(
-            "*Cold* are the first hundred spans after the turns of the others; the rest is *warm*, \
-             among thousands of its\nkind, and wakes the sender as often as in the long run.\n",
+            "*Cold* is the first 100 spans after the other contestants' turns. *Warm* is the rest: \
+             thousands of\nspans in a row, with the sender woken as often as in steady state.\n",
         );
     }
     text.push('\n');
-    text.push_str(&table(results));
+    text.push_str(&table(results, |_| true, |_| true));
     text.push_str(&compression(results));
     text.push_str(&levels(results));
     text.push_str(&threads(results));
     text
 }
 
-fn table(results: &Results) -> String {
+fn table(
+    results: &Results,
+    has_row: impl Fn(&str) -> bool,
+    has_column: impl Fn(&str) -> bool,
+) -> String {
     let rows: Vec<_> = ROWS
         .iter()
+        .filter(|row| has_row(row.title))
         .map(|row| {
             (
                 row.title,
@@ -179,8 +212,11 @@ fn table(results: &Results) -> String {
             )
         })
         .collect();
-    // A column that nobody has figures for is left out.
-    let used = |at: usize| at == 0 || rows.iter().any(|(_, cells)| cells[at].is_some());
+    // A column without any figure is left out.
+    let used = |at: usize| {
+        let is_empty = rows.iter().all(|(_, cells)| cells[at].is_none());
+        has_column(COLUMNS[at].0) && (at == 0 || !is_empty)
+    };
     let columns: Vec<_> = (0..COLUMNS.len()).filter(|&at| used(at)).collect();
     let mut text = String::from("| |");
     for &at in &columns {

@@ -1,90 +1,90 @@
-//! Finished spans on their way from one thread to the drainer: a ring without a lock.
+//! A queue of records with a single producer and a single consumer, without a lock.
 //!
-//! A lock around a plain buffer is free of contention here, and still half of what ending a span
-//! costs: two atomic read-modify-write operations wait for all writes before them, the clock's
-//! reading among them (23 ns against 13 ns for a reading and a copy of 160 bytes). With one writer and one
-//! reader none is needed: the writer stores words, then moves `tail` past them; the reader loads
-//! `tail`, then words, then moves `head`. Words are atomic as well, so that all this is safe code;
-//! relaxed loads and stores of them are plain moves.
+//! A lock around a plain buffer would never be contended here, yet it would be half the cost of
+//! ending a span: its two atomic read-modify-write operations wait for all earlier writes, among
+//! them the reading of the clock (23 ns against 13 ns for a reading and a copy of 160 bytes). One
+//! writer and one reader need none: the writer stores words, then moves `tail` past them; the
+//! reader loads `tail`, then words, then moves `head`. The words are atomic too, so that all of
+//! this is safe code; their relaxed loads and stores compile to plain moves.
 //!
 //! ```text
 //!        head          tail                       tail     head
 //!  |.....|##|####|###|....|     or, wrapped   |###|.........|##|####|-|
-//!        reader        writer                 writer        reader   `- skip: what comes next is at 0
+//!        reader        writer                 writer        reader   `- jump to 0
 //! ```
 //!
-//! A record is a header and its body in whole words, never split. `head == tail` says empty, so
-//! that one word at least stays free.
+//! A record is a header and its body in whole words, never split. `head == tail` means empty, so at
+//! least one word stays free.
 //!
-//! A writer that finds the ring empty goes back to its start, so that as long as the reader keeps
-//! up the same few KiB are used, which are in the processor's caches, and not all of the ring in
-//! turn. The reader does not know yet: until it moves, it stands on a word that must stay, the
-//! `hole`, and everything around it is free.
+//! A writer that finds the queue empty goes back to its start. As long as the reader keeps up, the
+//! same few KiB are used again and again, and they stay in the processor's caches. The reader does
+//! not know yet: until it moves, the word at which it stands, the `hole`, must be kept, and
+//! everything around it is free.
 //!
 //! ```text
 //!        tail      head                          head            tail
 //!  |####|..........|-|......|     then    |####|-|o|####|##|###|.|
-//!                  hole: skip                  jump over the hole
+//!                  hole: jump                  jump over the hole
 //! ```
-
-mod words;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::vec::Vec;
 
-use words::{FLAGS, HEADER_WORDS, Stored, WORD};
-
+use super::words::{self, HEADER_WORDS, StoredRecord, WORD};
+use crate::buffer::record::Header;
 use crate::buffer::{Fill, PushError, RECORD_HEADER_BYTES, Record, RecordFlags, Run};
 use crate::span::stored::{self, StoredSpan};
 use crate::time::{Instant, WallClock};
 
-/// In place of a header: the next record is at `to`; and back.
+/// The word in place of a header that says "the next record is at `to`". It is its own inverse.
 const fn jump(to: usize) -> usize {
     !to
 }
-/// No header has its highest bit set: its last byte is zero, and on 32 bits no body is as long.
+// No header has its highest bit set: its last byte is zero, and on 32 bits no body is that long.
 const fn is_jump(word: usize) -> bool {
     word > usize::MAX / 2
 }
-/// No word.
+/// The hole of a queue that has none.
 const NOWHERE: usize = usize::MAX;
 /// Records after which the reader gives room back.
 const GIVE_BACK_EVERY: usize = 32;
 
-/// Keeps what one thread writes from what the other does, on a cache line and the one fetched
-/// along with it.
+/// Aligns to 128 bytes, so that the writer's and the reader's fields share neither a cache line nor
+/// a prefetched pair of lines.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// A place in the ring, and the records that have passed it.
+/// One end of the queue, and the number of records that have passed it.
 #[derive(Debug, Default)]
 struct End {
     at: AtomicUsize,
     passed: AtomicUsize,
 }
 
-/// See the module. At any time at most one thread may [push](Self::push), and at most one
-/// [drain](Self::drain); otherwise records are torn, though memory stays safe.
+/// A queue of records between one writer and one reader.
+///
+/// At any time at most one thread may [push](Self::push), and at most one [drain](Self::drain);
+/// otherwise records are torn, though memory stays safe.
 #[derive(Debug)]
-pub(super) struct RecordRing {
-    /// The writer's, with what it needs besides, on one line.
+pub(super) struct SpscQueue {
     tail: Apart<Tail>,
     head: Apart<End>,
 }
 
-/// The writer's end, and what never changes.
+/// The writer's end, and on the same cache line everything else that it reads.
 #[derive(Debug)]
 struct Tail {
     end: End,
-    /// Where the reader stands without knowing that the writer went back to the start, if so.
+    /// The word at which the reader stood when the writer went back to the start, until the reader
+    /// leaves it; otherwise [`NOWHERE`].
     hole: AtomicUsize,
     words: Box<[AtomicUsize]>,
 }
 
-impl RecordRing {
-    /// A ring that holds a record of `bytes` bytes wherever it stands, which takes twice as many.
+impl SpscQueue {
+    /// A queue that holds a record of `bytes` bytes wherever it stands. It allocates twice as many.
     pub(super) fn new(bytes: usize) -> Self {
         let words = 2 * bytes.div_ceil(WORD) + 1;
         Self {
@@ -97,8 +97,8 @@ impl RecordRing {
         }
     }
 
-    /// Takes a record in, or leaves everything as it was. Whether there are `enough` records by
-    /// now, or a quarter of the memory is taken.
+    /// Takes a record in, or leaves everything as it was. `true` if the queue now holds `enough`
+    /// records, or a quarter of its memory is taken.
     #[inline(always)]
     pub(super) fn push(&self, record: &Record<'_>, enough: usize) -> Result<bool, PushError> {
         let Tail { end, words, .. } = &self.tail.0;
@@ -114,7 +114,7 @@ impl RecordRing {
             return Err(PushError::Full);
         };
         let (header, body) = target.split_at(HEADER_WORDS);
-        words::store(header, &words::header(record));
+        words::store(header, &Header::of(record).to_bytes());
         words::store(body, record.body);
         let next = if at + need == words.len() {
             0
@@ -130,8 +130,8 @@ impl RecordRing {
         Ok(count.wrapping_sub(drained) >= enough || taken * 4 >= words.len())
     }
 
-    /// Moves the records that are here by now, `most` of them, run by run: `take` has one written
-    /// to where it is to lie, or refuses. Whether it refused none.
+    /// Moves up to `most` of the records that are here now, run by run: `take` has one written
+    /// to its place, or refuses it. `false` if it refused one.
     pub(super) fn drain_runs(
         &self,
         mut most: usize,
@@ -157,8 +157,8 @@ impl RecordRing {
         true
     }
 
-    /// Copies records from `at` up to `tail`, `most` of them and as many as fit, to the front of
-    /// `target`, and dates them; where the next one is.
+    /// Copies the records from `at` to `tail`, up to `most` and as many as fit, to the front of
+    /// `target`, and dates them. Returns also where the next record is.
     fn copy_run(
         &self,
         mut at: usize,
@@ -173,7 +173,7 @@ impl RecordRing {
                 break;
             };
             let room = target.get_mut(run.bytes..).unwrap_or_default();
-            // Whole words: what the last one has too much is written over by the next record.
+            // Whole words: the next record overwrites the padding of this one.
             let Some(room) = room.get_mut(..record.words.len() * WORD) else {
                 break;
             };
@@ -185,20 +185,20 @@ impl RecordRing {
                 run.oldest =
                     StoredSpan::new(body).map(|frame| Instant::from_nanos(frame.end_nanos()));
             }
-            let mut flags = record.flags();
+            let mut flags = record.header.flags;
             if let Some(clock) = clock.filter(|_| !flags.contains(RecordFlags::DATED)) {
                 stored::date(body, flags.contains(RecordFlags::HAS_EVENTS), clock);
                 flags = flags.with(RecordFlags::DATED);
-                head[FLAGS] = flags.bits();
+                head[Header::FLAGS] = flags.bits();
             }
-            run.add(record.scope(), flags, record.len);
+            run.add(record.header.scope, flags, record.header.len as usize);
             at = next;
         }
         (run, at)
     }
 
-    /// Hands the records that are here by now to `take`, the oldest first, until it refuses one;
-    /// that one stays. Whether none was refused.
+    /// Hands the records that are here now to `take`, oldest first, until it refuses one, which
+    /// stays. `false` if it refused one.
     pub(super) fn drain(
         &self,
         scratch: &mut Vec<u8>,
@@ -226,7 +226,7 @@ impl RecordRing {
         complete
     }
 
-    /// Records that were pushed and not drained.
+    /// The number of records that were pushed and not drained.
     #[inline]
     pub(super) fn len(&self) -> usize {
         let drained = self.head.0.passed.load(Ordering::Relaxed);
@@ -234,23 +234,24 @@ impl RecordRing {
         pushed.wrapping_sub(drained)
     }
 
-    /// Records that were ever pushed, as far as this counter goes.
+    /// The number of records ever pushed; it wraps around.
     pub(super) fn pushed(&self) -> usize {
         self.tail.0.end.passed.load(Ordering::Relaxed)
     }
 
-    /// Whether a quarter of the memory is taken.
+    /// Returns true if a quarter of the memory is taken.
     #[inline]
     pub(super) fn is_filling(&self) -> bool {
         self.held_words() * 4 >= self.tail.0.words.len()
     }
 
-    /// Whether half of the memory is taken; what is left still holds what a ring must hold.
+    /// Returns true if half of the memory is taken. The other half still holds as much as the queue
+    /// was made for.
     pub(super) fn is_half_full(&self) -> bool {
         self.held_words() * 2 >= self.tail.0.words.len()
     }
 
-    /// Bytes that the records here take.
+    /// The bytes that the records take.
     pub(super) fn bytes(&self) -> usize {
         self.held_words() * WORD
     }
@@ -261,7 +262,7 @@ impl RecordRing {
         self.taken_words(self.head.0.at.load(Ordering::Relaxed), tail)
     }
 
-    /// Words from the reader's place to the writer's.
+    /// The words between reader and writer.
     #[inline(always)]
     fn taken_words(&self, head: usize, tail: usize) -> usize {
         let Tail { hole, words, .. } = &self.tail.0;
@@ -274,7 +275,7 @@ impl RecordRing {
         }
     }
 
-    /// Where `need` words find room while the reader is at `head`.
+    /// Finds room for `need` words while the reader is at `head`.
     #[inline(always)]
     fn place(&self, need: usize, head: usize) -> Option<usize> {
         let Tail { end, hole, words } = &self.tail.0;
@@ -307,7 +308,8 @@ impl RecordRing {
         Some(0)
     }
 
-    /// Of an empty ring: the start, if what is needed ends before the reader's word.
+    /// The place for the next record in an empty queue: the start, if `need` words end before the
+    /// reader's.
     #[inline]
     fn restart(&self, at: usize, need: usize) -> usize {
         if need >= at {
@@ -319,12 +321,13 @@ impl RecordRing {
         0
     }
 
-    /// When there is too little room up to the `head`: behind it, if it stands at the hole.
+    /// When there is too little room before the `head`: the place behind it, if it stands at the
+    /// hole.
     #[cold]
     fn pass_hole(&self, tail: usize, head: usize, need: usize) -> Option<usize> {
         let Tail { hole, words, .. } = &self.tail.0;
         let behind = head + 1;
-        // Not up to the very end: at the start is what the reader has not seen.
+        // Not up to the very end: the records at the start have not been read.
         if head != hole.load(Ordering::Relaxed) || behind + need >= words.len() {
             return None;
         }
@@ -339,15 +342,15 @@ impl RecordRing {
         }
     }
 
-    /// The record at `at`, or where a jump from there leads, and where the next one is.
+    /// The record at `at`, or at the target of a jump from there, and where the next one is.
     #[inline]
-    fn record(&self, mut at: usize) -> Option<(Stored<'_>, usize)> {
+    fn record(&self, mut at: usize) -> Option<(StoredRecord<'_>, usize)> {
         let all = &self.tail.0.words;
         let first = all.get(at)?.load(Ordering::Relaxed);
         if is_jump(first) {
             at = jump(first);
         }
-        let stored = Stored::read(all.get(at..)?)?;
+        let stored = StoredRecord::read(all.get(at..)?)?;
         let end = at + stored.words.len();
         Some((stored, if end == all.len() { 0 } else { end }))
     }
@@ -375,10 +378,10 @@ mod tests {
         }
     }
 
-    /// At most `count` records out of the ring.
-    fn take(ring: &RecordRing, count: usize) -> Vec<(u16, Vec<u8>)> {
+    /// At most `count` records out of the queue.
+    fn take(queue: &SpscQueue, count: usize) -> Vec<(u16, Vec<u8>)> {
         let mut taken = Vec::new();
-        let complete = ring.drain(&mut Vec::new(), &mut |record| {
+        let complete = queue.drain(&mut Vec::new(), &mut |record| {
             assert_eq!(record.flags, RecordFlags::ERROR);
             let room = taken.len() < count;
             if room {
@@ -394,7 +397,7 @@ mod tests {
     fn any_sequence_of_pushes_and_drains_equals_a_queue() {
         let mut rng = crate::hosted::rng::ThreadRng;
         for bytes in [72, 200, 1000] {
-            let ring = RecordRing::new(bytes);
+            let queue = SpscQueue::new(bytes);
             let mut model = VecDeque::new();
             let mut model_words = 0;
             for n in 0..5_000_u64 {
@@ -402,7 +405,7 @@ mod tests {
                 if random % 5 < 3 {
                     let len = 8 + (random >> 8) as usize % (bytes - 15);
                     let body = vec![n as u8; len];
-                    match ring.push(&record(n as u16, &body), 3) {
+                    match queue.push(&record(n as u16, &body), 3) {
                         Ok(is_due) => {
                             assert!(is_due || model.len() < 2);
                             model_words += HEADER_WORDS + len.div_ceil(WORD);
@@ -421,7 +424,7 @@ mod tests {
                     let mut target = Buffer::new(vec![0; 4 * bytes]);
                     let most = (random >> 9) as usize % 8;
                     let left = model.len() - if all { most.min(model.len()) } else { 0 };
-                    let done = ring.drain_runs(most, &mut |fill| {
+                    let done = queue.drain_runs(most, &mut |fill| {
                         all.then(|| target.push_run(usize::MAX, None, fill))
                             .flatten()
                     });
@@ -434,41 +437,41 @@ mod tests {
                     });
                     assert_eq!(model.len(), left);
                 } else {
-                    let taken = take(&ring, (random >> 8) as usize % 4);
+                    let taken = take(&queue, (random >> 8) as usize % 4);
                     for got in taken {
                         model_words -= HEADER_WORDS + got.1.len().div_ceil(WORD);
                         assert_eq!(Some(got), model.pop_front());
                     }
                 }
-                assert_eq!(ring.len(), model.len());
+                assert_eq!(queue.len(), model.len());
             }
-            assert_eq!(VecDeque::from(take(&ring, usize::MAX)), model);
+            assert_eq!(VecDeque::from(take(&queue, usize::MAX)), model);
         }
     }
 
     #[test]
-    fn the_largest_record_fits_wherever_the_ring_stands_and_a_larger_one_never_does() {
-        let ring = RecordRing::new(80);
+    fn the_largest_record_fits_wherever_the_queue_stands_and_a_larger_one_never_does() {
+        let queue = SpscQueue::new(80);
         for n in 0..200_u16 {
             let body = vec![7; 72 - usize::from(n % 7)];
-            assert!(ring.push(&record(n, &body), 2).is_ok(), "{n}");
-            assert_eq!(take(&ring, 9), [(n, body)]);
-            let larger = ring.push(&record(n, &[0; 73]), 2);
+            assert!(queue.push(&record(n, &body), 2).is_ok(), "{n}");
+            assert_eq!(take(&queue, 9), [(n, body)]);
+            let larger = queue.push(&record(n, &[0; 73]), 2);
             assert_eq!(larger, Err(PushError::TooLarge));
         }
     }
 
     #[test]
     fn while_the_reader_keeps_up_the_start_of_the_memory_is_used_again_and_again() {
-        let ring = RecordRing::new(1000);
+        let queue = SpscQueue::new(1000);
         for n in 0..100 {
             for _ in 0..3 {
-                assert_eq!(ring.push(&record(n, &[7; 40]), 4), Ok(false));
+                assert_eq!(queue.push(&record(n, &[7; 40]), 4), Ok(false));
             }
-            assert_eq!(take(&ring, 3).len(), 3);
+            assert_eq!(take(&queue, 3).len(), 3);
         }
         let unused = |word: &&AtomicUsize| word.load(Ordering::Relaxed) == 0;
-        let words = &ring.tail.0.words;
+        let words = &queue.tail.0.words;
         assert!(words.iter().filter(unused).count() > words.len() - 64);
     }
 
@@ -476,25 +479,25 @@ mod tests {
     fn a_writer_that_went_back_to_the_start_can_use_what_is_behind_the_reader_as_well() {
         const BODY: usize = 40;
         for before in 1..30 {
-            let ring = RecordRing::new(1000);
+            let queue = SpscQueue::new(1000);
             for n in 0..before {
-                ring.push(&record(n, &[7; BODY]), 9).unwrap();
+                queue.push(&record(n, &[7; BODY]), 9).unwrap();
             }
-            assert_eq!(take(&ring, 99).len(), usize::from(before));
+            assert_eq!(take(&queue, 99).len(), usize::from(before));
             let mut pushed = 0;
-            while ring.push(&record(pushed, &[7; BODY]), 9).is_ok() {
+            while queue.push(&record(pushed, &[7; BODY]), 9).is_ok() {
                 pushed += 1;
             }
             // All but the rest before the hole and the rest at the end.
             let need = HEADER_WORDS + BODY / WORD;
-            let words = ring.tail.0.words.len();
+            let words = queue.tail.0.words.len();
             assert!((usize::from(pushed) + 2) * need > words - 2, "{before}");
             // And on, when the reader has left the hole.
-            assert_eq!(take(&ring, 5).len(), 5);
+            assert_eq!(take(&queue, 5).len(), 5);
             for n in 0..4 {
-                ring.push(&record(n, &[7; BODY]), 9).unwrap();
+                queue.push(&record(n, &[7; BODY]), 9).unwrap();
             }
-            let scopes: Vec<_> = take(&ring, 999)
+            let scopes: Vec<_> = take(&queue, 999)
                 .into_iter()
                 .map(|(scope, _)| scope)
                 .collect();
@@ -506,20 +509,20 @@ mod tests {
     #[test]
     fn what_one_thread_pushes_another_drains_whole_and_in_order() {
         const COUNT: u32 = 20_000;
-        let ring = RecordRing::new(4096);
+        let queue = SpscQueue::new(4096);
         let mut got = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..COUNT {
                     let body = vec![n as u8; 8 + n as usize % 90];
-                    while ring.push(&record(n as u16, &body), 2).is_err() {
+                    while queue.push(&record(n as u16, &body), 2).is_err() {
                         std::thread::yield_now();
                     }
                 }
             });
             let mut body = Vec::new();
             while got < COUNT {
-                ring.drain(&mut body, &mut |record| {
+                queue.drain(&mut body, &mut |record| {
                     assert_eq!(record.scope.0, got as u16);
                     assert_eq!(record.body.len(), 8 + got as usize % 90);
                     assert!(record.body.iter().all(|&byte| byte == got as u8));
@@ -528,6 +531,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(ring.len(), 0);
+        assert_eq!(queue.len(), 0);
     }
 }

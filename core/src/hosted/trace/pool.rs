@@ -1,9 +1,9 @@
-//! Where live spans write: boxes that are used again and again, so that recording allocates
-//! nothing at steady state.
+//! Pooled recorders: the memory of open spans is reused, so that recording allocates nothing at
+//! steady state.
 //!
-//! Each thread keeps a few boxes. A program that starts spans on one thread and ends them on
-//! another would run one pool dry and fill the other, so the pools exchange boxes in bulk through
-//! a shared reserve.
+//! Each thread keeps a few recorders. A program that starts spans on one thread and ends them on
+//! another would drain one pool and fill the other, so the pools exchange recorders in bulk through
+//! a common reserve.
 
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,24 +13,24 @@ use std::vec::Vec;
 use crate::attribute::Value;
 use crate::span::Recording;
 
-/// Boxes that a thread keeps; half of them move at a time.
+/// The most recorders that a thread keeps; half of them move at a time.
 const LOCAL: usize = 32;
 const HALF: usize = LOCAL / 2;
-/// Boxes that the reserve keeps; more are freed.
+/// The most recorders that the reserve keeps; others are freed.
 const RESERVE: usize = 512;
 
-/// A span in the making, in a box that stays where it is from start to end. It also knows its
-/// provider: boxes of different providers differ in length and must not mix.
+/// The recording of an open span, boxed so that it is never moved. It knows its provider, because
+/// recorders of different providers differ in size and must not mix.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct Recorder {
     pub(super) recording: Recording<Box<[u8]>>,
     /// The number of the provider.
     pub(super) provider: u32,
 }
 
-/// Attributes by kind of value. Where one is set, its kind is nearly always known, and choosing
-/// happens when that is compiled; what is left is one call, with the value in registers.
-impl Live {
+/// Setters by kind of value. At nearly every call the kind is known at compile time, so the `match`
+/// folds away and one call is left, with the value in registers.
+impl Recorder {
     #[inline(always)]
     pub(super) fn set_attribute(&mut self, key: &str, value: Value<'_>) {
         match value {
@@ -43,7 +43,7 @@ impl Live {
         }
     }
 
-    /// By value, so that the others put theirs into memory only to get here.
+    // Takes the value by value, so that the others write theirs to memory only on the way here.
     #[inline(never)]
     fn set_any(&mut self, key: &str, value: Value<'_>) {
         self.recording.set_attribute(key, &value);
@@ -78,11 +78,13 @@ impl Live {
     }
 }
 
-/// Boxes, which go from hand to hand as pointers.
-#[allow(clippy::vec_box, reason = "what is in a box never moves")]
-type Boxes = Vec<Box<Live>>;
+#[allow(
+    clippy::vec_box,
+    reason = "a recorder never moves, only its pointer does"
+)]
+type Boxes = Vec<Box<Recorder>>;
 
-/// The reserve that the threads of one provider share.
+/// The recorders that the threads of one provider exchange.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reserve(Arc<Mutex<Boxes>>);
 
@@ -92,7 +94,7 @@ impl Reserve {
     }
 }
 
-/// The boxes of one thread.
+/// The free recorders of one thread.
 #[derive(Debug)]
 pub(super) struct Pool {
     boxes: Boxes,
@@ -102,7 +104,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A pool of boxes for spans of `bytes` of the provider numbered `provider`.
+    /// A pool for spans of `bytes` bytes of the provider numbered `provider`.
     pub(super) fn new(reserve: Reserve, bytes: usize, provider: u32) -> Self {
         Self {
             boxes: Vec::with_capacity(LOCAL),
@@ -113,29 +115,29 @@ impl Pool {
     }
 
     #[inline]
-    pub(super) fn take(&mut self) -> Box<Live> {
+    pub(super) fn take(&mut self) -> Box<Recorder> {
         match self.boxes.pop() {
-            Some(live) => live,
+            Some(recorder) => recorder,
             None => self.refill(),
         }
     }
 
     #[inline]
-    pub(super) fn put(&mut self, live: Box<Live>) {
+    pub(super) fn put(&mut self, recorder: Box<Recorder>) {
         if self.boxes.len() >= LOCAL {
             self.spill(HALF);
         }
-        self.boxes.push(live);
+        self.boxes.push(recorder);
     }
 
     #[cold]
-    fn refill(&mut self) -> Box<Live> {
+    fn refill(&mut self) -> Box<Recorder> {
         self.reserve.with(|reserve| {
             let keep = reserve.len().saturating_sub(HALF);
             self.boxes.extend(reserve.drain(keep..));
         });
         self.boxes.pop().unwrap_or_else(|| {
-            Box::new(Live {
+            Box::new(Recorder {
                 recording: Recording::idle(vec![0; self.bytes].into_boxed_slice()),
                 provider: self.provider,
             })
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boxes_that_end_on_another_thread_come_back_through_the_reserve() {
+    fn recorders_put_back_on_another_thread_return_through_the_reserve() {
         let reserve = Reserve::default();
         let mut starts = Pool::new(reserve.clone(), 8, 1);
         let mut ends = Pool::new(reserve.clone(), 8, 1);
@@ -171,16 +173,16 @@ mod tests {
             ends.put(starts.take());
         }
         let waiting = reserve.with(|boxes| boxes.len()) + ends.boxes.len() + starts.boxes.len();
-        assert!(waiting <= 2 * LOCAL, "{waiting} boxes were made");
+        assert!(waiting <= 2 * LOCAL, "{waiting} recorders were made");
     }
 
     #[test]
-    fn the_reserve_is_bounded_and_takes_the_boxes_of_a_finished_thread() {
+    fn the_reserve_is_bounded_and_takes_the_recorders_of_a_finished_thread() {
         let reserve = Reserve::default();
         let mut pool = Pool::new(reserve.clone(), 8, 1);
         let boxes: Vec<_> = (0..2 * RESERVE).map(|_| pool.take()).collect();
-        for live in boxes {
-            pool.put(live);
+        for recorder in boxes {
+            pool.put(recorder);
         }
         drop(pool);
         assert_eq!(reserve.with(|boxes| boxes.len()), RESERVE);

@@ -1,47 +1,33 @@
-//! A record as the words of a ring: a header and a body.
+//! Records as words: a header and a body, each padded to whole words.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
-use crate::buffer::{RECORD_HEADER_BYTES, Record, RecordFlags};
-use crate::resource::ScopeId;
+use crate::buffer::record::Header;
+use crate::buffer::{RECORD_HEADER_BYTES, Record};
 
 pub(super) const WORD: usize = size_of::<usize>();
 pub(super) const HEADER_WORDS: usize = RECORD_HEADER_BYTES / WORD;
-/// Offset of the flags in a header.
-pub(super) const FLAGS: usize = 6;
 
-/// A record in the ring.
-pub(super) struct Stored<'r> {
+/// A record that lies in words.
+pub(super) struct StoredRecord<'r> {
     /// Header and body.
     pub(super) words: &'r [AtomicUsize],
-    header: [u8; RECORD_HEADER_BYTES],
-    /// Of the body, in bytes.
-    pub(super) len: usize,
+    pub(super) header: Header,
 }
 
-impl<'r> Stored<'r> {
-    /// The record that `words` begin with.
+impl<'r> StoredRecord<'r> {
+    /// Reads the header of the record that `words` begin with.
     #[inline]
     pub(super) fn read(words: &'r [AtomicUsize]) -> Option<Self> {
-        let mut header = [0; RECORD_HEADER_BYTES];
-        load(words.get(..HEADER_WORDS)?, &mut header);
-        let [a, b, c, d, ..] = header;
-        let len = u32::from_le_bytes([a, b, c, d]) as usize;
+        let mut bytes = [0; RECORD_HEADER_BYTES];
+        load(words.get(..HEADER_WORDS)?, &mut bytes);
+        let header = Header::from_bytes(bytes);
+        let body_words = (header.len as usize).div_ceil(WORD);
         Some(Self {
-            words: words.get(..HEADER_WORDS + len.div_ceil(WORD))?,
+            words: words.get(..HEADER_WORDS + body_words)?,
             header,
-            len,
         })
-    }
-
-    pub(super) fn scope(&self) -> ScopeId {
-        let [_, _, _, _, a, b, _, _] = self.header;
-        ScopeId(u16::from_le_bytes([a, b]))
-    }
-
-    pub(super) fn flags(&self) -> RecordFlags {
-        RecordFlags::from_bits(self.header[FLAGS])
     }
 
     pub(super) fn copy_to<'b>(&self, scratch: &'b mut Vec<u8>) -> Record<'b> {
@@ -50,21 +36,13 @@ impl<'r> Stored<'r> {
             scratch.resize(need, 0);
         }
         load(self.words, scratch);
-        let end = RECORD_HEADER_BYTES + self.len;
+        let end = RECORD_HEADER_BYTES + self.header.len as usize;
         Record {
-            scope: self.scope(),
-            flags: self.flags(),
+            scope: self.header.scope,
+            flags: self.header.flags,
             body: scratch.get(RECORD_HEADER_BYTES..end).unwrap_or_default(),
         }
     }
-}
-
-/// What stands before the body of `record`.
-#[inline(always)]
-pub(super) fn header(record: &Record<'_>) -> [u8; RECORD_HEADER_BYTES] {
-    let [a, b, c, d] = (record.body.len() as u32).to_le_bytes();
-    let [e, f] = record.scope.0.to_le_bytes();
-    [a, b, c, d, e, f, record.flags.bits(), 0]
 }
 
 /// Stores `bytes` in `words`, the last one filled up with zeros.

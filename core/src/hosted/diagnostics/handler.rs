@@ -1,0 +1,43 @@
+//! The application's handler of reports.
+
+use std::boxed::Box;
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
+
+use super::report::Report;
+
+/// A handler of reports.
+pub type Handler = Box<dyn Fn(&Report<'_>) + Send + Sync>;
+
+static HANDLER: RwLock<Option<Arc<Handler>>> = RwLock::new(None);
+
+/// Installs `handler` in place of the `log` facade and of any earlier handler.
+///
+/// It is called on the thread that reports, which may be the sender's, so it must not block. A
+/// panic in it is caught.
+pub fn set_handler(handler: Handler) {
+    replace_handler(Some(Arc::new(handler)));
+}
+
+/// Removes the handler; reports go to the `log` facade again.
+pub fn clear_handler() {
+    replace_handler(None);
+}
+
+// The old handler is dropped after the lock is released: it is foreign code.
+fn replace_handler(new: Option<Arc<Handler>>) {
+    let old = {
+        let mut slot = HANDLER.write().unwrap_or_else(PoisonError::into_inner);
+        core::mem::replace(&mut *slot, new)
+    };
+    drop(old);
+}
+
+/// The handler, if there is one. Never waits for the lock: while a handler is being replaced, or
+/// was when the process forked, reports go to `log`.
+pub(super) fn handler() -> Option<Arc<Handler>> {
+    match HANDLER.try_read() {
+        Ok(slot) => slot.clone(),
+        Err(TryLockError::Poisoned(slot)) => slot.into_inner().clone(),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! The hub: what the recording and the sending side of a provider share.
+
+use core::fmt;
+use std::boxed::Box;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::vec;
+
+use super::drain::{Drain, DrainLimit, DrainOutcome};
+use super::set::ShardSet;
+use super::shard::Shard;
+use crate::batch::BatchConfig;
+use crate::resource::{InstrumentationScope, Registry, RegistryError};
+use crate::stats::Ledger;
+
+/// Bytes for the resource and the scopes of one provider.
+const REGISTRY_BYTES: usize = 64 * 1024;
+
+/// Memory of a registry on the heap.
+pub(crate) type Memory = Box<[u8]>;
+
+/// The shards, the scopes and the waker of one provider.
+pub(crate) struct Hub {
+    shards: ShardSet,
+    registry: Mutex<Registry<Memory>>,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Hub {
+    /// A hub with shards of `shard_bytes`, whose drainer is woken for batches of `batch`.
+    pub(crate) fn new(
+        mut registry: Registry<Memory>,
+        shard_bytes: usize,
+        batch: &BatchConfig,
+    ) -> Result<Self, RegistryError> {
+        // Scope 0 is left for tracers that find the registry full.
+        registry.scope(&InstrumentationScope::default())?;
+        // Without a delay there is no timer that would fetch the spans below a full batch.
+        let wake_at = match batch.scheduled_delay.is_zero() {
+            true => 1,
+            false => batch.max_export_batch_size as usize,
+        };
+        Ok(Self {
+            shards: ShardSet::new(shard_bytes, wake_at),
+            registry: Mutex::new(registry),
+            waker: OnceLock::new(),
+        })
+    }
+
+    /// Memory for the registry of a hub.
+    pub(crate) fn registry_memory() -> Memory {
+        vec![0; REGISTRY_BYTES].into_boxed_slice()
+    }
+
+    /// The resource and the scopes. The exporter's copy is brought up to date before the next request.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry<Memory>> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the registry for the exporter, with the same numbers.
+    pub(crate) fn copy_registry(&self) -> Registry<Memory> {
+        self.registry().clone()
+    }
+
+    /// Brings a copy up to date.
+    pub(crate) fn sync_registry(&self, copy: &mut Registry<Memory>) {
+        copy.copy_from(&self.registry());
+    }
+
+    /// A shard for the calling thread.
+    pub(in crate::hosted) fn claim_shard(&self) -> Arc<Shard> {
+        self.shards.claim()
+    }
+
+    pub(in crate::hosted) fn for_each_shard(&self, visit: impl FnMut(&Shard)) {
+        self.shards.for_each(visit);
+    }
+
+    /// Lets the next drains report how many of the spans held now are left: a flush waits for them.
+    pub(crate) fn mark(&self) {
+        self.shards.for_each(Shard::mark);
+    }
+
+    /// Hands finished spans of all threads to `target`; see [`Shard::drain`].
+    pub(crate) fn drain(&self, limit: DrainLimit, target: &mut dyn Drain) -> DrainOutcome {
+        self.shards.drain(limit, target)
+    }
+
+    /// Adds what the shards lost and what waits in them.
+    pub(crate) fn add_to(&self, ledger: &mut Ledger) {
+        self.shards.for_each(|shard| *ledger += shard.ledger());
+    }
+
+    /// Ends the intake of all shards.
+    pub(crate) fn close(&self) {
+        self.shards.close();
+    }
+
+    /// Counts what is left in the shards as lost.
+    pub(crate) fn abandon(&self) {
+        self.shards.for_each(Shard::abandon);
+    }
+
+    /// Sets what wakes the drainer. Only the first waker counts: a hub has one drainer.
+    pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// Wakes the drainer.
+    #[cold]
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker();
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! The state that all tracers of a provider share.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::vec::Vec;
+
+use super::pool::{Pool, Reserve};
+use crate::hosted::clock::Clock;
+use crate::hosted::config::{HostedSampler, Settings};
+use crate::hosted::diagnostics::{self, Kind, Severity};
+use crate::hosted::shards::{Hub, Shard};
+use crate::limits::SpanLimits;
+use crate::resource::{InstrumentationScope, ScopeId};
+
+/// The number of the next provider; 0 is none.
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+/// The providers that exist, for spans, which know theirs by number.
+static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
+
+pub(super) struct ProviderInner {
+    id: u32,
+    pub(super) clock: Clock,
+    pub(super) sampler: HostedSampler,
+    pub(super) limits: SpanLimits,
+    max_span_bytes: usize,
+    reserve: Reserve,
+    /// For starting threads, waking and counting. A thread's state holds its own shard, so that no
+    /// span goes through here.
+    pub(super) hub: Arc<Hub>,
+}
+
+impl ProviderInner {
+    pub(super) fn new(settings: &Settings, hub: Arc<Hub>) -> Arc<Self> {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let inner = Arc::new(Self {
+            id,
+            clock: Clock::new(),
+            sampler: settings.sampler.clone(),
+            limits: settings.limits,
+            max_span_bytes: settings.max_span_bytes,
+            reserve: Reserve::default(),
+            hub,
+        });
+        alive().push((id, Arc::downgrade(&inner)));
+        inner
+    }
+
+    #[inline]
+    pub(super) const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The provider of this number, if it still exists.
+    #[cold]
+    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
+        let alive = alive();
+        let (_, inner) = alive.iter().find(|(known, _)| *known == id)?;
+        inner.upgrade()
+    }
+
+    /// The most bytes of a span.
+    #[cfg(feature = "tracing")]
+    pub(super) const fn max_span_bytes(&self) -> usize {
+        self.max_span_bytes
+    }
+
+    pub(super) fn claim_shard(&self) -> Arc<Shard> {
+        self.hub.claim_shard()
+    }
+
+    pub(super) fn pool(&self) -> Pool {
+        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id)
+    }
+
+    /// The number of `scope`; the nameless scope's when there is no room for another.
+    pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
+        let found = self.hub.registry().scope(scope);
+        found.unwrap_or_else(|error| {
+            diagnostics::report(
+                Kind::Misuse,
+                Severity::Warn,
+                format_args!(
+                    "the spans of tracer {:?} are exported without a scope name: {error}; get each \
+                     tracer once and keep it, and do not generate tracer names",
+                    scope.name
+                ),
+            );
+            ScopeId::default()
+        })
+    }
+}
+
+impl Drop for ProviderInner {
+    fn drop(&mut self) {
+        alive().retain(|(id, _)| *id != self.id);
+    }
+}
+
+impl fmt::Debug for ProviderInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderInner")
+            .field("id", &self.id)
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+fn alive() -> MutexGuard<'static, Vec<(u32, Weak<ProviderInner>)>> {
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,195 @@
+//! The state of a thread: its shard, its pool of recorders, its generator of ids.
+//!
+//! A thread has one [`ThreadState`] per provider that it has recorded for, so nearly always a
+//! single one. A span knows its provider by number and looks the state up again when it ends, so
+//! recording touches no counter that threads share. Starting and ending a span take one look-up
+//! each.
+//!
+//! `inline(always)` here and in `tracer.rs` makes starting a span one function, in which the
+//! builder stays in registers. That halves the instructions.
+
+use core::cell::Cell;
+use std::boxed::Box;
+use std::sync::Arc;
+
+use super::inner::ProviderInner;
+use super::pool::{Pool, Recorder};
+use crate::buffer::{PushError, Record, RecordSink};
+use crate::hosted::rng::{self, ThreadRng};
+use crate::hosted::shards::Shard;
+use crate::id::RandomIdGenerator;
+use crate::time::Instant;
+
+/// A thread's generator of ids.
+pub(super) type Ids = RandomIdGenerator<rand_xoshiro::Xoroshiro128PlusPlus>;
+
+/// The state of a thread for one provider.
+pub(super) struct ThreadState {
+    /// The states for other providers, in the order of last use.
+    next: Option<Box<ThreadState>>,
+    provider: u32,
+    pub(super) shard: Arc<Shard>,
+    pub(super) pool: Pool,
+    pub(super) ids: Ids,
+    fork: u32,
+}
+
+impl ThreadState {
+    fn new(inner: &ProviderInner) -> Self {
+        Self {
+            next: None,
+            provider: inner.id(),
+            shard: inner.claim_shard(),
+            pool: inner.pool(),
+            ids: RandomIdGenerator::new(ThreadRng::owned()),
+            fork: rng::fork_generation(),
+        }
+    }
+
+    // A forked child must not draw its parent's ids (fault D6).
+    #[inline]
+    pub(super) fn ready(&mut self) -> &mut Self {
+        let fork = rng::fork_generation();
+        if self.fork != fork {
+            self.fork = fork;
+            self.ids = RandomIdGenerator::new(ThreadRng::owned());
+        }
+        self
+    }
+}
+
+impl Drop for ThreadState {
+    fn drop(&mut self) {
+        self.shard.disown();
+    }
+}
+
+std::thread_local! {
+    /// The state used last. It is taken out for use and put back, because a closure over a borrow
+    /// would move its captures through memory.
+    static STATE: Cell<Option<Box<ThreadState>>> = const { Cell::new(None) };
+}
+
+/// Takes out this thread's state for the provider `id`, to be [given back](give_back); `inner`
+/// looks up the provider if there is no state yet. `None` while the thread ends, and when the
+/// provider is gone.
+#[inline(always)]
+fn take_state(
+    id: u32,
+    inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
+) -> Option<Box<ThreadState>> {
+    match STATE.try_with(Cell::take) {
+        Ok(Some(state)) if state.provider == id => Some(state),
+        Ok(state) => find_state(state, id, inner),
+        Err(_) => None,
+    }
+}
+
+/// Puts a state back as the one used last.
+#[inline(always)]
+pub(super) fn give_back(state: Box<ThreadState>) {
+    // While the thread ends it is dropped instead.
+    let _ = STATE.try_with(|place| place.set(Some(state)));
+}
+
+/// The state for `id` from the chain that begins with `first`, or a new one, with the rest of the
+/// chain behind it. States for providers that are gone are dropped.
+#[cold]
+fn find_state(
+    first: Option<Box<ThreadState>>,
+    id: u32,
+    inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
+) -> Option<Box<ThreadState>> {
+    let (mut found, mut others) = (None, None);
+    let mut rest = first;
+    while let Some(mut state) = rest {
+        rest = state.next.take();
+        if state.provider == id {
+            found = Some(state);
+        } else if ProviderInner::find(state.provider).is_some() {
+            state.next = others;
+            others = Some(state);
+        }
+    }
+    let found = found.or_else(|| inner().map(|inner| Box::new(ThreadState::new(&inner))));
+    match found {
+        Some(mut state) => {
+            state.next = others;
+            Some(state)
+        }
+        None => {
+            if let Some(state) = others {
+                give_back(state);
+            }
+            None
+        }
+    }
+}
+
+/// This thread's state for `inner`, or a temporary one while the thread ends.
+#[inline(always)]
+pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
+    take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| temporary(inner))
+}
+
+#[cold]
+fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
+    Box::new(ThreadState::new(inner))
+}
+
+/// Ends the span in `recorder` and pushes it into this thread's shard. The recorder goes back to
+/// the pool.
+#[inline(always)]
+pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
+    let provider = recorder.provider;
+    let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
+        // The thread's locals are gone, or the provider is. Without a provider the span has no
+        // exporter to go to.
+        if let Some(inner) = ProviderInner::find(provider) {
+            temporary(&inner).finish(recorder, now);
+        }
+        return;
+    };
+    let wake = state.finish(recorder, now);
+    give_back(state);
+    if wake {
+        wake_drainer(provider);
+    }
+}
+
+#[cold]
+fn wake_drainer(provider: u32) {
+    if let Some(inner) = ProviderInner::find(provider) {
+        inner.hub.wake();
+    }
+}
+
+impl ThreadState {
+    /// Returns true if it is time to wake the drainer.
+    #[inline(always)]
+    fn finish(&mut self, mut recorder: Box<Recorder>, now: Instant) -> bool {
+        let mut sink = Sink {
+            shard: &self.shard,
+            wake: false,
+        };
+        // A loss has been counted where it happened.
+        let _ = recorder.recording.push_into(now, &mut sink);
+        let wake = sink.wake;
+        self.pool.put(recorder);
+        wake
+    }
+}
+
+/// The sink of a span that ends: a shard.
+struct Sink<'a> {
+    shard: &'a Shard,
+    wake: bool,
+}
+
+impl RecordSink for Sink<'_> {
+    #[inline(always)]
+    fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
+        self.wake = self.shard.push(record)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Undecided spans, whose parent may still change: what the `tracing` layer starts.
+//!
+//! A `tracing` span exists before the program can give it a parent from another process, and the
+//! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
+//! and is not counted, until [`Tracer::settle`] makes the decision final.
+
+use std::sync::Arc;
+
+use super::inner::ProviderInner;
+use super::span::Span;
+use super::thread;
+use super::tracer::Tracer;
+use crate::attribute::KeyValue;
+use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
+use crate::hosted::config::HostedSampler;
+use crate::hosted::rng::ThreadRng;
+use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
+use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
+use crate::tracer::{Plan, SpanBuilder};
+
+/// A span whose parent and sampling decision may still change.
+pub(in crate::hosted) struct Undecided {
+    pub(in crate::hosted) span: Span,
+    decision: SamplingDecision,
+    /// The span has a tracestate, if there was room for it.
+    pub(in crate::hosted) has_trace_state: bool,
+}
+
+/// The description of an undecided span.
+pub(in crate::hosted) struct UndecidedStart<'a> {
+    pub(in crate::hosted) name: &'a str,
+    pub(in crate::hosted) kind: SpanKind,
+    pub(in crate::hosted) parent: ParentContext<'a>,
+    pub(in crate::hosted) attributes: &'a [KeyValue<'a>],
+    /// Record even if the sampler drops the span, until it is settled.
+    pub(in crate::hosted) keep: bool,
+}
+
+impl Tracer {
+    /// Starts an undecided span; `None` if this tracer records nothing.
+    #[inline(never)]
+    pub(in crate::hosted) fn start_undecided(
+        &self,
+        start: &UndecidedStart<'_>,
+    ) -> Option<Undecided> {
+        self.start_undecided_inline(start)
+    }
+
+    /// The same, inlined: moving a span that was just written in parts would stall the processor
+    /// for longer than writing it takes.
+    #[inline(always)]
+    pub(in crate::hosted) fn start_undecided_inline(
+        &self,
+        start: &UndecidedStart<'_>,
+    ) -> Option<Undecided> {
+        let inner = self.inner.as_ref()?;
+        let builder = SpanBuilder::new(start.name)
+            .scope(self.scope)
+            .kind(start.kind)
+            .parent(start.parent)
+            .attributes(start.attributes);
+        let mut plan;
+        let mut state;
+        match &inner.sampler {
+            HostedSampler::Builtin(sampler) => {
+                // No foreign code runs while the thread's state is taken out.
+                state = thread::state_for(inner);
+                plan = Plan::new(sampler, &mut state.ready().ids, &builder);
+            }
+            HostedSampler::Custom(sampler) => {
+                let mut ids = RandomIdGenerator::new(ThreadRng);
+                plan = Plan::new(&**sampler, &mut ids, &builder);
+                state = thread::state_for(inner);
+            }
+        }
+        let decision = plan.decision();
+        let has_trace_state = plan.has_trace_state();
+        if start.keep {
+            plan.keep();
+        }
+        let span = match plan.is_kept() {
+            true => state.begin(&plan, inner, &builder, None),
+            false => None,
+        };
+        thread::give_back(state);
+        Some(Undecided {
+            span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
+            decision,
+            has_trace_state,
+        })
+    }
+
+    /// Asks the sampler about a span of `name` and `kind` under another parent, and hands the
+    /// decision to `apply`. No lock may be held: the sampler may be the program's.
+    pub(in crate::hosted) fn decide_again<'a, T>(
+        &'a self,
+        name: &'a str,
+        kind: SpanKind,
+        mut parent: ParentContext<'a>,
+        apply: impl FnOnce(&Decision<'a>) -> T,
+    ) -> Option<T> {
+        let inner = self.inner.as_ref()?;
+        let (trace_id, flags) = if parent.span_context.is_valid() {
+            let flags = parent.span_context.trace_flags();
+            (parent.span_context.trace_id(), flags.is_random())
+        } else {
+            parent = ParentContext::ROOT;
+            new_trace_id(inner)
+        };
+        let sampling = inner.sampler.should_sample(&SamplingParameters {
+            parent,
+            trace_id,
+            name,
+            kind,
+            attributes: &[],
+            links: &[],
+        });
+        parent.trace_state = sampling.trace_state;
+        Some(apply(&Decision {
+            trace_id,
+            flags: TraceFlags::NONE
+                .with_random(flags)
+                .with_sampled(sampling.decision == SamplingDecision::RecordAndSample),
+            parent,
+            sampling,
+        }))
+    }
+
+    /// Makes the decision final: the span is counted, and one that the sampler dropped stops
+    /// recording.
+    pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
+        let Some(inner) = &self.inner else { return };
+        let state = thread::state_for(inner);
+        let kept = span.span.is_recording();
+        state.shard.count(match span.decision {
+            decision if kept => decision,
+            _ => SamplingDecision::Drop,
+        });
+        thread::give_back(state);
+        if span.decision == SamplingDecision::Drop {
+            // The replaced span is not sampled, so only its memory goes back.
+            span.span = Span::non_recording(*span.span.context());
+        }
+    }
+
+    /// Returns true if the sampler is the program's, which may read the attributes.
+    pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
+        let inner = self.inner.as_deref();
+        inner.is_some_and(|inner| matches!(inner.sampler, HostedSampler::Custom(_)))
+    }
+
+    /// The most bytes of a span, and so of anything in it.
+    pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
+        self.inner
+            .as_deref()
+            .map_or(0, ProviderInner::max_span_bytes)
+    }
+}
+
+fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
+    fn random<G: IdGenerator>(_: &G) -> bool {
+        G::RANDOM
+    }
+    let mut state = thread::state_for(inner);
+    let ids = &mut state.ready().ids;
+    let id = (ids.trace_id(), random(ids));
+    thread::give_back(state);
+    id
+}
+
+impl Undecided {
+    /// Moves the span into another trace, as decided; `false`, and no change, if it is too full for
+    /// that.
+    pub(in crate::hosted) fn reparent(&mut self, decision: &Decision<'_>) -> bool {
+        let span_id = self.span.context().span_id();
+        let context = SpanContext::new(decision.trace_id, span_id, decision.flags);
+        if !self.span.reparent(context, &decision.parent) {
+            return false;
+        }
+        self.decision = decision.sampling.decision;
+        self.has_trace_state = !decision.parent.trace_state.is_empty();
+        self.span.set_attributes(decision.sampling.attributes);
+        true
+    }
+}
+
+/// The sampler's decision about a span under another parent.
+pub(in crate::hosted) struct Decision<'a> {
+    trace_id: TraceId,
+    flags: TraceFlags,
+    parent: ParentContext<'a>,
+    sampling: SamplingResult<'a>,
+}
