@@ -17,7 +17,7 @@ use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::current::{self, Context};
 use spandrel_core::hosted::trace::{Tracer, TracerProvider};
-use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::json;
 use spandrel_core::propagation::{format_traceparent, parse_traceparent};
 
@@ -340,7 +340,7 @@ fn encode_json() -> Prepared {
 
 fn gzip(coding: Coding) -> Prepared {
     let (body, ops) = body();
-    let mut encoder = Encoder::new(Protocol::HttpProtobuf, coding);
+    let mut encoder = RequestEncoder::new(Protocol::HttpProtobuf, coding);
     let mut compressed = Vec::new();
     Prepared {
         run: Box::new(move || {

@@ -11,7 +11,7 @@ use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_sc
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::json;
 
 use crate::harness::{Case, Entry, Measured};
@@ -112,7 +112,7 @@ fn ways(batch: u32) -> (Vec<Way>, u32) {
     let levels = ZLIB_RS.map(|(name, level)| (name, Coding::GzipLevel(level)));
     let ours = [(FOR_SPANS, Coding::Gzip)].into_iter().chain(levels);
     ways.extend(ours.map(|(name, coding)| {
-        let mut encoder = Encoder::new(Protocol::HttpProtobuf, coding);
+        let mut encoder = RequestEncoder::new(Protocol::HttpProtobuf, coding);
         let mut out = Vec::new();
         compression(name, &body, move |body, take| {
             pulled(&mut encoder, body, &mut out);
@@ -205,7 +205,7 @@ fn compression(
 }
 
 /// Pulled in pieces, as the transport does it.
-fn pulled(encoder: &mut Encoder, body: &[u8], out: &mut Vec<u8>) {
+fn pulled(encoder: &mut RequestEncoder, body: &[u8], out: &mut Vec<u8>) {
     let mut left = body;
     let encoded = encoder.encode(
         |chunk| {

@@ -216,7 +216,7 @@ impl<T: Transport> Transport for Watched<T> {
 }
 
 /// Resolves once per connection's life instead of once per request. An answer is kept for the idle age
-/// of connections at most (fault N15) and forgotten with the first failure (N14). An address literal
+/// of connections at most and forgotten with the first failure. An address literal
 /// needs neither the system nor a thread.
 #[derive(Debug)]
 pub(crate) struct CachedResolver {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::Settings;
 use spandrel_core::hosted::unversioned::client::BuildError;
-use spandrel_core::hosted::unversioned::encode::{Coding, Encoder};
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
@@ -24,7 +24,7 @@ pub(crate) enum Output {
 /// OTLP/JSON lines.
 pub(crate) struct Lines {
     stdout: Stdout,
-    encoder: Encoder,
+    encoder: RequestEncoder,
     line: Vec<u8>,
     is_encoded: bool,
     last_error: LastError,
@@ -40,7 +40,7 @@ impl Output {
             }
             None => Self::Stdout(Box::new(Lines {
                 stdout: std::io::stdout(),
-                encoder: Encoder::new(Protocol::HttpJson, Coding::Identity),
+                encoder: RequestEncoder::new(Protocol::HttpJson, Coding::Identity),
                 line: Vec::new(),
                 is_encoded: false,
                 last_error: LastError::default(),

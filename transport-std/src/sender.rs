@@ -7,9 +7,8 @@
 //!               └─ anything else ────────────────────────────────────► Outcome::Failed
 //! ```
 //!
-//! The sender owns no policy. It follows no redirect (fault S11), asks for no coding (S15), reads no
-//! more than the limit (S14), and every wait has a deadline (N2-N5): a client with a default setting
-//! does the opposite of each.
+//! The sender owns no policy. It follows no redirect, asks for no coding, reads no more than the
+//! limit, and every wait has a deadline: a client with a default setting does the opposite of each.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, HttpTarget, Proxy};
 use spandrel_core::hosted::diagnostics::RedactedUrl;
 use spandrel_core::hosted::unversioned::client::{BuildError, check, is_disconnect};
-use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, Encoder};
+use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
 use ureq::config::{AutoHeaderValue, Config};
@@ -36,7 +35,7 @@ use crate::{failure, tls};
 
 /// Our own product in `User-Agent`.
 const USER_AGENT: &str = concat!("Spandrel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
-/// The most bytes of an answer's head (fault S16).
+/// The most bytes of an answer's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Longer deadlines are taken as this one, so that no clock arithmetic overflows.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -69,7 +68,7 @@ pub struct HttpSender {
     headers: HeaderMap,
     connect_timeout: Duration,
     max_response_bytes: usize,
-    encoder: Encoder,
+    encoder: RequestEncoder,
     /// The encoded request.
     request: Vec<u8>,
     is_encoded: bool,
@@ -116,7 +115,7 @@ impl HttpSender {
             uri,
             connect_timeout: settings.connect_timeout,
             max_response_bytes: settings.max_response_bytes,
-            encoder: Encoder::new(Protocol::HttpProtobuf, Coding::Gzip),
+            encoder: RequestEncoder::new(Protocol::HttpProtobuf, Coding::Gzip),
             request: Vec::new(),
             is_encoded: false,
             head: HeaderMap::new(),
@@ -128,7 +127,7 @@ impl HttpSender {
     /// The same sender, for requests of `protocol` in `coding`.
     #[must_use]
     pub fn with_encoding(mut self, protocol: Protocol, coding: Coding) -> Self {
-        self.encoder = Encoder::new(protocol, coding);
+        self.encoder = RequestEncoder::new(protocol, coding);
         self.is_encoded = false;
         self
     }
@@ -247,7 +246,7 @@ impl HttpSender {
         headers
     }
 
-    /// The server closed the connection while it was idle (fault N8).
+    /// The server closed the connection while it was idle.
     fn is_stale(&self, error: &ureq::Error) -> bool {
         matches!(error, ureq::Error::Io(error) if is_disconnect(error.kind()))
             && self.connection.reused_and_silent()

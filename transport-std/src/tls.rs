@@ -3,7 +3,7 @@
 use rustls::pki_types::CertificateDer;
 use spandrel_core::hosted::config::TlsFiles;
 use spandrel_core::hosted::unversioned::client::BuildError;
-use spandrel_core::hosted::unversioned::tls::{Identity, TlsMaterial, provider};
+use spandrel_core::hosted::unversioned::tls::{ClientIdentity, TlsMaterial, provider};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 #[cfg(not(feature = "platform-verifier"))]
@@ -18,7 +18,7 @@ pub(crate) fn config(files: &TlsFiles) -> Result<TlsConfig, BuildError> {
         None => DEFAULT_ROOTS,
     };
     let identity = match &material.identity {
-        Some(Identity { chain, key_pem, .. }) => {
+        Some(ClientIdentity { chain, key_pem, .. }) => {
             let key = PrivateKey::from_pem(key_pem)
                 .map_err(|_| BuildError::Tls("the client key cannot be used"))?;
             Some(ClientCert::new_with_certs(&certificates(chain), key))

@@ -77,8 +77,7 @@ use core::time::Duration;
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
-/// The shortest sleep: a machine that is late by a hair must not become a busy loop (fault
-/// C1).
+/// The shortest sleep: a machine that is late by a hair must not become a busy loop.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// A runtime's clock and alarm. Cancel-safe: a sleep may be dropped.

@@ -40,7 +40,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Refuses whatever could end a line of the head (fault G1).
+    /// Refuses whatever could end a line of the head.
     pub(super) fn validate(&self) -> Result<(), CollectorError> {
         if !is_word(self.host) {
             return Err(CollectorError::Host);

@@ -6,7 +6,7 @@ use core::ops::Range;
 /// The most headers of an answer.
 const MAX_HEADERS: usize = 32;
 
-/// The answer is not HTTP/1.1, or not in a way that can be trusted (fault S16).
+/// The answer is not HTTP/1.1, or not in a way that can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -136,7 +136,7 @@ impl Head {
         Ok(Some(head))
     }
 
-    /// Returns true if another head follows (fault S17).
+    /// Returns true if another head follows.
     pub(super) const fn is_interim(&self) -> bool {
         is_interim(self.status)
     }

@@ -21,7 +21,7 @@ use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportEr
 use super::collector::{CONTENT_ENCODING, Collector, CollectorError};
 use super::http::{Framing, Head, Malformed};
 use super::reader::BodyReader;
-use crate::embassy::encoding::sealed::Encoder as _;
+use crate::embassy::encoding::sealed::EncodeBody as _;
 use crate::embassy::encoding::{Encoding, GZIP, Identity, Packed, pack};
 use crate::{Body, Post};
 
@@ -29,14 +29,14 @@ use crate::{Body, Post};
 /// answer's. 1 KiB is comfortable.
 pub const MIN_MEMORY_BYTES: usize = 512;
 
-/// The most time for a connection (fault N2).
+/// The most time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an idle connection may be reused: shorter than servers' idle time-outs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most bytes of an answer that are read to keep the connection, or to learn that the answer
 /// ends at all.
 const MOST_READ: usize = 64 * 1024;
-/// The most interim answers before the real one (fault S17).
+/// The most interim answers before the real one.
 const MAX_INTERIM: u32 = 8;
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);

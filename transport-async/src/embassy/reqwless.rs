@@ -17,7 +17,7 @@ use spandrel_core::response::{Outcome, Response, TransportError};
 
 use super::collector::{CollectorError, USER_AGENT, bad_header, is_word};
 use super::post::packed_limit;
-use crate::embassy::encoding::sealed::Encoder;
+use crate::embassy::encoding::sealed::EncodeBody;
 use crate::embassy::encoding::{Encoding, GZIP, Identity, pack};
 use crate::{Body, Post};
 
@@ -319,7 +319,7 @@ struct Source<'a, B, C> {
     ready: usize,
 }
 
-impl<B: Body, C: Encoder> Source<'_, B, C> {
+impl<B: Body, C: EncodeBody> Source<'_, B, C> {
     /// The next bytes; none at the end.
     fn next(&mut self) -> &[u8] {
         let len = match (core::mem::take(&mut self.ready), &mut self.encoder) {
@@ -339,7 +339,7 @@ struct Pull<'a, B, C> {
     is_sent: &'a Cell<bool>,
 }
 
-impl<B: Body, C: Encoder> RequestBody for Pull<'_, B, C> {
+impl<B: Body, C: EncodeBody> RequestBody for Pull<'_, B, C> {
     fn len(&self) -> Option<usize> {
         Some(self.length)
     }

@@ -52,7 +52,7 @@ pub(super) struct Connected {
 
 impl Blueprint {
     /// Checks the settings and reads the files that they name. Nothing is connected or resolved: a
-    /// collector that is down is no error at the start (fault N14).
+    /// collector that is down is no error at the start.
     pub(super) fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
         let target = check(settings)?;
         let mut headers = HeaderMap::with_capacity(target.headers().len() + 2);
@@ -202,7 +202,7 @@ impl<S: tower_service::Service<R>, R> tower_service::Service<R> for Watched<S> {
     }
 }
 
-/// The system's resolver, asked for every connection (fault N15).
+/// The system's resolver, asked for every connection.
 struct Resolver;
 
 impl Resolve for Resolver {

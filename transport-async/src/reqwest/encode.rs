@@ -9,18 +9,18 @@ use std::vec::Vec;
 
 use bytes::Bytes;
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, Encoder};
+use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 
 /// Makes the bytes of requests. All memory is used again.
 pub(super) struct LendingEncoder {
-    encoder: Encoder,
+    encoder: RequestEncoder,
     output: Arc<Vec<u8>>,
 }
 
 impl LendingEncoder {
     pub(super) fn new(protocol: Protocol, coding: Coding) -> Self {
         Self {
-            encoder: Encoder::new(protocol, coding),
+            encoder: RequestEncoder::new(protocol, coding),
             output: Arc::default(),
         }
     }
@@ -33,7 +33,7 @@ impl LendingEncoder {
         self.encoder.is_gzip()
     }
 
-    /// Encodes everything that `source` gives, as [`Encoder::encode`].
+    /// Encodes everything that `source` gives, as [`RequestEncoder::encode`].
     pub(super) fn encode(
         &mut self,
         source: impl FnMut(&mut [u8]) -> usize,

@@ -79,8 +79,8 @@ fn known(
     Some((class, sanitise(&error.to_string())))
 }
 
-/// A kept connection that dies without an answer was closed by the server while it was idle (fault
-/// N8); the pipeline sends the request again at once.
+/// A kept connection that dies without an answer was closed by the server while it was idle:
+/// the pipeline sends the request again at once.
 fn lost(connection: &Connection, body_sent: bool) -> TransportError {
     if connection.is_reused() {
         TransportError::Stale

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The books say where every span is: what the devices dropped (they say so), what the links lost
-//! (the numbers have gaps), and what became of those that arrived ([`Status`]). A device that
+//! (the numbers have gaps), and what became of those that arrived ([`GatewayStatus`]). A device that
 //! keeps its spans until they are acknowledged gets no acknowledgement while its pipeline is full,
 //! so nothing is lost for lack of room; what was acknowledged is in the gateway's memory only.
 //!
@@ -55,7 +55,7 @@ use device::Device;
 use session::Session;
 
 pub use program::run as run_program;
-pub use status::{Status, StreamStats, Tally};
+pub use status::{GatewayStatus, StreamStats, Tally};
 
 /// The interval at which a waiting thread checks if the gateway has been stopped.
 const STOP_POLL: Duration = Duration::from_millis(100);
@@ -205,10 +205,10 @@ impl Gateway {
 
     /// Where every span is, and what the streams were like.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let mut status = Status {
+    pub fn status(&self) -> GatewayStatus {
+        let mut status = GatewayStatus {
             streams: *self.streams(),
-            ..Status::default()
+            ..GatewayStatus::default()
         };
         for device in self.devices().values() {
             status.devices += 1;
@@ -221,7 +221,7 @@ impl Gateway {
 
     /// Ends all streams, sends what is left within `timeout`, and tells where everything is.
     /// Spans that could not be sent are counted as dropped for the shutdown.
-    pub fn shutdown(&self, timeout: Duration) -> Status {
+    pub fn shutdown(&self, timeout: Duration) -> GatewayStatus {
         let deadline = Instant::now() + timeout;
         self.stop();
         let streams = self.streams();

@@ -15,7 +15,7 @@ pub struct Tally {
     pub ended: u64,
     /// Dropped by the devices, as far as they told.
     pub dropped_by_device: u64,
-    /// Arrived here, each once. They are what [`Status::ledger`] is about.
+    /// Arrived here, each once. They are what [`GatewayStatus::ledger`] is about.
     pub received: u64,
     /// Sent by a device and not arrived, by the gaps in their numbers.
     pub lost_on_link: u64,
@@ -72,7 +72,7 @@ impl StreamStats {
 /// `Display` is one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Status {
+pub struct GatewayStatus {
     /// Devices known since the start, by resource.
     pub devices: usize,
     /// Devices whose circuit to the collector is open.
@@ -86,7 +86,7 @@ pub struct Status {
 }
 
 /// `2 devices, 1 connected | received 40, delivered 38, waiting 2 | lost: device 3, link 1, here 0`
-impl fmt::Display for Status {
+impl fmt::Display for GatewayStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             devices,

@@ -5,9 +5,9 @@
 //!
 //! ```
 //! use spandrel_core::env::Protocol;
-//! use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, Encoder};
+//! use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 //!
-//! let mut encoder = Encoder::new(Protocol::HttpProtobuf, Coding::Identity);
+//! let mut encoder = RequestEncoder::new(Protocol::HttpProtobuf, Coding::Identity);
 //! let mut pieces = [&b"ab"[..], b"c"].into_iter();
 //! let mut sent = Vec::new();
 //! encoder.encode(
@@ -101,7 +101,7 @@ impl core::error::Error for EncodeError {
 }
 
 /// Makes the bytes of requests. All memory is used again.
-pub struct Encoder {
+pub struct RequestEncoder {
     coder: Coder,
     protocol: Protocol,
     protobuf: Vec<u8>,
@@ -114,7 +114,7 @@ enum Coder {
     Level(Deflate),
 }
 
-impl Encoder {
+impl RequestEncoder {
     /// An encoder of `protocol` in `coding`, with the memory that both need.
     #[must_use]
     pub fn new(protocol: Protocol, coding: Coding) -> Self {
@@ -211,9 +211,9 @@ fn give(left: &mut &[u8], target: &mut [u8]) -> usize {
     given.len()
 }
 
-impl fmt::Debug for Encoder {
+impl fmt::Debug for RequestEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encoder")
+        f.debug_struct("RequestEncoder")
             .field("protocol", &self.protocol)
             .field("gzip", &self.is_gzip())
             .finish_non_exhaustive()
@@ -318,8 +318,8 @@ mod tests {
         Coding::GzipLevel(99),
     ];
 
-    fn protobuf(coding: Coding) -> Encoder {
-        Encoder::new(Protocol::HttpProtobuf, coding)
+    fn protobuf(coding: Coding) -> RequestEncoder {
+        RequestEncoder::new(Protocol::HttpProtobuf, coding)
     }
 
     fn in_pieces(mut left: &[u8], most: usize) -> impl FnMut(&mut [u8]) -> usize + '_ {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     /// Undoes the coding of `encoder`.
-    fn decoded(encoder: &Encoder, output: &[u8]) -> Vec<u8> {
+    fn decoded(encoder: &RequestEncoder, output: &[u8]) -> Vec<u8> {
         if !encoder.is_gzip() {
             return output.to_vec();
         }
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn protobuf_without_a_level_is_compressed_for_spans_and_everything_else_by_flate2() {
         // What the header says of the system: nothing, or the one that flate2 runs on.
-        let system = |mut encoder: Encoder| {
+        let system = |mut encoder: RequestEncoder| {
             let mut output = Vec::new();
             encoder.encode(|_| 0, &mut output).unwrap();
             assert_eq!(output[..3], [0x1f, 0x8b, 8]);
@@ -400,17 +400,17 @@ mod tests {
         };
         assert_eq!(system(protobuf(Coding::Gzip)), 255);
         assert_ne!(system(protobuf(Coding::GzipLevel(1))), 255);
-        let json = Encoder::new(Protocol::HttpJson, Coding::Gzip);
+        let json = RequestEncoder::new(Protocol::HttpJson, Coding::Gzip);
         assert_ne!(system(json), 255);
     }
 
     #[test]
     fn json_is_a_line_or_a_member() {
         let mut output = Vec::new();
-        let mut plain = Encoder::new(Protocol::HttpJson, Coding::Identity);
+        let mut plain = RequestEncoder::new(Protocol::HttpJson, Coding::Identity);
         plain.encode(|_| 0, &mut output).unwrap();
         assert_eq!(output, b"{}\n");
-        let mut gzip = Encoder::new(Protocol::HttpJson, Coding::GzipLevel(9));
+        let mut gzip = RequestEncoder::new(Protocol::HttpJson, Coding::GzipLevel(9));
         gzip.encode(|_| 0, &mut output).unwrap();
         assert_eq!(decoded(&gzip, &output), b"{}");
         assert_eq!(gzip.content_type(), "application/json");

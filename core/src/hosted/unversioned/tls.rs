@@ -25,11 +25,11 @@ pub struct TlsMaterial {
     /// The authorities to trust instead of the client's own roots.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
     /// The client's certificate.
-    pub identity: Option<Identity>,
+    pub identity: Option<ClientIdentity>,
 }
 
 /// A certificate chain and its key, which fit together. `Debug` shows nothing of the key.
-pub struct Identity {
+pub struct ClientIdentity {
     /// The certificates, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
     /// The leaf's private key.
@@ -38,9 +38,9 @@ pub struct Identity {
     pub key_pem: Vec<u8>,
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for ClientIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
+        f.debug_struct("ClientIdentity")
             .field("certificates", &self.chain.len())
             .finish_non_exhaustive()
     }
@@ -72,7 +72,7 @@ impl TlsMaterial {
             None => None,
         };
         let identity = match (&files.client_certificate, &files.client_key) {
-            (Some(certificate), Some(key)) => Some(Identity::read(certificate, key)?),
+            (Some(certificate), Some(key)) => Some(ClientIdentity::read(certificate, key)?),
             (None, None) => None,
             _ => {
                 let reason = "a client certificate and a client key need each other";
@@ -97,7 +97,7 @@ impl TlsMaterial {
         }
         let builder = builder(roots)?;
         match self.identity {
-            Some(Identity { chain, key, .. }) => builder
+            Some(ClientIdentity { chain, key, .. }) => builder
                 .with_client_auth_cert(chain, key)
                 .map_err(|_| BuildError::Tls("the client certificate cannot be used")),
             None => Ok(builder.with_no_client_auth()),
@@ -105,7 +105,7 @@ impl TlsMaterial {
     }
 }
 
-impl Identity {
+impl ClientIdentity {
     fn read(certificate: &Path, key: &Path) -> Result<Self, BuildError> {
         let chain = certificates(certificate)?;
         let pem = read(key)?;
