@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::context::{SpanContext, TraceFlags};
+use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::current::{self, Context};
 use spandrel_core::hosted::trace::{Tracer, TracerProvider};
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::json;
 use spandrel_core::propagation::{format_traceparent, parse_traceparent};
-use spandrel_transport_std::Gzip;
 
 use crate::ours::{accept_all, loaded, long_queue, pipeline};
 use crate::workload::{TEN_KEYS, TEN_VALUES};
@@ -337,30 +338,36 @@ fn encode_json() -> Prepared {
     }
 }
 
-fn gzip(mut gzip: Gzip) -> Prepared {
+fn gzip(coding: Coding) -> Prepared {
     let (body, ops) = body();
+    let mut encoder = RequestEncoder::new(Protocol::HttpProtobuf, coding);
+    let mut compressed = Vec::new();
     Prepared {
         run: Box::new(move || {
             let mut left = body.as_slice();
-            let compressed = gzip.compress(|chunk| {
-                let len = left.len().min(chunk.len());
-                let (now, later) = left.split_at(len);
-                chunk[..len].copy_from_slice(now);
-                left = later;
-                len
-            });
-            black_box(compressed.expect("it compresses"));
+            let encoded = encoder.encode(
+                |chunk| {
+                    let len = left.len().min(chunk.len());
+                    let (now, later) = left.split_at(len);
+                    chunk[..len].copy_from_slice(now);
+                    left = later;
+                    len
+                },
+                &mut compressed,
+            );
+            encoded.expect("it compresses");
+            black_box(&compressed);
         }),
         ops,
     }
 }
 
 fn gzip_for_spans() -> Prepared {
-    gzip(Gzip::default())
+    gzip(Coding::Gzip)
 }
 
 fn gzip_1() -> Prepared {
-    gzip(Gzip::new(1))
+    gzip(Coding::GzipLevel(1))
 }
 
 /// The function whose inside is counted.

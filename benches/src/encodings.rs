@@ -10,8 +10,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
 use prost::Message as _;
+use spandrel_core::env::Protocol;
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::json;
-use spandrel_transport_std::Gzip;
 
 use crate::harness::{Case, Entry, Measured};
 use crate::ours::loaded;
@@ -108,10 +109,15 @@ fn ways(batch: u32) -> (Vec<Way>, u32) {
         }),
     };
     let mut ways = vec![protobuf, protobuf_of_opentelemetry(spans), json(&body)];
-    let levels = ZLIB_RS.map(|(name, level)| (name, Gzip::new(level)));
-    let ours = [(FOR_SPANS, Gzip::default())].into_iter().chain(levels);
-    ways.extend(ours.map(|(name, mut gzip)| {
-        compression(name, &body, move |body, take| pulled(&mut gzip, body, take))
+    let levels = ZLIB_RS.map(|(name, level)| (name, Coding::GzipLevel(level)));
+    let ours = [(FOR_SPANS, Coding::Gzip)].into_iter().chain(levels);
+    ways.extend(ours.map(|(name, coding)| {
+        let mut encoder = RequestEncoder::new(Protocol::HttpProtobuf, coding);
+        let mut out = Vec::new();
+        compression(name, &body, move |body, take| {
+            pulled(&mut encoder, body, &mut out);
+            take(&out);
+        })
     }));
     ways.extend(MINIZ.map(|(name, level)| {
         let mut miniz = Miniz::new(level, body.len());
@@ -199,16 +205,19 @@ fn compression(
 }
 
 /// Pulled in pieces, as the transport does it.
-fn pulled(gzip: &mut Gzip, body: &[u8], take: Take) {
+fn pulled(encoder: &mut RequestEncoder, body: &[u8], out: &mut Vec<u8>) {
     let mut left = body;
-    let compressed = gzip.compress(|chunk| {
-        let len = left.len().min(chunk.len());
-        let (now, later) = left.split_at(len);
-        chunk[..len].copy_from_slice(now);
-        left = later;
-        len
-    });
-    take(compressed.expect("it compresses"));
+    let encoded = encoder.encode(
+        |chunk| {
+            let len = left.len().min(chunk.len());
+            let (now, later) = left.split_at(len);
+            chunk[..len].copy_from_slice(now);
+            left = later;
+            len
+        },
+        out,
+    );
+    encoded.expect("it compresses");
 }
 
 /// `miniz_oxide` with a reused state, and the frame of gzip around it.

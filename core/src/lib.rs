@@ -88,6 +88,10 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 // L0
 pub mod attribute;
 #[cfg(any(feature = "gzip", feature = "link"))]

@@ -21,7 +21,7 @@ use spandrel_examples::demo::drawn;
 use spandrel_examples::emulator::{BOARDS, Board, Message, build, messages, run, sizes};
 use spandrel_examples::{Collector, Failure, ReceivedRequest, println};
 use spandrel_transport_std::Config;
-use spandrel_transport_std::gateway::{Gateway, GatewayConfig, Status};
+use spandrel_transport_std::gateway::{Gateway, GatewayConfig, GatewayStatus};
 
 type Result<T> = std::result::Result<T, Failure>;
 
@@ -170,7 +170,7 @@ fn over_uart(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     let spans = collector.take();
     println!("\n{}", drawn(&spans));
 
-    let Status { tally, ledger, .. } = status;
+    let GatewayStatus { tally, ledger, .. } = status;
     println!(
         "the device:  {} spans ended = {} dropped for lack of room + {} sent",
         tally.ended,

@@ -20,7 +20,7 @@ use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::hosted::rng::ThreadRng;
 use spandrel_core::prelude::*;
 use spandrel_examples::{Collector, Failure, println};
-use spandrel_transport_std::{ContentType, Gzip, HttpSender, Payload, SenderConfig};
+use spandrel_transport_std::{HttpSender, HttpSettings};
 
 /// A span ends this often.
 const PACE: Duration = Duration::from_millis(250);
@@ -97,7 +97,6 @@ fn main() -> Result<(), Failure> {
 struct Pipeline {
     exporter: Exporter<Box<[u8]>, [u8; 256]>,
     tracer: BareTracer<AlwaysOn, RandomIdGenerator<ThreadRng>>,
-    gzip: Gzip,
     sender: HttpSender,
 }
 
@@ -123,8 +122,7 @@ impl Pipeline {
         Ok(Self {
             exporter,
             tracer: BareTracer::new(AlwaysOn, RandomIdGenerator::new(ThreadRng)),
-            gzip: Gzip::default(),
-            sender: HttpSender::new(SenderConfig::new(url))?,
+            sender: HttpSender::new(&HttpSettings::new(url))?,
         })
     }
 
@@ -140,35 +138,16 @@ impl Pipeline {
     fn deliver(&mut self, now: Instant) {
         while let Some(mut transmit) = self.exporter.poll_transmit(now) {
             self.show_events(now);
-            let status = self.post(&mut transmit);
-            let outcome = match status {
-                Some(status) => Outcome::Response(Response::new(status)),
-                None => Outcome::Failed(TransportError::Other),
-            };
-            self.exporter.handle_response(now, transmit, &outcome);
+            let Self {
+                exporter, sender, ..
+            } = self;
+            // What cannot be encoded fails in `send`.
+            let _ = sender.encode(|chunk| exporter.read_body(&mut transmit, chunk));
+            let outcome = sender.send(Duration::from_secs(10));
+            exporter.handle_response(now, transmit, &outcome);
             self.show_events(now);
         }
         self.show_events(now);
-    }
-
-    /// Makes one POST. Returns the status of the answer, if there is one.
-    fn post(&mut self, transmit: &mut Transmit) -> Option<u16> {
-        let Self {
-            exporter,
-            gzip,
-            sender,
-            ..
-        } = self;
-        let body = gzip
-            .compress(|chunk| exporter.read_body(transmit, chunk))
-            .ok()?;
-        let payload = Payload {
-            body,
-            content_type: ContentType::Protobuf,
-            gzip: true,
-        };
-        let answer = sender.send(payload, Duration::from_secs(10)).ok()?;
-        Some(answer.status())
     }
 
     fn show_events(&mut self, now: Instant) {

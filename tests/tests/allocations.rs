@@ -143,7 +143,7 @@ fn delivery_with_answers_of_every_kind() {
     let (mut tracer, mut exporter) = (tracer(), pipeline());
     let partial = Response {
         content_type: Some("application/x-protobuf"),
-        body: b"\x0a\x0b\x08\x05\x12\x07too old",
+        body: Some(b"\x0a\x0b\x08\x05\x12\x07too old"),
         ..Response::new(200)
     };
     let throttled = Response {
@@ -153,7 +153,7 @@ fn delivery_with_answers_of_every_kind() {
     };
     let refused = Response {
         content_type: Some("application/json"),
-        body: br#"{"code":3,"message":"no \u00e4"}"#,
+        body: Some(br#"{"code":3,"message":"no \u00e4"}"#),
         ..Response::new(400)
     };
     let outcomes = [

@@ -1,4 +1,40 @@
-//! The async transports of Spandrel: one driver, on tokio, on embassy, or on your own executor.
+//! OpenTelemetry tracing for async programs: one driver, on tokio with reqwest, on embassy, or on your
+//! own executor.
+//!
+//! ```sh
+//! cargo add spandrel-transport-async --features reqwest   # tokio
+//! cargo add spandrel-transport-async --features embassy   # devices
+//! ```
+//!
+//! On tokio, `init` starts everything; the module `reqwest` shows who sends when:
+#![cfg_attr(feature = "reqwest", doc = "```no_run")]
+#![cfg_attr(not(feature = "reqwest"), doc = "```ignore")]
+//! use spandrel_transport_async::{Config, init};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), spandrel_transport_async::InitError> {
+//! let telemetry = init(Config {
+//!     enabled: true,
+//!     service_name: "checkout".into(),
+//!     endpoint: "localhost:4318".into(),
+//!     ..Config::default()
+//! })?;
+//!
+//! telemetry.tracer("orders").start("order.place").end();
+//!
+//! let report = telemetry.shutdown(Duration::from_secs(5)).await;
+//! assert!(report.is_success(), "{report}; {}", telemetry.ledger());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! On a device, the module `embassy` has the senders; on another executor, write a [`Sleep`] and a
+//! [`Post`] for the [`driver`].
+//!
+//! # Features
+//!
+//! All are off by default. Features only add; all of them can be on at once.
 //!
 //! | feature | gives |
 //! |---|---|
@@ -9,14 +45,16 @@
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
 //! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |
 //! | `defmt` | `defmt::Format` on errors and configuration, here and in the core |
-//!
-//! Features only add; all of them can be on at once.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;
+
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod driver;
 

@@ -1,8 +1,8 @@
-//! What the sender must know about the connection under its HTTP client.
+//! The facts about the connection that the HTTP client hides from the sender.
 //!
 //! The client hides whether a connection is new or reused, whether anything came back, and it
-//! resolves the host name for every request, on a thread of its own. Three small parts plugged
-//! into its seams tell and mend this:
+//! resolves the host name for every request, on a new thread. Three small parts plugged into its
+//! seams show and mend this:
 //!
 //! ```text
 //! CachedResolver ─► connector of the client ─► Watch ─► Watched transport
@@ -10,8 +10,8 @@
 //!       └────────────────── Connection (one per sender) ─────────────┘
 //! ```
 //!
-//! With it the rule of fault catalogue N8 is exact: an attempt is repeated only when it went out
-//! over a *reused* connection and not one byte came back.
+//! With it the rule about stale connections is exact: a request is repeated at once only if it went
+//! out over a *reused* connection and not one byte came back.
 //!
 //! It also spares the kernel work: the client would write the head of a request and its body
 //! separately, and look twice whether the connection still lives.
@@ -26,7 +26,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-/// What happened on the wire during the present attempt. One attempt runs at a time; the
+/// The events on the wire during the present attempt. One attempt runs at a time; the
 /// atomics are there because the client's traits are shared between threads.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
     answered: AtomicBool,
     /// Whether the host name could not be resolved.
     unresolved: AtomicBool,
-    /// Whether the last attempt failed, so that addresses are asked for anew.
+    /// Whether the last attempt failed, so that the host is resolved again.
     forget_addresses: AtomicBool,
 }
 
@@ -76,7 +76,7 @@ impl Connection {
         self.unresolved.load(Ordering::Relaxed)
     }
 
-    /// Whether the attempt went out over a reused connection that gave nothing back.
+    /// Returns true if the attempt went out over a reused connection that gave nothing back.
     pub(crate) fn reused_and_silent(&self) -> bool {
         self.connects.load(Ordering::Relaxed) == 0
             && !self.unresolved()
@@ -84,8 +84,8 @@ impl Connection {
     }
 }
 
-/// Wraps every new connection into a [`Watched`]. Last in the chain, so that it sees the bytes of
-/// HTTP and not those of TLS.
+/// Wraps every new connection into a [`Watched`]. Last in the chain, so that it sees HTTP
+/// and not TLS.
 #[derive(Debug)]
 pub(crate) struct Watch(pub(crate) Arc<Connection>);
 
@@ -144,8 +144,8 @@ impl<T: Transport> Watched<T> {
     }
 }
 
-/// What the client sees while a head is held: the output behind it. There is no input, because
-/// nothing has been asked yet.
+/// While a head is held, the client sees the output behind it. There is no input, because nothing has
+/// been asked yet.
 impl<T: Transport> Buffers for Watched<T> {
     fn output(&mut self) -> &mut [u8] {
         let output = self.inner.buffers().output();
@@ -215,9 +215,9 @@ impl<T: Transport> Transport for Watched<T> {
     }
 }
 
-/// Resolves once per connection's life instead of once per request: an answer is kept for the
-/// idle age of connections at most (fault catalogue N15) and forgotten with the first failure
-/// (N14). An address literal needs neither the system nor a thread.
+/// Resolves once per connection's life instead of once per request. An answer is kept for the idle age
+/// of connections at most and forgotten with the first failure. An address literal
+/// needs neither the system nor a thread.
 #[derive(Debug)]
 pub(crate) struct CachedResolver {
     inner: DefaultResolver,

@@ -1,4 +1,9 @@
-//! The blocking OTLP/HTTP transport of Spandrel: [`init`] and everything behind it.
+//! OpenTelemetry tracing for programs with threads: spans go as gzip-compressed OTLP/HTTP to a
+//! collector, or as OTLP/JSON lines to the standard output. Without an async runtime.
+//!
+//! ```sh
+//! cargo add spandrel-transport-std
+//! ```
 //!
 //! ```no_run
 //! use spandrel_transport_std::{Config, init};
@@ -21,14 +26,17 @@
 //! # Ok::<(), spandrel_transport_std::InitError>(())
 //! ```
 //!
-//! Application threads record into shards of their own and never wait for the network. One thread
-//! sends, over ureq, without an async runtime anywhere. It makes no spans of its own, and its HTTP
-//! client follows no redirect, asks for no compressed answers, and reads no proxy variable unless
-//! told to.
+//! Each application thread records into its own shard and never waits for the network. One thread
+//! sends, over ureq. It makes no spans itself, and its HTTP client follows no redirect, asks for no
+//! compressed answers, and reads no proxy variable unless [`Config`] says so.
 //!
-//! The parts can be used alone: [`HttpSender`] makes one POST and returns the answer, [`Gzip`]
-//! makes its body small; neither retries or queues. Everything that decides is in
-//! [`spandrel_core`].
+//! | start here | for |
+//! |---|---|
+//! | [`init`], [`Config`] | a running pipeline, from code and the `OTEL_*` variables |
+//! | [`Telemetry`] | flush, shutdown, tracers, and the ledger of every span |
+//! | [`Tracer`], [`Span`], [`tracer`] | recording |
+//! | [`HttpSender`], [`HttpSettings`] | one POST, for a driver that you write; it neither retries nor queues |
+//! | [`spandrel_core`] | propagation, sampling, and everything else that decides |
 //!
 //! # Ends
 //!
@@ -37,7 +45,7 @@
 //! | the handle is dropped | flush and shutdown within `Config::shutdown_timeout` (5 s) |
 //! | the process exits without either | what was not sent yet is lost |
 //! | a recording thread ends | its spans are sent like all others |
-//! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and initialise anew |
+//! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and call `init` again |
 //! | a panic in a log handler | the request counts as failed; the sender goes on |
 //!
 //! # Features
@@ -50,13 +58,14 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
-mod config;
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod connection;
-mod error;
+mod failure;
 #[cfg(feature = "gateway")]
 pub mod gateway;
-mod gzip;
-mod headers;
 mod output;
 pub mod prelude;
 mod sender;
@@ -64,21 +73,18 @@ mod telemetry;
 mod tls;
 mod worker;
 
-pub use config::{Proxy, SenderConfig};
-pub use error::{BuildError, ErrorClass, SendError};
-pub use gzip::{Gzip, GzipError};
-pub use headers::HeaderError;
-pub use sender::{Canceller, ContentType, HttpSender, Payload, RawResponse};
-pub use telemetry::{CancelToken, InitError, Telemetry, init, start};
-pub use tls::TlsFiles;
+pub use sender::{Canceller, HttpSender};
+pub use telemetry::{InitError, Telemetry, init, start};
 
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
-pub use spandrel_core::hosted::config::Config;
+pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+pub use spandrel_core::hosted::unversioned::client::BuildError;
+pub use spandrel_core::hosted::unversioned::handle::CancelToken;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

@@ -1,36 +1,28 @@
 //! One POST and its answer, over ureq.
 //!
 //! ```text
-//!  Payload ──► attempt ──► answer ───────────────► RawResponse
-//!                │
-//!                ├─ reused connection, 0 bytes back, first time ──► attempt (new connection)
-//!                └─ anything else ─────────────────────────────────► SendError
+//!  encode ──► send ──► answer ────────────────────────────────────► Outcome::Response
+//!               │
+//!               ├─ reused connection that ended without a byte ──────► Stale, to be sent again at once
+//!               └─ anything else ────────────────────────────────────► Outcome::Failed
 //! ```
 //!
-//! The sender owns no policy. It follows no redirect (fault catalogue S11), asks for no coding
-//! (S15), reads no more than the limit (S14), and every wait has a deadline (N2-N5): a client
-//! with a default setting does the opposite of each.
-//!
-//! ```no_run
-//! use std::time::Duration;
-//! use spandrel_transport_std::{ContentType, HttpSender, Payload, SenderConfig};
-//!
-//! let mut sender = HttpSender::new(SenderConfig::new("http://localhost:4318/v1/traces"))?;
-//! let payload = Payload { body: b"..", content_type: ContentType::Protobuf, gzip: false };
-//! match sender.send(payload, Duration::from_secs(10)) {
-//!     Ok(response) => println!("{} {:?}", response.status(), response.retry_after()),
-//!     Err(error) => println!("{:?}: {error}", error.class()),
-//! }
-//! # Ok::<(), spandrel_transport_std::BuildError>(())
-//! ```
+//! The sender owns no policy. It follows no redirect, asks for no coding, reads no more than the
+//! limit, and every wait has a deadline: a client with a default setting does the opposite of each.
 
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, io};
 
+use spandrel_core::env::Protocol;
+use spandrel_core::hosted::config::{HttpSettings, HttpTarget, Proxy};
 use spandrel_core::hosted::diagnostics::RedactedUrl;
+use spandrel_core::hosted::unversioned::client::{BuildError, check, is_disconnect};
+use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
+use spandrel_core::hosted::unversioned::events::LastError;
+use spandrel_core::response::{Outcome, Response, TransportError};
 use ureq::config::{AutoHeaderValue, Config};
 use ureq::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ureq::http::{Method, Request, Uri};
@@ -38,53 +30,36 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, SendBody};
 
-use crate::config::{Endpoint, Proxy, SenderConfig};
 use crate::connection::{CachedResolver, Connection, Watch};
-use crate::error::{BuildError, ErrorClass, SendError, is_disconnect};
-use crate::headers;
-use crate::tls;
+use crate::{failure, tls};
 
-/// Our own product in `User-Agent` (checklist A-026).
+/// Our own product in `User-Agent`.
 const USER_AGENT: &str = concat!("Spandrel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
-/// The most bytes of an answer's head (fault catalogue S16).
+/// The most bytes of an answer's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Longer deadlines are taken as this one, so that no clock arithmetic overflows.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Capacity that is kept for the next answer.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
-/// What the body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ContentType {
-    /// `application/x-protobuf` (checklist A-014).
-    Protobuf,
-    /// `application/json` (checklist A-015).
-    Json,
-}
-
-/// One request body.
-#[derive(Clone, Copy)]
-pub struct Payload<'a> {
-    /// The bytes, as they go out.
-    pub body: &'a [u8],
-    /// What they are.
-    pub content_type: ContentType,
-    /// Whether they are gzipped (checklist A-016).
-    pub gzip: bool,
-}
-
-impl fmt::Debug for Payload<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payload")
-            .field("bytes", &self.body.len())
-            .field("content_type", &self.content_type)
-            .field("gzip", &self.gzip)
-            .finish()
-    }
-}
-
-/// Sends requests to one endpoint, one at a time, over a connection that is kept open.
+/// Sends requests to one collector, one at a time, over a connection that is kept open. It neither
+/// retries nor queues: that is the [`Exporter`](spandrel_core::exporter::Exporter)'s part.
+///
+/// ```no_run
+/// use spandrel_core::response::Outcome;
+/// use spandrel_transport_std::{HttpSender, HttpSettings, spandrel_core};
+/// use std::time::Duration;
+///
+/// let settings = HttpSettings::new("http://localhost:4318/v1/traces");
+/// let mut sender = HttpSender::new(&settings)?;
+/// // A request without spans; an exporter's come from `read_body`.
+/// sender.encode(|_| 0)?;
+/// match sender.send(Duration::from_secs(10)) {
+///     Outcome::Response(response) => println!("{} {:?}", response.status, response.retry_after),
+///     _ => println!("{}", sender.last_error().text()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct HttpSender {
     agent: Agent,
     connection: Arc<Connection>,
@@ -93,85 +68,133 @@ pub struct HttpSender {
     headers: HeaderMap,
     connect_timeout: Duration,
     max_response_bytes: usize,
-    /// The body of the last answer; its capacity is reused.
+    encoder: RequestEncoder,
+    /// The encoded request.
+    request: Vec<u8>,
+    is_encoded: bool,
+    /// The head and the body of the last answer.
+    head: HeaderMap,
     answer: Vec<u8>,
-    stale_retries: u64,
+    last_error: LastError,
 }
+
+/// An answer whose head and body are in the sender.
+struct Answered {
+    status: u16,
+    is_readable: bool,
+}
+
+type Failure = (Outcome<'static>, String);
 
 impl HttpSender {
     /// Checks all settings and reads the files they name. Nothing is connected or resolved: a
-    /// collector that is away is no error of the start (fault catalogue N14).
+    /// collector that is down is no error at the start. Requests are protobuf in gzip; see
+    /// [`with_encoding`](Self::with_encoding).
     ///
     /// # Errors
     ///
     /// What is wrong with the settings, never showing a header's value.
-    pub fn new(config: SenderConfig) -> Result<Self, BuildError> {
-        let endpoint = Endpoint::parse(&config.endpoint)?;
-        let headers = headers::validated(&config.headers)?;
-        let in_the_clear = !endpoint.is_https && !endpoint.is_loopback();
-        if in_the_clear && !config.allow_plaintext_credentials {
-            let userinfo = endpoint.has_userinfo.then_some("userinfo");
-            if let Some(name) = headers::credential(&headers).or(userinfo) {
-                let name = name.to_owned();
-                return Err(BuildError::PlaintextCredentials { name });
-            }
-        }
-        let tls = if endpoint.is_https {
-            tls::config(&config.tls)?
+    pub fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
+        let target = check(settings)?;
+        let uri: Uri = target.url().parse().map_err(refused)?;
+        let tls = if target.is_https() {
+            tls::config(&settings.tls)?
         } else {
             TlsConfig::default()
         };
         let connection = Arc::new(Connection::default());
-        let resolver = CachedResolver::new(Arc::clone(&connection), config.max_idle_age);
+        let resolver = CachedResolver::new(Arc::clone(&connection), settings.max_idle_age);
         let connector = DefaultConnector::new().chain(Watch(Arc::clone(&connection)));
-        let user_agent = user_agent(&config)?;
+        let user_agent = target.user_agent(USER_AGENT);
+        let config = client_config(settings, tls, user_agent)?;
         Ok(Self {
-            headers: with_fixed(headers, &endpoint.uri, &user_agent),
-            agent: Agent::with_parts(
-                client_config(&config, tls, user_agent)?,
-                connector,
-                resolver,
-            ),
+            headers: fixed_headers(&target)?,
+            agent: Agent::with_parts(config, connector, resolver),
             connection,
             cancelled: Arc::new(AtomicBool::new(false)),
-            uri: endpoint.uri,
-            connect_timeout: config.connect_timeout,
-            max_response_bytes: config.max_response_bytes,
+            uri,
+            connect_timeout: settings.connect_timeout,
+            max_response_bytes: settings.max_response_bytes,
+            encoder: RequestEncoder::new(Protocol::HttpProtobuf, Coding::Gzip),
+            request: Vec::new(),
+            is_encoded: false,
+            head: HeaderMap::new(),
             answer: Vec::new(),
-            stale_retries: 0,
+            last_error: LastError::default(),
         })
     }
 
-    /// Sends `payload` and waits for the whole answer, `timeout` at most for everything.
-    ///
-    /// A request that went out over a reused connection which the server had closed meanwhile
-    /// is sent once more, within the same deadline (fault catalogue N8).
+    /// The same sender, for requests of `protocol` in `coding`.
+    #[must_use]
+    pub fn with_encoding(mut self, protocol: Protocol, coding: Coding) -> Self {
+        self.encoder = RequestEncoder::new(protocol, coding);
+        self.is_encoded = false;
+        self
+    }
+
+    /// Pulls the protobuf body of the next request and encodes it. `source` writes to the front of
+    /// the slice that it is given and returns how much it wrote, 0 at the end.
     ///
     /// # Errors
     ///
-    /// Why there is no answer. An answer of any status is not an error (checklist A-057).
-    pub fn send(
-        &mut self,
-        payload: Payload<'_>,
-        timeout: Duration,
-    ) -> Result<RawResponse<'_>, SendError> {
-        let started = Instant::now();
-        let timeout = timeout.min(LONGEST_TIMEOUT);
-        let mut outcome = self.attempt(payload, timeout);
-        let mut resent = false;
-        if matches!(&outcome, Err(error) if self.is_stale(error)) {
-            self.stale_retries += 1;
-            resent = self.connection.body_sent();
-            outcome = self.attempt(payload, timeout.saturating_sub(started.elapsed()));
+    /// Why the body cannot be sent; [`send`](Self::send) fails then, too.
+    pub fn encode(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<(), EncodeError> {
+        let encoded = self.encoder.encode(source, &mut self.request);
+        self.is_encoded = encoded.is_ok();
+        if let Err(error) = encoded {
+            let failed = Outcome::Failed(TransportError::Other);
+            self.last_error.set(error.to_string(), &failed);
         }
-        match outcome {
-            Ok(head) => self.read_answer(head, resent),
-            Err(error) => Err(self.failure(&error).resent(resent)),
-        }
+        encoded
     }
 
-    /// A handle that ends a call of [`HttpSender::send`] from another thread, for a shutdown with
-    /// a deadline.
+    /// Sends what was encoded last and waits for the whole answer, `timeout` at most for everything.
+    ///
+    /// [`TransportError::Stale`] means that the server had closed the kept connection meanwhile: the
+    /// next call makes a new one, so send again at once.
+    ///
+    /// An answer of any status is a response: redirects are not followed. For other outcomes,
+    /// [`last_error`](Self::last_error) has the reason in words.
+    pub fn send(&mut self, timeout: Duration) -> Outcome<'_> {
+        if !self.is_encoded {
+            return Outcome::Failed(TransportError::Other);
+        }
+        let Answered {
+            status,
+            is_readable,
+        } = match self.exchange(timeout.min(LONGEST_TIMEOUT)) {
+            Ok(answered) => answered,
+            Err((outcome, text)) => {
+                self.last_error.set(text, &outcome);
+                return outcome;
+            }
+        };
+        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
+        self.last_error.note_answer(status, location);
+        Outcome::Response(Response {
+            status,
+            retry_after: text(&self.head, &header::RETRY_AFTER),
+            date: text(&self.head, &header::DATE),
+            content_type: text(&self.head, &header::CONTENT_TYPE),
+            body: is_readable.then_some(self.answer.as_slice()),
+        })
+    }
+
+    /// Returns true if the whole request of the last call of [`send`](Self::send) had left: the
+    /// collector may have accepted it, whatever the outcome.
+    #[must_use]
+    pub fn body_sent(&self) -> bool {
+        self.connection.body_sent()
+    }
+
+    /// The last failure in words: redacted, short, and without a line of an answer.
+    #[must_use]
+    pub const fn last_error(&self) -> &LastError {
+        &self.last_error
+    }
+
+    /// A handle that ends a call of [`send`](Self::send) from another thread, for a shutdown with a
+    /// deadline.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller {
@@ -180,26 +203,27 @@ impl HttpSender {
         }
     }
 
-    /// How often a request was sent again because its reused connection had died.
-    #[must_use]
-    pub fn stale_retries(&self) -> u64 {
-        self.stale_retries
+    fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failure> {
+        match self.attempt(timeout) {
+            Ok(answer) => self.read(answer),
+            Err(error) => Err(self.failure(&error)),
+        }
     }
 
-    /// One exchange, up to the head of the answer.
-    fn attempt(&self, payload: Payload<'_>, timeout: Duration) -> Result<Answer, ureq::Error> {
+    /// One request, up to the head of its answer.
+    fn attempt(&self, timeout: Duration) -> Result<Answer, ureq::Error> {
         self.connection.begin();
         if timeout.is_zero() {
             return Err(ureq::Error::Timeout(ureq::Timeout::Global));
         }
         let mut reader = Tracked {
-            left: payload.body,
+            left: &self.request,
             connection: &self.connection,
         };
         let mut request = Request::new(SendBody::from_reader(&mut reader));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.request_headers(payload);
+        *request.headers_mut() = self.request_headers();
         let connect = self.connect_timeout.min(timeout);
         let request = self
             .agent
@@ -211,31 +235,29 @@ impl HttpSender {
         self.agent.run(request)
     }
 
-    fn request_headers(&self, payload: Payload<'_>) -> HeaderMap {
+    fn request_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
-        let content_type = match payload.content_type {
-            ContentType::Protobuf => "application/x-protobuf",
-            ContentType::Json => "application/json",
-        };
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(header::CONTENT_LENGTH, payload.body.len().into());
-        if payload.gzip {
+        let content_type = HeaderValue::from_static(self.encoder.content_type());
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CONTENT_LENGTH, self.request.len().into());
+        if self.encoder.is_gzip() {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         headers
     }
 
+    /// The server closed the connection while it was idle.
     fn is_stale(&self, error: &ureq::Error) -> bool {
-        matches!(error, ureq::Error::Io(e) if is_disconnect(e))
+        matches!(error, ureq::Error::Io(error) if is_disconnect(error.kind()))
             && self.connection.reused_and_silent()
-            && !self.cancelled.load(Ordering::Acquire)
     }
 
-    /// Reads to the end, so that the connection can be used again, or to one byte past the
-    /// limit, so that it is closed.
-    fn read_answer(&mut self, answer: Answer, resent: bool) -> Result<RawResponse<'_>, SendError> {
+    /// Reads to the end, so that the connection can be used again, or to one byte past the limit, so
+    /// that it is closed.
+    fn read(&mut self, answer: Answer) -> Result<Answered, Failure> {
         let (head, mut body) = answer.into_parts();
         let status = head.status.as_u16();
+        self.head = head.headers;
         self.answer.clear();
         self.answer.shrink_to(KEPT_CAPACITY);
         let limit = self.max_response_bytes as u64;
@@ -248,34 +270,32 @@ impl HttpSender {
         if self.answer.len() > self.max_response_bytes {
             self.answer.clear();
             let text = format!("the answer (status {status}) is larger than {limit} bytes");
-            let class = ErrorClass::ResponseTooLarge { status };
-            return Err(SendError::new(class, true, text).resent(resent));
+            return Err((Outcome::ResponseTooLarge { status }, text));
         }
-        // No coding was asked for, so one that is there cannot be undone (checklist A-017).
-        let is_plain = head
-            .headers
+        // No coding was asked for, so one that is there cannot be undone.
+        let is_plain = self
+            .head
             .get(header::CONTENT_ENCODING)
             .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        let is_whole = read.is_ok() && is_plain;
-        Ok(RawResponse {
+        Ok(Answered {
             status,
-            headers: head.headers,
-            body: is_whole.then_some(self.answer.as_slice()),
-            resent,
+            is_readable: read.is_ok() && is_plain,
         })
     }
 
-    fn failure(&self, error: &ureq::Error) -> SendError {
+    fn failure(&self, error: &ureq::Error) -> Failure {
         self.connection.forget_addresses();
-        let body_sent = self.connection.body_sent();
-        let failure = SendError::from_client(error, body_sent);
-        if self.cancelled.load(Ordering::Acquire) {
-            SendError::new(ErrorClass::Cancelled, body_sent, "cancelled")
+        let (class, text) = failure::translate(error, self.connection.body_sent());
+        let (class, text) = if self.cancelled.load(Ordering::Acquire) {
+            (TransportError::Cancelled, "cancelled".to_owned())
         } else if self.connection.unresolved() {
-            SendError::new(ErrorClass::Dns, body_sent, failure.to_string())
+            (TransportError::Dns, text)
+        } else if self.is_stale(error) {
+            (TransportError::Stale, text)
         } else {
-            failure
-        }
+            (class, text)
+        };
+        (Outcome::Failed(class), text)
     }
 }
 
@@ -283,13 +303,17 @@ impl fmt::Debug for HttpSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.keys().map(HeaderName::as_str).collect();
         f.debug_struct("HttpSender")
-            .field("endpoint", &RedactedUrl(&self.uri.to_string()))
+            .field("url", &RedactedUrl(&self.uri.to_string()))
             .field("headers", &names)
             .finish_non_exhaustive()
     }
 }
 
 type Answer = ureq::http::Response<ureq::Body>;
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
 
 /// Ends what an [`HttpSender`] is doing, for good: the sender sends nothing any more.
 ///
@@ -301,8 +325,8 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Closes the connection. The call in progress, if any, returns
-    /// [`ErrorClass::Cancelled`], as does every later one. May be called twice.
+    /// Closes the connection. The call in progress, if any, fails with
+    /// [`TransportError::Cancelled`], as does every later one. May be called twice.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.agent.clone().shutdown();
@@ -312,74 +336,6 @@ impl Canceller {
 impl fmt::Debug for Canceller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Canceller").finish_non_exhaustive()
-    }
-}
-
-/// The collector's answer. Its body is in a buffer of the sender, which is used again.
-pub struct RawResponse<'s> {
-    status: u16,
-    headers: HeaderMap,
-    body: Option<&'s [u8]>,
-    resent: bool,
-}
-
-impl<'s> RawResponse<'s> {
-    /// The status code, whatever it is: a redirect is an answer like any other (checklist A-056).
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The body, or `None` when its end was missing or it was coded although nobody asked: the
-    /// status holds all the same.
-    #[must_use]
-    pub fn body(&self) -> Option<&'s [u8]> {
-        self.body
-    }
-
-    /// Whether the whole request went out twice, because its kept connection had died: the
-    /// collector may have accepted it both times (fault catalogue S18).
-    #[must_use]
-    pub fn was_resent(&self) -> bool {
-        self.resent
-    }
-
-    /// `Retry-After`, as it came.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<&str> {
-        self.text(header::RETRY_AFTER)
-    }
-
-    /// `Date`, as it came: what an HTTP-date in `Retry-After` is measured against.
-    #[must_use]
-    pub fn date(&self) -> Option<&str> {
-        self.text(header::DATE)
-    }
-
-    /// `Content-Type`, as it came.
-    #[must_use]
-    pub fn content_type(&self) -> Option<&str> {
-        self.text(header::CONTENT_TYPE)
-    }
-
-    /// Where a redirect leads, without credentials and query: for the error text only, it is not
-    /// followed.
-    #[must_use]
-    pub fn location(&self) -> Option<RedactedUrl<'_>> {
-        self.text(header::LOCATION).map(RedactedUrl)
-    }
-
-    fn text(&self, name: HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
-
-impl fmt::Debug for RawResponse<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawResponse")
-            .field("status", &self.status)
-            .field("body_bytes", &self.body.map(<[u8]>::len))
-            .finish_non_exhaustive()
     }
 }
 
@@ -399,54 +355,38 @@ impl Read for Tracked<'_> {
     }
 }
 
-fn user_agent(config: &SenderConfig) -> Result<String, BuildError> {
-    let user_agent = match &config.user_agent_prefix {
-        Some(prefix) => format!("{} {USER_AGENT}", prefix.trim()),
-        None => USER_AGENT.to_owned(),
-    };
-    // The client would panic.
-    if HeaderValue::from_str(&user_agent).is_err() || !user_agent.is_ascii() {
-        let name = header::USER_AGENT.as_str().to_owned();
-        let reason = headers::HeaderError::Value;
-        return Err(BuildError::Header { name, reason });
+/// The headers that are the same for every request. The client would otherwise build the last three
+/// of them each time.
+fn fixed_headers(target: &HttpTarget) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::with_capacity(target.headers().len() + 6);
+    for (name, value) in target.headers() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(refused)?;
+        let mut value = HeaderValue::from_str(value).map_err(refused)?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
     }
-    Ok(user_agent)
-}
-
-/// Adds what the client would otherwise work out anew for every request.
-fn with_fixed(mut headers: HeaderMap, uri: &Uri, user_agent: &str) -> HeaderMap {
-    let host = uri.host().unwrap_or_default();
-    let default_port = match uri.scheme_str() {
-        Some("https") => 443,
-        _ => 80,
-    };
-    let host = match uri.port_u16().filter(|&port| port != default_port) {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    let fixed = [
-        (header::HOST, host.as_str()),
-        (header::USER_AGENT, user_agent),
+    let user_agent = target.user_agent(USER_AGENT);
+    for (name, value) in [
+        (header::HOST, target.authority()),
+        (header::USER_AGENT, &user_agent),
         (header::ACCEPT, "*/*"),
-    ];
-    for (name, value) in fixed {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.entry(name).or_insert(value);
-        }
+    ] {
+        let value = HeaderValue::from_str(value).map_err(refused)?;
+        headers.entry(name).or_insert(value);
     }
-    headers
+    Ok(headers)
 }
 
-/// Every setting on which the promises rest, none left to a default.
+/// Every setting that the promises depend on, none left to a default.
 fn client_config(
-    config: &SenderConfig,
+    settings: &HttpSettings,
     tls: TlsConfig,
     user_agent: String,
 ) -> Result<Config, BuildError> {
-    let proxy = match &config.proxy {
-        Proxy::None => None,
+    let proxy = match &settings.proxy {
         Proxy::Environment => ureq::Proxy::try_from_env(),
-        Proxy::Url(url) => Some(explicit_proxy(url)?),
+        Proxy::Url(url) => Some(ureq::Proxy::new(url).map_err(refused)?),
+        _ => None,
     };
     Ok(Config::builder()
         .http_status_as_error(false)
@@ -456,23 +396,17 @@ fn client_config(
         .tls_config(tls)
         .proxy(proxy)
         .no_delay(true)
+        // For the request to a proxy; ours is among the headers.
         .user_agent(AutoHeaderValue::Provided(Arc::new(user_agent)))
         .accept_encoding(AutoHeaderValue::None)
         .max_response_header_size(MAX_HEAD_BYTES)
         .max_idle_connections(1)
         .max_idle_connections_per_host(1)
-        .max_idle_age(config.max_idle_age)
+        .max_idle_age(settings.max_idle_age)
         .build())
 }
 
-/// SOCKS is compiled out; the client would say so only at the first request.
-fn explicit_proxy(url: &str) -> Result<ureq::Proxy, BuildError> {
-    let scheme = url.split("://").next().unwrap_or_default();
-    if !["http", "https"]
-        .iter()
-        .any(|s| scheme.eq_ignore_ascii_case(s))
-    {
-        return Err(BuildError::Proxy);
-    }
-    ureq::Proxy::new(url).map_err(|_| BuildError::Proxy)
+/// Not to be expected after the core's check. None of these errors quotes a value.
+fn refused(error: impl ToString) -> BuildError {
+    BuildError::Client(error.to_string())
 }

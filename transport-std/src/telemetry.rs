@@ -1,22 +1,20 @@
 //! `init`, and the handle that it gives back.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use spandrel_core::breaker::State;
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
-use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
-use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
+use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::unversioned::client::BuildError;
+use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
-use spandrel_core::stats::{DeliveryStats, Ledger};
-use spandrel_core::time::Instant;
 
 use crate::output::Output;
-use crate::worker::{Shared, Worker};
-use crate::{BuildError, Canceller};
+use crate::worker::{Worker, WorkerState};
 
 /// Why tracing could not be started. The program can go on without it.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ pub enum InitError {
     Settings(SettingsError),
     /// The exporter cannot be built: a header, a certificate, an endpoint.
     Exporter(BuildError),
-    /// What was configured does not fit together.
+    /// The settings do not fit together.
     Pipeline(PipelineError),
     /// The system gave no thread.
     Thread(std::io::Error),
@@ -59,11 +57,11 @@ impl std::error::Error for InitError {
 ///
 /// With `enabled: false`, or `OTEL_SDK_DISABLED=true`, the handle and its tracers do nothing.
 /// Without an endpoint, in code or in the environment, spans go to the standard output as OTLP/JSON
-/// lines. Otherwise one thread is started, which sends to the collector; that one need not be up.
+/// lines. Otherwise one thread is started, which sends to the collector, which need not be up.
 ///
 /// The first `init` of a process also makes its provider the process-wide one, so that
-/// [`tracer`](crate::tracer) works everywhere. Another `init` while that lasts gives a pipeline of
-/// its own, beside it, and says so in a diagnostic; after a shutdown the place is free again.
+/// [`tracer`](crate::tracer) works everywhere. Another `init` before its shutdown starts a second
+/// pipeline beside it, with a diagnostic.
 ///
 /// ```
 /// use spandrel_transport_std::{Config, init};
@@ -82,7 +80,7 @@ impl std::error::Error for InitError {
 /// What is wrong with the configuration. Bad environment variables are no error: they are reported
 /// and their defaults used.
 pub fn init(config: Config) -> Result<Telemetry, InitError> {
-    reported(
+    log_error(
         config
             .resolve()
             .map_err(InitError::Settings)
@@ -96,41 +94,14 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 ///
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
-    if !begin(settings) {
+    if !announce_start(settings) {
         return Ok(Telemetry::disabled());
     }
     let output = Output::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let running = run(settings, output, pipeline)?;
-    finish(settings, &provider);
-    Ok(Telemetry {
-        provider,
-        running: Some(running),
-    })
-}
-
-/// Starts the thread that sends what `pipeline` holds.
-fn run(settings: &Settings, output: Output, pipeline: Pipeline) -> Result<Running, InitError> {
-    let canceller = output.canceller();
-    let shared = Shared::new(pipeline);
-    let wake = Arc::downgrade(&shared);
-    shared.lock().pipeline.set_waker(Box::new(move || {
-        if let Some(shared) = wake.upgrade() {
-            shared.wake();
-        }
-    }));
-    let worker = Worker::new(Arc::clone(&shared), output, settings.target.to_string());
-    let thread = std::thread::Builder::new()
-        .name("spandrel".into())
-        .spawn(move || worker.run())
-        .map_err(InitError::Thread)?;
-    shared.set_thread(thread.thread().clone());
-    shared.wake();
-    Ok(Running {
-        shared,
-        canceller,
-        shutdown_timeout: settings.shutdown_timeout,
-    })
+    let telemetry = Telemetry::start(settings, output, pipeline, provider)?;
+    announce_started(settings, telemetry.provider());
+    Ok(telemetry)
 }
 
 /// A running pipeline. Dropping it flushes, within
@@ -141,28 +112,34 @@ fn run(settings: &Settings, output: Output, pipeline: Pipeline) -> Result<Runnin
 #[derive(Debug)]
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
-    provider: TracerProvider,
-    running: Option<Running>,
-}
-
-#[derive(Clone, Debug)]
-struct Running {
-    shared: Arc<Shared>,
-    canceller: Option<Canceller>,
+    handle: Handle,
+    worker: Option<Arc<WorkerState>>,
     shutdown_timeout: Duration,
 }
-
-/// How long a shutdown waits, once it is over, for the sender's thread to say its last words: a
-/// process that ends next would cut them off.
-const FAREWELL: Duration = Duration::from_millis(50);
 
 impl Telemetry {
     /// A handle that does nothing.
     pub const fn disabled() -> Self {
         Self {
-            provider: TracerProvider::disabled(),
-            running: None,
+            handle: Handle::disabled(),
+            worker: None,
+            shutdown_timeout: Duration::ZERO,
         }
+    }
+
+    fn start(
+        settings: &Settings,
+        output: Output,
+        pipeline: Pipeline,
+        provider: TracerProvider,
+    ) -> Result<Self, InitError> {
+        let worker = Worker::start(pipeline, output, settings.target.to_string());
+        let worker = worker.map_err(InitError::Thread)?;
+        Ok(Self {
+            handle: Handle::new(provider, Arc::clone(&worker) as _),
+            worker: Some(worker),
+            shutdown_timeout: settings.shutdown_timeout,
+        })
     }
 
     /// A pipeline for the records of a device: see [`Pipeline::relay`]. Nothing is recorded here.
@@ -174,36 +151,14 @@ impl Telemetry {
     ) -> Result<Self, InitError> {
         let output = Output::new(settings).map_err(InitError::Exporter)?;
         let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
-        let running = run(settings, output, pipeline)?;
-        Ok(Self {
-            provider: TracerProvider::disabled(),
-            running: Some(running),
-        })
+        Self::start(settings, output, pipeline, TracerProvider::disabled())
     }
 
     /// The pipeline, locked, unless there is none.
     #[cfg(feature = "gateway")]
     pub(crate) fn with_pipeline<T>(&self, act: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
-        let running = self.running.as_ref()?;
-        Some(act(&mut running.shared.lock().pipeline))
-    }
-
-    /// A tracer for the scope `name`.
-    #[must_use]
-    pub fn tracer(&self, name: &str) -> Tracer {
-        self.provider.tracer(name)
-    }
-
-    /// The provider, for tracers with versions and attributes.
-    #[must_use]
-    pub const fn provider(&self) -> &TracerProvider {
-        &self.provider
-    }
-
-    /// Whether spans are recorded.
-    #[must_use]
-    pub const fn is_enabled(&self) -> bool {
-        self.running.is_some()
+        let worker = self.worker.as_ref()?;
+        Some(act(&mut worker.lock().pipeline))
     }
 
     /// Sends everything that has ended so far, and waits for it, `timeout` at most.
@@ -212,143 +167,40 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        self.running
+        self.worker
             .as_ref()
-            .map_or(FlushReport::NOTHING, |running| running.force_flush(timeout))
+            .map_or(FlushReport::NOTHING, |worker| worker.force_flush(timeout))
     }
 
-    /// Ends tracing: sends what is left, waits `timeout` at most, and tells what happened.
+    /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(running) = &self.running else {
+        let Some(worker) = &self.worker else {
             return FlushReport::NOTHING;
         };
-        let report = running.shutdown(timeout);
-        clear_global(&self.provider);
+        let report = worker.shutdown(timeout);
+        clear_global(self.provider());
         report
     }
+}
 
-    /// A handle that ends all waiting and retrying at once, from any thread.
-    #[must_use]
-    pub fn cancel_token(&self) -> CancelToken {
-        CancelToken {
-            running: self.running.clone(),
-        }
-    }
+/// Tracers, counts and the state of the delivery.
+impl Deref for Telemetry {
+    type Target = Handle;
 
-    /// Where every span is.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        self.running
-            .as_ref()
-            .map_or_else(Ledger::default, |r| r.shared.lock().pipeline.ledger())
-    }
-
-    /// What the delivery has done.
-    #[must_use]
-    pub fn stats(&self) -> DeliveryStats {
-        self.running
-            .as_ref()
-            .map_or_else(DeliveryStats::default, |r| r.shared.lock().pipeline.stats())
-    }
-
-    /// How many spans were started, ended, and are still open.
-    #[must_use]
-    pub fn counts(&self) -> SpanCounts {
-        self.provider.counts()
-    }
-
-    /// The state of the circuit breaker; closed when nothing is recorded.
-    #[must_use]
-    pub fn circuit(&self) -> State {
-        self.running
-            .as_ref()
-            .map_or(State::Closed, |r| r.shared.lock().pipeline.circuit())
+    fn deref(&self) -> &Handle {
+        &self.handle
     }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            running.shutdown(running.shutdown_timeout);
-            clear_global(&self.provider);
-        }
-    }
-}
-
-impl Running {
-    fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let timeout = self.patience(timeout);
-        let (sender, receiver) = sync_channel(1);
-        let id = {
-            let mut state = self.shared.lock();
-            let deadline = state.pipeline.now().saturating_add(timeout);
-            let id = state.pipeline.force_flush(deadline);
-            state.waiting.push((id, sender));
-            // There may be nothing to wait for, and after a shutdown nobody else who answers.
-            state.answer_flushes();
-            id
-        };
-        self.shared.wake();
-        receiver.recv_timeout(timeout).unwrap_or_else(|_| {
-            let ended = self.shared.lock().end_flush(id);
-            // It was answered at this very moment, if it was not ended here.
-            ended
-                .or_else(|| receiver.try_recv().ok())
-                .unwrap_or(FlushReport::LATE)
-        })
-    }
-
-    fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let timeout = self.patience(timeout);
-        let mut state = self.shared.lock();
-        let deadline = state.pipeline.now().saturating_add(timeout);
-        state.pipeline.shutdown(deadline);
-        self.shared.wake();
-        state = self.shared.wait_shut_down(state, timeout);
-        if state.pipeline.poll_shutdown().is_none() {
-            // The deadline passed with a request under way: what is held is given up here, and
-            // the request is ended.
-            state.pipeline.shutdown(Instant::ZERO);
-            self.shared.tell_shut_down();
-        }
-        state.answer_flushes();
-        let report = state.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
-        drop(state);
-        if let Some(canceller) = &self.canceller {
-            canceller.cancel();
-        }
-        self.shared.wake();
-        self.shared.wait_ended(self.patience(FAREWELL));
-        report
-    }
-
-    /// On the sender's own thread (in a log handler) nobody would ever answer.
-    fn patience(&self, timeout: Duration) -> Duration {
-        if self.shared.is_worker() {
-            Duration::ZERO
-        } else {
-            timeout
-        }
-    }
-}
-
-/// Ends all waiting and retrying of a pipeline at once; what is held is counted as lost for the
-/// shutdown. From [`Telemetry::cancel_token`]; clones do the same.
-#[derive(Clone, Debug)]
-pub struct CancelToken {
-    running: Option<Running>,
-}
-
-impl CancelToken {
-    /// Cancels. A flush or a shutdown that waits returns with what it has reached. Repeated calls
-    /// change nothing.
-    pub fn cancel(&self) {
-        if let Some(running) = &self.running {
-            running.shutdown(Duration::ZERO);
+        if let Some(worker) = self.worker.take() {
+            worker.shutdown(self.shutdown_timeout);
+            clear_global(self.provider());
         }
     }
 }

@@ -13,7 +13,6 @@
 //! and the statistics, and free while a request is under way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -21,134 +20,191 @@ use std::time::Duration;
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::unversioned::events::{Told, fetch, tell};
+use spandrel_core::hosted::unversioned::events::EventLog;
+use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
+use crate::Canceller;
 use crate::output::Output;
 
-/// What the worker shares with handles.
+/// How long `shutdown` waits for the worker to log its last events before the process may exit.
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// The part of the worker that handles share.
 #[derive(Debug)]
-pub(crate) struct Shared {
-    state: Mutex<State>,
-    /// Signalled when the shutdown is over, and when the thread has ended.
+pub(crate) struct WorkerState {
+    locked: Mutex<Locked>,
+    /// Signalled when a flush or the shutdown is over, and when the thread has ended.
     changed: Condvar,
     thread: OnceLock<Thread>,
+    /// Ends the request under way.
+    canceller: Option<Canceller>,
 }
 
-/// What the lock protects.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct Locked {
     pub(crate) pipeline: Pipeline,
-    pub(crate) waiting: Vec<(FlushId, SyncSender<FlushReport>)>,
-    /// Whether the worker has said its last word.
+    /// Whether the thread has logged its last event.
     ended: bool,
 }
 
-impl State {
-    /// Answers the flushes that have ended.
-    pub(crate) fn answer_flushes(&mut self) {
-        while let Some((id, report)) = self.pipeline.poll_flush() {
-            if let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) {
-                let (_, sender) = self.waiting.swap_remove(at);
-                // Whoever asked may have given up waiting.
-                let _ = sender.try_send(report);
-            }
-        }
-    }
-
-    /// Ends a flush that is waited for no longer; `None` if it has been answered.
-    pub(crate) fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
-        self.waiting.retain(|(waiting, _)| *waiting != id);
-        self.pipeline.end_flush(id)
-    }
-}
-
-impl Shared {
-    pub(crate) fn new(pipeline: Pipeline) -> Arc<Self> {
+impl WorkerState {
+    fn new(pipeline: Pipeline, canceller: Option<Canceller>) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State {
+            locked: Mutex::new(Locked {
                 pipeline,
-                waiting: Vec::new(),
                 ended: false,
             }),
             changed: Condvar::new(),
             thread: OnceLock::new(),
+            canceller,
         })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the worker look at the pipeline soon.
-    pub(crate) fn wake(&self) {
+    fn wake(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
     }
 
-    pub(crate) fn set_thread(&self, thread: Thread) {
-        let _ = self.thread.set(thread);
+    pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
+        let timeout = self.patience(timeout);
+        let mut locked = self.lock();
+        let deadline = locked.pipeline.now().saturating_add(timeout);
+        let flush = locked.pipeline.force_flush(deadline);
+        self.wake();
+        self.wait_flushed(locked, flush, timeout)
     }
 
-    pub(crate) fn is_worker(&self) -> bool {
-        self.thread
-            .get()
-            .is_some_and(|thread| thread.id() == std::thread::current().id())
+    pub(crate) fn shutdown(&self, timeout: Duration) -> FlushReport {
+        let timeout = self.patience(timeout);
+        let mut locked = self.lock();
+        let deadline = locked.pipeline.now().saturating_add(timeout);
+        locked.pipeline.shutdown(deadline);
+        self.wake();
+        locked = self.wait_shut_down(locked, timeout);
+        if locked.pipeline.poll_shutdown().is_none() {
+            // The deadline passed with a request under way: what is held is given up here, and
+            // the request is ended.
+            locked.pipeline.shutdown(Instant::ZERO);
+        }
+        let report = locked.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
+        drop(locked);
+        self.changed.notify_all();
+        if let Some(canceller) = &self.canceller {
+            canceller.cancel();
+        }
+        self.wake();
+        self.wait_ended(self.patience(FAREWELL));
+        report
+    }
+
+    /// None on the worker's own thread (in a log handler), which would wait for itself.
+    fn patience(&self, timeout: Duration) -> Duration {
+        let this = std::thread::current().id();
+        match self.thread.get() {
+            Some(thread) if thread.id() == this => Duration::ZERO,
+            _ => timeout,
+        }
+    }
+
+    /// Waits for the end of a flush, `timeout` at most, and ends it then.
+    fn wait_flushed(
+        &self,
+        locked: MutexGuard<'_, Locked>,
+        flush: FlushId,
+        timeout: Duration,
+    ) -> FlushReport {
+        let mut report = None;
+        let waited = self.changed.wait_timeout_while(locked, timeout, |locked| {
+            report = locked.pipeline.flush_report(flush);
+            report.is_none()
+        });
+        let (mut locked, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        report
+            .or_else(|| locked.pipeline.end_flush(flush))
+            .unwrap_or(FlushReport::LATE)
     }
 
     /// Waits for the end of the shutdown, `timeout` at most.
-    pub(crate) fn wait_shut_down<'a>(
+    fn wait_shut_down<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        locked: MutexGuard<'a, Locked>,
         timeout: Duration,
-    ) -> MutexGuard<'a, State> {
-        let waited = self.changed.wait_timeout_while(state, timeout, |state| {
-            state.pipeline.poll_shutdown().is_none()
+    ) -> MutexGuard<'a, Locked> {
+        let waited = self.changed.wait_timeout_while(locked, timeout, |locked| {
+            locked.pipeline.poll_shutdown().is_none()
         });
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Tells everybody who waits that the shutdown is over.
-    pub(crate) fn tell_shut_down(&self) {
-        self.changed.notify_all();
-    }
-
     /// Waits for the end of the worker, `timeout` at most.
-    pub(crate) fn wait_ended(&self, timeout: Duration) {
+    fn wait_ended(&self, timeout: Duration) {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), timeout, |state| !state.ended);
+            .wait_timeout_while(self.lock(), timeout, |locked| !locked.ended);
         drop(waited);
+    }
+}
+
+impl Driven for WorkerState {
+    fn read(&self, read: &mut dyn FnMut(&Pipeline)) {
+        read(&self.lock().pipeline);
+    }
+
+    fn cancel(&self) {
+        self.shutdown(Duration::ZERO);
     }
 }
 
 /// The worker's own part.
 pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) output: Output,
-    pub(crate) target: String,
-    told: Vec<Told>,
+    state: Arc<WorkerState>,
+    output: Output,
+    log: EventLog,
     /// The request under way: kept here so that it is answered for even after a panic.
     transmit: Option<Transmit>,
 }
 
 impl Worker {
-    pub(crate) const fn new(shared: Arc<Shared>, output: Output, target: String) -> Self {
-        Self {
-            shared,
+    /// Starts the thread that sends what `pipeline` holds to `target`.
+    pub(crate) fn start(
+        pipeline: Pipeline,
+        output: Output,
+        target: String,
+    ) -> std::io::Result<Arc<WorkerState>> {
+        let state = WorkerState::new(pipeline, output.canceller());
+        let wake = Arc::downgrade(&state);
+        state.lock().pipeline.set_waker(Box::new(move || {
+            if let Some(state) = wake.upgrade() {
+                state.wake();
+            }
+        }));
+        let worker = Self {
+            state: Arc::clone(&state),
             output,
-            target,
-            told: Vec::new(),
+            log: EventLog::new(target),
             transmit: None,
-        }
+        };
+        let thread = std::thread::Builder::new()
+            .name("spandrel".into())
+            .spawn(move || worker.run())?;
+        let _ = state.thread.set(thread.thread().clone());
+        // What was recorded before the thread was known has not woken it.
+        state.wake();
+        Ok(state)
     }
 
     /// Runs until the shutdown is over. A panic (in a program's log handler, or a bug) fails the
     /// request under way and nothing else.
-    pub(crate) fn run(mut self) {
+    fn run(mut self) {
         let _quiet = current::suppress();
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
@@ -156,8 +212,8 @@ impl Worker {
                 Err(_) => self.recover(),
             }
         }
-        self.shared.lock().ended = true;
-        self.shared.changed.notify_all();
+        self.state.lock().ended = true;
+        self.state.changed.notify_all();
     }
 
     fn run_until_stopped(&mut self) {
@@ -166,8 +222,7 @@ impl Worker {
                 continue;
             }
             let (stopped, wait) = {
-                let state = self.shared.lock();
-                let pipeline = &state.pipeline;
+                let pipeline = &self.state.lock().pipeline;
                 let wait = pipeline
                     .poll_timeout()
                     .map(|at| at.saturating_since(pipeline.now()));
@@ -183,53 +238,60 @@ impl Worker {
         }
     }
 
-    /// Sends the next request, if there is one; whether it is worth while to look again.
+    /// Sends the next request, if there is one. Returns false if the worker can sleep.
     fn send_next(&mut self) -> bool {
         let found = self.take_next();
         // A handler may park this thread and so swallow a wake that came meanwhile.
-        let may_have_parked = !self.told.is_empty();
-        self.speak();
+        let may_have_parked = !self.log.is_empty();
+        self.emit();
         let Some(timeout) = found else {
             return may_have_parked;
         };
         let Self {
-            shared,
+            state,
             output,
-            told,
+            log,
             transmit,
-            ..
         } = self;
-        output.send(timeout, |outcome, was_resent| {
-            let mut state = shared.lock();
+        let mut answer = |outcome: &Outcome<'_>, is_resent: bool| {
+            let pipeline = &mut state.lock().pipeline;
             if let Some(transmit) = transmit.take() {
-                if was_resent {
-                    state.pipeline.note_resent(&transmit);
+                if is_resent {
+                    pipeline.note_resent(&transmit);
                 }
-                state.pipeline.handle_response(transmit, outcome);
+                pipeline.handle_response(transmit, outcome);
             }
-            fetch(&mut state.pipeline, told);
-        });
-        self.speak();
+            log.collect(pipeline);
+        };
+        match output.send(timeout) {
+            // The pipeline sends it again at once, although it may have arrived.
+            Outcome::Failed(stale @ TransportError::Stale) => {
+                answer(&Outcome::Failed(stale), output.body_sent());
+            }
+            outcome => answer(&outcome, false),
+        }
+        self.emit();
         true
     }
 
-    /// Reports what happened, and then answers those who wait: they may end the process next.
-    fn speak(&mut self) {
-        tell(&mut self.told, &self.target, &self.output.last_error);
-        let mut state = self.shared.lock();
-        state.answer_flushes();
-        if state.pipeline.poll_shutdown().is_some() {
-            self.shared.tell_shut_down();
+    /// Logs the events, and only then wakes the callers that wait: they may end the process next.
+    fn emit(&mut self) {
+        self.log.emit(self.output.last_error());
+        let is_over = {
+            let pipeline = &self.state.lock().pipeline;
+            pipeline.has_flush_reports() || pipeline.poll_shutdown().is_some()
+        };
+        if is_over {
+            self.state.changed.notify_all();
         }
     }
 
-    /// Takes the next request out of the pipeline and encodes it: its time limit.
+    /// Takes the next request out of the pipeline and encodes it. Returns its time limit.
     fn take_next(&mut self) -> Option<Option<Duration>> {
-        let mut state = self.shared.lock();
-        let next = state.pipeline.poll_transmit();
-        fetch(&mut state.pipeline, &mut self.told);
+        let pipeline = &mut self.state.lock().pipeline;
+        let next = pipeline.poll_transmit();
+        self.log.collect(pipeline);
         let mut transmit = next?;
-        let pipeline = &state.pipeline;
         self.output
             .encode(|chunk| pipeline.read_body(&mut transmit, chunk));
         let deadline = transmit.deadline();
@@ -241,12 +303,10 @@ impl Worker {
     fn recover(&mut self) {
         if let Some(transmit) = self.transmit.take() {
             let failed = Outcome::Failed(TransportError::Other);
-            self.shared
-                .lock()
-                .pipeline
-                .handle_response(transmit, &failed);
+            let pipeline = &mut self.state.lock().pipeline;
+            pipeline.handle_response(transmit, &failed);
         }
-        self.told.clear();
+        self.log.clear();
         // The reporter itself may have been what panicked; it catches its handler's panics.
         report(
             Kind::Internal,

@@ -3,7 +3,7 @@
 use heapless::String;
 
 use super::event::{Cause, Event, Events};
-use crate::response::{DropReason, MessageText, Response, decode_status, decode_success};
+use crate::response::{DropReason, MessageText, Response};
 use crate::stats::{DeliveryStats, Ledger};
 
 const MESSAGE_BYTES: usize = 256;
@@ -109,7 +109,7 @@ impl Books {
 
     /// Reports what the body of a success says, and returns how many spans it rejects.
     fn read_success(&mut self, sent: u64, response: &Response<'_>) -> u64 {
-        let body = decode_success(response.content_type, response.body);
+        let body = response.success_body();
         let (rejected, out_of_range) = body.rejected(sent);
         if !body.valid || out_of_range {
             self.stats.responses_invalid = self.stats.responses_invalid.saturating_add(1);
@@ -124,7 +124,7 @@ impl Books {
 
     /// Keeps the reason that the body of a refusal gives.
     pub(super) fn read_refusal(&mut self, response: &Response<'_>) {
-        let status = decode_status(response.content_type, response.body);
+        let status = response.status_body();
         self.keep_message(&status.message);
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let mut books = books(5);
         let response = Response {
             content_type: Some("application/x-protobuf"),
-            body: b"\x0a\x0b\x08\x02\x12\x07too\nold",
+            body: Some(b"\x0a\x0b\x08\x02\x12\x07too\nold"),
             ..Response::new(200)
         };
         books.accept(5, 900, 1, Some(&response));
@@ -181,7 +181,7 @@ mod tests {
         let mut books = books(1);
         let response = Response {
             content_type: Some("application/x-protobuf"),
-            body: b"\x0a\x02\x08\x09",
+            body: Some(b"\x0a\x02\x08\x09"),
             ..Response::new(200)
         };
         books.accept(1, 90, 2, Some(&response));
@@ -198,7 +198,7 @@ mod tests {
         body[..3].copy_from_slice(&[0x12, 0xac, 0x02]);
         books.read_refusal(&Response {
             content_type: Some("application/x-protobuf"),
-            body: &body,
+            body: Some(&body),
             ..Response::new(400)
         });
         assert_eq!(books.server_message(), "x".repeat(MESSAGE_BYTES));

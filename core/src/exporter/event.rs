@@ -131,11 +131,13 @@ impl core::fmt::Display for Event {
                 write!(f, "the collector rejected {}", Count(*rejected, "span"))
             }
             Self::ResponseInvalid => f.write_str("accepted with an answer that is not OTLP"),
-            Self::LossStarted => f.write_str("the buffer is full: spans are being lost"),
+            Self::LossStarted => {
+                f.write_str("the span buffer is full: new spans are dropped and counted")
+            }
             Self::LossEnded { dropped } => {
                 write!(
                     f,
-                    "spans fit again; {} lost meanwhile",
+                    "spans fit into the buffer again; {} dropped meanwhile",
                     Count(*dropped, "span")
                 )
             }
@@ -144,7 +146,7 @@ impl core::fmt::Display for Event {
 }
 
 /// A number and its noun, which is in the plural unless the number is 1.
-struct Count(u64, &'static str);
+pub(crate) struct Count(pub(crate) u64, pub(crate) &'static str);
 
 impl core::fmt::Display for Count {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

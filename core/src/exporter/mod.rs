@@ -71,6 +71,8 @@ mod settle;
 mod transmit;
 
 pub use config::{ConfigError, ExporterConfig, OnTooLarge, WhenOpen};
+#[cfg(feature = "std")]
+pub(crate) use event::Count;
 pub use event::{Cause, Event};
 pub use flush::{Flush, FlushOutcome, FlushReport};
 pub use transmit::Transmit;

@@ -9,7 +9,7 @@
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
-//! | [`span_gzip`] | gzip for spans |
+//! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | [`prelude`] | the names that nearly every application needs |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
@@ -31,6 +31,7 @@ pub mod trace;
 // L4
 #[cfg(feature = "tracing")]
 pub mod layer;
+#[cfg(feature = "_deflate")]
 pub mod span_gzip;
 // L5
 pub mod prelude;

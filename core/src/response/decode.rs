@@ -26,7 +26,7 @@ impl<'a> SuccessBody<'a> {
         valid: true,
     };
 
-    const INVALID: Self = Self {
+    pub(super) const INVALID: Self = Self {
         valid: false,
         ..Self::EMPTY
     };
@@ -112,7 +112,7 @@ impl<'a> StatusBody<'a> {
         valid: true,
     };
 
-    const INVALID: Self = Self {
+    pub(super) const INVALID: Self = Self {
         valid: false,
         ..Self::EMPTY
     };

@@ -3,8 +3,8 @@
 //! A transport reports an [`Outcome`] and decides nothing. [`classify`] says whether the same
 //! bytes are worth sending again, what the attempt tells the circuit breaker, and under which
 //! [`DropReason`] the spans are counted if they are given up. The body of a success may still say
-//! that some spans were rejected ([`decode_success`]); the body of a refusal may say why
-//! ([`decode_status`]).
+//! that some spans were rejected ([`Response::success_body`]); the body of a refusal may say why
+//! ([`Response::status_body`]).
 //!
 //! Bodies and header values are not trusted. Reading them takes time proportional to their length,
 //! never recurses, and never changes the verdict: with a body that makes no sense, a success is
@@ -12,17 +12,17 @@
 //!
 //! ```
 //! use spandrel_core::breaker::Verdict;
-//! use spandrel_core::response::{Outcome, Response, classify, decode_success};
+//! use spandrel_core::response::{Outcome, Response, classify};
 //!
 //! let response = Response {
 //!     content_type: Some("application/x-protobuf"),
-//!     body: b"\x0a\x0b\x08\x05\x12\x07too old",
+//!     body: Some(b"\x0a\x0b\x08\x05\x12\x07too old"),
 //!     ..Response::new(200)
 //! };
 //! let class = classify(&Outcome::Response(response));
 //! assert_eq!((class.retry, class.verdict, class.loss), (false, Verdict::Success, None));
 //!
-//! let body = decode_success(response.content_type, response.body);
+//! let body = response.success_body();
 //! assert_eq!(body.rejected(512), (5, false));
 //! assert_eq!(body.error_message, "too old");
 //! ```
@@ -61,12 +61,13 @@ pub struct Response<'a> {
     pub date: Option<&'a str>,
     /// The `Content-Type` header.
     pub content_type: Option<&'a str>,
-    /// The whole body, at most [`MAX_RESPONSE_BYTES`].
-    pub body: &'a [u8],
+    /// The whole body, at most [`MAX_RESPONSE_BYTES`]. `None` if it could not be read to its end, or
+    /// has a coding that was not asked for: the status holds all the same.
+    pub body: Option<&'a [u8]>,
 }
 
 impl<'a> Response<'a> {
-    /// A response without headers and body.
+    /// A response without headers and with an empty body.
     #[must_use]
     pub const fn new(status: u16) -> Self {
         Self {
@@ -74,8 +75,23 @@ impl<'a> Response<'a> {
             retry_after: None,
             date: None,
             content_type: None,
-            body: &[],
+            body: Some(&[]),
         }
+    }
+
+    /// Reads the body of a 2xx with [`decode_success`]. One that could not be received is not valid.
+    #[must_use]
+    pub fn success_body(&self) -> SuccessBody<'a> {
+        let decode = |body| decode_success(self.content_type, body);
+        self.body.map_or(SuccessBody::INVALID, decode)
+    }
+
+    /// Reads the body of a 4xx or 5xx with [`decode_status`]. One that could not be received is not
+    /// valid.
+    #[must_use]
+    pub fn status_body(&self) -> StatusBody<'a> {
+        let decode = |body| decode_status(self.content_type, body);
+        self.body.map_or(StatusBody::INVALID, decode)
     }
 
     /// Returns the pause that the server asks for. Only a status that is worth a retry can ask for
@@ -95,7 +111,7 @@ impl fmt::Debug for Response<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")
             .field("status", &self.status)
-            .field("body_bytes", &self.body.len())
+            .field("body_bytes", &self.body.map(<[u8]>::len))
             .finish_non_exhaustive()
     }
 }
@@ -106,9 +122,9 @@ impl defmt::Format for Response<'_> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(
             f,
-            "Response {{ status: {=u16}, body_bytes: {=usize}, .. }}",
+            "Response {{ status: {=u16}, body_bytes: {}, .. }}",
             self.status,
-            self.body.len(),
+            self.body.map(<[u8]>::len),
         );
     }
 }
@@ -204,13 +220,13 @@ mod tests {
     #[test]
     fn debug_output_shows_neither_body_nor_headers() {
         let response = Response {
-            body: b"secret",
+            body: Some(b"secret"),
             retry_after: Some("hidden"),
             ..Response::new(503)
         };
         assert_eq!(
             std::format!("{response:?}"),
-            "Response { status: 503, body_bytes: 6, .. }"
+            "Response { status: 503, body_bytes: Some(6), .. }"
         );
     }
 
@@ -225,6 +241,17 @@ mod tests {
             let expected = matches!(status, 429 | 502 | 503 | 504);
             assert_eq!(response.pause(None).is_some(), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_body_that_could_not_be_read_is_not_an_empty_one() {
+        let empty = Response::new(200);
+        assert!(empty.success_body().valid && empty.status_body().valid);
+        let unreadable = Response {
+            body: None,
+            ..empty
+        };
+        assert!(!unreadable.success_body().valid && !unreadable.status_body().valid);
     }
 
     // invariant I5, spec A-054

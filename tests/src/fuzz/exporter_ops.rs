@@ -251,7 +251,7 @@ impl Runner {
             Outcome::Response(Response {
                 retry_after: header.as_deref(),
                 content_type: Some("application/x-protobuf"),
-                body,
+                body: Some(body),
                 ..Response::new(status)
             })
         };

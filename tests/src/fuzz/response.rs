@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
         retry_after: script.retry_after,
         date: script.date,
         content_type,
-        body: script.body,
+        body: Some(script.body),
     };
     let class = classify(&Outcome::Response(response));
     let pause = response.pause(script.wall_now.map(UnixNanos::from_nanos));

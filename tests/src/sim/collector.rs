@@ -58,7 +58,7 @@ impl Reply {
                 body.extend(count);
                 Outcome::Response(Response {
                     content_type: Some("application/x-protobuf"),
-                    body,
+                    body: Some(body),
                     ..Response::new(200)
                 })
             }
@@ -66,7 +66,7 @@ impl Reply {
                 body.extend(b"<html>welcome</html>");
                 Outcome::Response(Response {
                     content_type: Some("text/html"),
-                    body,
+                    body: Some(body),
                     ..Response::new(200)
                 })
             }

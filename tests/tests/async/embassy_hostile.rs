@@ -26,7 +26,7 @@ use crate::support::block_on;
 enum Got {
     Answer {
         status: u16,
-        body: Vec<u8>,
+        body: Option<Vec<u8>>,
         retry_after: Option<String>,
         date: Option<String>,
     },
@@ -39,7 +39,7 @@ impl From<Outcome<'_>> for Got {
         match outcome {
             Outcome::Response(response) => Self::Answer {
                 status: response.status,
-                body: response.body.to_vec(),
+                body: response.body.map(<[u8]>::to_vec),
                 retry_after: response.retry_after.map(Into::into),
                 date: response.date.map(Into::into),
             },
@@ -50,16 +50,23 @@ impl From<Outcome<'_>> for Got {
 }
 
 fn answer(status: u16, body: &[u8]) -> Got {
+    answer_or_none(status, Some(body))
+}
+
+/// An answer whose body could not be read.
+fn unreadable(status: u16) -> Got {
+    answer_or_none(status, None)
+}
+
+fn answer_or_none(status: u16, body: Option<&[u8]>) -> Got {
     Got::Answer {
         status,
-        body: body.to_vec(),
+        body: body.map(<[u8]>::to_vec),
         retry_after: None,
         date: None,
     }
 }
 
-/// What stands for a body that could not be read.
-const UNREADABLE: &[u8] = &[0xff];
 const RESET: Got = Got::Failed(TransportError::Reset { body_sent: true });
 const PROTOCOL: Got = Got::Failed(TransportError::Protocol);
 
@@ -154,12 +161,11 @@ fn s14_s16_chunks_that_are_none_leave_the_status() {
         ("\0\0\0", "", false),
     ] {
         let wire = format!("HTTP/1.1 503 no\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-        let body = if body.is_empty() {
-            UNREADABLE
-        } else {
-            body.as_bytes()
+        let expected = match body {
+            "" => unreadable(503),
+            body => answer(503, body.as_bytes()),
         };
-        assert_eq!(post(&wire), (answer(503, body), is_reused), "{chunks:?}");
+        assert_eq!(post(&wire), (expected, is_reused), "{chunks:?}");
     }
     // Garbage without end is cut too.
     for (first, rest) in [("", "1\r\nx\r\n"), ("0\r\n", "a: b\r\n"), ("5;", "x")] {
@@ -168,7 +174,7 @@ fn s14_s16_chunks_that_are_none_leave_the_status() {
             rest.repeat(100_000)
         );
         let (got, is_reused) = post(&wire);
-        let is_cut = got == answer(200, UNREADABLE) || got == Got::TooLarge(200);
+        let is_cut = got == unreadable(200) || got == Got::TooLarge(200);
         assert!(is_cut && !is_reused, "{rest:?}: {got:?}");
     }
 }
@@ -215,8 +221,8 @@ fn n9_an_answer_in_http_1_0_ends_with_the_connection() {
         panic!("no answer");
     };
     assert_eq!(
-        (status, &body[..], date.as_deref()),
-        (200, &b"\x0a\x00"[..], Some("now"))
+        (status, body.as_deref(), date.as_deref()),
+        (200, Some(&b"\x0a\x00"[..]), Some("now"))
     );
     assert!(!post(wire).1);
     // With a length it is whole, and its connection is not trusted either.
@@ -237,7 +243,7 @@ fn a_body_that_breaks_off_is_unreadable_and_its_status_holds() {
     let whole = b"HTTP/1.1 429 no\r\nContent-Length: 9\r\n\r\n123456789";
     for missing in 1..=9 {
         let cut = &whole[..whole.len() - missing];
-        assert_eq!(post(cut), (answer(429, UNREADABLE), false), "{missing}");
+        assert_eq!(post(cut), (unreadable(429), false), "{missing}");
     }
     // More than was announced: the connection is out of step.
     let more = [&whole[..], b"HTTP/1.1 200 OK"].concat();
@@ -245,7 +251,7 @@ fn a_body_that_breaks_off_is_unreadable_and_its_status_holds() {
     let coded = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x0a\x00";
     assert_eq!(
         post(coded),
-        (answer(200, UNREADABLE), true),
+        (unreadable(200), true),
         "nobody asked for a coding"
     );
 }

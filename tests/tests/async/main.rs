@@ -14,5 +14,6 @@ mod faults;
 mod reqwless;
 mod runtimes;
 mod scripted;
+mod sender;
 mod stack;
 mod support;

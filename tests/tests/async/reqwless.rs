@@ -302,7 +302,7 @@ fn what_the_head_says_outlives_the_body() {
             retry_after: Some("7"),
             date: Some("Sun"),
             content_type: Some("text/plain"),
-            body: b"sorry",
+            body: Some(b"sorry"),
             ..Response::new(503)
         };
         let outcome = block_on(post.post(&mut Bytes::new(vec![1; 40])));

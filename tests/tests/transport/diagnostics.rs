@@ -103,7 +103,7 @@ fn s6_a_refusal_is_an_error_with_its_status() {
         [Reply::status(400)],
         1,
         &[
-            "Error ExportFailed: export failed after 1 attempts: 2 spans for @ dropped as \
+            "Error ExportFailed: export failed after 1 attempt: 2 spans for @ dropped as \
              rejected_4xx: the collector answered with status 400",
             &format!("{ALL_LOST} (rejected_4xx 2) {REST}"),
         ],
@@ -129,7 +129,7 @@ fn s8_wrong_credentials_and_wrong_paths_come_with_a_hint() {
         ),
     ] {
         let failed = format!(
-            "Error ExportFailed: export failed after 1 attempts: 2 spans for @ dropped as \
+            "Error ExportFailed: export failed after 1 attempt: 2 spans for @ dropped as \
              {reason}: the collector answered with status {status}{hint}"
         );
         let ledger = format!("{ALL_LOST} ({reason} 2) {REST}");
@@ -143,7 +143,7 @@ fn s10_what_is_no_otlp_receiver_comes_with_a_hint() {
         [Reply::status(415)],
         1,
         &[
-            "Error ExportFailed: export failed after 1 attempts: 2 spans for @ dropped as \
+            "Error ExportFailed: export failed after 1 attempt: 2 spans for @ dropped as \
              rejected_4xx: the collector answered with status 415; is there an OTLP/HTTP receiver \
              at this endpoint?",
             &format!("{ALL_LOST} (rejected_4xx 2) {REST}"),
@@ -176,7 +176,7 @@ fn s12_a_partial_success_is_said_with_the_servers_words_tamed() {
     assert_eq!(said.lines.len(), 2, "{:?}", said.lines);
     let warning = &said.lines[0];
     assert!(warning.starts_with("Warn PartialSuccess: "), "{warning}");
-    assert!(warning.contains("rejected 1 spans (too old"), "{warning}");
+    assert!(warning.contains("rejected 1 span (too old"), "{warning}");
     assert!(!warning.contains('\u{1b}'), "{warning}");
 }
 
@@ -229,7 +229,7 @@ fn certificate(name: &str, authority: &Authority, identity: &Identity, named: &s
     let said = Said::of("diagnose", &server, 1, Some(&trusted));
     let failed = &said.lines[0];
     assert!(
-        failed.starts_with("Error ExportFailed: export failed after 1 attempts"),
+        failed.starts_with("Error ExportFailed: export failed after 1 attempt"),
         "{failed}"
     );
     assert!(failed.contains(named), "{failed}");

@@ -77,11 +77,10 @@ use core::time::Duration;
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
-/// The shortest sleep: a machine that is late by a hair must not become a busy loop (fault
-/// catalogue C1).
+/// The shortest sleep: a machine that is late by a hair must not become a busy loop.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
-/// Time, as a runtime has it. Cancel-safe: a sleep that is dropped is a sleep that ended.
+/// A runtime's clock and alarm. Cancel-safe: a sleep may be dropped.
 #[allow(
     async_fn_in_trait,
     reason = "whether the future is `Send` follows from the implementation that is used"
@@ -90,8 +89,8 @@ pub trait Sleep {
     /// The present instant, of the same clock by which spans are timed.
     fn now(&self) -> Instant;
 
-    /// Returns at `at`, or sooner, as often as it likes: the driver looks whether there is
-    /// something to do and sleeps again.
+    /// Returns at `at`, or sooner: the driver then checks if there is something to do and sleeps
+    /// again.
     ///
     /// Return sooner whenever spans were recorded, a flush was asked for, or a shutdown: the driver
     /// does not notice them while it sleeps. [`Instant::MAX`] = until then.
@@ -112,9 +111,9 @@ pub trait Post {
     /// [`MAX_RESPONSE_BYTES`](spandrel_core::response::MAX_RESPONSE_BYTES) of it.
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_>;
 
-    /// Whether the whole request of the last [`post`](Post::post), which was dropped at its
-    /// deadline or met a stale connection, had left: the collector may then have the spans already. `is_read` says whether
-    /// the body had been pulled to its end.
+    /// Returns true if the whole request of the last [`post`](Post::post) had left, although the
+    /// future was dropped at its deadline or met a stale connection: the collector may have the spans
+    /// already. `is_read` is true if the body had been pulled to its end.
     fn body_sent(&self, is_read: bool) -> bool {
         is_read
     }
@@ -133,7 +132,7 @@ enum Ended<T> {
     Answered(T),
     /// Its time was up.
     Late,
-    /// Nobody wants its answer any more.
+    /// Its answer is not needed any more.
     Stopped,
 }
 

@@ -1,4 +1,4 @@
-//! What the driver empties.
+//! The source of requests.
 
 use core::cell::RefCell;
 
@@ -24,7 +24,7 @@ pub trait Outbox {
     fn note_resent(&self, transmit: &Transmit);
     /// See [`Exporter::poll_timeout`].
     fn poll_timeout(&self) -> Option<Instant>;
-    /// Whether it has been shut down and holds nothing any more.
+    /// Returns true if it has been shut down and holds nothing any more.
     fn is_stopped(&self) -> bool;
 }
 

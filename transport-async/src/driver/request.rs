@@ -6,18 +6,17 @@ use spandrel_core::time::Instant;
 
 use super::{Outbox, Sleep};
 
-/// A body that is pulled, so that it can be compressed or sent in pieces of any size (design rule
-/// R5).
+/// A body that is pulled, so that it can be compressed or sent in pieces of any size.
 pub trait Body {
     /// Bytes of the whole body.
     fn content_length(&self) -> usize;
-    /// Copies the next bytes into `target`; how many were copied, 0 at the end.
+    /// Copies the next bytes into `target` and returns their number, 0 at the end.
     fn read(&mut self, target: &mut [u8]) -> usize;
-    /// Whether the whole body has been read.
+    /// Returns true if the whole body has been read.
     fn is_read(&self) -> bool;
     /// Reads from the start again; the bytes are the same.
     fn rewind(&mut self);
-    /// When the request must be over; [`Instant::MAX`] = no limit. The driver sees to it.
+    /// When the request must be over; [`Instant::MAX`] = no limit. The driver enforces it.
     fn deadline(&self) -> Instant;
 }
 
@@ -38,8 +37,8 @@ impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
         }
     }
 
-    /// Hands over the outcome. One that comes late, after somebody else has taken over, changes
-    /// nothing: the transmit's generation is old.
+    /// Hands over the outcome. After another driver has taken over it changes nothing: the transmit's
+    /// generation is old.
     pub(super) fn answer(mut self, outcome: &Outcome<'_>) {
         self.settle(outcome);
     }

@@ -3,28 +3,17 @@
 use core::fmt;
 use core::net::SocketAddr;
 
+use spandrel_core::env::{is_header_name, is_header_value, is_reserved_header};
+
 use super::http::Text;
 
-/// Our own product in `User-Agent` (checklist A-026).
+/// Our own product in `User-Agent`.
 pub(super) const USER_AGENT: &str = concat!(
     "Spandrel-OTLP-Exporter-Rust-Async/",
     env!("CARGO_PKG_VERSION")
 );
 /// The line that announces a coding, without its name.
 pub(super) const CONTENT_ENCODING: &str = "\r\nContent-Encoding: ";
-/// What belongs to the protocol and not to the user (checklist A-029).
-const RESERVED: [&str; 9] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "transfer-encoding",
-    "user-agent",
-];
-
 /// Where requests go. No name is resolved and nothing is encrypted here: a device knows its
 /// gateway.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +40,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Whatever could end a line of the head is refused here (fault catalogue G1).
+    /// Refuses whatever could end a line of the head.
     pub(super) fn validate(&self) -> Result<(), CollectorError> {
         if !is_word(self.host) {
             return Err(CollectorError::Host);
@@ -88,7 +77,7 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Whether `text` can stand where white space ends it.
+/// Returns true if `text` can stand where white space ends it.
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
@@ -96,10 +85,11 @@ pub(super) fn is_word(text: &str) -> bool {
 /// The place of the first header that cannot be sent.
 pub(super) fn bad_header(headers: &[(&str, &str)]) -> Option<usize> {
     let is_good = |(name, value): &(&str, &str)| {
-        is_word(name)
-            && name.bytes().all(|b| !b"\"(),/:;<=>?@[\\]{}".contains(&b))
-            && !RESERVED.iter().any(|own| own.eq_ignore_ascii_case(name))
-            && value.bytes().all(|b| matches!(b, b'\t' | b' '..=b'~'))
+        is_header_name(name)
+            && !is_reserved_header(name)
+            // Its place in the head is ours.
+            && !name.eq_ignore_ascii_case("user-agent")
+            && is_header_value(value.as_bytes())
     };
     headers.iter().position(|header| !is_good(header))
 }
@@ -138,10 +128,11 @@ pub enum CollectorError {
     Host,
     /// The path is not one.
     Path,
-    /// A header cannot be sent: its name is none or belongs to the protocol, or its value has
-    /// something else than visible ASCII, spaces and tabs.
+    /// A header cannot be sent: its name is not a token, is
+    /// [reserved](spandrel_core::env::RESERVED_HEADERS) or is `User-Agent`, or its value has other
+    /// than visible ASCII, spaces and tabs.
     Header {
-        /// Which one, from 0.
+        /// Its position, the first being 0.
         at: usize,
     },
     /// The memory is below [`MIN_MEMORY_BYTES`](super::MIN_MEMORY_BYTES), or the head of a request does not fit into it.
@@ -160,3 +151,27 @@ impl fmt::Display for CollectorError {
 }
 
 impl core::error::Error for CollectorError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spandrel_core::env::RESERVED_HEADERS;
+
+    #[test]
+    fn a_header_of_the_protocol_is_refused_and_a_tab_is_not() {
+        fn validate(headers: &[(&str, &str)]) -> Result<(), CollectorError> {
+            let address = "127.0.0.1:4318".parse().unwrap();
+            let collector = Collector::new(address, "gateway");
+            Collector {
+                headers,
+                ..collector
+            }
+            .validate()
+        }
+        for name in RESERVED_HEADERS.into_iter().chain(["User-Agent"]) {
+            let refused = Err(CollectorError::Header { at: 1 });
+            assert_eq!(validate(&[("x-tenant", "a\tb"), (name, "x")]), refused);
+        }
+        assert_eq!(validate(&[("x-tenant", "a\tb")]), Ok(()));
+    }
+}

@@ -1,4 +1,4 @@
-//! How devices code the bodies of their requests: as they are, or compressed without a heap.
+//! The coding of bodies on devices: none, or gzip without a heap.
 //!
 //! A compressed request announces its length like any other, because not everything between a
 //! device and its collector takes chunked requests: some gateways answer 411, some buffer them, some
@@ -28,31 +28,31 @@ use crate::Body;
 /// The name of the only coding that there is.
 pub(crate) const GZIP: &str = "gzip";
 
-/// How bodies are coded: [`Identity`] or [`Gzip`].
+/// The coding of bodies: [`Identity`] or [`Gzip`].
 ///
 /// A type and not a value, so that a firmware image holds the code of only those that it names.
-pub trait Encoding: sealed::Encoding {}
+pub trait Encoding: sealed::MakeEncoder {}
 
 pub(crate) mod sealed {
-    /// What makes the encoders of bodies.
-    pub trait Encoding {
+    /// Makes the encoders of bodies.
+    pub trait MakeEncoder {
         /// Uninhabited where nothing is compressed: then no code for it is linked.
-        type Encoder<'a>: Encoder
+        type Encoder<'a>: EncodeBody
         where
             Self: 'a;
 
-        /// What compresses one body, if it is to be compressed.
+        /// An encoder for one body, if it is to be compressed.
         fn encoder(&mut self) -> Option<Self::Encoder<'_>>;
     }
 
     /// See [`spandrel_core::gzip::GzipEncoder`].
-    pub trait Encoder {
+    pub trait EncodeBody {
         fn read(&mut self, out: &mut [u8], source: impl FnMut(&mut [u8]) -> usize) -> usize;
         fn is_done(&self) -> bool;
     }
 }
 
-impl sealed::Encoder for gzip::GzipEncoder<'_> {
+impl sealed::EncodeBody for gzip::GzipEncoder<'_> {
     fn read(&mut self, out: &mut [u8], source: impl FnMut(&mut [u8]) -> usize) -> usize {
         self.read(out, source)
     }
@@ -62,7 +62,7 @@ impl sealed::Encoder for gzip::GzipEncoder<'_> {
     }
 }
 
-impl sealed::Encoder for Infallible {
+impl sealed::EncodeBody for Infallible {
     fn read(&mut self, _: &mut [u8], _: impl FnMut(&mut [u8]) -> usize) -> usize {
         match *self {}
     }
@@ -77,7 +77,7 @@ impl sealed::Encoder for Infallible {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Identity;
 
-impl sealed::Encoding for Identity {
+impl sealed::MakeEncoder for Identity {
     type Encoder<'a> = Infallible;
 
     fn encoder(&mut self) -> Option<Infallible> {
@@ -113,7 +113,7 @@ impl<'a> Gzip<'a> {
     }
 }
 
-impl<'m> sealed::Encoding for Gzip<'m> {
+impl<'m> sealed::MakeEncoder for Gzip<'m> {
     type Encoder<'a>
         = gzip::GzipEncoder<'a>
     where
@@ -148,7 +148,7 @@ pub(crate) struct Packed {
 /// Compresses `body` into `memory`, whose first `reserved` bytes stay free for a head; what does not
 /// fit is only counted. `None` when that would not take fewer than `limit` bytes.
 pub(crate) async fn pack<B: Body>(
-    mut encoder: impl sealed::Encoder,
+    mut encoder: impl sealed::EncodeBody,
     body: &mut B,
     memory: &mut [u8],
     reserved: usize,
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// What `pack` says, and after how many polls.
+    /// `pack`'s result, and the number of polls that it took.
     fn packed(memory: &mut [u8], reserved: usize, limit: usize) -> (Option<Packed>, usize) {
         let (mut window, mut table) = ([0; 1024], [0; 256]);
         let encoder = gzip::GzipEncoder::new(&mut window, &mut table).unwrap();

@@ -6,7 +6,7 @@ use core::ops::Range;
 /// The most headers of an answer.
 const MAX_HEADERS: usize = 32;
 
-/// The answer is not HTTP/1.1, or not in a way that can be trusted (fault catalogue S16).
+/// The answer is not HTTP/1.1, or not in a way that can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -44,7 +44,7 @@ const NAMES: [(&str, Name); 7] = [
     ("transfer-encoding", Name::TransferEncoding),
 ];
 
-/// What matters of an answer's head; ranges are places in the bytes that were read.
+/// The used part of an answer's head; ranges are places in the bytes that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
@@ -53,7 +53,7 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Whether the connection stays open after the body.
     pub(super) keep_alive: bool,
-    /// Whether the body is in a coding that nobody asked for.
+    /// Whether the body has a coding, although none was asked for.
     pub(super) is_coded: bool,
     pub(super) retry_after: Option<Range<usize>>,
     pub(super) date: Option<Range<usize>>,
@@ -136,7 +136,7 @@ impl Head {
         Ok(Some(head))
     }
 
-    /// Whether another head follows (fault catalogue S17).
+    /// Returns true if another head follows.
     pub(super) const fn is_interim(&self) -> bool {
         is_interim(self.status)
     }
@@ -213,7 +213,7 @@ impl<'a> Text<'a> {
         self.push(core::str::from_utf8(digits).unwrap_or_default())
     }
 
-    /// How many bytes were written; `None` if there was no room for all.
+    /// The number of bytes written; `None` if there was no room for all.
     pub(super) const fn len(&self) -> Option<usize> {
         self.len
     }

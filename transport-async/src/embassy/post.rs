@@ -21,25 +21,23 @@ use spandrel_core::response::{MAX_RESPONSE_BYTES, Outcome, Response, TransportEr
 use super::collector::{CONTENT_ENCODING, Collector, CollectorError};
 use super::http::{Framing, Head, Malformed};
 use super::reader::BodyReader;
-use crate::embassy::encoding::sealed::Encoder as _;
+use crate::embassy::encoding::sealed::EncodeBody as _;
 use crate::embassy::encoding::{Encoding, GZIP, Identity, Packed, pack};
 use crate::{Body, Post};
 
-/// The least memory of a [`HttpPost`]: enough for the head of our request and for that of a terse
-/// answer. 1 KiB is comfortable.
+/// The least memory of a [`HttpPost`]: enough for the head of our request and for a terse
+/// answer's. 1 KiB is comfortable.
 pub const MIN_MEMORY_BYTES: usize = 512;
 
-/// The most time for a connection (fault catalogue N2).
+/// The most time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an idle connection may be reused: shorter than the patience of servers.
+/// How long an idle connection may be reused: shorter than servers' idle time-outs.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most bytes of an answer that are read to keep the connection, or to learn that the answer
 /// ends at all.
 const MOST_READ: usize = 64 * 1024;
-/// The most interim answers before the real one (fault catalogue S17).
+/// The most interim answers before the real one.
 const MAX_INTERIM: u32 = 8;
-/// Stands for a body that could not be read whole: a byte that no protobuf message begins with.
-pub(super) const UNREADABLE: &[u8] = &[0xff];
 
 const _: () = assert!(MOST_READ < MAX_RESPONSE_BYTES);
 
@@ -111,7 +109,8 @@ impl<'a, T: TcpConnect> HttpPost<'a, T> {
     ///
     /// # Errors
     ///
-    /// What cannot be sent, or that the head of a request does not fit into `memory`.
+    /// The part of `collector` that cannot be sent, or that the head of a request does not fit into
+    /// `memory`.
     pub fn new(
         stack: &'a T,
         collector: Collector<'a>,
@@ -129,7 +128,8 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
     ///
     /// # Errors
     ///
-    /// What cannot be sent, or that the head of a request does not fit into `memory`.
+    /// The part of `collector` that cannot be sent, or that the head of a request does not fit into
+    /// `memory`.
     pub fn with_encoding(
         stack: &'a T,
         collector: Collector<'a>,
@@ -340,7 +340,7 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
             Err(Broken::TooLarge(status)) => return Outcome::ResponseTooLarge { status },
             Err(broken) => {
                 return Outcome::Failed(match broken {
-                    // Closed by the server while it was idle (fault catalogue N8).
+                    // Closed by the server while it was idle (fault N8).
                     Broken::Ended { answered: false } if is_reused => TransportError::Stale,
                     Broken::Ended { .. } => TransportError::Reset { body_sent },
                     Broken::Malformed => TransportError::Protocol,
@@ -361,7 +361,7 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
             retry_after: self.text(answer.head.retry_after.as_ref()),
             date: self.text(answer.head.date.as_ref()),
             content_type: self.text(answer.head.content_type.as_ref()),
-            body: body.unwrap_or(UNREADABLE),
+            body,
         })
     }
 
@@ -370,7 +370,8 @@ impl<T: TcpConnect, E: Encoding> Post for HttpPost<'_, T, E> {
     }
 }
 
-/// What a compressed body must stay below, so that with its header it is smaller than a plain one.
+/// The size that a compressed body must stay below, so that with its header it is smaller than a plain
+/// one.
 pub(super) const fn packed_limit(plain: usize) -> usize {
     plain.saturating_sub(CONTENT_ENCODING.len() + GZIP.len())
 }

@@ -18,7 +18,7 @@ enum State {
     Endless,
     /// The digits of a chunk's size; how many were seen.
     Size(u64, u32),
-    /// What follows the size in its line.
+    /// The rest of the line behind the size.
     Extension(u64, u32),
     /// The line end after a chunk.
     DataEnd,

@@ -16,8 +16,8 @@ use embedded_nal_async::{Dns, TcpConnect};
 use spandrel_core::response::{Outcome, Response, TransportError};
 
 use super::collector::{CollectorError, USER_AGENT, bad_header, is_word};
-use super::post::{UNREADABLE, packed_limit};
-use crate::embassy::encoding::sealed::Encoder;
+use super::post::packed_limit;
+use crate::embassy::encoding::sealed::EncodeBody;
 use crate::embassy::encoding::{Encoding, GZIP, Identity, pack};
 use crate::{Body, Post};
 
@@ -263,8 +263,8 @@ where
             date: self.date.get(),
             content_type: self.content_type.get(),
             body: match body {
-                Ok(body) if !is_coded => body,
-                _ => UNREADABLE,
+                Ok(body) if !is_coded => Some(body),
+                _ => None,
             },
         })
     }
@@ -319,7 +319,7 @@ struct Source<'a, B, C> {
     ready: usize,
 }
 
-impl<B: Body, C: Encoder> Source<'_, B, C> {
+impl<B: Body, C: EncodeBody> Source<'_, B, C> {
     /// The next bytes; none at the end.
     fn next(&mut self) -> &[u8] {
         let len = match (core::mem::take(&mut self.ready), &mut self.encoder) {
@@ -339,7 +339,7 @@ struct Pull<'a, B, C> {
     is_sent: &'a Cell<bool>,
 }
 
-impl<B: Body, C: Encoder> RequestBody for Pull<'_, B, C> {
+impl<B: Body, C: EncodeBody> RequestBody for Pull<'_, B, C> {
     fn len(&self) -> Option<usize> {
         Some(self.length)
     }

@@ -1,9 +1,9 @@
-//! The HTTP client, every setting on which the promises rest named (`reliability.md` 4.12), and
-//! what must be known about the connections under it.
+//! The HTTP client, with every setting that the promises depend on, and what must be known about
+//! the connections under it.
 //!
-//! The client hides whether a connection is new or reused and whether a host name was the trouble.
-//! Two small parts plugged into its seams tell: a layer around the connector that counts, and a
-//! resolver whose failure can be recognised.
+//! The client hides whether a connection is new or reused and whether a look-up failed. Two small
+//! parts plugged into its seams show it: a layer around the connector that counts, and a resolver
+//! whose failure can be recognised.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::{Context, Poll};
@@ -13,72 +13,74 @@ use std::format;
 use std::net::SocketAddr;
 use std::string::{String, ToString};
 use std::sync::Arc;
+use std::vec;
 use std::{error, fmt};
 
 use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use ::reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ::reqwest::{Client, Url, redirect};
-use spandrel_core::hosted::config::Settings;
-use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::credential::{is_credential_name, is_loopback_host};
+use spandrel_core::hosted::config::{HttpSettings, Proxy};
+use spandrel_core::hosted::unversioned::client::{BuildError, check};
+use spandrel_core::hosted::unversioned::tls::TlsMaterial;
 
-use super::error::BuildError;
-use super::tls;
-
-/// Our own product in `User-Agent` (checklist A-026).
+/// Our own product in `User-Agent`.
 const USER_AGENT: &str = concat!(
     "Spandrel-OTLP-Exporter-Rust-Async/",
     env!("CARGO_PKG_VERSION")
 );
-/// The most time for resolving, connecting and the TLS handshake together (fault catalogue N2).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an idle connection may be reused: shorter than the patience of servers.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Everything that clients are made of, checked once.
+/// The checked settings of clients, in the client's types.
 pub(super) struct Blueprint {
     url: Url,
     headers: HeaderMap,
+    user_agent: HeaderValue,
     tls: rustls::ClientConfig,
-    read_timeout: Option<Duration>,
-    use_environment_proxy: bool,
+    proxy: Proxy,
+    connect_timeout: Duration,
+    max_idle_age: Duration,
+    max_response_bytes: usize,
 }
 
-/// A client for one driver: its connections live on the runtime of that driver.
+/// A client for one driver: its connections live on that driver's runtime.
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) connection: Arc<Connection>,
+    pub(super) max_response_bytes: usize,
 }
 
 impl Blueprint {
     /// Checks the settings and reads the files that they name. Nothing is connected or resolved: a
-    /// collector that is away is no error of the start (fault catalogue N14).
-    pub(super) fn new(url: &str, settings: &Settings) -> Result<Self, BuildError> {
-        let url = Url::parse(url).map_err(|_| BuildError::Endpoint)?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(BuildError::Endpoint);
+    /// collector that is down is no error at the start.
+    pub(super) fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
+        let target = check(settings)?;
+        let mut headers = HeaderMap::with_capacity(target.headers().len() + 2);
+        for (name, value) in target.headers() {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(refused)?;
+            let mut value = HeaderValue::from_str(value).map_err(refused)?;
+            // No log of the client shows it.
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
-        let headers = sensitive(&settings.headers)?;
-        let in_the_clear =
-            url.scheme() == "http" && !is_loopback_host(url.host_str().unwrap_or_default());
-        if in_the_clear && !settings.allow_plaintext_credentials {
-            let named = headers
-                .keys()
-                .map(HeaderName::as_str)
-                .find(|name| is_credential_name(name));
-            let has_userinfo = !url.username().is_empty() || url.password().is_some();
-            if let Some(name) = named.or(has_userinfo.then_some("userinfo")) {
-                return Err(BuildError::PlaintextCredentials { name: name.into() });
-            }
-        }
+        let material = if target.is_https() {
+            TlsMaterial::read(&settings.tls)?
+        } else {
+            TlsMaterial::NONE
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let mut tls = material.client_config(roots)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            url,
+            url: Url::parse(target.url()).map_err(refused)?,
             headers,
-            tls: tls::config(settings)?,
-            read_timeout: settings.request_timeout(),
-            use_environment_proxy: settings.use_environment_proxy,
+            user_agent: HeaderValue::from_str(&target.user_agent(USER_AGENT)).map_err(refused)?,
+            tls,
+            proxy: settings.proxy.clone(),
+            connect_timeout: settings.connect_timeout,
+            max_idle_age: settings.max_idle_age,
+            max_response_bytes: settings.max_response_bytes,
         })
     }
 
@@ -88,34 +90,34 @@ impl Blueprint {
             .tls_backend_preconfigured(self.tls.clone())
             .connector_layer(Watch(Arc::clone(&connection)))
             .dns_resolver(Arc::new(Resolver))
-            .user_agent(USER_AGENT)
+            .user_agent(self.user_agent.clone())
             .http1_only()
             .redirect(redirect::Policy::none())
             .referer(false)
             // No coding is asked for, not even when another crate of the program switches the
-            // decoders on (fault catalogue S15).
+            // decoders on (fault S15).
             .no_gzip()
             .no_brotli()
             .no_deflate()
             .no_zstd()
             .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(self.max_idle_age)
             .pool_max_idle_per_host(1);
-        if let Some(timeout) = self.read_timeout {
-            builder = builder.read_timeout(timeout);
-        }
-        if !self.use_environment_proxy {
-            builder = builder.no_proxy();
-        }
+        builder = match &self.proxy {
+            Proxy::Environment => builder,
+            Proxy::Url(url) => {
+                let proxy = ::reqwest::Proxy::all(url);
+                builder.proxy(proxy.map_err(client_refused)?)
+            }
+            _ => builder.no_proxy(),
+        };
         Ok(Connected {
-            // Its own text may name the endpoint.
-            client: builder
-                .build()
-                .map_err(|error| BuildError::Client(error.without_url().to_string()))?,
+            client: builder.build().map_err(client_refused)?,
             url: self.url.clone(),
             headers: self.headers.clone(),
             connection,
+            max_response_bytes: self.max_response_bytes,
         })
     }
 }
@@ -126,23 +128,16 @@ impl fmt::Debug for Blueprint {
     }
 }
 
-/// The settings have checked the pairs already; here they become what the client wants, marked so
-/// that no log of the client shows them.
-fn sensitive(pairs: &[(String, String)]) -> Result<HeaderMap, BuildError> {
-    let mut headers = HeaderMap::with_capacity(pairs.len() + 2);
-    for (name, value) in pairs {
-        let refused = || BuildError::Header {
-            name: sanitise(name),
-        };
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
-        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| refused())?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-    }
-    Ok(headers)
+/// Not to be expected after the core's check. None of these errors quotes a value.
+fn refused(error: impl ToString) -> BuildError {
+    BuildError::Client(error.to_string())
 }
 
-/// What happened on the wire during the present request. One runs at a time; the atomics are
+fn client_refused(error: ::reqwest::Error) -> BuildError {
+    refused(error.without_url())
+}
+
+/// The events on the wire during the present request. One runs at a time; the atomics are
 /// there because the client's parts are shared.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
@@ -165,7 +160,7 @@ impl Connection {
         self.body_sent.load(Ordering::Relaxed)
     }
 
-    /// Whether the request went out over a connection of an earlier one.
+    /// Returns true if the request went out over an earlier one's connection.
     pub(super) fn is_reused(&self) -> bool {
         self.connects.load(Ordering::Relaxed) == 0
     }
@@ -207,7 +202,7 @@ impl<S: tower_service::Service<R>, R> tower_service::Service<R> for Watched<S> {
     }
 }
 
-/// The system's resolver, asked for every connection (fault catalogue N15).
+/// The system's resolver, asked for every connection.
 struct Resolver;
 
 impl Resolve for Resolver {
@@ -215,13 +210,13 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             let addresses = found.map_err(|error| DnsFailure(format!("{error}")))?;
-            let addresses: std::vec::Vec<SocketAddr> = addresses.collect();
+            let addresses: vec::Vec<SocketAddr> = addresses.collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-/// How a failed look-up is told from other failures.
+/// Marks a failed look-up among other failures.
 #[derive(Debug)]
 pub(super) struct DnsFailure(String);
 

@@ -1,4 +1,4 @@
-//! Driving the pipeline: in the background, or in the place of a background that is gone.
+//! Driving the pipeline: in the background, or in place of a background that is gone.
 
 use core::future::{Future, pending, poll_fn};
 use core::pin::pin;
@@ -6,79 +6,78 @@ use core::task::Poll;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::vec::Vec;
 
 use spandrel_core::hosted::current::ContextFutureExt;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::time::Instant;
 use tokio::runtime::Handle;
 
-use super::shared::{Claim, Shared};
+use super::state::{Claim, DriverState};
 use super::time::{TokioSleep, first_of, pause};
 use crate::{Driver, Outbox};
 
-/// How long an owner may take to show a sign of life before somebody else drives. Ours are polled
-/// within a wake-up of the runtime; only a runtime that stands still takes longer.
+/// How long an owner may take to show a sign of life before another future drives. An owner is polled
+/// within a wake-up of its runtime; only a runtime that stands still takes longer.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// The task of [`init`](super::init()): drives whenever nobody else does, until the shutdown.
-pub(super) async fn background(shared: Arc<Shared>) {
-    let _end = BackgroundEnd(Arc::clone(&shared));
+/// The task of [`init`](super::init()): drives whenever the claim is free, until the shutdown.
+pub(super) async fn background(state: Arc<DriverState>) {
+    let _end = BackgroundEnd(Arc::clone(&state));
     loop {
-        let heard = shared.changed.heard();
-        match shared.claim() {
+        let heard = state.changed.heard();
+        match state.claim() {
             Some(claim) => drive(&claim).await,
-            None => shared.changed.wait(heard).await,
+            None => state.changed.wait(heard).await,
         }
-        if shared.lock().is_stopped() {
+        if state.lock().is_stopped() {
             return;
         }
     }
 }
 
-/// Drives in the place of an owner that is gone or stands still; never returns while there is
-/// hope. Whoever waits polls this beside his waiting.
-pub(super) async fn stand_in(shared: &Arc<Shared>, deadline: Instant) {
+/// Drives in place of an owner that is gone or stands still. It is polled beside a future that waits,
+/// and returns only when nothing can be sent any more.
+pub(super) async fn stand_in(state: &Arc<DriverState>, deadline: Instant) {
     loop {
-        let heard = shared.changed.heard();
+        let heard = state.changed.heard();
         let (has_background, left) = {
-            let state = shared.lock();
-            let now = state.pipeline.now();
-            (state.has_background, deadline.saturating_since(now))
+            let locked = state.lock();
+            let now = locked.pipeline.now();
+            (locked.has_background, deadline.saturating_since(now))
         };
         if Handle::try_current().is_err() {
             // Nothing can be sent from here.
             if !has_background {
                 return;
             }
-            shared.changed.wait(heard).await;
+            state.changed.wait(heard).await;
             continue;
         }
-        let polls = shared.polls();
+        let polls = state.polls();
         if has_background {
-            shared.bell.ring();
+            state.bell.ring();
             pause(GRACE.min(left / 4).max(Duration::from_millis(1))).await;
         }
-        if let Some(claim) = shared.take_over(polls) {
+        if let Some(claim) = state.take_over(polls) {
             drive(&claim).await;
         }
-        if shared.lock().is_stopped() {
+        if state.lock().is_stopped() {
             return pending().await;
         }
         if !has_background {
-            // Somebody else stands in and was alive just now.
+            // Another future stands in and was alive just now.
             pause(GRACE).await;
         }
     }
 }
 
-/// Drives until the pipeline is shut down or the claim is void. A panic, in a program's log handler
-/// or by a bug, costs one attempt.
+/// Drives until the pipeline is shut down or the claim is void. A panic, in a program's log handler or
+/// by a bug, costs one attempt.
 async fn drive(claim: &Claim) {
     loop {
         let mut work = pin!(work(claim).suppressed());
         let ended = poll_fn(|context| {
-            claim.shared.note_poll();
+            claim.state.note_poll();
             match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
                 Ok(poll) => poll.map(Ok),
                 Err(panic) => Poll::Ready(Err(panic)),
@@ -97,12 +96,12 @@ async fn drive(claim: &Claim) {
 }
 
 async fn work(claim: &Claim) {
-    let shared = &*claim.shared;
-    let mut told = Vec::new();
-    let mut driver = Driver::new(claim, shared.plan.output(), TokioSleep::new(shared));
+    let state = &*claim.state;
+    let mut log = state.event_log();
+    let mut driver = Driver::new(claim, state.plan.output(), TokioSleep::new(&state.bell));
     loop {
         let sent = driver.send_next().await;
-        shared.settle(&mut told, driver.post().last_error());
+        state.settle(&mut log, driver.post().last_error());
         if claim.is_stopped() {
             return;
         }
@@ -113,18 +112,18 @@ async fn work(claim: &Claim) {
 }
 
 /// Notes that the background task is gone: by the end of the shutdown, or with its runtime.
-struct BackgroundEnd(Arc<Shared>);
+struct BackgroundEnd(Arc<DriverState>);
 
 impl Drop for BackgroundEnd {
     fn drop(&mut self) {
-        let shared = &self.0;
+        let state = &self.0;
         let is_lost = {
-            let mut state = shared.lock();
-            state.has_background = false;
-            state.is_orphaned && !state.is_stopped()
+            let mut locked = state.lock();
+            locked.has_background = false;
+            locked.is_orphaned && !locked.is_stopped()
         };
         if is_lost {
-            shared.abandon();
+            state.abandon();
             report(
                 Kind::Lifecycle,
                 Severity::Warn,
@@ -134,31 +133,29 @@ impl Drop for BackgroundEnd {
                 ),
             );
         }
-        shared.changed.ring();
+        state.changed.ring();
     }
 }
 
-/// Waits until `done` says something, `deadline` at most, and drives meanwhile if nobody else does.
+/// Waits until `done` returns something, `deadline` at most, and drives meanwhile if the claim is free.
 pub(super) async fn wait_for<T>(
-    shared: &Arc<Shared>,
+    state: &Arc<DriverState>,
     deadline: Instant,
     mut done: impl FnMut() -> Option<T>,
 ) -> Option<T> {
-    let left = deadline.saturating_since(shared.lock().pipeline.now());
+    let left = deadline.saturating_since(state.lock().pipeline.now());
     let mut limit = pin!(pause(left));
     let waiting = async {
         loop {
-            let heard = shared.changed.heard();
+            let heard = state.changed.heard();
             if let Some(result) = done() {
                 return Some(result);
             }
-            let change = first_of(shared.changed.wait(heard), limit.as_mut()).await;
+            let change = first_of(state.changed.wait(heard), limit.as_mut()).await;
             if change.is_none() {
                 return done();
             }
         }
     };
-    first_of(waiting, stand_in(shared, deadline))
-        .await
-        .flatten()
+    first_of(waiting, stand_in(state, deadline)).await.flatten()
 }

@@ -1,4 +1,4 @@
-//! What a failure of the client means: its class for the machines, its text for people.
+//! The meaning of a failure of the client: its class for the machines, its text for people.
 
 use std::borrow::ToOwned;
 use std::error::Error;
@@ -7,11 +7,13 @@ use std::io;
 use std::string::{String, ToString};
 
 use spandrel_core::hosted::diagnostics::sanitise;
+use spandrel_core::hosted::unversioned::client::io_failure;
+use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
 use super::client::{Connection, DnsFailure};
 
-/// Translates the client's error. The text is redacted: the client's own one names the URL.
+/// Translates the client's error. The text is redacted: the client's own names the URL.
 pub(super) fn translate(
     error: &::reqwest::Error,
     connection: &Connection,
@@ -48,8 +50,8 @@ fn known(
     if let Some(dns) = cause.downcast_ref::<DnsFailure>() {
         return Some((TransportError::Dns, sanitise(&dns.to_string())));
     }
-    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-        return Some(tls_failure(tls));
+    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        return Some(tls::failure(error));
     }
     if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
         if hyper.is_parse() {
@@ -68,53 +70,21 @@ fn known(
     if let Some(found) = inner.and_then(|inner| known(inner, connection, body_sent)) {
         return Some(found);
     }
-    use io::ErrorKind as K;
-    let class = match error.kind() {
-        K::ConnectionRefused
-        | K::HostUnreachable
-        | K::NetworkUnreachable
-        | K::NetworkDown
-        | K::AddrNotAvailable => TransportError::Connect,
-        K::TimedOut => TransportError::Timeout { body_sent },
-        K::UnexpectedEof
-        | K::ConnectionReset
-        | K::ConnectionAborted
-        | K::BrokenPipe
-        | K::NotConnected => lost(connection, body_sent),
-        _ if error.get_ref().is_some() => return None,
-        _ => TransportError::Other,
+    let class = match io_failure(error.kind(), body_sent) {
+        Some(TransportError::Reset { .. }) => lost(connection, body_sent),
+        Some(class) => class,
+        None if error.get_ref().is_some() => return None,
+        None => TransportError::Other,
     };
     Some((class, sanitise(&error.to_string())))
 }
 
-/// A kept connection that dies without an answer was closed by the server while it was idle (fault
-/// catalogue N8); the machine repeats the request once, at once.
+/// A kept connection that dies without an answer was closed by the server while it was idle:
+/// the pipeline sends the request again at once.
 fn lost(connection: &Connection, body_sent: bool) -> TransportError {
     if connection.is_reused() {
         TransportError::Stale
     } else {
         TransportError::Reset { body_sent }
     }
-}
-
-fn tls_failure(error: &rustls::Error) -> (TransportError, String) {
-    use rustls::AlertDescription as A;
-    let class = match error {
-        rustls::Error::InvalidCertificate(_)
-        | rustls::Error::NoCertificatesPresented
-        | rustls::Error::InvalidCertRevocationList(_)
-        // The server's view of our certificate.
-        | rustls::Error::AlertReceived(
-            A::BadCertificate
-            | A::UnsupportedCertificate
-            | A::CertificateRevoked
-            | A::CertificateExpired
-            | A::CertificateUnknown
-            | A::CertificateRequired
-            | A::UnknownCA
-            | A::AccessDenied,
-        ) => TransportError::Certificate,
-        _ => TransportError::Tls,
-    };
-    (class, sanitise(&format!("TLS: {error}")))
 }

@@ -5,14 +5,14 @@ use std::string::ToString;
 use std::sync::Arc;
 
 use spandrel_core::hosted::config::{Config, Settings};
-use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
+use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
 use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use tokio::runtime::Handle;
 
 use super::drive::background;
 use super::error::InitError;
 use super::output::Plan;
-use super::shared::Shared;
+use super::state::DriverState;
 use super::telemetry::Telemetry;
 
 /// Starts tracing, with a task on the runtime in whose context it is called.
@@ -22,9 +22,8 @@ use super::telemetry::Telemetry;
 /// standard output as OTLP/JSON lines. The collector need not be up.
 ///
 /// The first `init` of a process also makes its provider the process-wide one, so that
-/// [`tracer`](super::tracer) works everywhere. Another `init` while that lasts, of this transport
-/// or of the blocking one, gives a pipeline of its own, beside it, and says so in a diagnostic;
-/// after a shutdown the place is free again.
+/// [`tracer`](super::tracer) works everywhere. Another `init` before its shutdown, of this transport or
+/// of the blocking one, starts a second pipeline beside it, with a diagnostic.
 ///
 /// ```
 /// use spandrel_transport_async::{Config, init};
@@ -46,7 +45,7 @@ use super::telemetry::Telemetry;
 /// What is wrong with the configuration, or that there is no runtime. Bad environment variables are
 /// no error: they are reported and their defaults used.
 pub fn init(config: Config) -> Result<Telemetry, InitError> {
-    reported(
+    log_error(
         config
             .resolve()
             .map_err(InitError::Settings)
@@ -60,28 +59,28 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 ///
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
-    if !begin(settings) {
+    if !announce_start(settings) {
         return Ok(Telemetry::disabled());
     }
     let runtime = Handle::try_current().map_err(|_| InitError::NoRuntime)?;
     let plan = Plan::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let shared = Shared::new(pipeline, plan, settings.target.to_string());
-    let wake = Arc::downgrade(&shared);
+    let state = DriverState::new(pipeline, plan, settings.target.to_string());
+    let wake = Arc::downgrade(&state);
     {
-        let mut state = shared.lock();
-        state.has_background = true;
-        state.pipeline.set_waker(Box::new(move || {
-            if let Some(shared) = wake.upgrade() {
-                shared.bell.ring();
+        let mut locked = state.lock();
+        locked.has_background = true;
+        locked.pipeline.set_waker(Box::new(move || {
+            if let Some(state) = wake.upgrade() {
+                state.bell.ring();
             }
         }));
     }
-    runtime.spawn(background(Arc::clone(&shared)));
-    finish(settings, &provider);
+    runtime.spawn(background(Arc::clone(&state)));
+    announce_started(settings, &provider);
     Ok(Telemetry::running(
         provider,
-        shared,
+        state,
         settings.shutdown_timeout,
     ))
 }

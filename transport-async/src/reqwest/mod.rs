@@ -25,31 +25,32 @@
 //!
 //! # Who drives
 //!
-//! A task on the runtime of [`init`] sends. It is one of possibly several that could: whoever waits
-//! for a flush or a shutdown sends by himself when that task is gone, or shows no sign of life.
+//! A background task on [`init`]'s runtime sends. A future that waits for a flush or a shutdown takes
+//! over if that task is gone or shows no sign of life.
 //!
 //! ```text
 //!               claim free                     asked for a sign of life, none came
-//!  background ─────────────▶ owner = background ───────────────────────▶ owner = whoever waits
+//!  background ─────────────▶ owner = background ───────────────────────▶ owner = the future
 //!      ▲                          │ runtime gone                               │ done, dropped
 //!      └──────────────────────────┴──────────── claim free ◀───────────────────┘
 //! ```
 //!
-//! An owner that was displaced in the middle of a request finds its claim void when it wakes, and
-//! its answer is ignored, because the generation of its request is old.
+//! An owner that was displaced in the middle of a request finds its claim void when it wakes. Its
+//! answer is ignored, because its request's generation is old.
 //!
 //! | situation | what happens |
 //! |---|---|
 //! | current-thread or multi-thread runtime | the task sends; waiting futures wait |
 //! | the runtime of `init` is gone | `force_flush` and `shutdown` send inline, on the runtime that polls them |
-//! | it exists, but nobody polls it | the same, after 100 ms |
-//! | the future is not polled by any tokio runtime | it waits for the task; when that is gone too, there is nothing to send with: the spans are counted as lost, and it says so |
+//! | it exists, but is not polled | the same, after 100 ms |
+//! | the future is not polled by any tokio runtime | it waits for the task; when that is gone too, nothing can send: the spans are counted as lost, and a diagnostic says so |
 //! | a future is dropped | its request goes back into the pipeline; the task goes on |
 //! | the handle is dropped | the task has [`Config::shutdown_timeout`] for the rest, as long as its runtime lives |
 //! | a panic in a log handler | the request is sent again; the driver goes on |
 //!
 //! The runtime needs its time and I/O drivers (`enable_all`).
 
+mod bell;
 mod client;
 mod drive;
 mod encode;
@@ -59,21 +60,23 @@ mod init;
 mod output;
 pub mod prelude;
 mod sender;
-mod shared;
+mod state;
 mod telemetry;
 mod time;
-mod tls;
 
-pub use error::{BuildError, InitError};
+pub use error::InitError;
 pub use init::{init, start};
-pub use telemetry::{CancelToken, Telemetry};
+pub use sender::HttpSender;
+pub use telemetry::Telemetry;
 
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
-pub use spandrel_core::hosted::config::Config;
+pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
+pub use spandrel_core::hosted::unversioned::client::BuildError;
+pub use spandrel_core::hosted::unversioned::handle::CancelToken;
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

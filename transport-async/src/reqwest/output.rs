@@ -4,19 +4,19 @@ use std::boxed::Box;
 use std::string::ToString;
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::{Settings, Target};
+use spandrel_core::hosted::config::Settings;
+use spandrel_core::hosted::unversioned::client::BuildError;
 use spandrel_core::hosted::unversioned::encode::Coding;
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Stdout};
 
 use super::client::Blueprint;
-use super::encode::Encoder;
-use super::error::BuildError;
+use super::encode::LendingEncoder;
 use super::sender::HttpSender;
 use crate::{Body, Post};
 
-/// What outputs are made of. Each driver has one of its own, because connections live on a runtime.
+/// The settings of outputs. Each driver has its own output, because connections live on a runtime.
 #[derive(Debug)]
 pub(super) struct Plan {
     http: Option<Blueprint>,
@@ -26,14 +26,14 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(settings: &Settings) -> Result<Self, BuildError> {
-        let Target::Otlp { url, .. } = &settings.target else {
+        let Some(http) = settings.http() else {
             return Ok(Self {
                 http: None,
                 protocol: Protocol::HttpJson,
                 coding: Coding::Identity,
             });
         };
-        let blueprint = Blueprint::new(url, settings)?;
+        let blueprint = Blueprint::new(&http)?;
         // So that what the client refuses is an error of the start.
         blueprint.build()?;
         Ok(Self {
@@ -44,76 +44,87 @@ impl Plan {
     }
 
     pub(super) fn output(&self) -> Output {
-        let encoder = Encoder::new(self.protocol, self.coding);
-        let mut last_error = LastError::default();
-        let destination = match self.http.as_ref().map(Blueprint::build) {
-            None => Destination::Stdout(tokio::io::stdout(), Box::new(encoder)),
-            Some(Ok(connected)) => Destination::Http(Box::new(HttpSender::new(connected, encoder))),
-            // The same settings worked at the start; the machine will try again.
+        let Self {
+            http,
+            protocol,
+            coding,
+        } = self;
+        match http.as_ref().map(Blueprint::build) {
+            Some(Ok(connected)) => {
+                Output::Http(Box::new(HttpSender::over(connected, *protocol, *coding)))
+            }
+            None => Output::Stdout(Box::new(Lines {
+                stdout: tokio::io::stdout(),
+                encoder: LendingEncoder::new(*protocol, *coding),
+                last_error: LastError::default(),
+            })),
+            // The same settings worked at the start; the pipeline will try again.
             Some(Err(error)) => {
+                let mut last_error = LastError::default();
                 let failed = Outcome::Failed(TransportError::Other);
                 last_error.set(error.to_string(), &failed);
-                Destination::Nowhere
+                Output::Nowhere(last_error)
             }
-        };
-        Output {
-            destination,
-            last_error,
         }
     }
 }
 
-pub(super) struct Output {
-    destination: Destination,
+pub(super) enum Output {
+    Http(Box<HttpSender>),
+    Stdout(Box<Lines>),
+    Nowhere(LastError),
+}
+
+/// OTLP/JSON lines.
+pub(super) struct Lines {
+    stdout: Stdout,
+    encoder: LendingEncoder,
     last_error: LastError,
 }
 
-enum Destination {
-    Http(Box<HttpSender>),
-    Stdout(tokio::io::Stdout, Box<Encoder>),
-    Nowhere,
-}
-
 impl Output {
-    /// What is known of the last failed request.
     pub(super) fn last_error(&self) -> &LastError {
-        match &self.destination {
-            Destination::Http(sender) => &sender.last_error,
-            _ => &self.last_error,
+        match self {
+            Self::Http(sender) => sender.last_error(),
+            Self::Stdout(lines) => &lines.last_error,
+            Self::Nowhere(last_error) => last_error,
         }
     }
 }
 
 impl Post for Output {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
-        let failed = match &mut self.destination {
-            Destination::Http(sender) => return sender.post(body).await,
-            Destination::Stdout(stdout, encoder) => match encoder.encode(body) {
-                Ok(line) => {
-                    let written = async {
-                        stdout.write_all(&line).await?;
-                        stdout.flush().await
-                    };
-                    match written.await {
-                        Ok(()) => return Outcome::Response(Response::new(200)),
-                        Err(error) => Some(error.to_string()),
-                    }
-                }
-                Err(error) => Some(error.to_string()),
-            },
-            Destination::Nowhere => None,
-        };
-        let outcome = Outcome::Failed(TransportError::Other);
-        if let Some(text) = failed {
-            self.last_error.set(text, &outcome);
+        match self {
+            Self::Http(sender) => sender.post(body).await,
+            Self::Stdout(lines) => lines.write(body).await,
+            Self::Nowhere(_) => Outcome::Failed(TransportError::Other),
         }
-        outcome
     }
 
-    fn body_sent(&self, is_read: bool) -> bool {
-        match &self.destination {
-            Destination::Http(sender) => sender.body_sent(is_read),
+    fn body_sent(&self, _: bool) -> bool {
+        match self {
+            Self::Http(sender) => sender.body_sent(),
             _ => false,
         }
+    }
+}
+
+impl Lines {
+    async fn write<B: Body>(&mut self, body: &mut B) -> Outcome<'static> {
+        let error = match self.encoder.encode(|chunk| body.read(chunk)) {
+            Ok(line) => match self.write_line(&line).await {
+                Ok(()) => return Outcome::Response(Response::new(200)),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        let failed = Outcome::Failed(TransportError::Other);
+        self.last_error.set(error, &failed);
+        failed
+    }
+
+    async fn write_line(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.stdout.write_all(line).await?;
+        self.stdout.flush().await
     }
 }

@@ -1,17 +1,17 @@
 //! The handle of a running pipeline.
 
+use core::ops::Deref;
 use core::time::Duration;
 use std::sync::Arc;
 
-use spandrel_core::breaker::State;
 use spandrel_core::exporter::FlushReport;
-use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider, clear_global};
+use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
-use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_core::time::Instant;
 
 use super::drive::wait_for;
-use super::shared::Shared;
+use super::state::DriverState;
 
 /// A running pipeline.
 ///
@@ -23,8 +23,8 @@ use super::shared::Shared;
 #[derive(Debug)]
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
-    provider: TracerProvider,
-    running: Option<Arc<Shared>>,
+    handle: Handle,
+    state: Option<Arc<DriverState>>,
     shutdown_timeout: Duration,
 }
 
@@ -32,40 +32,22 @@ impl Telemetry {
     /// A handle that does nothing.
     pub const fn disabled() -> Self {
         Self {
-            provider: TracerProvider::disabled(),
-            running: None,
+            handle: Handle::disabled(),
+            state: None,
             shutdown_timeout: Duration::ZERO,
         }
     }
 
-    pub(super) const fn running(
+    pub(super) fn running(
         provider: TracerProvider,
-        shared: Arc<Shared>,
+        state: Arc<DriverState>,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
-            provider,
-            running: Some(shared),
+            handle: Handle::new(provider, Arc::clone(&state) as _),
+            state: Some(state),
             shutdown_timeout,
         }
-    }
-
-    /// A tracer for the scope `name`.
-    #[must_use]
-    pub fn tracer(&self, name: &str) -> Tracer {
-        self.provider.tracer(name)
-    }
-
-    /// The provider, for tracers with versions and attributes.
-    #[must_use]
-    pub const fn provider(&self) -> &TracerProvider {
-        &self.provider
-    }
-
-    /// Whether spans are recorded.
-    #[must_use]
-    pub const fn is_enabled(&self) -> bool {
-        self.running.is_some()
     }
 
     /// Sends everything that has ended so far, and waits for it, `timeout` at most.
@@ -75,162 +57,110 @@ impl Telemetry {
     /// be dropped at any await: the flush goes on in the background.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(shared) = &self.running else {
+        let Some(state) = &self.state else {
             return FlushReport::NOTHING;
         };
-        let flush = Waiting::new(shared, timeout);
-        shared.bell.ring();
-        let report = wait_for(shared, flush.deadline, || flush.poll()).await;
-        report.unwrap_or_else(|| {
-            let ledger = shared.lock().pipeline.ledger();
-            FlushReport {
-                left: ledger.buffered.saturating_add(ledger.in_flight),
-                ..FlushReport::LATE
-            }
-        })
+        let flush = Waiting::new(state, timeout);
+        state.bell.ring();
+        let report = wait_for(state, flush.deadline, || flush.poll()).await;
+        report.unwrap_or_else(|| flush.end())
     }
 
-    /// Ends tracing: sends what is left, waits `timeout` at most, and tells what happened.
+    /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
-    /// gives the same report. Works on any tokio runtime, also when that of `init` is gone. May be
+    /// gives the same report. Works on any tokio runtime, also when `init`'s is gone. May be
     /// dropped at any await: the shutdown goes on in the background, or with the next call.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(shared) = &self.running else {
+        let Some(state) = &self.state else {
             return FlushReport::NOTHING;
         };
-        let deadline = begin_shutdown(shared, timeout);
-        let poll = || shared.lock().pipeline.poll_shutdown();
-        let report = match wait_for(shared, deadline, poll).await {
+        let deadline = begin_shutdown(state, timeout);
+        let poll = || state.lock().pipeline.poll_shutdown();
+        let report = match wait_for(state, deadline, poll).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
             None => {
-                shared.abandon();
+                state.abandon();
                 poll().unwrap_or(FlushReport::LATE)
             }
         };
-        clear_global(&self.provider);
+        clear_global(self.provider());
         report
     }
+}
 
-    /// A handle that ends all waiting and retrying at once, from anywhere.
-    #[must_use]
-    pub fn cancel_token(&self) -> CancelToken {
-        CancelToken {
-            running: self.running.clone(),
-        }
-    }
+/// Tracers, counts and the state of the delivery.
+impl Deref for Telemetry {
+    type Target = Handle;
 
-    /// Where every span is.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        self.running
-            .as_ref()
-            .map_or_else(Ledger::default, |r| r.lock().pipeline.ledger())
-    }
-
-    /// What the delivery has done.
-    #[must_use]
-    pub fn stats(&self) -> DeliveryStats {
-        self.running
-            .as_ref()
-            .map_or_else(DeliveryStats::default, |r| r.lock().pipeline.stats())
-    }
-
-    /// How many spans were started, ended, and are still open.
-    #[must_use]
-    pub fn counts(&self) -> SpanCounts {
-        self.provider.counts()
-    }
-
-    /// The state of the circuit breaker; closed when nothing is recorded.
-    #[must_use]
-    pub fn circuit(&self) -> State {
-        self.running
-            .as_ref()
-            .map_or(State::Closed, |r| r.lock().pipeline.circuit())
+    fn deref(&self) -> &Handle {
+        &self.handle
     }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let Some(shared) = self.running.take() else {
+        let Some(state) = self.state.take() else {
             return;
         };
-        begin_shutdown(&shared, self.shutdown_timeout);
-        let nobody_sends = {
-            let mut state = shared.lock();
-            state.is_orphaned = true;
-            !state.has_background && !state.is_stopped()
+        begin_shutdown(&state, self.shutdown_timeout);
+        let is_stranded = {
+            let mut locked = state.lock();
+            locked.is_orphaned = true;
+            !locked.has_background && !locked.is_stopped()
         };
-        if nobody_sends {
-            shared.abandon();
+        if is_stranded {
+            state.abandon();
         }
-        clear_global(&self.provider);
+        clear_global(self.provider());
     }
 }
 
-/// Asks for the end, and tells when it is due.
-fn begin_shutdown(shared: &Shared, timeout: Duration) -> Instant {
+/// Asks for the end, and returns when it is due.
+fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant {
     let deadline = {
-        let pipeline = &mut shared.lock().pipeline;
+        let pipeline = &mut state.lock().pipeline;
         let deadline = pipeline.now().saturating_add(timeout);
         pipeline.shutdown(deadline);
         deadline
     };
-    shared.bell.ring();
+    state.bell.ring();
     deadline
 }
 
-/// A flush that somebody waits for; forgotten when the future is dropped.
+/// A flush that a future waits for; forgotten when the future is dropped.
 struct Waiting<'a> {
-    shared: &'a Shared,
+    state: &'a DriverState,
     id: FlushId,
     deadline: Instant,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(shared: &'a Shared, timeout: Duration) -> Self {
-        let mut state = shared.lock();
-        let deadline = state.pipeline.now().saturating_add(timeout);
-        let id = state.pipeline.force_flush(deadline);
-        state.flushes.push((id, None));
+    fn new(state: &'a DriverState, timeout: Duration) -> Self {
+        let mut locked = state.lock();
+        let deadline = locked.pipeline.now().saturating_add(timeout);
+        let id = locked.pipeline.force_flush(deadline);
         Self {
-            shared,
+            state,
             id,
             deadline,
         }
     }
 
     fn poll(&self) -> Option<FlushReport> {
-        let mut state = self.shared.lock();
-        state.answer_flushes();
-        let mine = state.flushes.iter().find(|(id, _)| *id == self.id);
-        mine.and_then(|(_, report)| *report)
+        self.state.lock().pipeline.flush_report(self.id)
+    }
+
+    fn end(&self) -> FlushReport {
+        let ended = self.state.lock().pipeline.end_flush(self.id);
+        ended.unwrap_or(FlushReport::LATE)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let id = self.id;
-        self.shared.lock().flushes.retain(|(other, _)| *other != id);
-    }
-}
-
-/// Ends all waiting and retrying of a pipeline at once; what is held is counted as lost for the
-/// shutdown. From [`Telemetry::cancel_token`]; clones do the same.
-#[derive(Clone, Debug)]
-pub struct CancelToken {
-    running: Option<Arc<Shared>>,
-}
-
-impl CancelToken {
-    /// Cancels. A flush or a shutdown that waits returns with what it has reached. Repeated calls
-    /// change nothing.
-    pub fn cancel(&self) {
-        if let Some(shared) = &self.running {
-            shared.abandon();
-        }
+        self.state.lock().pipeline.forget_flush(self.id);
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting: for an instant, for a ring, for whichever comes first; on a runtime or without one.
+//! Waiting: for an instant, or for the first of two futures; on a runtime or without one.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -12,54 +12,22 @@ use std::thread;
 use spandrel_core::hosted::clock::Clock;
 use spandrel_core::time::Instant;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
-use super::shared::Shared;
+use super::bell::Bell;
 use crate::Sleep;
-
-/// Rings for everybody who listens, also for those who look only afterwards: each listener knows
-/// which ring it has seen.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    rings: AtomicU64,
-    notify: Notify,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        self.rings.fetch_add(1, Ordering::AcqRel);
-        self.notify.notify_waiters();
-    }
-
-    /// The rings so far, to be passed to [`wait`](Self::wait).
-    pub(super) fn heard(&self) -> u64 {
-        self.rings.load(Ordering::Acquire)
-    }
-
-    /// Returns as soon as there are more rings than those `heard`.
-    pub(super) async fn wait(&self, heard: u64) {
-        loop {
-            let mut ring = pin!(self.notify.notified());
-            ring.as_mut().enable();
-            if self.heard() != heard {
-                return;
-            }
-            ring.await;
-        }
-    }
-}
 
 /// The driver's clock and alarm: sleeps on the runtime, and wakes with the bell.
 pub(super) struct TokioSleep<'a> {
-    shared: &'a Shared,
+    bell: &'a Bell,
     clock: Clock,
     heard: AtomicU64,
 }
 
 impl<'a> TokioSleep<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
+    pub(super) fn new(bell: &'a Bell) -> Self {
         Self {
-            shared,
+            bell,
             clock: Clock::new(),
             heard: AtomicU64::new(0),
         }
@@ -73,11 +41,11 @@ impl Sleep for TokioSleep<'_> {
 
     async fn sleep_until(&self, at: Instant) {
         let heard = self.heard.load(Ordering::Relaxed);
-        let ring = self.shared.bell.wait(heard);
+        let ring = self.bell.wait(heard);
         let left = at.saturating_since(self.now());
         first_of(ring, tokio::time::sleep(left)).await;
-        // A ring from here on is heard by the next sleep; what it announces is there already.
-        let heard = self.shared.bell.heard();
+        // The next sleep hears a ring from here on; what an earlier one announced is there already.
+        let heard = self.bell.heard();
         self.heard.store(heard, Ordering::Relaxed);
     }
 }
@@ -98,8 +66,7 @@ where
     .await
 }
 
-/// Waits for `time`, also where no runtime is: then a thread does the waiting, and ends with the
-/// future.
+/// Waits for `time`. Without a runtime a thread waits, and ends with the future.
 pub(super) async fn pause(time: Duration) {
     if Handle::try_current().is_ok() {
         return tokio::time::sleep(time).await;

@@ -15,7 +15,7 @@ use crate::{InitError, Ledger, Telemetry};
 
 /// Boots whose numbers are remembered; of older ones only the sums.
 const BOOTS: usize = 8;
-/// How often a span that has to wait for room looks again.
+/// The interval at which a span that waits for room tries again.
 const ROOM_POLL: Duration = Duration::from_millis(10);
 
 /// A device, by its resource.
@@ -30,7 +30,7 @@ pub(super) struct Device {
 struct Books {
     /// The boots known, the latest last.
     boots: Vec<Boot>,
-    /// What the boots forgotten told.
+    /// The counts of forgotten boots.
     former: DeviceCounts,
     tally: Tally,
 }
@@ -43,7 +43,7 @@ struct Boot {
     told: DeviceCounts,
 }
 
-/// What became of a span.
+/// The result of handing over a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// It is in the pipeline's books: taken in, or dropped and counted.
@@ -153,7 +153,7 @@ impl Device {
         self.telemetry.shutdown(timeout)
     }
 
-    /// What the device and the link did.
+    /// The counts of the device and its link.
     pub(super) fn tally(&self) -> Tally {
         let books = self.books();
         let told = books
@@ -172,7 +172,7 @@ impl Device {
         self.telemetry.ledger()
     }
 
-    /// Whether the circuit to the collector is closed.
+    /// Returns true if the circuit to the collector is closed.
     pub(super) fn is_healthy(&self) -> bool {
         self.telemetry.circuit() == spandrel_core::breaker::State::Closed
     }

@@ -2,8 +2,8 @@
 //!
 //! Devices send frames ([`spandrel_core::link`]) over serial lines or TCP connections. The gateway
 //! reads any number of such streams, dates the spans, adds attributes to the resources that the
-//! devices announce, and gives each device a pipeline of its own: batches, retries, circuit
-//! breaker and ledger are those of every other program.
+//! devices announce, and gives each device its own pipeline, with batches, retries, circuit
+//! breaker and ledger as in every other program.
 //!
 //! ```text
 //!  serial ─▶ Session ─┐                       ┌─▶ Device (pump 1): Pipeline ─▶ worker ─▶ POST
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The books say where every span is: what the devices dropped (they say so), what the links lost
-//! (the numbers have gaps), and what became of those that arrived ([`Status`]). A device that
+//! (the numbers have gaps), and what became of those that arrived ([`GatewayStatus`]). A device that
 //! keeps its spans until they are acknowledged gets no acknowledgement while its pipeline is full,
 //! so nothing is lost for lack of room; what was acknowledged is in the gateway's memory only.
 //!
@@ -55,14 +55,14 @@ use device::Device;
 use session::Session;
 
 pub use program::run as run_program;
-pub use status::{Status, StreamStats, Tally};
+pub use status::{GatewayStatus, StreamStats, Tally};
 
-/// How often a waiting thread looks whether the gateway has been stopped.
+/// The interval at which a waiting thread checks if the gateway has been stopped.
 const STOP_POLL: Duration = Duration::from_millis(100);
 /// A device that does not read its answers is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The settings of a gateway beside those of its pipelines.
+/// The settings of a gateway besides its pipelines' settings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayConfig {
@@ -181,7 +181,7 @@ impl Gateway {
         result
     }
 
-    /// Takes connections of devices on a thread of its own, each with another one.
+    /// Accepts connections of devices on a new thread, and serves each on another one.
     ///
     /// # Errors
     ///
@@ -205,10 +205,10 @@ impl Gateway {
 
     /// Where every span is, and what the streams were like.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let mut status = Status {
+    pub fn status(&self) -> GatewayStatus {
+        let mut status = GatewayStatus {
             streams: *self.streams(),
-            ..Status::default()
+            ..GatewayStatus::default()
         };
         for device in self.devices().values() {
             status.devices += 1;
@@ -221,7 +221,7 @@ impl Gateway {
 
     /// Ends all streams, sends what is left within `timeout`, and tells where everything is.
     /// Spans that could not be sent are counted as dropped for the shutdown.
-    pub fn shutdown(&self, timeout: Duration) -> Status {
+    pub fn shutdown(&self, timeout: Duration) -> GatewayStatus {
         let deadline = Instant::now() + timeout;
         self.stop();
         let streams = self.streams();
@@ -248,7 +248,7 @@ impl Gateway {
         self.hub.stream_ended.notify_all();
     }
 
-    /// Whether the gateway has been stopped.
+    /// Returns true if the gateway has been stopped.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.hub.stopping.load(Ordering::Relaxed)
@@ -288,7 +288,7 @@ impl Gateway {
             return Err(StreamError::TooManyDevices);
         }
         let mut settings = self.hub.settings.clone();
-        // No two pipelines march in step (fault catalogue S20).
+        // No two pipelines march in step (fault S20).
         let place = devices.len() as u64 + 1;
         settings.exporter.seed ^= place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let device = Device::start(&settings, resource, &self.hub.config.attributes)

@@ -9,7 +9,7 @@ use spandrel_core::hosted::config::Config;
 
 use super::GatewayConfig;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub(super) const HELP: &str = "\
 Reads spans of devices from serial lines, TCP connections or the standard input, and delivers
 them to an OpenTelemetry collector over OTLP/HTTP.
@@ -23,7 +23,7 @@ Where devices are (any number of these; without any: --tcp 127.0.0.1:4319)
   --stdin                  read the standard input, and end with it
 
 Where spans go
-  --endpoint URL           the collector, as in localhost:4318; without one that of the OTEL_*
+  --endpoint URL           the collector, as in localhost:4318; default: the one of the OTEL_*
                            variables, else OTLP/JSON lines on the standard output
   --header NAME=VALUE      a header of every request (repeatable)
   --attribute KEY=VALUE    an attribute for the resource of every device (repeatable)
@@ -52,7 +52,7 @@ pub(super) enum Source {
     Stdin,
 }
 
-/// What was asked for.
+/// The program's arguments.
 #[derive(Debug)]
 pub(super) enum Request {
     Help,

@@ -16,9 +16,9 @@ use spandrel_core::hosted::diagnostics::{self, Severity};
 use super::options::{HELP, Options, Request, Source, parse};
 use super::{Gateway, StreamError, tell_end};
 
-/// How often the line on a terminal is drawn.
+/// The interval at which the line on a terminal is drawn.
 const REDRAW: Duration = Duration::from_secs(1);
-/// How long a serial port that is away is left alone.
+/// The pause before a missing serial port is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
 
 /// Why the program wakes up.
@@ -150,7 +150,7 @@ fn open(
         Source::Path(path) => {
             let named = |error: io::Error| format!("{}: {error}", path.display());
             let is_file = std::fs::metadata(&path).map_err(named)?.is_file();
-            // What cannot be opened at the start is a mistake; later it is a cable.
+            // A port that cannot be opened at the start is a mistake; later it is a loose cable.
             OpenOptions::new().read(true).open(&path).map_err(named)?;
             std::thread::Builder::new()
                 .name("spandrel-serial".into())
@@ -225,7 +225,7 @@ fn end(gateway: &Gateway, timeout: Duration, terminal: bool) -> ExitCode {
     }
 }
 
-/// A line for people; nobody may be listening.
+/// A line for people, who may have closed the terminal.
 fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -297,7 +297,7 @@ impl Stream<'_> {
     }
 }
 
-/// Whether a read that failed may be tried again.
+/// Returns true if a read that failed may be tried again.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),

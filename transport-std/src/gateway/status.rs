@@ -7,7 +7,7 @@ use spandrel_core::link::DecoderStats;
 
 use crate::Ledger;
 
-/// What devices said and what their links did, in spans.
+/// Spans by what became of them, on the devices and on their links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -15,7 +15,7 @@ pub struct Tally {
     pub ended: u64,
     /// Dropped by the devices, as far as they told.
     pub dropped_by_device: u64,
-    /// Arrived here, each once. They are what [`Status::ledger`] is about.
+    /// Arrived here, each once. They are what [`GatewayStatus::ledger`] is about.
     pub received: u64,
     /// Sent by a device and not arrived, by the gaps in their numbers.
     pub lost_on_link: u64,
@@ -37,7 +37,7 @@ impl AddAssign for Tally {
     }
 }
 
-/// What the streams of bytes were like.
+/// The quality of the streams of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamStats {
@@ -72,21 +72,21 @@ impl StreamStats {
 /// `Display` is one line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Status {
+pub struct GatewayStatus {
     /// Devices known since the start, by resource.
     pub devices: usize,
     /// Devices whose circuit to the collector is open.
     pub circuits_open: usize,
     /// The streams.
     pub streams: StreamStats,
-    /// What the devices and the links did.
+    /// The sums over all devices and links.
     pub tally: Tally,
     /// Where the spans are that arrived.
     pub ledger: Ledger,
 }
 
 /// `2 devices, 1 connected | received 40, delivered 38, waiting 2 | lost: device 3, link 1, here 0`
-impl fmt::Display for Status {
+impl fmt::Display for GatewayStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             devices,

@@ -19,7 +19,7 @@ const CREDENTIAL_WORDS: [&str; 9] = [
 /// Returns true if a header with this name looks like a credential: `X-Api-Key` does,
 /// `x-scope-orgid` does not. Case does not matter.
 #[must_use]
-pub fn is_credential_name(name: &str) -> bool {
+pub(crate) fn is_credential_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     CREDENTIAL_WORDS.iter().any(|word| name.contains(word))
 }
@@ -31,7 +31,7 @@ pub fn is_credential_name(name: &str) -> bool {
 /// [RFC 6761](https://www.rfc-editor.org/rfc/rfc6761#section-6.3) resolves them to loopback
 /// addresses. So do IPv4 loopback addresses mapped to IPv6.
 #[must_use]
-pub fn is_loopback_host(host: &str) -> bool {
+pub(crate) fn is_loopback_host(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare == "localhost"

@@ -13,31 +13,9 @@
 //! ```
 //!
 //! ```
-//! use spandrel_core::hosted::span_gzip::{Checksum, SpanGzip};
+//! use spandrel_core::hosted::span_gzip::SpanGzip;
 //!
-//! /// The transports bring that of their library.
-//! struct Crc32(u32);
-//!
-//! impl Checksum for Crc32 {
-//!     fn reset(&mut self) {
-//!         self.0 = !0;
-//!     }
-//!
-//!     fn update(&mut self, bytes: &[u8]) {
-//!         for &byte in bytes {
-//!             self.0 ^= u32::from(byte);
-//!             for _ in 0..8 {
-//!                 self.0 = (self.0 >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(self.0 & 1));
-//!             }
-//!         }
-//!     }
-//!
-//!     fn value(&self) -> u32 {
-//!         !self.0
-//!     }
-//! }
-//!
-//! let mut gzip = SpanGzip::new(Crc32(0));
+//! let mut gzip = SpanGzip::new();
 //! let mut left = [7_u8; 100_000].as_slice();
 //! let mut member = Vec::new();
 //! gzip.compress(
@@ -67,42 +45,32 @@ use std::vec::Vec;
 
 use bits::BitWriter;
 use finder::Finder;
+use flate2::Crc;
 use tokens::MAX_DISTANCE;
 use walker::Walker;
 use window::{CAPACITY, Window, boxed};
-
-/// The checksum of gzip, CRC-32 (RFC 1952, section 8). A library's is many times faster than one in
-/// portable code.
-pub trait Checksum {
-    /// Begins anew.
-    fn reset(&mut self);
-    /// Takes in the next bytes.
-    fn update(&mut self, bytes: &[u8]);
-    /// The checksum of all bytes since the last [`reset`](Self::reset).
-    fn value(&self) -> u32;
-}
 
 /// An encoder that is made once and used for every body.
 ///
 /// It holds about 300 KiB, or up to twice as much after a body of many small copies. At steady
 /// state it allocates nothing.
-pub struct SpanGzip<C> {
+pub struct SpanGzip {
     data: Box<Window>,
     /// Bytes of `data` that have been pulled.
     filled: usize,
     finder: Finder,
-    checksum: C,
+    checksum: Crc,
 }
 
-impl<C: Checksum> SpanGzip<C> {
-    /// One that has its checksum made by `checksum`.
+impl SpanGzip {
+    /// An encoder with its memory.
     #[must_use]
-    pub fn new(checksum: C) -> Self {
+    pub fn new() -> Self {
         Self {
             data: boxed(),
             filled: 0,
             finder: Finder::new(),
-            checksum,
+            checksum: Crc::new(),
         }
     }
 
@@ -147,7 +115,7 @@ impl<C: Checksum> SpanGzip<C> {
             block = end - gone;
         }
         bits.finish();
-        output.extend_from_slice(&self.checksum.value().to_le_bytes());
+        output.extend_from_slice(&self.checksum.sum().to_le_bytes());
         output.extend_from_slice(&(total as u32).to_le_bytes());
     }
 
@@ -168,7 +136,13 @@ impl<C: Checksum> SpanGzip<C> {
     }
 }
 
-impl<C> fmt::Debug for SpanGzip<C> {
+impl Default for SpanGzip {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for SpanGzip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpanGzip").finish_non_exhaustive()
     }

@@ -1,36 +1,13 @@
 //! From the pulled body to the bytes that are sent: gzip, or JSON, or neither.
 //!
-//! Requests in protobuf are compressed by [`SpanGzip`], unless a level is asked for; that, and JSON,
-//! is a library's business. The core depends on none: a transport brings the steps of its library
-//! as a [`Deflate`] and a [`Checksum`]. What is around them (pulling, growing, ending, memory that
-//! is used again) is here, the same for all transports. At steady state nothing is allocated.
+//! Protobuf is compressed by [`SpanGzip`]. JSON, and anything with an explicit level, goes through
+//! flate2. At steady state nothing is allocated.
 //!
 //! ```
 //! use spandrel_core::env::Protocol;
-//! use spandrel_core::hosted::unversioned::encode::{Coding, Deflate, EncodeError, Encoder, Step};
-//! use spandrel_core::hosted::span_gzip::Checksum;
+//! use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 //!
-//! /// No library at all.
-//! struct Never;
-//!
-//! impl Deflate for Never {
-//!     fn new(_level: u32) -> Self {
-//!         Self
-//!     }
-//!     fn reset(&mut self) {}
-//!     fn step(&mut self, _: &[u8], _: &mut Vec<u8>, _: bool) -> Result<Step, EncodeError> {
-//!         Err(EncodeError::Compression)
-//!     }
-//! }
-//!
-//! # #[derive(Default)]
-//! # struct Zero;
-//! # impl Checksum for Zero {
-//! #     fn reset(&mut self) {}
-//! #     fn update(&mut self, _: &[u8]) {}
-//! #     fn value(&self) -> u32 { 0 }
-//! # }
-//! let mut encoder = Encoder::<Never, Zero>::new(Protocol::HttpProtobuf, Coding::Identity);
+//! let mut encoder = RequestEncoder::new(Protocol::HttpProtobuf, Coding::Identity);
 //! let mut pieces = [&b"ab"[..], b"c"].into_iter();
 //! let mut sent = Vec::new();
 //! encoder.encode(
@@ -51,9 +28,11 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use flate2::{Compress, FlushCompress, Status};
+
 use crate::env::{Compression, Protocol};
 use crate::hosted::config::Settings;
-use crate::hosted::span_gzip::{Checksum, SpanGzip};
+use crate::hosted::span_gzip::SpanGzip;
 use crate::json::{self, JsonError};
 
 /// Bytes pulled at a time.
@@ -62,22 +41,23 @@ const CHUNK: usize = 16 * 1024;
 const GROWTH: usize = 8 * 1024;
 /// Capacity that is kept for the next request; what a single large one needed beyond it is given
 /// back.
-pub const KEPT_CAPACITY: usize = 1024 * 1024;
+const KEPT_CAPACITY: usize = 1024 * 1024;
+/// The window of zlib, 2^15 bytes.
+const WINDOW_BITS: u8 = 15;
 
-/// The level at which a library compresses JSON unless another is asked for. Above it each byte
-/// saved costs more time than the one before.
+/// The level for JSON unless another is configured. Above it each byte saved costs more time than
+/// the one before.
 const JSON_LEVEL: u32 = 1;
 
-/// How bodies are coded.
+/// The content coding of bodies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coding {
-    /// As they are.
+    /// Not compressed.
     #[default]
     Identity,
-    /// gzip, as [`SpanGzip`] makes it, and JSON at the lowest level of the library.
+    /// gzip, by [`SpanGzip`]; JSON by flate2 at level 1.
     Gzip,
-    /// gzip, as the library makes it at this level: 0 stores, 1 is fastest, 9 is smallest; more is
-    /// taken as 9.
+    /// gzip, by flate2 at this level: 0 stores, 1 is fastest, 9 is smallest; more is taken as 9.
     GzipLevel(u32),
 }
 
@@ -95,8 +75,8 @@ impl From<&Settings> for Coding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The compressor refused to go on. It cannot happen with the states used here, but what a
-    /// library calls impossible must not become a panic in an application.
+    /// flate2 refused to go on. It cannot happen with the states used here, but an impossible error
+    /// of a library must not become a panic of an application.
     Compression,
     /// The body cannot be written as JSON.
     Json(JsonError),
@@ -120,63 +100,29 @@ impl core::error::Error for EncodeError {
     }
 }
 
-/// What one [`Deflate::step`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// How many bytes of the input were taken.
-    pub taken: usize,
-    /// Whether the member is complete.
-    pub is_end: bool,
-}
-
-/// A compressor of gzip members, one after the other.
-pub trait Deflate {
-    /// One of `level`: 0 stores, 1 is fastest, 9 is smallest; more is taken as 9.
-    fn new(level: u32) -> Self;
-
-    /// Forgets what it has begun: the next step begins a member.
-    fn reset(&mut self);
-
-    /// Takes bytes from the front of `input` and appends to `output` without growing it. With
-    /// `finish`, this is all the input there is. Called with room for output, it makes progress.
-    ///
-    /// # Errors
-    ///
-    /// [`EncodeError::Compression`], and then it can be reset.
-    fn step(
-        &mut self,
-        input: &[u8],
-        output: &mut Vec<u8>,
-        finish: bool,
-    ) -> Result<Step, EncodeError>;
-}
-
-/// Makes what is sent. All memory is used again.
-pub struct Encoder<D, C> {
-    coder: Coder<D, C>,
+/// Makes the bytes of requests. All memory is used again.
+pub struct RequestEncoder {
+    coder: Coder,
     protocol: Protocol,
     protobuf: Vec<u8>,
     json: String,
 }
 
-/// What compresses.
-enum Coder<D, C> {
+enum Coder {
     Identity,
-    Spans(Box<SpanGzip<C>>),
-    Library(Gzip<D>),
+    Spans(Box<SpanGzip>),
+    Level(Deflate),
 }
 
-impl<D: Deflate, C: Checksum + Default> Encoder<D, C> {
-    /// An encoder with what `protocol` and `coding` take.
+impl RequestEncoder {
+    /// An encoder of `protocol` in `coding`, with the memory that both need.
     #[must_use]
     pub fn new(protocol: Protocol, coding: Coding) -> Self {
         let coder = match coding {
             Coding::Identity => Coder::Identity,
-            Coding::Gzip if protocol != Protocol::HttpJson => {
-                Coder::Spans(Box::new(SpanGzip::new(C::default())))
-            }
-            Coding::Gzip => Coder::Library(Gzip::new(JSON_LEVEL)),
-            Coding::GzipLevel(level) => Coder::Library(Gzip::new(level)),
+            Coding::Gzip if protocol != Protocol::HttpJson => Coder::Spans(Box::default()),
+            Coding::Gzip => Coder::Level(Deflate::new(JSON_LEVEL)),
+            Coding::GzipLevel(level) => Coder::Level(Deflate::new(level)),
         };
         Self {
             coder,
@@ -186,19 +132,20 @@ impl<D: Deflate, C: Checksum + Default> Encoder<D, C> {
         }
     }
 
-    /// Whether what it makes is JSON, and not protobuf.
+    /// Returns true if it makes JSON, false if protobuf.
     #[must_use]
     pub fn is_json(&self) -> bool {
         self.protocol == Protocol::HttpJson
     }
 
-    /// Whether what it makes is gzipped (checklist A-016).
+    /// Returns true if bodies need `Content-Encoding: gzip`.
     #[must_use]
     pub const fn is_gzip(&self) -> bool {
         !matches!(self.coder, Coder::Identity)
     }
 
-    /// The value of `Content-Type` (checklist A-014, A-015).
+    /// The value of `Content-Type` that
+    /// [OTLP/HTTP](https://opentelemetry.io/docs/specs/otlp/#otlphttp-request) asks for.
     #[must_use]
     pub fn content_type(&self) -> &'static str {
         if self.is_json() {
@@ -208,12 +155,12 @@ impl<D: Deflate, C: Checksum + Default> Encoder<D, C> {
         }
     }
 
-    /// Pulls the whole body and makes `output` what is sent. `source` writes to the front of the
-    /// slice that it is given and returns how much it wrote, 0 at the end.
+    /// Pulls the whole protobuf body and replaces `output` by the bytes to send. `source` writes to
+    /// the front of the slice that it is given and returns how much it wrote, 0 at the end.
     ///
     /// # Errors
     ///
-    /// Why it cannot be sent, without a byte of it; `output` is then of no use.
+    /// Why the body cannot be sent, quoting nothing of it; `output` must not be sent then.
     pub fn encode(
         &mut self,
         mut source: impl FnMut(&mut [u8]) -> usize,
@@ -231,14 +178,14 @@ impl<D: Deflate, C: Checksum + Default> Encoder<D, C> {
         let mut left = self.json.as_bytes();
         self.coder.code(|target| give(&mut left, target), output)?;
         if !self.is_gzip() {
-            // A line of JSON Lines, which is white space to anybody else.
+            // Ends a line of JSON Lines; to other readers it is white space.
             output.push(b'\n');
         }
         Ok(())
     }
 }
 
-impl<D: Deflate, C: Checksum> Coder<D, C> {
+impl Coder {
     /// Appends everything that `source` gives.
     fn code(
         &mut self,
@@ -248,7 +195,7 @@ impl<D: Deflate, C: Checksum> Coder<D, C> {
         match self {
             Self::Identity => pull(&mut source, output),
             Self::Spans(gzip) => gzip.compress(source, output),
-            Self::Library(gzip) => return gzip.compress(source, output),
+            Self::Level(gzip) => return gzip.compress(source, output),
         }
         Ok(())
     }
@@ -264,38 +211,32 @@ fn give(left: &mut &[u8], target: &mut [u8]) -> usize {
     given.len()
 }
 
-impl<D, C> fmt::Debug for Encoder<D, C> {
+impl fmt::Debug for RequestEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encoder")
+        f.debug_struct("RequestEncoder")
             .field("protocol", &self.protocol)
-            .field("gzip", &!matches!(self.coder, Coder::Identity))
+            .field("gzip", &self.is_gzip())
             .finish_non_exhaustive()
     }
 }
 
-/// Pulls bodies through a compressor.
-pub struct Gzip<D> {
-    state: D,
+/// flate2's gzip, with a state that is made once.
+struct Deflate {
+    state: Compress,
     chunk: Vec<u8>,
 }
 
-impl<D: Deflate> Gzip<D> {
-    /// One of `level`, as [`Deflate::new`] takes it.
-    #[must_use]
-    pub fn new(level: u32) -> Self {
+impl Deflate {
+    fn new(level: u32) -> Self {
+        let level = flate2::Compression::new(level.min(9));
         Self {
-            state: D::new(level),
+            state: Compress::new_gzip(level, WINDOW_BITS),
             chunk: vec![0; CHUNK],
         }
     }
 
-    /// Appends one member of everything that `source` gives to `output`: it writes to the front of
-    /// the slice and returns how much it wrote, 0 at the end.
-    ///
-    /// # Errors
-    ///
-    /// What the compressor says; it can be used again.
-    pub fn compress(
+    /// Appends one member of everything that `source` gives. After an error it can be used again.
+    fn compress(
         &mut self,
         mut source: impl FnMut(&mut [u8]) -> usize,
         output: &mut Vec<u8>,
@@ -313,33 +254,36 @@ impl<D: Deflate> Gzip<D> {
     }
 }
 
-/// Ends because every turn has room for output, and so makes progress.
-fn feed(
-    state: &mut impl Deflate,
-    mut bytes: &[u8],
-    output: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
+/// Ends because each turn has room for output, and so makes progress.
+fn feed(state: &mut Compress, mut bytes: &[u8], output: &mut Vec<u8>) -> Result<(), EncodeError> {
     while !bytes.is_empty() {
         if output.capacity() - output.len() < GROWTH {
             output.reserve(GROWTH);
         }
-        let step = state.step(bytes, output, false)?;
-        bytes = bytes.get(step.taken..).unwrap_or_default();
+        let before = state.total_in();
+        state
+            .compress_vec(bytes, output, FlushCompress::None)
+            .map_err(|_| EncodeError::Compression)?;
+        let taken = usize::try_from(state.total_in() - before).unwrap_or(usize::MAX);
+        bytes = bytes.get(taken..).unwrap_or_default();
     }
     Ok(())
 }
 
-fn finish(state: &mut impl Deflate, output: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn finish(state: &mut Compress, output: &mut Vec<u8>) -> Result<(), EncodeError> {
     loop {
         output.reserve(GROWTH);
-        if state.step(&[], output, true)?.is_end {
+        let status = state
+            .compress_vec(&[], output, FlushCompress::Finish)
+            .map_err(|_| EncodeError::Compression)?;
+        if status == Status::StreamEnd {
             return Ok(());
         }
     }
 }
 
-/// Empties a buffer, and gives memory back that one large body needed.
-pub fn clear(buffer: &mut Vec<u8>) {
+/// Empties a buffer, and gives back the memory that one large body needed.
+fn clear(buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.shrink_to(KEPT_CAPACITY);
 }
@@ -360,66 +304,22 @@ fn pull(source: &mut impl FnMut(&mut [u8]) -> usize, target: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
-    /// Copies a few bytes at a time, and ends with a full stop.
-    #[derive(Default)]
-    struct Copier {
-        is_broken: bool,
-        resets: u32,
-    }
+    const CODINGS: [Coding; 7] = [
+        Coding::Identity,
+        Coding::Gzip,
+        Coding::GzipLevel(0),
+        Coding::GzipLevel(1),
+        Coding::GzipLevel(6),
+        Coding::GzipLevel(9),
+        Coding::GzipLevel(99),
+    ];
 
-    impl Deflate for Copier {
-        fn new(_level: u32) -> Self {
-            Self::default()
-        }
-
-        fn reset(&mut self) {
-            self.resets += 1;
-        }
-
-        fn step(
-            &mut self,
-            input: &[u8],
-            output: &mut Vec<u8>,
-            finish: bool,
-        ) -> Result<Step, EncodeError> {
-            assert!(output.capacity() > output.len(), "there is no room");
-            if self.is_broken {
-                return Err(EncodeError::Compression);
-            }
-            let taken = input.len().min(1000);
-            output.extend_from_slice(&input[..taken]);
-            if finish {
-                output.push(b'.');
-            }
-            Ok(Step {
-                taken,
-                is_end: finish,
-            })
-        }
-    }
-
-    /// A checksum that is easy to see.
-    #[derive(Default)]
-    struct Sum(u32);
-
-    impl Checksum for Sum {
-        fn reset(&mut self) {
-            self.0 = 0;
-        }
-
-        fn update(&mut self, bytes: &[u8]) {
-            self.0 += bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
-        }
-
-        fn value(&self) -> u32 {
-            self.0
-        }
-    }
-
-    fn encoder(protocol: Protocol, coding: Coding) -> Encoder<Copier, Sum> {
-        Encoder::new(protocol, coding)
+    fn protobuf(coding: Coding) -> RequestEncoder {
+        RequestEncoder::new(Protocol::HttpProtobuf, coding)
     }
 
     fn in_pieces(mut left: &[u8], most: usize) -> impl FnMut(&mut [u8]) -> usize + '_ {
@@ -429,80 +329,115 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_whole_body_comes_out_whatever_the_pieces() {
-        let data: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
-        let mut plain = encoder(Protocol::HttpProtobuf, Coding::Identity);
-        let mut gzip = encoder(Protocol::HttpProtobuf, Coding::GzipLevel(1));
-        assert!(gzip.is_gzip() && !plain.is_gzip());
-        let mut output = Vec::new();
-        for most in [1000, CHUNK, usize::MAX] {
-            plain.encode(in_pieces(&data, most), &mut output).unwrap();
-            assert!(output == data);
-            gzip.encode(in_pieces(&data, most), &mut output).unwrap();
-            assert!(output.strip_suffix(b".") == Some(&data));
+    /// Undoes the coding of `encoder`.
+    fn decoded(encoder: &RequestEncoder, output: &[u8]) -> Vec<u8> {
+        if !encoder.is_gzip() {
+            return output.to_vec();
         }
-        gzip.encode(|_| 0, &mut output).unwrap();
-        assert_eq!(output, b".");
+        let mut plain = Vec::new();
+        let mut decoder = flate2::bufread::GzDecoder::new(output);
+        decoder.read_to_end(&mut plain).unwrap();
+        let rest = decoder.into_inner();
+        assert!(rest.is_empty(), "one member, nothing after it");
+        plain
+    }
+
+    /// Bytes of five random bits each: they compress, but not to nothing.
+    fn sample(len: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8 & 0x1f
+        };
+        (0..len).map(|_| next()).collect()
     }
 
     #[test]
-    fn protobuf_without_a_level_is_compressed_here_and_everything_else_by_the_library() {
+    fn the_whole_body_comes_out_whatever_the_coding_and_the_pieces() {
         let mut output = Vec::new();
-        let mut spans = encoder(Protocol::HttpProtobuf, Coding::Gzip);
-        spans.encode(in_pieces(b"abc", 1), &mut output).unwrap();
-        assert_eq!(output[..3], [0x1f, 0x8b, 8]);
-        assert_eq!(output[output.len() - 8..], [38, 1, 0, 0, 3, 0, 0, 0]);
-        let mut level = encoder(Protocol::HttpProtobuf, Coding::GzipLevel(6));
-        level.encode(in_pieces(b"abc", 1), &mut output).unwrap();
-        assert_eq!(output, b"abc.");
-        let mut json = encoder(Protocol::HttpJson, Coding::Gzip);
-        json.encode(|_| 0, &mut output).unwrap();
-        assert_eq!(output, b"{}.");
+        for coding in CODINGS {
+            let mut encoder = protobuf(coding);
+            assert_eq!(encoder.is_gzip(), coding != Coding::Identity);
+            for (len, most) in [
+                (100_000, 1000),
+                (100_000, CHUNK),
+                (100_000, usize::MAX),
+                (5, 1),
+            ] {
+                let data = sample(len);
+                encoder.encode(in_pieces(&data, most), &mut output).unwrap();
+                assert!(
+                    decoded(&encoder, &output) == data,
+                    "{coding:?} {len} {most}"
+                );
+            }
+            encoder.encode(|_| 0, &mut output).unwrap();
+            assert_eq!(decoded(&encoder, &output), b"");
+        }
+    }
+
+    #[test]
+    fn a_body_does_not_depend_on_the_one_before() {
+        for coding in CODINGS {
+            let mut encoder = protobuf(coding);
+            let [mut first, mut other, mut again] = [(); 3].map(|()| Vec::new());
+            for (len, output) in [(5000, &mut first), (70_000, &mut other), (5000, &mut again)] {
+                let data = sample(len);
+                encoder.encode(in_pieces(&data, 512), output).unwrap();
+            }
+            assert!(first == again, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn protobuf_without_a_level_is_compressed_for_spans_and_everything_else_by_flate2() {
+        // What the header says of the system: nothing, or the one that flate2 runs on.
+        let system = |mut encoder: RequestEncoder| {
+            let mut output = Vec::new();
+            encoder.encode(|_| 0, &mut output).unwrap();
+            assert_eq!(output[..3], [0x1f, 0x8b, 8]);
+            output[9]
+        };
+        assert_eq!(system(protobuf(Coding::Gzip)), 255);
+        assert_ne!(system(protobuf(Coding::GzipLevel(1))), 255);
+        let json = RequestEncoder::new(Protocol::HttpJson, Coding::Gzip);
+        assert_ne!(system(json), 255);
     }
 
     #[test]
     fn json_is_a_line_or_a_member() {
         let mut output = Vec::new();
-        let mut plain = encoder(Protocol::HttpJson, Coding::Identity);
+        let mut plain = RequestEncoder::new(Protocol::HttpJson, Coding::Identity);
         plain.encode(|_| 0, &mut output).unwrap();
         assert_eq!(output, b"{}\n");
-        let mut gzip = encoder(Protocol::HttpJson, Coding::GzipLevel(9));
+        let mut gzip = RequestEncoder::new(Protocol::HttpJson, Coding::GzipLevel(9));
         gzip.encode(|_| 0, &mut output).unwrap();
-        assert_eq!(output, b"{}.");
+        assert_eq!(decoded(&gzip, &output), b"{}");
         assert_eq!(gzip.content_type(), "application/json");
         let error = gzip.encode(in_pieces(b"\xff", 1), &mut output).unwrap_err();
         assert!(matches!(error, EncodeError::Json(_)), "{error}");
-    }
-
-    #[test]
-    fn a_failure_of_the_compressor_is_told_and_it_begins_anew() {
-        let mut gzip = Gzip::<Copier>::new(1);
-        let mut output = Vec::new();
-        gzip.state.is_broken = true;
-        let broken = gzip.compress(in_pieces(b"abc", 3), &mut output);
-        assert_eq!(broken, Err(EncodeError::Compression));
-        gzip.state.is_broken = false;
-        gzip.compress(in_pieces(b"abc", 3), &mut output).unwrap();
-        assert_eq!((output.as_slice(), gzip.state.resets), (&b"abc."[..], 2));
+        gzip.encode(|_| 0, &mut output).unwrap();
+        assert_eq!(decoded(&gzip, &output), b"{}");
     }
 
     #[test]
     fn a_large_body_does_not_hold_its_memory_for_ever() {
-        let mut encoder = encoder(Protocol::HttpProtobuf, Coding::Identity);
-        let mut output = Vec::new();
-        let large = vec![0; 4 * KEPT_CAPACITY];
-        encoder
-            .encode(in_pieces(&large, CHUNK), &mut output)
-            .unwrap();
-        encoder.encode(|_| 0, &mut output).unwrap();
-        assert!(output.capacity() < 2 * KEPT_CAPACITY);
+        for coding in [Coding::Identity, Coding::GzipLevel(0)] {
+            let mut encoder = protobuf(coding);
+            let mut output = Vec::new();
+            let large = vec![0; 4 * KEPT_CAPACITY];
+            let pieces = in_pieces(&large, usize::MAX);
+            encoder.encode(pieces, &mut output).unwrap();
+            assert!(output.capacity() >= 4 * KEPT_CAPACITY);
+            encoder.encode(|_| 0, &mut output).unwrap();
+            assert!(output.capacity() < 2 * KEPT_CAPACITY);
+        }
     }
 
     #[test]
     fn a_source_that_claims_too_much_does_no_harm() {
         for coding in [Coding::Identity, Coding::GzipLevel(1)] {
-            let mut encoder = encoder(Protocol::HttpProtobuf, coding);
+            let mut encoder = protobuf(coding);
             let mut output = Vec::new();
             let mut calls = 0;
             let liar = |_: &mut [u8]| {
@@ -510,7 +445,7 @@ mod tests {
                 if calls == 1 { usize::MAX } else { 0 }
             };
             encoder.encode(liar, &mut output).unwrap();
-            assert_eq!(output.len(), CHUNK + usize::from(encoder.is_gzip()));
+            assert_eq!(decoded(&encoder, &output).len(), CHUNK);
         }
     }
 }

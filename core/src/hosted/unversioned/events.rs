@@ -1,7 +1,21 @@
-//! What happened, in words: the exporter's events as diagnostics, the same for every transport.
+//! The exporter's events as diagnostics, in the same words for every transport.
 //!
-//! A transport calls [`fetch`] while it has the pipeline, and [`tell`] when it has let go of it, so
-//! that no lock is held while a program's own log handler runs.
+//! A transport collects events while it holds the pipeline's lock and emits them without it, so that
+//! no lock is held while a program's own log handler runs.
+//!
+//! ```
+//! use spandrel_core::hosted::config::Config;
+//! use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
+//! use spandrel_core::hosted::unversioned::pipeline::Pipeline;
+//!
+//! let settings = Config { service_name: "shop".into(), ..Config::default() }.resolve()?;
+//! let (mut pipeline, _provider) = Pipeline::new(&settings)?;
+//! let mut log = EventLog::new(settings.target.to_string());
+//! log.collect(&mut pipeline);
+//! log.emit(&LastError::default());
+//! assert!(log.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use core::fmt::Display;
 use std::borrow::ToOwned;
@@ -11,23 +25,22 @@ use std::vec::Vec;
 
 use super::pipeline::Pipeline;
 use crate::breaker::{State, Transition};
-use crate::exporter::{Cause, Event};
+use crate::exporter::{Cause, Count, Event};
 use crate::hosted::diagnostics::{Kind, Severity, report};
 use crate::response::{DropReason, Outcome, TransportError};
 
-/// What is known of the last failed request, beyond the class that the machines need. Its texts are
-/// redacted and short.
+/// The last failed request in words, beyond the class that the machines need. Its texts are redacted
+/// and short.
 #[derive(Clone, Debug, Default)]
 pub struct LastError {
-    /// What happened.
     text: String,
-    /// What the collector's status does not say by itself.
+    /// Adds to the collector's status.
     detail: String,
     hint: &'static str,
 }
 
 impl LastError {
-    /// There was no answer, for this reason.
+    /// Notes that there was no answer, and why.
     pub fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
         self.text = text.into();
         self.detail.clone_from(&self.text);
@@ -37,14 +50,14 @@ impl LastError {
         };
     }
 
-    /// There was an answer; `location` is where a redirect leads, redacted.
+    /// Notes an answer; `location` is a redirect's target, redacted.
     pub fn note_answer(&mut self, status: u16, location: Option<impl Display>) {
         self.detail.clear();
         if let Some(location) = location {
             self.detail = format!("redirected to {location}");
         }
         if (200..300).contains(&status) {
-            // Nothing that could be the last failure; and the way of nearly every request.
+            // No failure; nearly every request ends here.
             return;
         }
         let cause = Cause::Status(status);
@@ -52,7 +65,12 @@ impl LastError {
         self.hint = hint(Some(cause));
     }
 
-    /// What is to be said behind `cause`.
+    /// The text; empty before the first failure.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     fn after(&self, cause: Option<Cause>) -> &str {
         match cause {
             Some(Cause::Transport(_) | Cause::Status(300..=399)) => &self.detail,
@@ -61,48 +79,78 @@ impl LastError {
     }
 }
 
-/// An event with what has to be read under the lock.
+/// Events on their way from the pipeline to the log.
 #[derive(Debug)]
-pub struct Told {
+pub struct EventLog {
+    target: String,
+    entries: Vec<Entry>,
+}
+
+/// An event with the text that has to be read under the lock.
+#[derive(Debug)]
+struct Entry {
     event: Event,
-    /// What the collector said, for the events that it concerns.
+    /// The collector's message, for the events that it belongs to.
     message: String,
 }
 
-/// Takes all events out of the pipeline, to be reported when its lock is released.
-pub fn fetch(pipeline: &mut Pipeline, told: &mut Vec<Told>) {
-    while let Some(event) = pipeline.poll_event() {
-        let message = match event {
-            Event::PartialSuccess { .. }
-            | Event::Dropped {
-                cause: Some(Cause::Status(_)),
-                ..
-            } => pipeline.server_message().to_owned(),
-            _ => String::new(),
-        };
-        told.push(Told { event, message });
+impl EventLog {
+    /// An empty log of events about `target`.
+    #[must_use]
+    pub fn new(target: impl Into<String>) -> Self {
+        Self {
+            target: target.into(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Returns true if there is nothing to emit.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Forgets what was collected.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// Takes all events out of the pipeline.
+    pub fn collect(&mut self, pipeline: &mut Pipeline) {
+        while let Some(event) = pipeline.poll_event() {
+            let message = match event {
+                Event::PartialSuccess { .. }
+                | Event::Dropped {
+                    cause: Some(Cause::Status(_)),
+                    ..
+                } => pipeline.server_message().to_owned(),
+                _ => String::new(),
+            };
+            self.entries.push(Entry { event, message });
+        }
+    }
+
+    /// Reports the collected events to the `log` facade or the program's own handler. Call it without
+    /// a lock.
+    pub fn emit(&mut self, last: &LastError) {
+        for Entry { event, message } in self.entries.drain(..) {
+            emit_one(&event, &message, &self.target, last);
+        }
     }
 }
 
-/// Reports events to the `log` facade or the program's own handler. No lock is held here.
-pub fn tell(told: &mut Vec<Told>, target: &str, last: &LastError) {
-    for Told { event, message } in told.drain(..) {
-        tell_one(&event, &message, target, last);
-    }
-}
-
-fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
+fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
     match event {
-        Event::Exported { spans, attempts } => report(
+        Event::Exported { .. } => report(
             Kind::Lifecycle,
             Severity::Debug,
-            format_args!("exported {spans} spans to {target} in {attempts} attempts"),
+            format_args!("{event}, to {target}"),
         ),
-        Event::AttemptFailed { attempt, cause, .. } => report(
+        Event::AttemptFailed { cause, .. } => report(
             Kind::ExportRetried,
             Severity::Debug,
             format_args!(
-                "export to {target}: attempt {attempt} failed: {cause}{}{}",
+                "export to {target}: {event}{}{}",
                 detail(last.after(Some(*cause))),
                 hint(Some(*cause))
             ),
@@ -117,8 +165,8 @@ fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
             reason,
             attempts,
             cause,
-        } => tell_drop(*spans, *reason, *attempts, *cause, message, target, last),
-        Event::Circuit(transition) => tell_circuit(transition, target, last),
+        } => emit_drop(*spans, *reason, *attempts, *cause, message, target, last),
+        Event::Circuit(transition) => emit_circuit(transition, target, last),
         Event::PartialSuccess { rejected: 0 } => report(
             Kind::PartialSuccess,
             Severity::Info,
@@ -127,7 +175,11 @@ fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
         Event::PartialSuccess { rejected } => report(
             Kind::PartialSuccess,
             Severity::Warn,
-            format_args!("{target} rejected {rejected} spans{}", detail(message)),
+            format_args!(
+                "{target} rejected {}{}",
+                Count(*rejected, "span"),
+                detail(message)
+            ),
         ),
         Event::ResponseInvalid => report(
             Kind::ResponseInvalid,
@@ -137,20 +189,14 @@ fn tell_one(event: &Event, message: &str, target: &str, last: &LastError) {
                  endpoint?"
             ),
         ),
-        Event::LossStarted => report(
-            Kind::SpansDropped,
-            Severity::Warn,
-            format_args!("the span buffer is full: new spans are dropped and counted"),
-        ),
-        Event::LossEnded { dropped } => report(
-            Kind::SpansDropped,
-            Severity::Info,
-            format_args!("spans fit into the buffer again; {dropped} were dropped"),
-        ),
+        Event::LossStarted => report(Kind::SpansDropped, Severity::Warn, format_args!("{event}")),
+        Event::LossEnded { .. } => {
+            report(Kind::SpansDropped, Severity::Info, format_args!("{event}"))
+        }
     }
 }
 
-fn tell_drop(
+fn emit_drop(
     spans: u64,
     reason: DropReason,
     attempts: u32,
@@ -159,6 +205,8 @@ fn tell_drop(
     target: &str,
     last: &LastError,
 ) {
+    let attempts = Count(attempts.into(), "attempt");
+    let spans = Count(spans, "span");
     let (kind, severity) = match reason {
         DropReason::Shutdown => (Kind::SpansDropped, Severity::Warn),
         _ => (Kind::ExportFailed, Severity::Error),
@@ -168,7 +216,7 @@ fn tell_drop(
             kind,
             severity,
             format_args!(
-                "export failed after {attempts} attempts: {spans} spans for {target} dropped as \
+                "export failed after {attempts}: {spans} for {target} dropped as \
                  {}: {cause}{}{}{}",
                 reason.as_str(),
                 detail(last.after(Some(cause))),
@@ -180,14 +228,14 @@ fn tell_drop(
             kind,
             severity,
             format_args!(
-                "{spans} spans for {target} dropped as {} after {attempts} attempts",
+                "{spans} for {target} dropped as {} after {attempts}",
                 reason.as_str()
             ),
         ),
     }
 }
 
-fn tell_circuit(transition: &Transition, target: &str, last: &LastError) {
+fn emit_circuit(transition: &Transition, target: &str, last: &LastError) {
     let failures = transition.failures;
     match transition.to {
         State::Open => report(
@@ -221,7 +269,7 @@ fn detail(text: &str) -> String {
     }
 }
 
-/// What to do about it, where that is known.
+/// The remedy, where one is known.
 const fn hint(cause: Option<Cause>) -> &'static str {
     match cause {
         Some(Cause::Status(401 | 403 | 407)) => "; check the credentials in `headers`",

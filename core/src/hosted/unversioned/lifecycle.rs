@@ -1,25 +1,25 @@
-//! What every transport says and does when it starts: once, so that all of them do it alike.
+//! The start of a transport: its reports, and the process-wide provider.
 //!
 //! ```
 //! use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 //! use spandrel_core::hosted::config::{Config, Settings};
-//! use spandrel_core::hosted::unversioned::lifecycle::{begin, finish, reported};
+//! use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
 //! use spandrel_core::hosted::trace::TracerProvider;
 //!
 //! /// A transport's `start`.
 //! fn start(settings: &Settings) -> Result<TracerProvider, PipelineError> {
-//!     if !begin(settings) {
+//!     if !announce_start(settings) {
 //!         return Ok(TracerProvider::disabled());
 //!     }
 //!     let (pipeline, provider) = Pipeline::new(settings)?;
-//!     // .. here it starts what sends ..
+//!     // .. here it starts the sender ..
 //!     # drop(pipeline);
-//!     finish(settings, &provider);
+//!     announce_started(settings, &provider);
 //!     Ok(provider)
 //! }
 //!
 //! let settings = Config { service_name: "shop".into(), ..Config::default() }.resolve()?;
-//! let provider = reported(start(&settings))?;
+//! let provider = log_error(start(&settings))?;
 //! assert_eq!(provider.counts().started.recorded, 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -30,12 +30,12 @@ use crate::hosted::config::Settings;
 use crate::hosted::diagnostics::{Kind, Severity, report, set_level};
 use crate::hosted::trace::{TracerProvider, set_global};
 
-/// What `init` gives back, reported if it is an error.
+/// Reports the error of an `init`, and returns the result.
 ///
 /// # Errors
 ///
-/// Those of `started`.
-pub fn reported<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
+/// `started`'s.
+pub fn log_error<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
     if let Err(error) = &started {
         report(
             Kind::ExporterCreation,
@@ -46,10 +46,10 @@ pub fn reported<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
     started
 }
 
-/// Reports what was odd about the settings, at the level that they ask for; whether anything is to
+/// Reports the settings' diagnostics, at the level that they ask for. Returns true if a pipeline is to
 /// be started.
 #[must_use]
-pub fn begin(settings: &Settings) -> bool {
+pub fn announce_start(settings: &Settings) -> bool {
     report_settings(settings);
     if !settings.is_recording() {
         report(
@@ -61,7 +61,7 @@ pub fn begin(settings: &Settings) -> bool {
     settings.is_recording()
 }
 
-/// The part of [`begin`] that holds for whoever uses settings, also without a pipeline of his own.
+/// The part of [`announce_start`] for users of settings that have no pipeline of their own.
 pub fn report_settings(settings: &Settings) {
     if let Some(level) = settings.log_level {
         set_level(level);
@@ -71,9 +71,9 @@ pub fn report_settings(settings: &Settings) {
     }
 }
 
-/// Makes `provider` that of the process, if the settings want it and there is none, and reports
+/// Makes `provider` the process-wide one, if the settings want it and there is none, and reports
 /// that tracing has started.
-pub fn finish(settings: &Settings, provider: &TracerProvider) {
+pub fn announce_started(settings: &Settings, provider: &TracerProvider) {
     if settings.set_global && !set_global(provider) {
         report(
             Kind::Misuse,

@@ -1,20 +1,21 @@
-//! What Spandrel's own transports share. **Exempt from semantic versioning**: any release may
-//! change it.
+//! Shared by Spandrel's own transports. **Exempt from semantic versioning**: any release may change it.
 //!
 //! | module | gives |
 //! |---|---|
 //! | [`pipeline`] | what the threads recorded, drained into one exporter |
-//! | [`lifecycle`] | what every transport says and does when it starts |
-//! | [`encode`] | a request as the bytes that are sent |
+//! | [`handle`] | what a `Telemetry` tells of the pipeline, and the token that cancels it |
+//! | [`lifecycle`] | the reports that a start makes, and the global provider |
+//! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
-//! | [`credential`] | which headers must not cross a network in clear text |
+//! | [`client`] | why an HTTP client cannot be built, and what its I/O errors mean |
+//! | `tls` | the certificates and keys of a client, from files (feature `_tls`) |
 
+pub mod client;
+#[cfg(feature = "_deflate")]
 pub mod encode;
 pub mod events;
+pub mod handle;
 pub mod lifecycle;
 pub mod pipeline;
-
-/// Which headers must not cross a network in clear text.
-pub mod credential {
-    pub use crate::hosted::config::credential::{is_credential_name, is_loopback_host};
-}
+#[cfg(feature = "_tls")]
+pub mod tls;

@@ -16,6 +16,8 @@
 
 #[cfg(feature = "link")]
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 use std::boxed::Box;
@@ -74,7 +76,7 @@ pub struct Pipeline {
     closing: Option<Closing>,
 }
 
-/// A flush that somebody waits for: by number.
+/// The number of a flush, unique in its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlushId(u64);
 
@@ -82,18 +84,21 @@ pub struct FlushId(u64);
 struct PendingFlush {
     id: FlushId,
     deadline: Instant,
-    /// Of the exporter's; made anew until it covers everything.
+    /// The exporter's flush, asked for again until it covers everything.
     flush: Flush,
     /// Whether all that it has to cover has left the shards.
     is_whole: bool,
     before: Ledger,
+    /// Kept from its end until it is fetched.
+    report: Option<FlushReport>,
+    is_forgotten: bool,
 }
 
 #[derive(Debug)]
 struct Closing {
     deadline: Instant,
     before: Ledger,
-    /// What it did, once it is over.
+    /// Set when it is over.
     report: Option<FlushReport>,
 }
 
@@ -102,8 +107,8 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// What does not fit together; [`Config::resolve`](crate::hosted::config::Config::resolve) has
-    /// checked nearly everything.
+    /// The settings do not fit together; [`Config::resolve`](crate::hosted::config::Config::resolve)
+    /// has checked nearly everything.
     pub fn new(settings: &Settings) -> Result<(Self, TracerProvider), PipelineError> {
         let attributes: Vec<_> = settings.resource.attributes().collect();
         let resource = Resource {
@@ -173,8 +178,8 @@ impl Pipeline {
         self.exporter.note_resent(transmit);
     }
 
-    /// Takes back the request in flight, whose answer nobody will bring: a sender that panicked, a
-    /// future that was dropped.
+    /// Takes back the request in flight, which will not be answered: its sender panicked, or its
+    /// future was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
         self.exporter.cancel_in_flight(now);
@@ -186,8 +191,8 @@ impl Pipeline {
         self.exporter.poll_event()
     }
 
-    /// Asks for everything ended so far to be sent. The answer comes from
-    /// [`Pipeline::poll_flush`], at once if there is nothing to wait for.
+    /// Asks for everything ended so far to be sent. [`Pipeline::flush_report`] gives the report once
+    /// the flush has ended: at once if there is nothing to wait for.
     pub fn force_flush(&mut self, deadline: Instant) -> FlushId {
         let id = FlushId(self.next_flush);
         self.next_flush += 1;
@@ -200,26 +205,44 @@ impl Pipeline {
             flush,
             is_whole: false,
             before,
+            report: None,
+            is_forgotten: false,
         });
         self.step();
         id
     }
 
-    /// A flush that has ended, with what it did.
-    pub fn poll_flush(&mut self) -> Option<(FlushId, FlushReport)> {
-        let now = self.clock.now();
-        let ended = |pending: &PendingFlush| self.outcome_of(pending, now).is_some();
-        let at = self.flushes.iter().position(ended)?;
-        let pending = self.flushes.remove(at);
-        Some((pending.id, self.report_of(&pending, now)))
+    /// The report of a flush that has ended. `None` while it is under way, and after its report was
+    /// fetched: reports are kept until then, or until [`Pipeline::forget_flush`].
+    pub fn flush_report(&mut self, id: FlushId) -> Option<FlushReport> {
+        self.end_flushes(self.clock.now());
+        let is_it = |flush: &PendingFlush| flush.id == id && flush.report.is_some();
+        let at = self.flushes.iter().position(is_it)?;
+        self.flushes.swap_remove(at).report
     }
 
-    /// Ends a flush whose caller waits no longer; what it has reached. `None` when it has ended
-    /// before.
+    /// Ends a flush that is not waited for any longer, and reports what it has reached. `None` after
+    /// its report was fetched.
     pub fn end_flush(&mut self, id: FlushId) -> Option<FlushReport> {
-        let at = self.flushes.iter().position(|pending| pending.id == id)?;
-        let pending = self.flushes.remove(at);
-        Some(self.report_of(&pending, self.clock.now()))
+        let now = self.clock.now();
+        self.end_flushes(now);
+        let at = self.flushes.iter().position(|flush| flush.id == id)?;
+        let flush = self.flushes.swap_remove(at);
+        Some(flush.report.unwrap_or_else(|| self.report_of(&flush, now)))
+    }
+
+    /// Lets a flush go on without keeping its report.
+    pub fn forget_flush(&mut self, id: FlushId) {
+        for flush in &mut self.flushes {
+            flush.is_forgotten |= flush.id == id;
+        }
+        self.end_flushes(self.clock.now());
+    }
+
+    /// Returns true if there are reports of ended flushes to fetch.
+    #[must_use]
+    pub fn has_flush_reports(&self) -> bool {
+        self.flushes.iter().any(|flush| flush.report.is_some())
     }
 
     /// Ends the intake and asks for everything held to be sent by `deadline`; see
@@ -239,7 +262,7 @@ impl Pipeline {
         self.step();
     }
 
-    /// What the shutdown did; `None` before it is over. What is lost later changes it no more.
+    /// The shutdown's report; `None` before it is over. Spans that are lost later do not change it.
     #[must_use]
     pub fn poll_shutdown(&self) -> Option<FlushReport> {
         self.closing.as_ref()?.report
@@ -256,7 +279,7 @@ impl Pipeline {
         if !self.scheduled_delay.is_zero() {
             next = next.min(self.collected.saturating_add(self.scheduled_delay));
         }
-        for flush in &self.flushes {
+        for flush in self.flushes_under_way() {
             next = next.min(flush.deadline);
         }
         if let Some(closing) = &self.closing {
@@ -273,7 +296,7 @@ impl Pipeline {
         ledger
     }
 
-    /// What the delivery has done.
+    /// Counts of requests, retries and answers.
     #[must_use]
     pub const fn stats(&self) -> DeliveryStats {
         self.exporter.stats()
@@ -304,13 +327,33 @@ impl Pipeline {
         self.collect(now);
         for pending in &mut self.flushes {
             if !pending.is_whole {
-                // What is in the exporter's buffer must go before the rest can come.
+                // The exporter's buffer must be emptied before the rest can come.
                 pending.flush = self.exporter.force_flush(now, pending.deadline);
                 pending.is_whole = self.awaited == 0;
             }
         }
         self.close(now);
+        self.end_flushes(now);
         now
+    }
+
+    fn flushes_under_way(&self) -> impl Iterator<Item = &PendingFlush> {
+        self.flushes.iter().filter(|flush| flush.report.is_none())
+    }
+
+    /// Keeps the reports of the flushes that have ended.
+    fn end_flushes(&mut self, now: Instant) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        let mut flushes = core::mem::take(&mut self.flushes);
+        for flush in &mut flushes {
+            if flush.report.is_none() && self.outcome_of(flush, now).is_some() {
+                flush.report = Some(self.report_of(flush, now));
+            }
+        }
+        flushes.retain(|flush| !flush.is_forgotten || flush.report.is_none());
+        self.flushes = flushes;
     }
 
     /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
@@ -344,7 +387,7 @@ impl Pipeline {
     /// closed: the exporter then chooses among all spans.
     fn drain_limit(&self, now: Instant) -> DrainLimit {
         let due = self.collected.saturating_add(self.scheduled_delay);
-        let awaited = self.closing.is_some() || !self.flushes.is_empty();
+        let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
         if now >= due || awaited || self.exporter.circuit() != State::Closed {
             return DrainLimit::All;
         }
@@ -377,7 +420,7 @@ impl Pipeline {
         }
     }
 
-    /// How a flush has ended, and what is left of it; `None` while it is under way.
+    /// How a flush has ended, and the number of spans left; `None` while it is under way.
     fn outcome_of(&self, pending: &PendingFlush, now: Instant) -> Option<(FlushOutcome, u64)> {
         let report = self.exporter.poll_flush(&pending.flush, now);
         if pending.is_whole || self.exporter.is_stopped() {
@@ -404,7 +447,7 @@ impl Pipeline {
     }
 }
 
-/// Puts what threads left in their shards into the exporter, as long as there is room.
+/// Moves spans from the shards into the exporter, as long as there is room.
 struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
 
 impl Drain for Collector<'_> {

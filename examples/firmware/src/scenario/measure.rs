@@ -63,7 +63,11 @@ fn returned(device: &mut Device) -> Option<()> {
 }
 
 /// Records spans that `describe` fills, then takes them out as one request.
-fn measure(device: &mut Device, name: &str, describe: impl Fn(&mut BareSpan<[u8; 256]>)) -> Option<()> {
+fn measure(
+    device: &mut Device,
+    name: &str,
+    describe: impl Fn(&mut BareSpan<[u8; 256]>),
+) -> Option<()> {
     let now = black_box(Instant::from_millis(1));
     let begin = instructions();
     let mut span = BareSpan::idle([0; 256]);

@@ -9,7 +9,7 @@ use spandrel_core::link::CommandReader;
 use spandrel_core::time::Instant;
 use spandrel_tests::device::Device;
 use spandrel_tests::fault_server::{FaultServer, SpanKey};
-use spandrel_transport_std::gateway::{Gateway, GatewayConfig, Status};
+use spandrel_transport_std::gateway::{Gateway, GatewayConfig, GatewayStatus};
 
 /// Long enough for any machine; nothing waits for it when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,7 +54,7 @@ pub(crate) fn keys(device: &Device) -> Vec<SpanKey> {
 }
 
 /// Waits until `is_done` says so of the status.
-pub(crate) fn wait(gateway: &Gateway, is_done: impl Fn(&Status) -> bool) -> Status {
+pub(crate) fn wait(gateway: &Gateway, is_done: impl Fn(&GatewayStatus) -> bool) -> GatewayStatus {
     let until = StdInstant::now() + PATIENCE;
     loop {
         let status = gateway.status();

@@ -6,30 +6,55 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::server::{Request, Server};
-use spandrel_transport_std::{
-    BuildError, ContentType, ErrorClass, HttpSender, Payload, Proxy, RawResponse, SendError,
-    SenderConfig,
-};
+use spandrel_transport_std::spandrel_core::env::{Protocol, RESERVED_HEADERS};
+use spandrel_transport_std::spandrel_core::hosted::config::HttpSettingsError;
+use spandrel_transport_std::spandrel_core::hosted::unversioned::encode::Coding;
+use spandrel_transport_std::spandrel_core::response::{Outcome, Response, TransportError};
+use spandrel_transport_std::{BuildError, HttpSender, HttpSettings, Proxy};
 
 const OK: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 2\r\n\r\nhi";
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAYLOAD: Payload<'static> = Payload {
-    body: b"0123456789",
-    content_type: ContentType::Protobuf,
-    gzip: true,
-};
+const BODY: &[u8] = b"0123456789";
+
+fn settings(server: &Server) -> HttpSettings {
+    HttpSettings::new(server.url())
+}
+
+/// A sender of bodies as they are, which has one to send.
+fn with(settings: &HttpSettings) -> HttpSender {
+    let sender = HttpSender::new(settings).unwrap();
+    encoded(sender.with_encoding(Protocol::HttpProtobuf, Coding::Identity))
+}
+
+fn encoded(mut sender: HttpSender) -> HttpSender {
+    let mut left = BODY;
+    let pull = |target: &mut [u8]| {
+        let len = left.len().min(target.len());
+        target[..len].copy_from_slice(&left[..len]);
+        left = &left[len..];
+        len
+    };
+    sender.encode(pull).unwrap();
+    sender
+}
 
 fn sender(server: &Server) -> HttpSender {
-    HttpSender::new(SenderConfig::new(server.url())).unwrap()
+    with(&settings(server))
 }
 
-fn send(sender: &mut HttpSender) -> Result<RawResponse<'_>, SendError> {
-    sender.send(PAYLOAD, PATIENCE)
+fn send(sender: &mut HttpSender) -> Response<'_> {
+    match sender.send(PATIENCE) {
+        Outcome::Response(response) => response,
+        other => panic!("no answer: {other:?}"),
+    }
 }
 
-fn failure(sender: &mut HttpSender) -> SendError {
-    send(sender).expect_err("an error")
+fn failure(sender: &mut HttpSender) -> TransportError {
+    match sender.send(PATIENCE) {
+        Outcome::Failed(error) => error,
+        other => panic!("no failure: {other:?}"),
+    }
 }
 
 #[test]
@@ -41,26 +66,26 @@ fn the_request_is_what_otlp_asks_for() {
             stream.write_all(OK).unwrap();
         }
     });
-    let mut config = SenderConfig::new(server.url());
+    let mut config = settings(&server);
     config.headers = vec![
         ("x-api-key".into(), " s3cret ".into()),
         ("Content-Type".into(), "text/html".into()),
     ];
     config.user_agent_prefix = Some("MyDist/1.2.3".into());
-    let mut sender = HttpSender::new(config).unwrap();
-    let response = send(&mut sender).unwrap();
-    assert_eq!(response.status(), 200);
-    assert_eq!(response.body(), Some(b"hi".as_slice()));
-    assert_eq!(response.content_type(), Some("application/x-protobuf"));
+    let mut sender = with(&config);
+    let response = send(&mut sender);
+    assert_eq!(response.status, 200);
+    assert_eq!(response.body, Some(b"hi".as_slice()));
+    assert_eq!(response.content_type, Some("application/x-protobuf"));
 
     let request = told.recv().unwrap();
     assert_eq!(request.line, "POST /v1/traces HTTP/1.1");
-    assert_eq!(request.body, PAYLOAD.body);
+    assert_eq!(request.body, BODY);
     assert_eq!(
         request.header("content-type"),
         Some("application/x-protobuf")
     );
-    assert_eq!(request.header("content-encoding"), Some("gzip"));
+    assert_eq!(request.header("content-encoding"), None);
     assert_eq!(request.header("content-length"), Some("10"));
     assert_eq!(
         request.header("host"),
@@ -77,14 +102,11 @@ fn the_request_is_what_otlp_asks_for() {
         assert_eq!(request.header(absent), None, "{absent}");
     }
 
-    let plain = Payload {
-        gzip: false,
-        content_type: ContentType::Json,
-        ..PAYLOAD
-    };
-    sender.send(plain, PATIENCE).unwrap();
+    let mut sender = sender.with_encoding(Protocol::HttpJson, Coding::Gzip);
+    sender.encode(|_| 0).unwrap();
+    send(&mut sender);
     let request = told.recv().unwrap();
-    assert_eq!(request.header("content-encoding"), None);
+    assert_eq!(request.header("content-encoding"), Some("gzip"));
     assert_eq!(request.header("content-type"), Some("application/json"));
     assert_eq!(server.connections(), 1, "the connection is kept");
     assert!(!format!("{sender:?}").contains("s3cret"));
@@ -97,9 +119,9 @@ fn a_user_agent_of_the_user_replaces_ours() {
         tell.send(Request::read(&mut stream)).unwrap();
         stream.write_all(OK).unwrap();
     });
-    let mut config = SenderConfig::new(server.url());
+    let mut config = settings(&server);
     config.headers = vec![("User-Agent".into(), "mine/1".into())];
-    send(&mut HttpSender::new(config).unwrap()).unwrap();
+    send(&mut with(&config));
     let request = told.recv().unwrap().unwrap();
     assert_eq!(request.header("user-agent"), Some("mine/1"));
 }
@@ -116,9 +138,10 @@ fn every_status_is_an_answer_and_no_redirect_is_followed() {
             write!(stream, "{head}Content-Length: 0\r\n\r\n").unwrap();
         });
         let mut sender = sender(&server);
-        let response = send(&mut sender).unwrap();
-        assert_eq!(response.status(), status);
-        assert_eq!(response.location().unwrap().to_string(), elsewhere.url());
+        let response = send(&mut sender);
+        assert_eq!(response.status, status);
+        let text = sender.last_error().text();
+        assert!(text.contains(&status.to_string()), "{text}");
     }
     assert_eq!(elsewhere.connections(), 0);
 
@@ -126,17 +149,14 @@ fn every_status_is_an_answer_and_no_redirect_is_followed() {
         b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nDate: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 4\r\n\r\nwait",
     );
     let mut sender = sender(&busy);
-    let response = send(&mut sender).unwrap();
-    assert_eq!(
-        (response.status(), response.retry_after()),
-        (503, Some("7"))
-    );
-    assert_eq!(response.date(), Some("Wed, 21 Oct 2015 07:28:00 GMT"));
-    assert_eq!(response.body(), Some(b"wait".as_slice()));
+    let response = send(&mut sender);
+    assert_eq!((response.status, response.retry_after), (503, Some("7")));
+    assert_eq!(response.date, Some("Wed, 21 Oct 2015 07:28:00 GMT"));
+    assert_eq!(response.body, Some(b"wait".as_slice()));
 }
 
 #[test]
-fn a_reused_connection_that_died_silently_costs_nothing() {
+fn a_reused_connection_that_died_silently_is_stale_and_the_next_one_new() {
     // The first connection answers once, takes the second request and closes without a byte.
     let server = Server::start(|number, mut stream| {
         Request::read(&mut stream);
@@ -147,27 +167,25 @@ fn a_reused_connection_that_died_silently_costs_nothing() {
         }
     });
     let mut sender = sender(&server);
-    send(&mut sender).unwrap();
-    assert_eq!(send(&mut sender).unwrap().status(), 200);
-    assert_eq!(sender.stale_retries(), 1);
+    send(&mut sender);
+    assert_eq!(failure(&mut sender), TransportError::Stale);
+    assert!(sender.body_sent(), "a duplicate is possible");
+    assert_eq!(send(&mut sender).status, 200);
     assert_eq!(server.connections(), 2);
 }
 
 #[test]
-fn a_new_connection_that_dies_is_a_failure_and_not_repeated() {
+fn a_new_connection_that_dies_is_a_failure() {
     let server = Server::start(|_, mut stream| {
         Request::read(&mut stream);
     });
-    let mut sender = sender(&server);
-    let error = failure(&mut sender);
-    assert_eq!(error.class(), ErrorClass::Reset);
-    assert!(error.body_sent(), "a duplicate is possible");
-    assert_eq!(sender.stale_retries(), 0);
+    let reset = TransportError::Reset { body_sent: true };
+    assert_eq!(failure(&mut sender(&server)), reset);
     assert_eq!(server.connections(), 1);
 }
 
 #[test]
-fn a_reused_connection_that_began_to_answer_is_not_repeated() {
+fn a_reused_connection_that_began_to_answer_is_not_stale() {
     let server = Server::start(|_, mut stream| {
         Request::read(&mut stream);
         stream.write_all(OK).unwrap();
@@ -175,9 +193,9 @@ fn a_reused_connection_that_began_to_answer_is_not_repeated() {
         stream.write_all(b"HTTP/1.1 20").unwrap();
     });
     let mut sender = sender(&server);
-    send(&mut sender).unwrap();
-    assert_eq!(failure(&mut sender).class(), ErrorClass::Reset);
-    assert_eq!(sender.stale_retries(), 0);
+    send(&mut sender);
+    let reset = TransportError::Reset { body_sent: true };
+    assert_eq!(failure(&mut sender), reset);
 }
 
 #[test]
@@ -190,9 +208,9 @@ fn a_server_that_closes_each_time_is_served_each_time() {
     });
     let mut sender = sender(&server);
     for _ in 0..20 {
-        assert_eq!(send(&mut sender).unwrap().status(), 200);
+        assert_eq!(send(&mut sender).status, 200);
     }
-    assert_eq!((server.connections(), sender.stale_retries()), (20, 0));
+    assert_eq!(server.connections(), 20);
 }
 
 #[test]
@@ -200,7 +218,7 @@ fn interim_answers_are_skipped() {
     let server = Server::answering(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     );
-    assert_eq!(send(&mut sender(&server)).unwrap().status(), 200);
+    assert_eq!(send(&mut sender(&server)).status, 200);
 }
 
 #[test]
@@ -219,8 +237,8 @@ fn an_answer_over_the_limit_is_cut_off_whatever_its_form() {
     });
     let mut sender = sender(&server);
     for status in [503, 200] {
-        let error = failure(&mut sender);
-        assert_eq!(error.class(), ErrorClass::ResponseTooLarge { status });
+        let outcome = sender.send(PATIENCE);
+        assert_eq!(outcome, Outcome::ResponseTooLarge { status });
     }
     assert_eq!(server.connections(), 2);
 }
@@ -228,17 +246,17 @@ fn an_answer_over_the_limit_is_cut_off_whatever_its_form() {
 #[test]
 fn an_answer_of_exactly_the_limit_is_whole() {
     let server = Server::answering(OK);
-    let mut config = SenderConfig::new(server.url());
+    let mut config = settings(&server);
     config.max_response_bytes = 2;
-    let mut sender = HttpSender::new(config.clone()).unwrap();
-    assert_eq!(send(&mut sender).unwrap().body(), Some(b"hi".as_slice()));
-    send(&mut sender).unwrap();
+    let mut sender = with(&config);
+    assert_eq!(send(&mut sender).body, Some(b"hi".as_slice()));
+    send(&mut sender);
     assert_eq!(server.connections(), 1);
     // The server serves one connection after the other.
     drop(sender);
     config.max_response_bytes = 1;
-    let error = failure(&mut HttpSender::new(config).unwrap());
-    assert_eq!(error.class(), ErrorClass::ResponseTooLarge { status: 200 });
+    let outcome = with(&config).send(PATIENCE) == Outcome::ResponseTooLarge { status: 200 };
+    assert!(outcome);
 }
 
 #[test]
@@ -254,17 +272,18 @@ fn a_status_holds_when_its_body_is_cut_or_coded() {
     );
     for server in [cut, coded] {
         let mut sender = sender(&server);
-        let response = send(&mut sender).unwrap();
-        assert_eq!((response.status(), response.body()), (200, None));
+        let response = send(&mut sender);
+        assert_eq!((response.status, response.body), (200, None));
     }
 }
 
 #[test]
 fn what_is_not_http_is_a_protocol_error_without_its_text() {
     let garbage = Server::answering(b"220 s3cret ESMTP ready\r\n\r\n");
-    let error = failure(&mut sender(&garbage));
-    assert_eq!(error.class(), ErrorClass::Protocol);
-    assert!(!format!("{error} {error:?}").contains("s3cret"));
+    let mut first = sender(&garbage);
+    assert_eq!(failure(&mut first), TransportError::Protocol);
+    let error = first.last_error();
+    assert!(!format!("{} {error:?}", error.text()).contains("s3cret"));
 
     let large = Server::start(|_, mut stream| {
         Request::read(&mut stream);
@@ -274,7 +293,7 @@ fn what_is_not_http_is_a_protocol_error_without_its_text() {
             .is_ok()
         {}
     });
-    assert_eq!(failure(&mut sender(&large)).class(), ErrorClass::Protocol);
+    assert_eq!(failure(&mut sender(&large)), TransportError::Protocol);
 }
 
 #[test]
@@ -294,13 +313,9 @@ fn the_deadline_ends_a_server_that_is_silent_or_slow() {
     for server in [silent, slow] {
         let mut sender = sender(&server);
         let started = Instant::now();
-        let error = sender
-            .send(PAYLOAD, Duration::from_millis(150))
-            .err()
-            .unwrap();
+        let late = Outcome::Failed(TransportError::Timeout { body_sent: true });
+        assert_eq!(sender.send(Duration::from_millis(150)), late);
         assert!(started.elapsed() < PATIENCE);
-        assert_eq!(error.class(), ErrorClass::Timeout, "{error}");
-        assert!(error.body_sent());
     }
 }
 
@@ -308,11 +323,27 @@ fn the_deadline_ends_a_server_that_is_silent_or_slow() {
 fn a_deadline_of_zero_sends_nothing() {
     let server = Server::answering(OK);
     let mut sender = sender(&server);
-    let error = sender.send(PAYLOAD, Duration::ZERO).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Timeout);
-    assert!(!error.body_sent());
+    let late = Outcome::Failed(TransportError::Timeout { body_sent: false });
+    assert_eq!(sender.send(Duration::ZERO), late);
     assert_eq!(server.connections(), 0);
-    assert_eq!(sender.send(PAYLOAD, Duration::MAX).unwrap().status(), 200);
+    assert!(matches!(sender.send(Duration::MAX), Outcome::Response(_)));
+}
+
+#[test]
+fn nothing_is_sent_before_something_was_encoded() {
+    let server = Server::answering(OK);
+    let mut sender = HttpSender::new(&settings(&server)).unwrap();
+    assert_eq!(failure(&mut sender), TransportError::Other);
+    let mut sender = sender.with_encoding(Protocol::HttpJson, Coding::Identity);
+    let mut is_first = true;
+    let no_protobuf = |target: &mut [u8]| {
+        target[0] = 0xff;
+        usize::from(std::mem::take(&mut is_first))
+    };
+    sender.encode(no_protobuf).unwrap_err();
+    assert_eq!(failure(&mut sender), TransportError::Other);
+    assert_ne!(sender.last_error().text(), "");
+    assert_eq!(server.connections(), 0);
 }
 
 #[test]
@@ -321,18 +352,18 @@ fn no_listener_and_no_such_host_are_told_apart() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let refused = SenderConfig::new(format!("http://127.0.0.1:{port}"));
-    let error = failure(&mut HttpSender::new(refused).unwrap());
-    assert_eq!(error.class(), ErrorClass::Refused);
-    assert!(!error.body_sent());
+    let refused = HttpSettings::new(format!("http://127.0.0.1:{port}"));
+    let mut sender = with(&refused);
+    assert_eq!(failure(&mut sender), TransportError::Connect);
+    assert!(!sender.body_sent());
 
     // Building succeeds although the host does not exist.
-    let mut config = SenderConfig::new("http://host.invalid:4318");
+    let mut config = HttpSettings::new("http://host.invalid:4318");
     config.connect_timeout = Duration::from_secs(5);
-    let error = failure(&mut HttpSender::new(config).unwrap());
+    let error = failure(&mut with(&config));
     // Without any network the system's resolver may wait instead of answering.
     assert!(
-        matches!(error.class(), ErrorClass::Dns | ErrorClass::Timeout),
+        matches!(error, TransportError::Dns | TransportError::Timeout { .. }),
         "{error:?}"
     );
 }
@@ -353,44 +384,67 @@ fn a_canceller_ends_the_call_in_progress_and_all_later_ones() {
             canceller.cancel();
             canceller.cancel();
         });
-        assert_eq!(failure(&mut sender).class(), ErrorClass::Cancelled);
+        assert_eq!(failure(&mut sender), TransportError::Cancelled);
     });
-    assert_eq!(failure(&mut sender).class(), ErrorClass::Cancelled);
+    assert_eq!(failure(&mut sender), TransportError::Cancelled);
     assert_eq!(server.connections(), 1);
 }
 
 #[test]
 fn credentials_do_not_leave_the_host_in_the_clear() {
     let with_key = |url: &str| {
-        let mut config = SenderConfig::new(url);
+        let mut config = HttpSettings::new(url);
         config.headers = vec![("Authorization".into(), "Bearer s3cret".into())];
         config
     };
     let mut config = with_key("http://collector:4318/v1/traces");
-    let error = HttpSender::new(config.clone()).unwrap_err();
-    let name = "authorization".to_owned();
-    assert_eq!(error, BuildError::PlaintextCredentials { name });
+    let name = "Authorization".to_owned();
+    assert_eq!(
+        HttpSender::new(&config).unwrap_err(),
+        BuildError::Settings(HttpSettingsError::PlaintextCredentials { name })
+    );
     config.allow_plaintext_credentials = true;
-    assert!(HttpSender::new(config).is_ok());
-    assert!(HttpSender::new(with_key("http://localhost:4318")).is_ok());
-    assert!(HttpSender::new(with_key("https://collector:4318")).is_ok());
-
-    let userinfo = HttpSender::new(SenderConfig::new("http://user:s3cret@collector")).unwrap_err();
-    assert!(!format!("{userinfo} {userinfo:?}").contains("s3cret"));
-    let mut config = SenderConfig::new("http://collector");
-    config.headers = vec![("x-key".into(), "a\r\nb".into())];
-    let error = HttpSender::new(config).unwrap_err();
-    assert!(matches!(error, BuildError::Header { name, .. } if name == "x-key"));
+    assert!(HttpSender::new(&config).is_ok());
+    assert!(HttpSender::new(&with_key("http://localhost:4318")).is_ok());
+    assert!(HttpSender::new(&with_key("https://collector:4318")).is_ok());
 }
 
 #[test]
-fn what_the_client_would_panic_over_is_refused() {
-    let mut config = SenderConfig::new("http://localhost");
-    config.user_agent_prefix = Some("a\nb".into());
-    assert!(HttpSender::new(config).is_err());
-    let mut config = SenderConfig::new("http://localhost");
-    config.proxy = Proxy::Url("socks5://localhost".into());
-    assert_eq!(HttpSender::new(config).unwrap_err(), BuildError::Proxy);
+fn settings_that_cannot_be_sent_are_refused_without_showing_a_secret() {
+    let mut userinfo = HttpSettings::new("http://user:s3cret@collector");
+    userinfo.allow_plaintext_credentials = true;
+    let mut header = HttpSettings::new("http://localhost");
+    header.headers = vec![("x-tenant".into(), "s3cret\r\nb".into())];
+    let mut prefix = HttpSettings::new("http://localhost");
+    prefix.user_agent_prefix = Some("a\nb".into());
+    let mut proxy = HttpSettings::new("http://localhost");
+    proxy.proxy = Proxy::Url("socks5://s3cret@localhost".into());
+    for config in [userinfo, header, prefix, proxy] {
+        let error = HttpSender::new(&config).unwrap_err();
+        assert!(matches!(error, BuildError::Settings(_)), "{error}");
+        let text = format!("{error} {error:?} {config:?}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn no_reserved_header_is_sent_and_every_other_one_is() {
+    let (tell, told) = mpsc::channel();
+    let server = Server::start(move |_, mut stream| {
+        tell.send(Request::read(&mut stream)).unwrap();
+        stream.write_all(OK).unwrap();
+    });
+    for name in RESERVED_HEADERS {
+        let mut config = settings(&server);
+        config.headers = vec![
+            (name.to_uppercase(), "mine".into()),
+            ("x-tenant".into(), "\ta\tb ".into()),
+        ];
+        send(&mut with(&config));
+        let request = told.recv().unwrap().unwrap();
+        assert!(request.headers.iter().all(|(_, value)| value != "mine"));
+        assert_eq!(request.header("x-tenant"), Some("a\tb"), "{name}");
+    }
 }
 
 #[test]
@@ -399,11 +453,9 @@ fn an_explicit_proxy_is_used() {
         Request::read(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n");
     });
-    let mut config = SenderConfig::new("http://192.0.2.1/v1/traces");
+    let mut config = HttpSettings::new("http://192.0.2.1/v1/traces");
     config.proxy = Proxy::Url(format!("http://{}", proxy.address));
-    let _ = HttpSender::new(config)
-        .unwrap()
-        .send(PAYLOAD, Duration::from_secs(2));
+    let _ = with(&config).send(Duration::from_secs(2));
     assert_eq!(proxy.connections(), 1);
 }
 

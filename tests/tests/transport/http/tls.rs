@@ -13,9 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use spandrel_transport_std::{
-    BuildError, ContentType, ErrorClass, HttpSender, Payload, SendError, SenderConfig, TlsFiles,
-};
+use spandrel_transport_std::spandrel_core::response::{Outcome, TransportError};
+use spandrel_transport_std::{BuildError, HttpSender, HttpSettings, TlsFiles};
 
 /// An authority, and the PEM files it makes, in a folder that goes away with it.
 struct Authority {
@@ -97,25 +96,26 @@ fn https(identity: &Identity, clients: Option<&Authority>) -> Server {
     })
 }
 
-fn config(server: &Server, certificate: Option<PathBuf>) -> SenderConfig {
+fn config(server: &Server, certificate: Option<PathBuf>) -> HttpSettings {
     let url = format!("https://localhost:{}/v1/traces", server.address.port());
-    let mut config = SenderConfig::new(url);
+    let mut config = HttpSettings::new(url);
     config.tls.certificate = certificate;
     config
 }
 
-fn send(config: SenderConfig) -> Result<u16, SendError> {
-    let payload = Payload {
-        body: b"x",
-        content_type: ContentType::Protobuf,
-        gzip: false,
+/// The status of an answer, or a failure with its text.
+fn send(config: HttpSettings) -> Result<u16, (TransportError, String)> {
+    let mut sender = HttpSender::new(&config).unwrap();
+    sender.encode(|_| 0).unwrap();
+    let failure = match sender.send(Duration::from_secs(10)) {
+        Outcome::Response(response) => return Ok(response.status),
+        Outcome::Failed(failure) => failure,
+        other => panic!("{other:?}"),
     };
-    let mut sender = HttpSender::new(config).unwrap();
-    let response = sender.send(payload, Duration::from_secs(10))?;
-    Ok(response.status())
+    Err((failure, sender.last_error().text().to_owned()))
 }
 
-fn client(config: &mut SenderConfig, certificate: &Path, key: &Path) {
+fn client(config: &mut HttpSettings, certificate: &Path, key: &Path) {
     config.tls.client_certificate = Some(certificate.to_owned());
     config.tls.client_key = Some(key.to_owned());
 }
@@ -127,8 +127,8 @@ fn only_the_given_authority_is_trusted() {
     assert_eq!(send(config(&server, Some(authority.path()))), Ok(200));
     let other = Authority::new("trust-other");
     for certificate in [None, Some(other.path())] {
-        let error = send(config(&server, certificate)).unwrap_err();
-        assert_eq!(error.class(), ErrorClass::Certificate, "{error}");
+        let (failure, text) = send(config(&server, certificate)).unwrap_err();
+        assert_eq!(failure, TransportError::Certificate, "{text}");
     }
 }
 
@@ -136,9 +136,9 @@ fn only_the_given_authority_is_trusted() {
 fn a_certificate_for_another_host_is_named_as_the_reason() {
     let authority = Authority::new("host");
     let server = https(&authority.issue("server", "elsewhere.example"), None);
-    let error = send(config(&server, Some(authority.path()))).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Certificate);
-    assert!(error.to_string().contains("not valid for name"), "{error}");
+    let (failure, text) = send(config(&server, Some(authority.path()))).unwrap_err();
+    assert_eq!(failure, TransportError::Certificate);
+    assert!(text.contains("not valid for name"), "{text}");
 }
 
 #[test]
@@ -149,8 +149,8 @@ fn a_server_that_wants_a_certificate_gets_ours() {
     let mut with = config(&server, Some(authority.path()));
     client(&mut with, &mine.certificate, &mine.key);
     assert_eq!(send(with), Ok(200));
-    let error = send(config(&server, Some(authority.path()))).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Certificate, "{error}");
+    let (failure, text) = send(config(&server, Some(authority.path()))).unwrap_err();
+    assert_eq!(failure, TransportError::Certificate, "{text}");
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn plain_http_on_the_port_is_no_reason_to_fall_back() {
         stream.write_all(b"HTTP/1.1 400 Bad\r\n\r\n").unwrap();
         let _ = io::copy(&mut stream, &mut io::sink());
     });
-    let error = send(config(&server, None)).unwrap_err();
-    assert_eq!(error.class(), ErrorClass::Tls, "{error}");
+    let (failure, text) = send(config(&server, None)).unwrap_err();
+    assert_eq!(failure, TransportError::Tls, "{text}");
     assert_eq!(server.connections(), 1);
 }
 
@@ -179,13 +179,13 @@ fn files_that_cannot_work_are_refused_at_the_start() {
 
     let missing = authority.folder.join("missing.pem");
     let build = |certificate: Option<&Path>, client: Option<&Path>, key: Option<&Path>| {
-        let mut config = SenderConfig::new("https://localhost");
+        let mut config = HttpSettings::new("https://localhost");
         let mut files = TlsFiles::default();
         files.certificate = certificate.map(Path::to_owned);
         files.client_certificate = client.map(Path::to_owned);
         files.client_key = key.map(Path::to_owned);
         config.tls = files;
-        HttpSender::new(config)
+        HttpSender::new(&config)
     };
     let (chain, key) = (Some(one.certificate.as_path()), Some(one.key.as_path()));
     assert!(build(None, chain, key).is_ok());
@@ -201,17 +201,21 @@ fn files_that_cannot_work_are_refused_at_the_start() {
         (None, Some(fake.as_path()), key),
     ] {
         let error = build(certificate, client, key).unwrap_err();
-        assert!(matches!(
-            error,
-            BuildError::Tls(_) | BuildError::TlsFile { .. }
-        ));
+        let is_pair = client.is_some() == key.is_some();
+        assert!(
+            matches!(
+                (&error, is_pair),
+                (BuildError::TlsFile { .. }, true) | (BuildError::Settings(_), false)
+            ),
+            "{error}"
+        );
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }
 }
 
 #[test]
 fn files_are_not_looked_at_for_plain_http() {
-    let mut config = SenderConfig::new("http://localhost:4318");
+    let mut config = HttpSettings::new("http://localhost:4318");
     config.tls.certificate = Some("missing.pem".into());
-    assert!(HttpSender::new(config).is_ok());
+    assert!(HttpSender::new(&config).is_ok());
 }

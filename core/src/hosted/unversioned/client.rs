@@ -1,0 +1,139 @@
+//! The common part of the transports' HTTP clients: why one cannot be built, and what its I/O errors
+//! mean.
+//!
+//! ```
+//! use spandrel_core::hosted::unversioned::client::{is_disconnect, io_failure};
+//! use spandrel_core::response::TransportError;
+//! use std::io::ErrorKind;
+//!
+//! assert_eq!(io_failure(ErrorKind::ConnectionRefused, false), Some(TransportError::Connect));
+//! assert!(is_disconnect(ErrorKind::BrokenPipe));
+//! ```
+
+use core::fmt;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::string::String;
+
+use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget};
+use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
+use crate::response::TransportError;
+
+/// Why the HTTP client of a sender could not be built.
+///
+/// Neither `Display` nor `Debug` shows a header's value, credentials or a line of a key file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is wrong, or a credential would leave this machine unencrypted.
+    Settings(HttpSettingsError),
+    /// A file of the TLS settings cannot be used.
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        reason: String,
+    },
+    /// The TLS settings do not fit together.
+    Tls(&'static str),
+    /// The client refused its settings.
+    Client(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings(error) => error.fmt(f),
+            Self::TlsFile { path, reason } => {
+                let path = sanitise(&path.to_string_lossy());
+                write!(f, "cannot use {path}: {reason}")
+            }
+            Self::Tls(reason) => write!(f, "invalid TLS settings: {reason}"),
+            Self::Client(reason) => write!(f, "the HTTP client cannot be built: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Settings(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<HttpSettingsError> for BuildError {
+    fn from(error: HttpSettingsError) -> Self {
+        Self::Settings(error)
+    }
+}
+
+/// Checks `settings`, and reports each header that is left out because it belongs to the protocol.
+///
+/// # Errors
+///
+/// [`BuildError::Settings`].
+pub fn check(settings: &HttpSettings) -> Result<HttpTarget, BuildError> {
+    let target = settings.check()?;
+    for sentence in target.diagnostics() {
+        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
+    }
+    Ok(target)
+}
+
+/// Returns true if the peer ended the connection.
+#[must_use]
+pub const fn is_disconnect(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+    )
+}
+
+/// The failure that an I/O error stands for, or `None` if its kind does not say. `body_sent` as in
+/// [`TransportError`].
+#[must_use]
+pub const fn io_failure(kind: ErrorKind, body_sent: bool) -> Option<TransportError> {
+    match kind {
+        ErrorKind::ConnectionRefused
+        | ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::NetworkDown
+        | ErrorKind::AddrNotAvailable => Some(TransportError::Connect),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Some(TransportError::Timeout { body_sent }),
+        kind if is_disconnect(kind) => Some(TransportError::Reset { body_sent }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_are_classed() {
+        const BODY_SENT: bool = true;
+        let reset = Some(TransportError::Reset {
+            body_sent: BODY_SENT,
+        });
+        let timeout = Some(TransportError::Timeout {
+            body_sent: BODY_SENT,
+        });
+        for (kind, failure) in [
+            (ErrorKind::ConnectionRefused, Some(TransportError::Connect)),
+            (ErrorKind::NetworkUnreachable, Some(TransportError::Connect)),
+            (ErrorKind::ConnectionReset, reset),
+            (ErrorKind::BrokenPipe, reset),
+            (ErrorKind::UnexpectedEof, reset),
+            (ErrorKind::TimedOut, timeout),
+            (ErrorKind::OutOfMemory, None),
+        ] {
+            assert_eq!(io_failure(kind, BODY_SENT), failure, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The part that the background task, the handle and its futures share: the pipeline, and the right
+//! to drive it.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::string::String;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use spandrel_core::exporter::Transmit;
+use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
+use spandrel_core::hosted::unversioned::handle::Driven;
+use spandrel_core::hosted::unversioned::pipeline::Pipeline;
+use spandrel_core::response::Outcome;
+use spandrel_core::time::Instant;
+
+use super::bell::Bell;
+use super::output::Plan;
+use crate::Outbox;
+
+#[derive(Debug)]
+pub(super) struct DriverState {
+    locked: Mutex<Locked>,
+    /// Wakes the driver: there is something to do.
+    pub(super) bell: Bell,
+    /// Wakes the futures that wait: something was done, or the claim is free.
+    pub(super) changed: Bell,
+    /// How often an owner was polled: its sign of life.
+    polls: AtomicU64,
+    pub(super) plan: Plan,
+    pub(super) target: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Locked {
+    pub(super) pipeline: Pipeline,
+    /// The number of the claim that is valid.
+    owner: Option<u64>,
+    claims: u64,
+    /// Whether the background task exists.
+    pub(super) has_background: bool,
+    /// Whether the handle is gone, so that nothing can wait for the shutdown.
+    pub(super) is_orphaned: bool,
+}
+
+impl Locked {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.pipeline.poll_shutdown().is_some()
+    }
+}
+
+impl DriverState {
+    pub(super) fn new(pipeline: Pipeline, plan: Plan, target: String) -> Arc<Self> {
+        Arc::new(Self {
+            locked: Mutex::new(Locked {
+                pipeline,
+                owner: None,
+                claims: 0,
+                has_background: false,
+                is_orphaned: false,
+            }),
+            bell: Bell::default(),
+            changed: Bell::default(),
+            polls: AtomicU64::new(0),
+            plan,
+            target,
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_poll(&self) {
+        self.polls.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Wakes the futures that wait and logs the events of a step, without the lock.
+    pub(super) fn settle(&self, log: &mut EventLog, last_error: &LastError) {
+        log.collect(&mut self.lock().pipeline);
+        self.changed.ring();
+        log.emit(last_error);
+    }
+
+    /// Gives up what is held, at once.
+    pub(super) fn abandon(&self) {
+        {
+            let pipeline = &mut self.lock().pipeline;
+            let now = pipeline.now();
+            pipeline.shutdown(now);
+        }
+        self.bell.ring();
+        self.settle(&mut self.event_log(), &LastError::default());
+    }
+
+    pub(super) fn event_log(&self) -> EventLog {
+        EventLog::new(self.target.as_str())
+    }
+
+    /// The right to drive, if it is free.
+    pub(super) fn claim(self: &Arc<Self>) -> Option<Claim> {
+        let mut locked = self.lock();
+        locked.owner.is_none().then(|| self.own(&mut locked))
+    }
+
+    /// The right to drive, if it is free or its owner was not polled since `polls`. The request under
+    /// way, if any, then goes back into the pipeline.
+    pub(super) fn take_over(self: &Arc<Self>, polls: u64) -> Option<Claim> {
+        let mut locked = self.lock();
+        if self.polls() != polls {
+            return None;
+        }
+        if locked.owner.is_some() {
+            locked.pipeline.cancel_in_flight();
+        }
+        Some(self.own(&mut locked))
+    }
+
+    fn own(self: &Arc<Self>, locked: &mut Locked) -> Claim {
+        locked.claims += 1;
+        locked.owner = Some(locked.claims);
+        Claim {
+            state: Arc::clone(self),
+            number: locked.claims,
+        }
+    }
+}
+
+impl Driven for DriverState {
+    fn read(&self, read: &mut dyn FnMut(&Pipeline)) {
+        read(&self.lock().pipeline);
+    }
+
+    fn cancel(&self) {
+        self.abandon();
+    }
+}
+
+/// The right to drive, until it is dropped or taken over. It is the [`Outbox`] of its driver: a
+/// void claim has nothing to send.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) state: Arc<DriverState>,
+    number: u64,
+}
+
+impl Outbox for Claim {
+    fn poll_transmit(&self, _: Instant) -> Option<Transmit> {
+        let mut locked = self.state.lock();
+        if locked.owner != Some(self.number) {
+            return None;
+        }
+        locked.pipeline.poll_transmit()
+    }
+
+    fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
+        self.state.lock().pipeline.read_body(transmit, target)
+    }
+
+    fn handle_response(&self, _: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
+        let pipeline = &mut self.state.lock().pipeline;
+        pipeline.handle_response(transmit, outcome);
+    }
+
+    fn note_resent(&self, transmit: &Transmit) {
+        self.state.lock().pipeline.note_resent(transmit);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.state.lock().pipeline.poll_timeout()
+    }
+
+    fn is_stopped(&self) -> bool {
+        let locked = self.state.lock();
+        locked.owner != Some(self.number) || locked.is_stopped()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        {
+            let mut locked = self.state.lock();
+            if locked.owner == Some(self.number) {
+                locked.owner = None;
+            }
+        }
+        self.state.changed.ring();
+    }
+}
