@@ -68,19 +68,20 @@ const UNSET: u8 = 0;
 const OK: u8 = 1;
 const ERROR: u8 = 2;
 
-/// Two bits of the filter. With names of the semantic conventions, spans of four attributes need a
-/// search a quarter as often as with one bit, spans of ten less than half as often.
-#[inline]
-fn key_bits(key: &[u8]) -> usize {
-    let middle = key.get(key.len() / 2).copied().unwrap_or(0);
-    let last = key.last().copied().unwrap_or(0);
-    let seen = key.len() as u32 | u32::from(middle) << 8 | u32::from(last) << 16;
-    // The highest bits of a product depend on all of its factor's.
-    let hash = seen.wrapping_mul(0x9e37_79b9);
-    1 << ((hash >> 26) % usize::BITS) | 1 << ((hash >> 20) % usize::BITS)
-}
-
 impl Log {
+    /// Two bits of the filter. With names of the semantic conventions, spans of four attributes need a
+    /// search a quarter as often as with one bit, spans of ten less than half as often.
+    #[inline]
+    pub(crate) fn key_bits(key: &str) -> usize {
+        let key = key.as_bytes();
+        let middle = key.get(key.len() / 2).copied().unwrap_or(0);
+        let last = key.last().copied().unwrap_or(0);
+        let seen = key.len() as u32 | u32::from(middle) << 8 | u32::from(last) << 16;
+        // The highest bits of a product depend on all of its factor's.
+        let hash = seen.wrapping_mul(0x9e37_79b9);
+        1 << ((hash >> 26) % usize::BITS) | 1 << ((hash >> 20) % usize::BITS)
+    }
+
     /// A log of nothing.
     #[inline]
     pub(super) const fn new(limits: &SpanLimits) -> Self {
@@ -180,23 +181,19 @@ impl Log {
     #[cfg_attr(not(target_os = "none"), inline)]
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn set_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) {
-        if !self.add_attribute(bytes, key, value) {
-            self.set_any(bytes, key, value, key_bits(key.as_bytes()));
+        if key.is_empty() {
+            return;
         }
-    }
-
-    /// The common case of [`Log::set_attribute`], inlined: if the caller knows the kind of the
-    /// value, no code for other kinds is left. Returns false, and changes nothing, in other cases.
-    #[inline(always)]
-    pub(crate) fn add_attribute(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>) -> bool {
-        let bits = key_bits(key.as_bytes());
-        key.is_empty() || self.add_short(bytes, key, value, bits).is_some()
+        let bits = Self::key_bits(key);
+        if self.add_short(bytes, key, value, bits).is_none() {
+            self.set_any(bytes, key, value, bits);
+        }
     }
 
     /// The common case: a key that is certainly new, a value whose lengths take one byte each, and
     /// room for it. In all other cases `None`, and no change.
     #[inline(always)]
-    fn add_short(
+    pub(crate) fn add_short(
         &mut self,
         bytes: &mut [u8],
         key: &str,
