@@ -29,13 +29,13 @@
 //!
 //! | | Cortex-M3, M4F | Cortex-M0 | RISC-V |
 //! |---|---|---|---|
-//! | push of 64 bytes | 175 | 218 | 210 |
-//! | push of 192 bytes | 275 | 367 | 370 |
-//! | push of 64 bytes that evicts one | 600 | 832 | 816 |
-//! | drain, for a record of 64 bytes, with interrupts on again for the sink | 455 | 765 | 704 |
+//! | push of 64 bytes | 180 | 222 | 211 |
+//! | push of 192 bytes | 285 | 375 | 371 |
+//! | push of 64 bytes that evicts one | 630 | 859 | 859 |
+//! | drain, for a record of 64 bytes, with interrupts on again for the sink | 470 | 785 | 720 |
 //!
 //! So a push takes about 130 instructions and 0.8 to 1.3 for each byte, 40 more where the ring
-//! wraps, and 420 to 620 for each evicted span: 14 µs for 64 bytes on a Cortex-M0 at 16 MHz, at
+//! wraps, and 450 to 650 for each evicted span: 14 µs for 64 bytes on a Cortex-M0 at 16 MHz, at
 //! one instruction per cycle.
 //!
 //! Spans leave this buffer one by one from the front, so it never has gaps, and a push never moves

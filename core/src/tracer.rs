@@ -122,7 +122,7 @@ impl Started {
 /// Starts spans: a sampler, a generator of ids, and limits.
 ///
 /// It is bare: it has no clock, no thread and no global state, so times are arguments and spans
-/// are handed to a sink of the caller's. It is for firmware and for programs that drive everything
+/// go to a sink of the caller. It is for firmware and for programs that drive everything
 /// themselves; applications use `hosted::trace::Tracer`.
 #[derive(Clone, Debug)]
 pub struct BareTracer<S, G> {

@@ -4,18 +4,16 @@
 //! cargo run --example command_execution
 //! ```
 //!
-//! Shows: the process-wide tracer, attributes, and how an error is recorded. A failed command has
-//! the status error with its text, and an event `exception`.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! It shows the process-wide tracer, attributes, and how an error is recorded. Look at the second
+//! trace: a failed command has the status error with the error's text, and an event `exception`.
 
-use std::error::Error;
 use std::io;
 use std::process::{Command, Output};
 
-use spandrel_examples::Demo;
+use spandrel_examples::{Demo, Failure, print, println};
 use spandrel_transport_std::{Status, tracer};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let demo = Demo::start("runner")?;
     for command in ["rustc --version", "no-such-program --help"] {
         match execute(command, "ada") {

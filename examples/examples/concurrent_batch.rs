@@ -1,23 +1,23 @@
-//! A batch whose items are processed at the same time, each on a thread of its own.
+//! A batch whose items are processed at the same time, each on its own thread.
 //!
 //! ```text
 //! cargo run --example concurrent_batch
 //! ```
 //!
-//! Shows: a parent's context handed to other threads, errors collected from all of them, and a
-//! parent whose status sums them up.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! It shows how a parent's context is handed to other threads, and how their errors are collected.
+//! Look at the bars of the five items, which overlap, and at the status of their parent, which sums
+//! up the errors.
 
 use std::error::Error;
 use std::fmt;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use spandrel_examples::Demo;
+use spandrel_examples::{Demo, Failure, println};
 use spandrel_transport_std::spandrel_core::context::SpanContext;
 use spandrel_transport_std::{Status, Tracer, tracer};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let demo = Demo::start("importer")?;
     let errors = process(&["a-17", "b-04", "?", "c-31", ""]);
     for error in &errors {
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Processes all items; the errors, in the order of the items.
+/// Processes all items. Returns the errors in the order of the items.
 fn process(items: &[&str]) -> Vec<ItemError> {
     let tracer = tracer("batch");
     let mut batch = tracer.start("batch.process");

@@ -5,56 +5,47 @@
 //! cargo run --example firmware_demo -- --board virt
 //! ```
 //!
-//! It builds the firmware of `examples/firmware` (a minute, the first time), runs it twice on a
-//! board that QEMU emulates, and draws what arrived: once posted by the device itself over Ethernet,
-//! once as frames over a serial line through the gateway. Nothing leaves this machine.
+//! It builds the firmware of `examples/firmware` (a minute, the first time) and runs it twice on a
+//! board that QEMU emulates. The first time the device itself posts its spans over Ethernet; the
+//! second time it sends frames over a serial line to the gateway. Nothing leaves this machine.
+//!
+//! Look at the sums below the drawings: every span that the device lost is accounted for.
 // ci: needs qemu-system-arm
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "an example speaks to a person"
-)]
-
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use spandrel_examples::demo::drawn;
 use spandrel_examples::emulator::{BOARDS, Board, Message, build, messages, run, sizes};
-use spandrel_examples::{Collector, ReceivedRequest};
+use spandrel_examples::{Collector, Failure, ReceivedRequest, println};
 use spandrel_transport_std::Config;
 use spandrel_transport_std::gateway::{Gateway, GatewayConfig, GatewayStatus};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Failure>;
 
 /// A run takes half a second; only a broken one waits for this.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The frame that this program damages on the serial line.
 const DAMAGED: usize = 8;
 
-fn main() -> ExitCode {
+fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let result = match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => show(&BOARDS[0]),
-        ["--board", name] => Board::find(name)
-            .ok_or_else(|| format!("there is no board {name}\n{}", usage()).into())
-            .and_then(show),
+        ["--board", name] => match Board::find(name) {
+            Some(board) => show(board),
+            None => Err(Failure::new(format!(
+                "there is no board {name}\n{}",
+                usage()
+            ))),
+        },
         ["-h" | "--help"] => {
             println!("{}", usage());
-            return ExitCode::SUCCESS;
+            Ok(())
         }
-        _ => Err(usage().into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+        _ => Err(Failure::new(usage())),
     }
 }
 
@@ -73,7 +64,7 @@ fn show(board: &Board) -> Result<()> {
             ErrorKind::NotFound => "is not installed".into(),
             _ => format!("cannot be started: {error}"),
         };
-        format!(
+        Failure::new(format!(
             "{} {why}, so there is no board to run on. It comes with\n  \
              Debian, Ubuntu:  sudo apt-get install {}\n  \
              Fedora:          sudo dnf install {}\n  \
@@ -81,17 +72,17 @@ fn show(board: &Board) -> Result<()> {
             board.emulator,
             board.package,
             board.emulator.trim_end_matches("32"),
-        )
+        ))
     })?;
     println!("building its firmware for {}", board.target);
     let image = build(board, "demo").map_err(|error| {
-        format!(
+        Failure::new(format!(
             "{error}. Either of these gives a compiler for {0}:\n  \
              rustup target add {0}\n  \
              BARE_METAL=debian cargo run --example firmware_demo -- --board {1}   \
              (installs Debian's rustc-web, cargo-web and rust-web-src)",
             board.target, board.name
-        )
+        ))
     })?;
     if let Some((flash, ram)) = sizes(&std::fs::read(&image)?) {
         println!(
@@ -114,20 +105,20 @@ fn show(board: &Board) -> Result<()> {
 /// DHCP, TCP and HTTP are the device's own; the host is a collector.
 fn over_http(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     println!(
-        "\n== Over Ethernet. Everything was recorded before the network was up and the date known.\n   \
-         The collector answers 503 first, on purpose.\n"
+        "\n== Over Ethernet. Everything was recorded before the network was up and the date\n   \
+         known. The collector answers 503 first, on purpose.\n"
     );
     let port = collector.endpoint().rsplit(':').next().unwrap_or_default();
     let command = board.command(image, &format!("http {port} {}", seed()));
     collector.respond_with(503, None);
-    let told = thread::scope(|scope| {
+    let output = thread::scope(|scope| {
         scope.spawn(|| {
             let _ = collector.wait_for_requests(1, PATIENCE);
             collector.set_available(true);
         });
         run(command, PATIENCE, |serial| {
-            let mut told = Vec::new();
-            serial.read_to_end(&mut told).map(|_| told)
+            let mut output = Vec::new();
+            serial.read_to_end(&mut output).map(|_| output)
         })
     })??;
     for request in collector.requests() {
@@ -136,8 +127,8 @@ fn over_http(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     let spans = collector.take();
     println!("\n{}", drawn(&spans));
 
-    // What the device says of itself at its end.
-    let numbers: BTreeMap<_, _> = messages(&told)?
+    // The device's own counts, which it writes at its end.
+    let numbers: BTreeMap<_, _> = messages(&output)?
         .into_iter()
         .filter_map(|message| match message {
             Message::Number(name, value) => Some((name, value)),
@@ -156,8 +147,8 @@ fn over_http(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
 /// delivers them to the same collector.
 fn over_uart(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
     println!(
-        "\n== Over a serial line, through the gateway. The device has room for few spans, and this\n   \
-         program damages a byte on the way.\n"
+        "\n== Over a serial line, through the gateway. The device has room for few spans,\n   \
+         and this program damages a byte on the way.\n"
     );
     let config = Config {
         enabled: true,
@@ -209,7 +200,9 @@ fn over_uart(board: &Board, image: &Path, collector: &Collector) -> Result<()> {
 fn balanced(is_balanced: bool) -> Result<()> {
     match is_balanced {
         true => Ok(()),
-        false => Err("these books do not balance: this is a bug, please report it".into()),
+        false => Err(Failure::new(
+            "these books do not balance: this is a bug, please report it",
+        )),
     }
 }
 
@@ -228,13 +221,13 @@ fn summary(request: &ReceivedRequest) -> String {
     )
 }
 
-/// In the place of the random number generator that an emulated board does not have.
+/// A stand-in for the random number generator, which an emulated board does not have.
 fn seed() -> u32 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(1, |since| since.subsec_nanos() | 1)
 }
 
-/// A line with a disturbance: one bit of one frame is not as it was sent.
+/// A line with a disturbance: it flips one bit of one frame.
 struct Noisy<'a> {
     line: &'a mut dyn Read,
     /// Frames begun so far; each stands between zeros.

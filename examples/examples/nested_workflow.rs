@@ -4,19 +4,19 @@
 //! cargo run --example nested_workflow
 //! ```
 //!
-//! Shows: spans inside spans without passing anything on (the span of `in_scope` is the current
-//! one), hierarchical names, and an error that ends the workflow's span, too.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! It shows spans inside spans without passing anything on: the span of `in_scope` is the current
+//! one. Look at the last step: its error ends the step's span and the workflow's span, and both are
+//! marked as failed.
 
 use std::error::Error;
 use std::fmt;
 use std::thread::sleep;
 use std::time::Duration;
 
-use spandrel_examples::Demo;
+use spandrel_examples::{Demo, Failure, println};
 use spandrel_transport_std::{KeyValue, Tracer, tracer};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let demo = Demo::start("autopilot")?;
     match run("add a login page") {
         Ok(()) => println!("the workflow succeeded"),

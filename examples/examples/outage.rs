@@ -1,23 +1,25 @@
-//! A collector that goes down and comes back, and what becomes of the spans meanwhile.
+//! A collector goes down for a minute and comes back. No span is lost.
 //!
 //! ```text
 //! cargo run --example outage
 //! ```
 //!
-//! The requests are real HTTP to a collector in this process; the time is not. The machines of
-//! `spandrel-core` take the time as an argument, so a minute and a half passes in an instant. All
-//! settings are the defaults (a batch every 5 s, five failures open the circuit for 30 s), but for
-//! the jitter of the retries, which is off, so that every run prints the same table.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! It prints a table of what the exporter does. Look at the pauses between the attempts, at the
+//! circuit, which opens after five failures, and at the column `held`, which empties once the
+//! collector is back.
+//!
+//! The requests are real HTTP to a collector in this process. The time is not real: the state
+//! machines of `spandrel-core` take it as an argument, so a minute and a half passes in an instant.
+//! All settings are the defaults (a batch every 5 s, five failures open the circuit for 30 s) but
+//! one: the jitter of the retries is off, so that every run prints the same table.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::hosted::rng::ThreadRng;
 use spandrel_core::prelude::*;
-use spandrel_examples::Collector;
+use spandrel_examples::{Collector, Failure, println};
 use spandrel_transport_std::{HttpSender, HttpSettings};
 
 /// A span ends this often.
@@ -26,7 +28,7 @@ const DOWN: Instant = Instant::from_secs(12);
 const UP: Instant = Instant::from_secs(70);
 const END: Instant = Instant::from_secs(90);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let collector = Collector::start()?;
     let mut pipeline = Pipeline::new(&collector)?;
     println!(
@@ -54,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             next_span = now.saturating_add(PACE);
         }
         pipeline.deliver(now);
-        // On to whatever comes first: this is all that a virtual clock is.
+        // On to whatever is due first: a virtual clock is no more than that.
         now = [
             pipeline.exporter.poll_timeout(),
             changes.peek().map(|&(at, _)| at),
@@ -87,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if ledger.is_closed() && arrived == ledger.ended {
         Ok(())
     } else {
-        Err("spans were lost".into())
+        Err(Failure::new("spans were lost"))
     }
 }
 
@@ -99,7 +101,7 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    fn new(collector: &Collector) -> Result<Self, Box<dyn Error>> {
+    fn new(collector: &Collector) -> Result<Self, Failure> {
         let config = ExporterConfig {
             backoff: BackoffConfig {
                 jitter: Jitter::None,
@@ -132,10 +134,10 @@ impl Pipeline {
         let _ = span.end(now, &mut self.exporter);
     }
 
-    /// Sends whatever is due, and shows what came of it.
+    /// Sends what is due, and shows the result.
     fn deliver(&mut self, now: Instant) {
         while let Some(mut transmit) = self.exporter.poll_transmit(now) {
-            self.tell(now);
+            self.show_events(now);
             let Self {
                 exporter, sender, ..
             } = self;
@@ -143,12 +145,12 @@ impl Pipeline {
             let _ = sender.encode(|chunk| exporter.read_body(&mut transmit, chunk));
             let outcome = sender.send(Duration::from_secs(10));
             exporter.handle_response(now, transmit, &outcome);
-            self.tell(now);
+            self.show_events(now);
         }
-        self.tell(now);
+        self.show_events(now);
     }
 
-    fn tell(&mut self, now: Instant) {
+    fn show_events(&mut self, now: Instant) {
         while let Some(event) = self.exporter.poll_event() {
             self.row(now, event);
         }

@@ -4,13 +4,12 @@
 //! cargo run --example own_driver
 //! ```
 //!
-//! The core decides when to send which bytes; everything else is here: a clock that counts from
-//! the start, a generator of ids, and a POST written by hand over a TCP stream. On a device
-//! these are a timer, a hardware random number generator and a network stack, and the loop in
-//! `main` is the same.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! The core decides when to send which bytes. Everything else is here: a clock that counts from the
+//! start, a generator of ids, and a POST written by hand over a TCP stream. On a device these are a
+//! timer, a hardware random number generator and a network stack.
+//!
+//! Look at the loop in `main`: it is the whole driver, and the same on a device.
 
-use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -19,10 +18,10 @@ use std::time::{Duration, SystemTime};
 
 use spandrel_core::batch::BatchConfig;
 use spandrel_core::prelude::*;
-use spandrel_examples::Collector;
 use spandrel_examples::demo::drawn;
+use spandrel_examples::{Collector, Failure, print, println};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let collector = Collector::start()?;
     let address = collector.endpoint().trim_start_matches("http://");
 
@@ -41,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for round in 0..3 {
         measure(&mut tracer, &mut exporter, &clock, round)?;
     }
-    // The driver: sleep until something is due, send it, tell the exporter what came back.
+    // The driver: sleep until something is due, send it, give the exporter the answer.
     while let Some(wake) = exporter.poll_timeout() {
         sleep(wake.saturating_since(clock.now()));
         while let Some(mut transmit) = exporter.poll_transmit(clock.now()) {
@@ -89,7 +88,7 @@ fn measure(
     control.end(clock.now(), sink)
 }
 
-/// One POST by hand: the status of the answer.
+/// Makes one POST by hand. Returns the status of the answer.
 fn post<B, R>(
     address: &str,
     exporter: &Exporter<B, R>,
@@ -127,7 +126,7 @@ where
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Counts from the start of the program; the wall clock is looked at once.
+/// Counts from the start of the program, and reads the wall clock once.
 struct Clock(std::time::Instant);
 
 impl Clock {
@@ -139,7 +138,7 @@ impl Clock {
         Instant::ZERO.saturating_add(self.0.elapsed())
     }
 
-    fn wall(&self) -> Result<WallClock, Box<dyn Error>> {
+    fn wall(&self) -> Result<WallClock, Failure> {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let unix = UnixNanos::from_nanos(u64::try_from(unix.as_nanos())?);
         Ok(WallClock::from_pair(self.now(), unix))

@@ -1,10 +1,13 @@
-//! A transport of your own in under fifty lines: an executor, a clock and a sender that know
-//! nothing of tokio or embassy.
+//! Your own transport in under fifty lines: an executor, a clock and a sender that know nothing of
+//! tokio or embassy.
 //!
-//! ```sh
+//! ```text
 //! cargo run --example own_transport
 //! ```
-#![allow(clippy::print_stdout, reason = "an example shows what it did")]
+//!
+//! It implements the two traits that `spandrel-transport-async` asks for, `Sleep` and `Post`, and
+//! delivers one span with them. Look at the lines between the two marks: they are all that a
+//! transport needs.
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use spandrel_core::hosted::{clock::Clock, rng::ThreadRng};
 use spandrel_core::prelude::*;
-use spandrel_examples::Collector;
+use spandrel_examples::{Collector, Failure, println};
 use spandrel_transport_async::{Body, Driver, Post, Sleep};
 
 // ---- the transport: from here ----
@@ -52,7 +55,7 @@ impl TcpPost {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let status = answer.get(9..12).and_then(|digits| digits.parse().ok());
-        status.ok_or_else(|| std::io::Error::other("this is no HTTP"))
+        status.ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
     }
 }
 
@@ -78,7 +81,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Failure> {
     let collector = Collector::start()?;
     let resource = Resource {
         attributes: &[KeyValue::new("service.name", "own-transport")],

@@ -4,19 +4,19 @@
 //! cargo run --example provider_call
 //! ```
 //!
-//! Shows: attributes known before the call and those known after it, and `set_outcome`, which
-//! records an error and sets the status in one line.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! It shows attributes that are known before the call and others that are known after it, and
+//! `set_outcome`, which records an error and sets the status in one line. Look at the second trace:
+//! its call failed, so it has no tokens and no cost.
 
 use std::error::Error;
 use std::fmt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use spandrel_examples::Demo;
+use spandrel_examples::{Demo, Failure, println};
 use spandrel_transport_std::{KeyValue, SpanKind, tracer};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let demo = Demo::start("assistant")?;
     for prompt in ["Name three rivers.", ""] {
         match generate("large-1", prompt) {

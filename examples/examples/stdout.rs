@@ -1,19 +1,21 @@
-//! Without an endpoint: spans on the standard output, one line of OTLP/JSON for each batch.
+//! Spans on the standard output: what a program does until it knows of a collector.
 //!
 //! ```text
 //! cargo run --example stdout
 //! cargo run -q --example stdout | jq .
 //! ```
 //!
-//! This is what a program does while nobody has told it of a collector. The lines are what the
-//! collector's `otlpjsonfile` receiver reads; the format is meant for looking and for debugging.
+//! Each batch is one line of OTLP/JSON, as the collector's `otlpjsonfile` receiver reads it. The
+//! lines are for debugging and for other programs. This example makes one batch of two spans: look
+//! for `order.validate`, whose `parentSpanId` is the `spanId` of `order.place`.
+#![allow(clippy::print_stderr, reason = "a failed delivery must be seen")]
 
-use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use spandrel_transport_std::{Config, init};
+use spandrel_transport_std::{Config, InitError, init};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<ExitCode, InitError> {
     let telemetry = init(Config::development("shop"))?;
     let tracer = telemetry.tracer("orders");
     tracer.span("order.place").in_scope(|order| {
@@ -22,8 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let report = telemetry.shutdown(Duration::from_secs(5));
     if report.is_success() {
-        Ok(())
-    } else {
-        Err(report.to_string().into())
+        return Ok(ExitCode::SUCCESS);
     }
+    eprintln!("not everything was written: {report}");
+    Ok(ExitCode::FAILURE)
 }

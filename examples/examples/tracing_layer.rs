@@ -4,16 +4,16 @@
 //! cargo run --example tracing_layer
 //! ```
 //!
-//! Shows: the one line that an existing subscriber needs, `#[instrument]` and its errors, a parent
-//! from the headers of a request, and how both kinds of spans nest in each other.
-#![allow(clippy::print_stdout, reason = "an example speaks to a person")]
+//! It shows the one line that an existing subscriber needs, `#[instrument]` and its errors, and a
+//! parent from the headers of a request. Look at `shelf.reach`, a span of the macros inside
+//! `stock.take`, a span of Spandrel: both kinds nest in each other.
 
 use std::error::Error;
 use std::thread::sleep;
 use std::time::Duration;
 
 use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
-use spandrel_examples::Demo;
+use spandrel_examples::{Demo, Failure, println};
 use spandrel_transport_std::layer::{SpanExt, layer};
 use spandrel_transport_std::tracer;
 use tracing::{info, info_span, instrument, warn};
@@ -21,7 +21,7 @@ use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Failure> {
     let demo = Demo::start("kitchen")?;
     tracing_subscriber::registry()
         .with(EnvFilter::new("info"))

@@ -1,18 +1,19 @@
 //! What every small example needs around its few lines: a pipeline, and a look at what arrived.
 
-use std::error::Error;
+mod seen;
+
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::time::Duration;
 
-use spandrel_core::hosted::diagnostics::{Severity, set_handler};
-use spandrel_transport_std::{Config, Telemetry, init};
+use spandrel_core::exporter::FlushReport;
+use spandrel_core::id::TraceId;
+use spandrel_transport_std::{Config, Telemetry, start};
 
-use crate::waterfall::{waterfall, waterfall_in_colour};
+use crate::output::{Failure, show_warnings};
+use crate::waterfall::{Style, waterfall};
 use crate::{Collector, ReceivedSpan};
+use seen::SeenTraces;
 
-/// Columns of the drawings.
-const WIDTH: usize = 100;
 /// How long the last flush may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -20,17 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// one in this process.
 ///
 /// ```
-/// use spandrel_examples::Demo;
+/// use spandrel_examples::{Demo, Failure};
 /// use spandrel_transport_std::tracer;
 ///
 /// let demo = Demo::start("shop")?;
 /// tracer("orders").start("order.place").end();
 /// println!("{}", demo.finish()?);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), Failure>(())
 /// ```
 pub struct Demo {
     telemetry: Telemetry,
     collector: Option<Collector>,
+    seen: SeenTraces,
 }
 
 impl Demo {
@@ -39,78 +41,104 @@ impl Demo {
     /// # Errors
     ///
     /// When there is no port for a collector, or the configuration is wrong.
-    pub fn start(service_name: &str) -> Result<Self, Box<dyn Error>> {
+    pub fn start(service_name: &str) -> Result<Self, Failure> {
         show_warnings();
-        let collector = match collector_of_environment() {
-            Some(_) => None,
-            None => Some(Collector::start()?),
-        };
+        let collector = own_collector()?;
         let endpoint = collector.as_ref().map_or("", Collector::endpoint);
-        let telemetry = init(Config {
+        let mut settings = Config {
             enabled: true,
             service_name: service_name.into(),
             endpoint: endpoint.into(),
             ..Config::default()
-        })?;
+        }
+        .resolve()?;
+        let seen = SeenTraces::listen(&mut settings.sampler);
         Ok(Self {
-            telemetry,
+            telemetry: start(&settings)?,
             collector,
+            seen,
         })
     }
 
-    /// Ends tracing, and tells what the collector got and where every span is.
+    /// Ends tracing. Returns a drawing of what the collector got, or where to look for it, and
+    /// what became of every span.
     ///
     /// # Errors
     ///
     /// When not every span was delivered.
-    pub fn finish(self) -> Result<String, Box<dyn Error>> {
-        let report = self.telemetry.shutdown(PATIENCE);
-        if !report.is_success() {
-            return Err(format!("not everything arrived: {report}").into());
-        }
-        let mut text = match (&self.collector, collector_of_environment()) {
-            (Some(collector), _) => drawn(&collector.spans()),
-            (None, endpoint) => {
-                format!("the trace is at {}\n", endpoint.unwrap_or_default())
-            }
+    pub fn finish(self) -> Result<String, Failure> {
+        check_delivery(&self.telemetry.shutdown(PATIENCE))?;
+        let mut text = match &self.collector {
+            Some(collector) => drawn(&collector.spans()),
+            None => whereabouts(&self.seen.ids()),
         };
         write!(text, "\n{}", self.telemetry.ledger())?;
         Ok(text)
     }
 }
 
-/// The collector that the environment names, if it does.
-#[must_use]
-pub fn collector_of_environment() -> Option<String> {
+/// A collector in this process, unless the environment names one.
+///
+/// With `None`, leave `Config::endpoint` empty: the transport then reads the environment itself.
+///
+/// # Errors
+///
+/// When there is no port for it.
+pub fn own_collector() -> Result<Option<Collector>, Failure> {
+    match collector_of_environment() {
+        Some(_) => Ok(None),
+        None => Ok(Some(Collector::start()?)),
+    }
+}
+
+/// The variable that names a collector, and the collector's URL.
+fn collector_of_environment() -> Option<(&'static str, String)> {
     [
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
     ]
     .into_iter()
     .find_map(|name| {
-        std::env::var(name)
-            .ok()
-            .filter(|url| !url.trim().is_empty())
+        let url = std::env::var(name).ok()?;
+        (!url.trim().is_empty()).then_some((name, url))
     })
 }
 
-/// A waterfall that fits most terminals, with colours where they are wanted.
+/// Where to look for traces that went to the collector of the environment: one line for each.
 #[must_use]
-pub fn drawn(spans: &[ReceivedSpan]) -> String {
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !no_colour {
-        waterfall_in_colour(spans, WIDTH)
-    } else {
-        waterfall(spans, WIDTH)
-    }
+pub fn whereabouts(ids: &[TraceId]) -> String {
+    let (_, collector) = collector_of_environment().unwrap_or_default();
+    ids.iter().fold(String::new(), |mut text, id| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "trace {id} is at {collector}");
+        text
+    })
 }
 
-/// Shows what the pipeline says about itself, from warnings up, on the standard error.
-#[allow(clippy::print_stderr, reason = "this is how the examples speak")]
-pub fn show_warnings() {
-    set_handler(Box::new(|report| {
-        if report.severity >= Severity::Warn {
-            eprintln!("spandrel: {report}");
-        }
-    }));
+/// Turns the report of a shutdown into a failure unless everything has arrived.
+///
+/// # Errors
+///
+/// When something has not: what became of the spans, and what to do.
+pub fn check_delivery(report: &FlushReport) -> Result<(), Failure> {
+    if report.is_success() {
+        return Ok(());
+    }
+    let advice = match collector_of_environment() {
+        Some((variable, collector)) => format!(
+            "Check that a collector takes OTLP over HTTP at {collector},\n\
+             or unset {variable} to use the example's own collector."
+        ),
+        None => "The lines above say why.".into(),
+    };
+    Err(Failure::new(format!(
+        "not everything arrived: {report}.\n{advice}"
+    )))
+}
+
+/// A waterfall that suits the standard output: as wide as the terminal, in colour if it shows
+/// colours.
+#[must_use]
+pub fn drawn(spans: &[ReceivedSpan]) -> String {
+    waterfall(spans, Style::of_stdout())
 }

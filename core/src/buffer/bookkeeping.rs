@@ -15,7 +15,9 @@ pub(super) struct Bookkeeping {
     leased_bytes: usize,
     pub(super) slots: [Slot; MAX_LEASES],
     /// The slot of a lease whose records are still marked as queued.
-    unmarked: Option<u8>,
+    unmarked: u8,
+    /// Offset of its first record; [`NOWHERE`] without such a lease.
+    unmarked_at: usize,
     /// Right as long as it counts as many records as are queued.
     pub(super) totals: Totals,
     pub(super) overflow: Overflow,
@@ -49,6 +51,9 @@ impl Slot {
     }
 }
 
+/// No offset.
+const NOWHERE: usize = usize::MAX;
+
 impl Bookkeeping {
     pub(super) const fn new() -> Self {
         Self {
@@ -58,7 +63,8 @@ impl Bookkeeping {
             leased: 0,
             leased_bytes: 0,
             slots: [Slot::FREE; MAX_LEASES],
-            unmarked: None,
+            unmarked: 0,
+            unmarked_at: NOWHERE,
             totals: Totals::NONE,
             overflow: Overflow::DropNewest,
             max_records: u32::MAX,
@@ -197,7 +203,8 @@ impl Bookkeeping {
         let (first, _) = self.first_queued(bytes)?;
         let lease = self.take_slot(index, first, self.queued, self.queued_bytes)?;
         self.forget_totals();
-        self.unmarked = Some(lease.slot);
+        self.unmarked = lease.slot;
+        self.unmarked_at = first;
         Some((lease, totals))
     }
 
@@ -209,13 +216,14 @@ impl Bookkeeping {
 
     /// Writes into the records that they are leased, where that was put off.
     fn mark_lease(&mut self, bytes: &mut [u8]) {
-        let Some(index) = self.unmarked.take() else {
+        if self.unmarked_at == NOWHERE {
             return;
-        };
+        }
+        let mut at = core::mem::replace(&mut self.unmarked_at, NOWHERE);
+        let index = self.unmarked;
         let Some(slot) = self.slots.get(usize::from(index)) else {
             return;
         };
-        let mut at = slot.first;
         for _ in 0..slot.count {
             let Some(header) = Ring::header(bytes, at) else {
                 return;
@@ -227,8 +235,8 @@ impl Bookkeeping {
 
     /// The records of this lease need no marks any more.
     fn forget_mark(&mut self, lease: &Lease) {
-        if self.unmarked == Some(lease.slot) {
-            self.unmarked = None;
+        if self.unmarked == lease.slot {
+            self.unmarked_at = NOWHERE;
         }
     }
 
@@ -362,18 +370,22 @@ impl Bookkeeping {
         }
     }
 
+    #[cold]
+    fn behind_unmarked(&self) -> usize {
+        let slot = self.slots.get(usize::from(self.unmarked));
+        let bytes = slot.map_or(0, |slot| slot.bytes);
+        self.ring.behind(self.unmarked_at, bytes)
+    }
+
     #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn first_queued(&self, bytes: &[u8]) -> Option<(usize, Header)> {
         if self.queued == 0 {
             return None;
         }
-        let unmarked = self
-            .unmarked
-            .and_then(|slot| self.slots.get(usize::from(slot)));
         let mut at = self.ring.head;
         for _ in 0..self.ring.records {
-            if let Some(slot) = unmarked.filter(|slot| slot.first == at) {
-                at = self.ring.behind(at, slot.bytes);
+            if at == self.unmarked_at {
+                at = self.behind_unmarked();
             }
             let header = Ring::header(bytes, at)?;
             if header.state == State::Queued {

@@ -38,9 +38,9 @@
 //! ```
 
 use super::bookkeeping::{Bookkeeping, record_at};
-use super::record::State;
+use super::record::{Header, State};
 use super::ring::Ring;
-use super::{Buffer, MAX_LEASES, Record};
+use super::{Buffer, MAX_LEASES, Record, RecordFlags};
 
 /// "Spandrel ring", first version.
 const MAGIC: u32 = 0x5352_4e01;
@@ -143,9 +143,14 @@ impl Bookkeeping {
         while let Some((at, header)) = walk.next(bytes)? {
             let is_known = matches!(header.state, State::Leased(slot) if usize::from(slot) < MAX_LEASES)
                 || header.state == State::Queued;
+            let header = Header {
+                flags: RecordFlags::from_bits(header.flags.bits()),
+                state: State::Queued,
+                ..header
+            };
             let is_kept = is_known && record_at(bytes, at, &header).is_some_and(|r| accept(&r));
             if is_kept {
-                Ring::set_state(bytes, at, State::Queued);
+                Ring::set_header(bytes, at, header);
                 state.queued += 1;
                 state.queued_bytes += header.stored_len();
             } else {
@@ -160,7 +165,7 @@ impl Bookkeeping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{Overflow, RecordFlags};
+    use crate::buffer::Overflow;
     use crate::resource::ScopeId;
     use crate::test_support::TestRng;
     use rand_core::Rng as _;
@@ -239,6 +244,19 @@ mod tests {
         let mut recovered = Buffer::recover(buffer.storage, &snapshot, odd).unwrap();
         assert_eq!(drain(&mut recovered), [(1, 4), (3, 4)]);
         assert_eq!(recovered.queued_bytes(), 0);
+    }
+
+    #[test]
+    fn flags_without_a_meaning_are_cleared() {
+        let mut buffer = Buffer::new(vec![0; 128]);
+        push(&mut buffer, 1, 4);
+        let snapshot = buffer.snapshot();
+        buffer.storage[Header::FLAGS] = 0xff;
+        let buffer = Buffer::recover(buffer.storage, &snapshot, &mut |_| true).unwrap();
+        let all = RecordFlags::DATED
+            .with(RecordFlags::HAS_EVENTS)
+            .with(RecordFlags::ERROR);
+        assert_eq!(buffer.front().map(|record| record.flags), Some(all));
     }
 
     #[test]

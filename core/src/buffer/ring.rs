@@ -173,6 +173,12 @@ impl Ring {
         }
     }
 
+    pub(super) fn set_header(bytes: &mut [u8], at: usize, header: Header) {
+        if let Some(head) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *head = header.to_bytes();
+        }
+    }
+
     pub(super) fn set_state(bytes: &mut [u8], at: usize, state: State) {
         if let Some(byte) = bytes.get_mut(at + Header::STATE) {
             *byte = state.to_byte();

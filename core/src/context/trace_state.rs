@@ -316,7 +316,7 @@ impl<'v> HeaderParser<'v> {
     }
 }
 
-/// Whether `member` starts with `key=`.
+/// Returns true if `member` starts with `key=`.
 fn has_key(member: &str, key: &str) -> bool {
     member
         .strip_prefix(key)

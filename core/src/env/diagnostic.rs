@@ -117,7 +117,7 @@ impl<'a> Diagnostic<'a> {
         self.variable.name
     }
 
-    /// What is wrong.
+    /// Returns the kind of the problem.
     #[must_use]
     pub const fn kind(&self) -> DiagnosticKind {
         self.kind

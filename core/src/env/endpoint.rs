@@ -154,7 +154,7 @@ impl<'a> Endpoint<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// `out` failed.
     pub fn write_url(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         out.write_str(self.scheme.as_str())?;
         out.write_str("://")?;
@@ -167,7 +167,7 @@ impl<'a> Endpoint<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// `out` failed.
     pub fn write_authority(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let (open, close) = match self.host.contains(':') {
             true => ("[", "]"),
@@ -183,7 +183,7 @@ impl<'a> Endpoint<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// `out` failed.
     pub fn write_target(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         self.write_path(out)?;
         if let Some(query) = self.query {
@@ -294,7 +294,7 @@ impl<'a> EndpointError<'a> {
         Self { kind, value }
     }
 
-    /// What is wrong.
+    /// Returns the kind of the problem.
     #[must_use]
     pub const fn kind(&self) -> EndpointErrorKind {
         self.kind

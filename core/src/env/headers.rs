@@ -214,7 +214,7 @@ impl<'a> HeaderProblem<'a> {
         self.key
     }
 
-    /// The problem.
+    /// Returns the kind of the problem.
     #[must_use]
     pub const fn kind(&self) -> HeaderProblemKind {
         self.kind

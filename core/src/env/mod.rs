@@ -72,13 +72,13 @@ pub use variable::VARIABLES;
 use parse::Reader;
 use variable as var;
 
-/// The default of
-/// [`OTEL_BSP_MAX_QUEUE_SIZE`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor),
-/// in spans.
+/// The [default] of `OTEL_BSP_MAX_QUEUE_SIZE`, in spans.
+///
+/// [default]: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor
 pub const DEFAULT_MAX_QUEUE_SIZE: u32 = 2048;
-/// The default of
-/// [`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor),
-/// in spans.
+/// The [default] of `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`, in spans.
+///
+/// [default]: https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor
 pub const DEFAULT_MAX_EXPORT_BATCH_SIZE: u32 = 512;
 
 /// The settings that the variables make, one field each. `None` means unset: the caller's default

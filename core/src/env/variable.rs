@@ -7,7 +7,7 @@ use core::fmt;
 /// One variable.
 pub(super) struct Variable {
     pub(super) name: &'static str,
-    /// What the value should be, to be read after "is not".
+    /// The expected value, in words that follow "is not".
     pub(super) expects: &'static str,
     /// The default, as a person would write it.
     pub(super) default: &'static str,

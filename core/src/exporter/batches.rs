@@ -221,6 +221,7 @@ pub(super) struct Batches {
 
 impl Batches {
     // A constant would lie in flash, all of its bytes, to be copied from there.
+    #[inline(always)]
     pub(super) const fn none() -> Self {
         Self {
             in_hand: None,

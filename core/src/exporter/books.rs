@@ -18,6 +18,7 @@ pub(super) struct Books {
 }
 
 impl Books {
+    #[inline(always)]
     pub(super) const fn new() -> Self {
         Self {
             ledger: Ledger::ZERO,

@@ -45,6 +45,7 @@ struct Ramp {
 
 impl Schedule {
     /// A schedule for an empty queue, with settings that are valid.
+    #[inline(always)]
     pub(super) const fn new(config: &ExporterConfig) -> Self {
         Self {
             trigger: BatchTrigger::new(config.batch),

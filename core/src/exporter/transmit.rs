@@ -217,12 +217,8 @@ where
     /// Takes the batch in hand that is to be sent next; false when there is none.
     fn select(&mut self, now: Instant) -> bool {
         let healthy = self.schedule.is_healthy();
-        // A suspect that nothing could stand in for when it failed makes way for spans that have
-        // come in since.
         if !healthy && self.buffer.queued() > 0 {
-            if let Some(guilty) = self.batches.park_suspect_in_hand() {
-                self.drop_batch(guilty, DropReason::Poison, None);
-            }
+            self.make_way();
         }
         let queue_is_due = self.queue_due().is_some_and(|due| due <= now);
         match self.batches.choose(now, healthy, queue_is_due) {
@@ -238,6 +234,17 @@ where
             None => return false,
         }
         true
+    }
+
+    /// A suspect that nothing could stand in for when it failed makes way for spans that have come
+    /// in since.
+    // Apart, because the stack would have room for its batches in every `poll_transmit`.
+    #[cold]
+    #[inline(never)]
+    fn make_way(&mut self) {
+        if let Some(guilty) = self.batches.park_suspect_in_hand() {
+            self.drop_batch(guilty, DropReason::Poison, None);
+        }
     }
 
     /// When the queued spans are due.
@@ -299,5 +306,73 @@ where
         self.schedule.taken(now, queued);
         let first_number = self.intake.first_queued(queued.saturating_add(len));
         Batch::new(lease, first_number, len, totals, self.config.backoff)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+
+    #[test]
+    fn half_of_what_was_refused_is_the_limit_for_ten_minutes() {
+        let mut learned = Learned::NOTHING;
+        let at = Instant::from_secs;
+        assert_eq!(learned.limit(at(0), 1000), 1000);
+        learned.refuse(at(5), 700);
+        assert_eq!(learned.limit(at(604), 1000), 350);
+        assert_eq!(learned.limit(at(605), 1000), 1000);
+    }
+
+    /// An exporter with spans of two scopes, each of `len` bytes.
+    fn exporter(len: usize) -> Exporter<[u8; 512], [u8; 128]> {
+        let buffer = Buffer::new([0; 512]);
+        let registry = Registry::empty([0; 128]);
+        let mut exporter = Exporter::clamped(ExporterConfig::DEFAULT, buffer, registry);
+        let body = [0; 64];
+        for scope in [0, 0, 1, 1] {
+            let record = crate::buffer::Record {
+                scope: ScopeId(scope),
+                flags: RecordFlags::DATED,
+                body: &body[..len],
+            };
+            exporter.push_record(&record).unwrap();
+        }
+        exporter
+    }
+
+    #[test]
+    fn a_batch_ends_before_the_span_that_would_not_fit_into_the_request() {
+        let mut exporter = exporter(60);
+        exporter.config.max_request_bytes = 260;
+        let now = Instant::from_secs(1);
+        exporter.force_flush(now, Instant::MAX);
+        let first = exporter.poll_transmit(now).unwrap();
+        assert!(first.content_length() <= 260, "{first:?}");
+        assert_eq!(first.spans(), 3);
+        exporter.handle_response(now, first, &Outcome::Response(Response::new(200)));
+        assert_eq!(
+            exporter.poll_transmit(now).map(|rest| rest.spans()),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_late_answer_finds_no_flight_and_reads_nothing() {
+        let mut exporter = exporter(20);
+        let now = Instant::from_secs(1);
+        exporter.force_flush(now, Instant::MAX);
+        let mut late = exporter.poll_transmit(now).unwrap();
+        let mut body = [0; 256];
+        assert!(exporter.read_body(&mut late, &mut body) > 0);
+        exporter.cancel_in_flight(now);
+        let again = exporter.poll_transmit(now).unwrap();
+        late.rewind();
+        assert_eq!(exporter.read_body(&mut late, &mut body), 0);
+        exporter.handle_response(now, late, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 0);
+        assert_eq!((again.attempt(), again.spans()), (1, 4));
+        exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
+        assert_eq!(exporter.ledger().exported, 4);
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn message(
 
 struct Transcoder<'o> {
     out: &'o mut dyn Write,
-    /// How many more messages may be nested.
+    /// The number of messages that may still be nested.
     depth: u8,
 }
 

@@ -75,7 +75,7 @@ pub(super) enum Body<'a> {
 pub(super) struct Part<'a> {
     /// Bytes of the whole.
     pub(super) total: u32,
-    /// Where this piece belongs.
+    /// The offset of this piece.
     pub(super) offset: u32,
     #[serde(borrow)]
     #[cfg_attr(test, serde(serialize_with = "as_bytes"))]

@@ -159,7 +159,7 @@ impl<'a> From<Option<&'a Extracted>> for ParentContext<'a> {
     }
 }
 
-/// Moves a context into and out of carriers of text, without state of its own.
+/// Moves a context into and out of carriers of text. It has no state.
 pub trait TextMapPropagator {
     /// Sets the fields for `context`, or none if it is not valid.
     fn inject(&self, context: ParentContext<'_>, carrier: &mut dyn Setter);

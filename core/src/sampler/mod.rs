@@ -53,8 +53,9 @@ use crate::id::TraceId;
 pub enum SamplingDecision {
     /// Not recording, sampled flag clear.
     Drop,
-    /// Recording, sampled flag clear: recorded, and not exported. There are no span processors in
-    /// this pipeline that could see it, so only the count of started spans tells it from a drop.
+    /// Recording, sampled flag clear. The span is not exported, and this pipeline has no span
+    /// processors that would read it: it differs from a dropped one only in `is_recording` and in
+    /// the counts.
     RecordOnly,
     /// Recording, sampled flag set.
     RecordAndSample,
@@ -141,7 +142,7 @@ pub trait Sampler {
     ///
     /// # Errors
     ///
-    /// Those of the formatter.
+    /// The formatter failed.
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
@@ -282,7 +283,7 @@ mod tests {
         sampler.should_sample(parameters).decision
     }
 
-    /// Answers with a fixed decision and an attribute of its own.
+    /// Answers with a fixed decision and an attribute.
     pub(super) struct Fixed(SamplingDecision, [KeyValue<'static>; 1]);
 
     impl Fixed {

@@ -88,7 +88,7 @@ impl<'a> Status<'a> {
 #[must_use = "a span is exported when it is ended"]
 pub struct BareSpan<B> {
     pub(crate) context: SpanContext,
-    /// What is recorded, or a tracestate that is only carried.
+    /// The recording, or only a tracestate that is carried.
     pub(crate) live: Option<Recording<B>>,
 }
 

@@ -136,8 +136,7 @@ impl<'a> StoredSpan<'a> {
     }
 }
 
-/// Turns the times of a stored span, those of its events included, from monotonic into
-/// wall-clock times.
+/// Turns the times of a stored span and of its events from monotonic into wall-clock times.
 pub(crate) fn date(body: &mut [u8], has_events: bool, clock: WallClock) {
     if let Some(fixed) = body.first_chunk_mut::<FIXED_LEN>() {
         date_at(fixed, START, clock);

@@ -1,5 +1,5 @@
 //! The firmware that `cargo run --example firmware_demo` shows: a weather station that traces what
-//! it does, and delivers it over whichever way it has.
+//! it does, and delivers it over the network or a serial line.
 //!
 //! The command line of the emulator says which: `http PORT SEED` posts to a collector on the host
 //! ([`station::over_http`]), `uart SEED` sends frames to a gateway ([`station::over_uart`]). The
@@ -56,7 +56,7 @@ fn start() {
     board::clock_start();
 }
 
-/// The timer's interrupt: first the station's, then that of the executor's timers.
+/// The timer's interrupt: the station's while it measures, then the executor's.
 fn on_tick() {
     #[cfg(feature = "net")]
     if !station::is_measuring() {

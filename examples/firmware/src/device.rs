@@ -8,7 +8,7 @@ use spandrel_core::prelude::*;
 use crate::output;
 use crate::pipeline::{Counter, Spans, exporter, report};
 
-/// Tracer and exporter. Interrupt handlers have a tracer of their own, see
+/// Tracer and exporter. Interrupt handlers have their own tracer, see
 /// [`crate::scenario::interrupt`].
 pub struct Device {
     pub tracer: BareTracer<ParentBased<AlwaysOn>, Counter>,
@@ -48,8 +48,8 @@ pub fn with<R>(work: impl FnOnce(&mut Device) -> R) -> Option<R> {
     })
 }
 
-/// Delivers until nothing is held. Each request goes to the host, and `answer` is told its number,
-/// from 1, and says what came back. Time jumps to whatever is due next: the time at the end.
+/// Delivers until nothing is held. Each request goes to the host, and `answer` gets its number,
+/// from 1, and gives what came back. Time jumps to what is due next. Returns the time at the end.
 pub fn deliver(mut now: Instant, answer: impl Fn(u32) -> Response<'static>) -> Option<Instant> {
     let mut requests = 0;
     with(|device| {

@@ -11,14 +11,14 @@ const SPAN_BYTES: usize = 4096;
 /// Bytes for the resource and the scope.
 const NAME_BYTES: usize = 192;
 
-/// What lies where no start-up code writes, and so survives a reset of the processor.
+/// Memory that no start-up code writes, so that it survives a reset of the processor.
 #[repr(C)]
 struct Retained {
     spans: [u8; SPAN_BYTES],
     kept: Kept,
 }
 
-/// What a start after a reset needs to know; all zero the first time, or anything.
+/// The state for a start after a reset. The first time it is all zero, or anything.
 #[repr(C)]
 pub struct Kept {
     /// Where the spans lie.

@@ -1,5 +1,6 @@
-//! What the programs do that post their spans over TCP/IP: embassy's executor, timers and network,
-//! DHCP, and the `embassy` feature of the async transport. They differ in how requests are coded.
+//! The common part of the programs that post their spans over TCP/IP: embassy's executor, timers
+//! and network, DHCP, and the `embassy` feature of the async transport. They differ in how requests
+//! are coded.
 //!
 //! The command line of the emulator is the port of a collector on the host, which the emulated
 //! network shows as 10.0.2.2; `tests/tests/device/firmware` starts one and compares what arrives.
@@ -56,7 +57,7 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
 
     let mut config = ExporterConfig::DEFAULT;
     config.batch.scheduled_delay = Duration::from_millis(20);
-    // An outage of the test shall not take half a minute.
+    // An outage of the test must not take half a minute.
     config.breaker.open = OpenInterval::Fixed(Duration::from_secs(1));
     let (spans, scope) = pipeline::exporter(config, Buffer::new(SPANS.take()), NAMES.take())?;
     let traces: &Traces = TRACES.init(Mutex::new(RefCell::new(spans)));

@@ -1,4 +1,4 @@
-//! What the program tells the host: `kind, length (u32, little endian), content`.
+//! The program's messages to the host: `kind, length (u32, little endian), content`.
 //!
 //! | kind | content |
 //! |---|---|

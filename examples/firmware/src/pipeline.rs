@@ -28,7 +28,7 @@ pub fn exporter(
     Some((spans, scope))
 }
 
-/// Tells the host where every span is.
+/// Writes to the host where every span is.
 pub fn report(spans: &Spans) {
     let (ledger, stats) = (spans.ledger(), spans.stats());
     for (name, value) in [

@@ -14,7 +14,9 @@ use super::{ReceivedRequest, ReceivedSpan, Refusal, Shared};
 /// The largest body that is taken, before and after decompression.
 const MAX_BODY: u64 = 64 << 20;
 
-/// The body encodings of OTLP/HTTP; the answer has that of the request (spec A-074).
+/// The body encodings of OTLP/HTTP. The answer has [the request's][1].
+///
+/// [1]: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Protobuf,
@@ -68,7 +70,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self {
             retry_after: refusal.retry_after,
-            ..Self::new(refusal.status, "the collector was told to refuse")
+            ..Self::new(refusal.status, "the collector is set to refuse")
         }
     }
 }
@@ -76,7 +78,7 @@ impl From<Refusal> for Failure {
 pub(super) fn handle(mut request: Request, shared: &Shared) {
     let mut received = describe(&request);
     let format = received.header("content-type").and_then(Format::of);
-    // Read the body whatever comes of it: the connection goes on after it.
+    // The body is read in any case: the connection goes on after it.
     let body = read(request.as_reader());
     let outcome = body.and_then(|body| {
         received.wire_bytes = body.len();
@@ -100,7 +102,7 @@ pub(super) fn handle(mut request: Request, shared: &Shared) {
         .map(|scope| scope.spans.len())
         .sum();
     let received = Arc::new(received);
-    // Before the answer, so that whoever has the answer finds the spans.
+    // Before the answer, so that a client that has the answer finds the spans.
     shared.change(|state| {
         state.spans.extend(spans(message, &received));
         state.requests.push(received);
@@ -166,7 +168,7 @@ fn decode(body: &[u8], format: Option<Format>) -> Result<ExportTraceServiceReque
 }
 
 /// Puts in what the official types cannot do without, although proto3 JSON leaves it out: empty
-/// lists and keys. (A double that is no number is beyond them and remains an error.)
+/// lists and keys. (A double that is not a number they cannot read, so it remains an error.)
 fn completed(value: Value) -> Value {
     let complete = |(name, value): (String, Value)| {
         let mut value = completed(value);

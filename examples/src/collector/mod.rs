@@ -1,8 +1,8 @@
 //! An OTLP/HTTP collector in this process, for examples and tests.
 //!
 //! It listens on a free port of the loopback interface, takes `POST /v1/traces` as protobuf or
-//! JSON, plain or gzipped, and keeps every span. It decodes with the official types, so what it
-//! shows is what any collector would see.
+//! JSON, plain or gzipped, and keeps every span. It decodes with the official types, so it shows
+//! what any collector would see.
 //!
 //! ```
 //! use spandrel_examples::Collector;
@@ -82,9 +82,9 @@ fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
 /// A request as it arrived, whatever the answer was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceivedRequest {
-    /// `POST`, if all is well.
+    /// The method; `POST` if it is right.
     pub method: String,
-    /// `/v1/traces`, if all is well.
+    /// The path; `/v1/traces` if it is right.
     pub path: String,
     /// Every header in its order, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -121,7 +121,7 @@ impl ReceivedRequest {
     }
 }
 
-/// What the workers and the owner see.
+/// The state that the workers and the owner share.
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
@@ -223,15 +223,15 @@ impl Collector {
         self.shared.lock().requests.clone()
     }
 
-    /// Waits until `spans` spans are there, and says whether they came within `timeout`.
+    /// Waits until `spans` spans are there. Returns true if they came within `timeout`.
     #[must_use]
     pub fn wait_for(&self, spans: usize, timeout: Duration) -> bool {
         self.shared
             .wait(timeout, |state| state.spans.len() >= spans)
     }
 
-    /// Waits until `requests` requests have been answered, refused ones too, and says whether
-    /// they came within `timeout`.
+    /// Waits until `requests` requests have been answered, refused ones too. Returns true if they
+    /// were answered within `timeout`.
     #[must_use]
     pub fn wait_for_requests(&self, requests: usize, timeout: Duration) -> bool {
         self.shared

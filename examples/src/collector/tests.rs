@@ -51,7 +51,7 @@ fn request(names: &[&str]) -> ExportTraceServiceRequest {
     }
 }
 
-/// Sends one request on a connection of its own and returns the answer's head, in lower case,
+/// Sends one request on its own connection and returns the answer's head, in lower case,
 /// and its body.
 fn send(collector: &Collector, head: &str, body: &[u8]) -> (String, Vec<u8>) {
     let address = collector.endpoint().strip_prefix("http://").unwrap();

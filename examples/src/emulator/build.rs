@@ -14,7 +14,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 pub enum BuildError {
     /// The script cannot be started: it needs `bash`.
     Script(std::io::Error),
-    /// It has told why on the standard error.
+    /// The script failed, and said why on the standard error.
     Failed,
 }
 
@@ -29,14 +29,14 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// Builds a program of the firmware for a board: the path of the image.
+/// Builds a program of the firmware for a board. Returns the path of the image.
 ///
-/// `.ci/firmware-image.sh` finds a compiler that has the target, or makes one. How far it is
-/// stands on the standard error.
+/// `.ci/firmware-image.sh` finds a compiler that has the target, or makes one. It shows its
+/// progress on the standard error.
 ///
 /// # Errors
 ///
-/// When the script does not come to an image.
+/// When the script cannot be started, or builds no image.
 pub fn build(board: &Board, program: &str) -> Result<PathBuf, BuildError> {
     let output = Command::new("bash")
         .arg(Path::new(ROOT).join(".ci/firmware-image.sh"))

@@ -6,10 +6,11 @@ const WRITABLE: u32 = 1;
 /// A section of zeros, which the image does not hold.
 const NO_BITS: u32 = 8;
 
-/// What a 32-bit ELF file takes: the bytes that it holds for the memory of a device, and the bytes
-/// of RAM for its statics; the room that a linker script leaves for stack and heap is neither.
+/// The flash and the RAM of a 32-bit ELF file: the bytes that it holds for the memory of a device,
+/// and the bytes of its statics. The room that a linker script leaves for stack and heap is in
+/// neither.
 ///
-/// `None` when `elf` is no such file.
+/// `None` when `elf` is not such a file.
 #[must_use]
 pub fn sizes(elf: &[u8]) -> Option<(u64, u64)> {
     if !elf.starts_with(b"\x7fELF\x01") {

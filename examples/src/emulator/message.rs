@@ -1,9 +1,9 @@
-//! What the firmware tells its host over the serial line, where that carries no frames:
-//! `kind, length (u32, little endian), content`, as `output.rs` of the firmware says.
+//! The messages of the firmware on a serial line that carries no frames: `kind, length (u32, little
+//! endian), content`. The firmware's `output.rs` writes them.
 
 use std::fmt;
 
-/// One thing that the firmware told.
+/// One message of the firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The body of an OTLP request.
@@ -14,7 +14,7 @@ pub enum Message {
     Number(String, u64),
 }
 
-/// Output that ends within a message, or is none.
+/// The output ends within a message, or is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutOutput;
 
@@ -26,7 +26,7 @@ impl fmt::Display for CutOutput {
 
 impl std::error::Error for CutOutput {}
 
-/// All that a device told before it ended.
+/// Returns all messages that a device wrote before it ended.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_told_apart() {
+    fn messages_are_distinguished() {
         let output = b"B\x02\0\0\0hiN\x09\0\0\0\x07\0\0\0\0\0\0\0nZ\0\0\0\0";
         assert_eq!(
             messages(output),

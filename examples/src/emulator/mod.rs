@@ -28,13 +28,13 @@ pub use run::{RunError, run};
 pub struct Board {
     /// Its name, in QEMU and among the features of the firmware.
     pub name: &'static str,
-    /// What a person would call it.
+    /// Its name for people.
     pub description: &'static str,
-    /// What the compiler calls its processor.
+    /// The compiler's name of its processor.
     pub target: &'static str,
     /// The program that emulates it.
     pub emulator: &'static str,
-    /// The package of Debian that has that program.
+    /// Debian's package of that program.
     pub package: &'static str,
     arguments: &'static [&'static str],
     /// How the emulator attaches its network card to the host, if it has one.
@@ -93,13 +93,13 @@ impl Board {
         const { &BOARDS }.iter().find(|board| board.name == name)
     }
 
-    /// Whether it has a network card. The host is 10.0.2.2 in its network.
+    /// Returns true if it has a network card. The host is 10.0.2.2 in its network.
     #[must_use]
     pub const fn has_network(&self) -> bool {
         self.network.is_some()
     }
 
-    /// Whether its emulator is installed here.
+    /// Checks that its emulator is installed here.
     ///
     /// # Errors
     ///
@@ -112,8 +112,8 @@ impl Board {
         }
     }
 
-    /// The emulator's command, for [`run`], for `image`, which finds `argument` as its command line. The serial
-    /// line is the standard output; the exit code is the program's success.
+    /// The emulator's command, for [`run`]. `image` finds `argument` as its command line. The
+    /// serial line is the standard output; the exit code is the program's success.
     #[must_use]
     pub fn command(&self, image: &Path, argument: &str) -> Command {
         let mut command = Command::new(self.emulator);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Why a run came to no good end.
+/// Why a run failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
@@ -54,7 +54,7 @@ pub fn run<T>(
     let complaints = thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(mut source) = complaints {
-            // What was read until then is still worth something.
+            // What was read until then may say why.
             let _ = source.read_to_end(&mut text);
         }
         String::from_utf8_lossy(&text).into_owned()
@@ -84,7 +84,7 @@ pub fn run<T>(
     }
 }
 
-/// An emulator, which ends with whoever started it.
+/// An emulator, which ends with its owner.
 struct Running(Arc<Mutex<Child>>);
 
 impl Running {
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_fails_tells_why() {
+    fn a_program_that_fails_says_why() {
         let result = run(shell("echo hot >&2; exit 3"), Duration::from_secs(30), text);
         let error = result.map_err(|error| error.to_string());
         assert!(

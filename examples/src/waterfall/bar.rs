@@ -1,8 +1,7 @@
 //! The time axis and the bars on it, in half columns.
 
-use opentelemetry_proto::tonic::trace::v1::Span;
-
-use super::text::{cell, duration, width_of};
+use super::text::{cell, round, width_of};
+use super::view::SpanView;
 
 /// The time that a trace covers, in nanoseconds.
 pub(super) struct Axis {
@@ -11,15 +10,14 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    pub(super) fn around<'a>(spans: impl Iterator<Item = &'a Span>) -> Self {
+    pub(super) fn around<'a>(spans: impl Iterator<Item = &'a SpanView<'a>>) -> Self {
         let mut axis = Self {
             start: u64::MAX,
             end: 0,
         };
         for span in spans {
-            let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
-            axis.start = axis.start.min(start);
-            axis.end = axis.end.max(start).max(end);
+            axis.start = axis.start.min(span.start);
+            axis.end = axis.end.max(span.start).max(span.end);
         }
         axis.start = axis.start.min(axis.end);
         axis
@@ -30,20 +28,53 @@ impl Axis {
     }
 }
 
-/// What marks the quarters of the axis.
+/// What marks the round times on the axis.
 pub(super) const GUIDE: char = '┊';
+/// The most round times on an axis.
+const MAX_MARKS: u64 = 6;
 
-/// The columns in which bars are drawn.
+/// The columns in which bars are drawn, and the round times among them.
 pub(super) struct Lane {
     columns: usize,
+    marks: Vec<Mark>,
+}
+
+/// A round time on the axis.
+struct Mark {
+    column: usize,
+    label: String,
 }
 
 impl Lane {
-    /// The axis is divided in quarters.
-    const PARTS: usize = 4;
+    pub(super) fn new(columns: usize, axis: &Axis) -> Self {
+        let mut lane = Self {
+            columns,
+            marks: Vec::new(),
+        };
+        let fitting = steps().find_map(|step| lane.marks(axis, step));
+        lane.marks = fitting.unwrap_or_else(|| vec![lane.mark(axis, 0)]);
+        lane
+    }
 
-    pub(super) const fn new(columns: usize) -> Self {
-        Self { columns }
+    /// Marks `step` apart, if they are far enough from each other to be labelled.
+    fn marks(&self, axis: &Axis, step: u64) -> Option<Vec<Mark>> {
+        let count = axis.length() / step;
+        if count >= MAX_MARKS {
+            return None;
+        }
+        let marks: Vec<Mark> = (0..=count).map(|n| self.mark(axis, n * step)).collect();
+        let is_apart = |pair: &[Mark]| match pair {
+            [left, right] => left.column + width_of(&left.label) + 2 <= right.column,
+            _ => true,
+        };
+        marks.windows(2).all(is_apart).then_some(marks)
+    }
+
+    fn mark(&self, axis: &Axis, time: u64) -> Mark {
+        Mark {
+            column: self.position(axis, axis.start.saturating_add(time)) / 2,
+            label: round(time),
+        }
     }
 
     /// Where `time` lies, in half columns from the left.
@@ -54,41 +85,28 @@ impl Lane {
         usize::try_from(position.unwrap_or(0)).unwrap_or(0)
     }
 
-    /// The column of the guide that begins quarter `part`.
-    const fn guide(&self, part: usize) -> usize {
-        self.columns * part / Self::PARTS
-    }
-
-    /// The times at the guides.
-    pub(super) fn ticks(&self, axis: &Axis) -> String {
+    /// The labels of the marks.
+    pub(super) fn ticks(&self) -> String {
         let mut line = String::new();
-        for part in 0..Self::PARTS {
-            let time = u128::from(axis.length()) * part as u128 / Self::PARTS as u128;
-            let time = match part {
-                0 => "0".to_owned(),
-                _ => duration(i128::try_from(time).unwrap_or(i128::MAX)),
-            };
-            let room = self.guide(part + 1) - self.guide(part);
-            if width_of(&time) < room && axis.length() > 0 || part == 0 {
-                line.push_str(&cell(&time, room));
-            } else {
-                line.push_str(&cell("", room));
+        for mark in &self.marks {
+            if mark.column + width_of(&mark.label) <= self.columns {
+                line = cell(&line, mark.column) + &mark.label;
             }
         }
         line
     }
 
-    /// The bar of a span, with its events, over the guides.
-    pub(super) fn bar(&self, axis: &Axis, span: &Span) -> String {
+    /// The bar of a span, with its events, over the marks.
+    pub(super) fn bar(&self, axis: &Axis, span: &SpanView<'_>) -> String {
         let last = (2 * self.columns).saturating_sub(1);
-        let start = self.position(axis, span.start_time_unix_nano).min(last);
-        let end = self.position(axis, span.end_time_unix_nano);
+        let start = self.position(axis, span.start).min(last);
+        let end = self.position(axis, span.end);
         // However short, a span has half a column.
         let covered = start..end.max(start + 1);
         let events: Vec<usize> = span
             .events
             .iter()
-            .map(|event| self.position(axis, event.time_unix_nano).min(last) / 2)
+            .map(|&(_, time)| self.position(axis, time).min(last) / 2)
             .collect();
         (0..self.columns)
             .map(|column| {
@@ -99,10 +117,33 @@ impl Lane {
                     (true, true) => '━',
                     (true, false) => '╸',
                     (false, true) => '╺',
-                    _ if (0..Self::PARTS).any(|part| self.guide(part) == column) => GUIDE,
+                    _ if self.marks.iter().any(|mark| mark.column == column) => GUIDE,
                     _ => ' ',
                 }
             })
             .collect()
     }
+}
+
+/// The distances that marks may have, in nanoseconds: 1, 2 and 5 in every decimal place, and from
+/// half a minute up what divides minutes, hours and days.
+fn steps() -> impl Iterator<Item = u64> {
+    const SECOND: u64 = 1_000_000_000;
+    const CLOCK: [u64; 12] = [
+        30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200,
+    ];
+    const DAY: u64 = 86_400 * SECOND;
+    let decimal = |unit: u64| {
+        (0..).map_while(move |n: u32| {
+            let digit = [1, 2, 5][n as usize % 3];
+            10_u64
+                .checked_pow(n / 3)?
+                .checked_mul(digit)?
+                .checked_mul(unit)
+        })
+    };
+    decimal(1)
+        .take_while(|&step| step < 30 * SECOND)
+        .chain(CLOCK.map(|secs| secs * SECOND))
+        .chain(decimal(DAY))
 }

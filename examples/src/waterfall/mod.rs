@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! trace 5b8efff798038103d269b633813fc60c · 4 spans · 1.20 s · 2 errors
-//!                                               0         300 ms    600 ms    900 ms
-//! shop     ✗ POST /orders (server)      1.20 s  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
+//!                                               0              500 ms         1 s
+//! shop     ✗ POST /orders (server)      1.20 s  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
 //!          │    http.request.method=POST  http.route=/orders
-//!          ├─✓ reserve stock            300 ms  ┊╺━━━━━━━━━╸        ┊         ┊
-//!          │ └─• SELECT stock (client)  200 ms  ┊  ━━━━━━━┊         ┊         ┊
+//!          ├─✓ reserve stock            300 ms  ┊╺━━━━━━━━╸    ┊              ┊
+//!          │ └─• SELECT stock (client)  200 ms  ┊  ━━━━━━      ┊              ┊
 //!          │        db.system.name=postgresql
-//! payment  └─✗ charge (client)          750 ms  ┊         ┊  ━━━━━━━◆━━━━━━━━━━━━━━━━━◆
+//! payment  └─✗ charge (client)          750 ms  ┊           ━━━━━━◆━━━━━━━━━━━━━━━━◆
 //!                 ✗ card declined
 //!                 ◆ retry +600 ms  ◆ exception +1.14 s
 //! ```
@@ -19,63 +19,65 @@
 //! spans is cleaned of control characters, so that a name cannot drive the terminal.
 
 mod bar;
+mod received;
+mod style;
 mod text;
 mod tree;
+mod view;
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-
 use crate::ReceivedSpan;
 use bar::{Axis, Lane};
+pub use style::Style;
 use text::{attributes, cell, clean, duration, fit, right, width_of};
 use tree::{Node, forest};
+pub use view::SpanView;
 
 /// The narrowest drawing that can be read.
-const MIN_WIDTH: usize = 60;
+const MIN_WIDTH: usize = 40;
 /// Columns of the durations, with their mark.
 const DURATION: usize = 9;
-/// Columns that the service names can take.
+/// Columns that the service names can take, at most a sixth of the width.
 const MAX_SERVICE: usize = 14;
 
-/// The spans as one waterfall for each trace, oldest first, in lines of at most `width` columns
-/// (at least 60), without colour. The order of `spans` does not matter.
+/// The spans as one waterfall for each trace, oldest first, in lines of at most `style.width`
+/// columns (at least 40). The order of `spans` does not matter.
 #[must_use]
-pub fn waterfall(spans: &[ReceivedSpan], width: usize) -> String {
-    draw(spans, width, Palette { colour: false })
+pub fn waterfall(spans: &[ReceivedSpan], style: Style) -> String {
+    let views: Vec<SpanView<'_>> = spans.iter().map(SpanView::from).collect();
+    draw(&views, style)
 }
 
-/// [`waterfall`] with ANSI colours: errors red, details faint.
+/// [`waterfall`] of spans from anywhere.
 #[must_use]
-pub fn waterfall_in_colour(spans: &[ReceivedSpan], width: usize) -> String {
-    draw(spans, width, Palette { colour: true })
-}
-
-fn draw(spans: &[ReceivedSpan], width: usize, palette: Palette) -> String {
-    let mut traces = BTreeMap::<&[u8], Vec<&ReceivedSpan>>::new();
+pub fn draw(spans: &[SpanView<'_>], style: Style) -> String {
+    let mut traces = BTreeMap::<&[u8], Vec<&SpanView<'_>>>::new();
     for span in spans {
-        traces.entry(&span.span.trace_id).or_default().push(span);
+        traces.entry(span.trace_id).or_default().push(span);
     }
     let mut traces: Vec<Trace<'_>> = traces.into_values().map(Trace::new).collect();
     // Stable: traces that start together stay in the order of their ids.
     traces.sort_by_key(|trace| trace.axis.start);
     let mut out = Output {
         text: String::new(),
-        palette,
+        ascii: style.ascii,
+        palette: Palette {
+            colour: style.colour,
+        },
     };
     for (i, trace) in traces.iter().enumerate() {
         if i > 0 {
             out.line("");
         }
-        trace.draw(width.max(MIN_WIDTH), &mut out);
+        trace.draw(style.width.max(MIN_WIDTH), &mut out);
     }
     out.text
 }
 
 /// One trace, ready to be drawn.
 struct Trace<'a> {
-    spans: Vec<&'a ReceivedSpan>,
+    spans: Vec<&'a SpanView<'a>>,
     nodes: Vec<Node>,
     axis: Axis,
 }
@@ -89,26 +91,26 @@ struct Layout {
 }
 
 impl<'a> Trace<'a> {
-    fn new(spans: Vec<&'a ReceivedSpan>) -> Self {
-        let nodes = forest(&spans);
-        let axis = Axis::around(spans.iter().map(|span| &span.span));
+    fn new(spans: Vec<&'a SpanView<'a>>) -> Self {
+        let axis = Axis::around(spans.iter().copied());
+        let nodes = forest(&spans, &axis);
         Self { spans, nodes, axis }
     }
 
     fn draw(&self, width: usize, out: &mut Output) {
         let layout = self.layout(width);
-        out.line(&fit(&self.title(), layout.width));
+        self.title(layout.width, out);
         let indent = layout.service + layout.label + DURATION;
-        let ticks = layout.lane.ticks(&self.axis);
+        let ticks = layout.lane.ticks();
         out.line(&out.palette.faint(&format!("{:indent$} {ticks}", "")));
         let mut service = None;
         for node in &self.nodes {
-            let Some(received) = self.spans.get(node.span) else {
+            let Some(span) = self.spans.get(node.span) else {
                 continue;
             };
-            let name = Some(received.service()).filter(|name| service != Some(*name));
-            service = Some(received.service());
-            self.draw_span(node, received, name.unwrap_or_default(), &layout, out);
+            let name = Some(span.service).filter(|name| service != Some(*name));
+            service = Some(span.service);
+            self.draw_span(node, span, name.unwrap_or_default(), &layout, out);
         }
         for (seen, mark, note) in [
             (
@@ -122,43 +124,48 @@ impl<'a> Trace<'a> {
                 "outside its parent: it outlived it, or the clocks differ",
             ),
         ] {
-            if seen {
-                out.line(&out.palette.faint(&format!("{mark} {note}")));
+            let lines = text::wrap(note, layout.width - 2);
+            for (n, line) in lines.iter().enumerate().filter(|_| seen) {
+                let mark = if n == 0 { mark } else { " " };
+                out.line(&out.palette.faint(&format!("{mark} {line}")));
             }
         }
     }
 
-    fn title(&self) -> String {
+    /// On one line, or on two where the width asks for it: the id must stay whole.
+    fn title(&self, width: usize, out: &mut Output) {
         let count = |n: usize, what: &str| match n {
             1 => format!("1 {what}"),
             n => format!("{n} {what}s"),
         };
-        let id = self.spans.first().map_or(&[][..], |s| &s.span.trace_id);
-        let errors = self.spans.iter().filter(|s| code(&s.span) == 2).count();
+        let id = self.spans.first().map_or(&[][..], |span| span.trace_id);
+        let errors = self.spans.iter().filter(|span| span.status == 2).count();
         let mut parts = vec![
-            format!("trace {}", text::hex(id)),
             count(self.spans.len(), "span"),
             duration(self.axis.length().into()),
         ];
         if errors > 0 {
             parts.push(count(errors, "error"));
         }
-        parts.join(" · ")
+        let (id, parts) = (format!("trace {}", text::hex(id)), parts.join(" · "));
+        if width_of(&id) + 3 + width_of(&parts) <= width {
+            out.line(&format!("{id} · {parts}"));
+        } else {
+            out.line(&fit(&id, width));
+            out.line(&fit(&format!("  {parts}"), width));
+        }
     }
 
     /// The bars get what the names leave, and at least half.
     fn layout(&self, width: usize) -> Layout {
-        let services = self
-            .spans
-            .iter()
-            .map(|span| width_of(&clean(span.service())));
+        let services = self.spans.iter().map(|span| width_of(&clean(span.service)));
         let service = match services.max() {
             None | Some(0) => 0,
-            Some(longest) => longest.min(MAX_SERVICE) + 2,
+            Some(longest) => longest.min(MAX_SERVICE).min(width / 6) + 2,
         };
         let labels = self.nodes.iter().filter_map(|node| {
-            let received = self.spans.get(node.span)?;
-            Some(width_of(&node.first) + 2 + width_of(&label(&received.span)))
+            let span = self.spans.get(node.span)?;
+            Some(width_of(&node.first) + 2 + width_of(&label(span)))
         });
         let label = labels.max().unwrap_or(0);
         let most = (width - service - DURATION) / 2;
@@ -166,7 +173,7 @@ impl<'a> Trace<'a> {
         Layout {
             service,
             label,
-            lane: Lane::new(width - service - label - DURATION - 1),
+            lane: Lane::new(width - service - label - DURATION - 1, &self.axis),
             width,
         }
     }
@@ -174,27 +181,30 @@ impl<'a> Trace<'a> {
     fn draw_span(
         &self,
         node: &Node,
-        received: &ReceivedSpan,
+        span: &SpanView<'_>,
         service: &str,
         layout: &Layout,
         out: &mut Output,
     ) {
-        let span = &received.span;
         let palette = out.palette;
         let service = match layout.service {
             0 => String::new(),
             columns => cell(&fit(&clean(service), columns - 2), columns),
         };
-        let (mark, error) = match code(span) {
+        let (mark, error) = match span.status {
             1 => ("✓", false),
             2 => ("✗", true),
             _ => ("•", false),
         };
         // A deep tree keeps room for a name: the lines nearest to it are shown.
         let tree = text::fit_end(&node.first, layout.label / 2);
-        let name = fit(&label(span), layout.label - width_of(&tree) - 2);
-        let name = cell(&name, layout.label - width_of(&tree) - 2);
-        let time = span.end_time_unix_nano as i128 - span.start_time_unix_nano as i128;
+        let room = layout.label - width_of(&tree) - 2;
+        let name = match label(span) {
+            label if width_of(&label) <= room => label,
+            _ => fit(&clean(span.name), room),
+        };
+        let name = cell(&name, room);
+        let time = i128::from(span.end) - i128::from(span.start);
         let time = duration(time) + if node.outside { "!" } else { " " };
         let bar = layout.lane.bar(&self.axis, span);
         let line = format!(
@@ -210,15 +220,16 @@ impl<'a> Trace<'a> {
         let tree = text::fit_end(&node.below, layout.label / 2);
         let indent = format!("{:1$}{tree}    ", "", layout.service);
         let room = layout.width.saturating_sub(width_of(&indent));
-        let message = span.status.as_ref().map_or("", |status| &status.message);
-        let events = span.events.iter().map(|event| {
-            let since = event.time_unix_nano as i128 - i128::from(self.axis.start);
+        let events = span.events.iter().map(|&(name, time)| {
+            let since = i128::from(time) - i128::from(self.axis.start);
             let sign = if since < 0 { "" } else { "+" };
-            format!("◆ {} {sign}{}", clean(&event.name), duration(since))
+            format!("◆ {} {sign}{}", clean(name), duration(since))
         });
         let mut details = attributes(&span.attributes, room);
-        if !message.is_empty() {
-            details.push(fit(&format!("{mark} {}", clean(message)), room));
+        let message = text::paragraph(&clean(span.message), room.saturating_sub(2));
+        for (n, line) in message.iter().enumerate() {
+            let mark = if n == 0 { mark } else { " " };
+            details.push(format!("{mark} {line}"));
         }
         details.push(text::joined(events, room));
         for detail in details.iter().filter(|detail| !detail.is_empty()) {
@@ -228,30 +239,32 @@ impl<'a> Trace<'a> {
 }
 
 /// Name and kind; the kind of most spans, internal, is not worth the room.
-fn label(span: &Span) -> String {
-    let kind = match SpanKind::try_from(span.kind) {
-        Ok(SpanKind::Server) => " (server)",
-        Ok(SpanKind::Client) => " (client)",
-        Ok(SpanKind::Producer) => " (producer)",
-        Ok(SpanKind::Consumer) => " (consumer)",
+fn label(span: &SpanView<'_>) -> String {
+    let kind = match span.kind {
+        2 => " (server)",
+        3 => " (client)",
+        4 => " (producer)",
+        5 => " (consumer)",
         _ => "",
     };
-    clean(&span.name) + kind
-}
-
-fn code(span: &Span) -> i32 {
-    span.status.as_ref().map_or(0, |status| status.code)
+    clean(span.name) + kind
 }
 
 /// Lines without blanks at their ends.
 struct Output {
     text: String,
+    ascii: bool,
     palette: Palette,
 }
 
 impl Output {
     fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
+        let line = line.trim_end();
+        if self.ascii {
+            self.text.push_str(&text::ascii(line));
+        } else {
+            self.text.push_str(line);
+        }
         self.text.push('\n');
     }
 }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Status;
-use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::*;
 
@@ -117,26 +117,26 @@ fn shop() -> Vec<ReceivedSpan> {
 
 const SHOP: &str = "\
 trace 77777777777777777777777777777777 · 7 spans · 1.20 s · 2 errors
-                                                               0        300 ms   600 ms   900 ms
+                                                               0              500 ms         1 s
 shop            ✗ POST /orders (server)                1.20 s  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━
                 │    http.request.method=POST  http.route=/orders  http.response.status_code=502
                 │    cart.items=[]
-                ├─✓ reserve stock                      300 ms  ┊╺━━━━━━━━╸       ┊        ┊
-                │ └─• SELECT stock (client)            200 ms  ┊  ━━━━━━┊        ┊        ┊
+                ├─✓ reserve stock                      300 ms  ┊╺━━━━━━━━╸    ┊              ┊
+                │ └─• SELECT stock (client)            200 ms  ┊  ━━━━━━      ┊              ┊
                 │        db.system.name=postgresql
-                └─✗ charge (client)                    750 ms  ┊        ┊  ━━━━━━◆━━━━━━━━━━━━━━━━◆
+                └─✗ charge (client)                    750 ms  ┊           ━━━━━━◆━━━━━━━━━━━━━━━━◆
                   │    ✗ card declined
                   │    ◆ retry +600 ms  ◆ exception +1.14 s
-payment gatew…    └─• authorize a payment by card wi…  720 ms! ┊        ┊ ╺━━━━━━━━━━━━━━━━━━━━━╸
-                    └─• tick                                0  ┊        ┊        ┊  ╺     ┊
-mailer          ╌• from elsewhere (consumer)           100 ms  ┊        ┊        ┊     ╺━━╸
+payment gatew…    └─• authorize a payment by card wi…  720 ms! ┊          ╺━━━━━━━━━━━━━━━━━━━━━╸
+                    └─• tick                                0  ┊              ┊     ╺        ┊
+mailer          ╌• from elsewhere (consumer)           100 ms  ┊              ┊        ╺━━╸  ┊
 ╌ its parent has not arrived
 ! outside its parent: it outlived it, or the clocks differ
 ";
 
 #[test]
 fn a_trace_of_services_is_drawn_like_this() {
-    let drawn = waterfall(&shop(), 100);
+    let drawn = waterfall(&shop(), Style::plain(100));
     assert_eq!(drawn, SHOP, "\n{drawn}");
 }
 
@@ -146,13 +146,17 @@ fn the_order_of_arrival_does_not_show() {
     for _ in 0..spans.len() {
         spans.rotate_left(1);
         spans.swap(0, 3);
-        assert_eq!(waterfall(&spans, 100), SHOP);
+        assert_eq!(waterfall(&spans, Style::plain(100)), SHOP);
     }
 }
 
 #[test]
 fn colour_is_all_that_colour_changes() {
-    let mut coloured = waterfall_in_colour(&shop(), 100);
+    let style = Style {
+        colour: true,
+        ..Style::plain(100)
+    };
+    let mut coloured = waterfall(&shop(), style);
     assert!(coloured.contains("\x1b[31m✗\x1b[0m"));
     for code in ["\x1b[2m", "\x1b[31m", "\x1b[0m"] {
         coloured = coloured.replace(code, "");
@@ -160,10 +164,68 @@ fn colour_is_all_that_colour_changes() {
     assert_eq!(coloured, SHOP);
 }
 
+const NARROW: &str = "\
+trace 77777777777777777777777777777777
+  7 spans · 1.20 s · 2 errors
+                                         0      500 ms  1 s
+shop        ✗ POST /orders       1.20 s  ━━━━━━━━━━━━━━━━━━━
+            │    http.request.method=POST
+            │    http.route=/orders
+            │    http.response.status_code=502  +1
+            ├─✓ reserve stock    300 ms  ╺━━━━╸ ┊       ┊
+            │ └─• SELECT stock   200 ms  ┊╺━━╸  ┊       ┊
+            │        db.system.name=postgresql
+            └─✗ charge (client)  750 ms  ┊     ━━━◆━━━━━━━━◆
+              │    ✗ card declined
+              │    ◆ retry +600 ms  ◆ exception +1.14 s
+payment g…    └─• authorize a …  720 ms! ┊     ━━━━━━━━━━━
+                └─• tick              0  ┊      ┊   ╸   ┊
+mailer      ╌• from elsewhere    100 ms  ┊      ┊    ╺━ ┊
+╌ its parent has not arrived
+! outside its parent: it outlived it, or the clocks differ
+";
+
+#[test]
+fn a_narrow_terminal_gets_shorter_names_and_bars() {
+    let drawn = waterfall(&shop(), Style::plain(60));
+    assert_eq!(drawn, NARROW, "\n{drawn}");
+}
+
+const ASCII: &str = "\
+trace 77777777777777777777777777777777 - 7 spans - 1.20 s - 2 errors
+                                                     0          500 ms     1 s
+shop           x POST /orders (server)       1.20 s  ===========================
+               |    http.request.method=POST  http.route=/orders
+               |    http.response.status_code=502  cart.items=[]
+               |-+ reserve stock             300 ms  :======-   :          :
+               | `-o SELECT stock (client)   200 ms  : ====-    :          :
+               |        db.system.name=postgresql
+               `-x charge (client)           750 ms  :        ====*===========*
+                 |    x card declined
+                 |    * retry +600 ms  * exception +1.14 s
+payment gate~    `-o authorize a payment b~  720 ms! :       -===============-
+                   `-o tick                       0  :          :   -      :
+mailer         ?o from elsewhere (consumer)  100 ms  :          :      ==  :
+? its parent has not arrived
+! outside its parent: it outlived it, or the clocks differ
+";
+
+#[test]
+fn ascii_is_enough_to_draw() {
+    let style = Style {
+        ascii: true,
+        ..Style::plain(80)
+    };
+    let drawn = waterfall(&shop(), style);
+    assert_eq!(drawn, ASCII, "\n{drawn}");
+    let foreign = span(1, 0, "größe 日本", (0, 1)).of("größe", SpanKind::Internal);
+    assert!(waterfall(&[foreign], style).is_ascii());
+}
+
 #[test]
 fn no_line_is_wider_than_asked() {
-    for width in [0, 60, 61, 77, 80, 100, 120, 200] {
-        for line in waterfall(&shop(), width).lines() {
+    for width in [0, 40, 41, 60, 61, 77, 80, 100, 120, 200] {
+        for line in waterfall(&shop(), Style::plain(width)).lines() {
             let columns = width_of(line);
             assert!(
                 columns <= width.max(MIN_WIDTH),
@@ -174,11 +236,43 @@ fn no_line_is_wider_than_asked() {
     }
 }
 
+/// The marks of the axis of a trace that takes so long, on a terminal of 80 columns.
+fn marks(nanos: u64) -> String {
+    let mut span = span(1, 0, "work", (0, 0));
+    span.span.end_time_unix_nano = nanos;
+    let drawn = waterfall(&[span], Style::plain(80));
+    let line = drawn.lines().nth(1).unwrap_or_default();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_marks_of_the_axis_are_round_numbers() {
+    const SECOND: u64 = 1_000_000_000;
+    for (nanos, expected) in [
+        (0, "0"),
+        (1, "0"),
+        (7, "0 2 ns 4 ns 6 ns"),
+        (850, "0 200 ns 400 ns 600 ns"),
+        (134_567_890, "0 50 ms 100 ms"),
+        (SECOND, "0 200 ms 400 ms 600 ms 800 ms"),
+        (1_200 * MS, "0 500 ms 1 s"),
+        (59 * SECOND, "0 10 s 20 s 30 s 40 s 50 s"),
+        (61 * SECOND, "0 20 s 40 s"),
+        (300 * SECOND, "0 1m 2m 3m 4m"),
+        (3_600 * SECOND, "0 15m 30m 45m"),
+        (86_400 * SECOND, "0 6h 12h 18h"),
+        (30 * 86_400 * SECOND, "0 10d 20d"),
+        (u64::MAX, "0 50000d 100000d 150000d"),
+    ] {
+        assert_eq!(marks(nanos), expected, "{nanos} ns");
+    }
+}
+
 #[test]
 fn traces_are_drawn_apart_and_oldest_first() {
     let mut late = span(1, 0, "late", (9, 9));
     late.span.trace_id = id(1, 16);
-    let drawn = waterfall(&[late, span(1, 0, "early", (5, 6))], 60);
+    let drawn = waterfall(&[late, span(1, 0, "early", (5, 6))], Style::plain(60));
     let titles: Vec<&str> = drawn.lines().filter(|l| l.starts_with("trace")).collect();
     assert_eq!(
         titles,
@@ -188,12 +282,12 @@ fn traces_are_drawn_apart_and_oldest_first() {
         ]
     );
     assert_eq!(drawn.matches("\n\n").count(), 1);
-    assert_eq!(waterfall(&[], 60), "");
+    assert_eq!(waterfall(&[], Style::plain(60)), "");
 }
 
 /// The tree and the first word of the name of each span.
 fn rows(spans: &[ReceivedSpan]) -> Vec<String> {
-    waterfall(spans, 60)
+    waterfall(spans, Style::plain(60))
         .lines()
         .filter_map(|line| line.split_once("• "))
         .map(|(tree, name)| format!("{tree}{}", name.split(' ').next().unwrap_or_default()))
@@ -220,6 +314,29 @@ fn rings_and_repeated_ids_lose_no_span() {
 }
 
 #[test]
+fn only_what_can_be_seen_is_outside_its_parent() {
+    const MICRO: u64 = 1_000;
+    let drawn = |start: u64, end: u64| {
+        let parent = span(1, 0, "parent", (100, 180));
+        let mut child = span(2, 1, "child", (0, 0));
+        child.span.start_time_unix_nano = start;
+        child.span.end_time_unix_nano = end;
+        waterfall(&[parent, child], Style::plain(80))
+    };
+    // A thousandth of 80 ms is 80 us.
+    for (start, end, is_outside) in [
+        (100 * MS, 180 * MS, false),
+        (100 * MS - MICRO, 180 * MS + MICRO, false),
+        (100 * MS - 79 * MICRO, 180 * MS, false),
+        (100 * MS - 100 * MICRO, 180 * MS, true),
+        (100 * MS, 180 * MS + 100 * MICRO, true),
+    ] {
+        let drawn = drawn(start, end);
+        assert_eq!(drawn.contains('!'), is_outside, "{drawn}");
+    }
+}
+
+#[test]
 fn times_that_cannot_be_are_drawn_all_the_same() {
     let mut wild = span(1, 0, "wild", (5, 2))
         .event("before", 0)
@@ -227,7 +344,7 @@ fn times_that_cannot_be_are_drawn_all_the_same() {
     wild.span.end_time_unix_nano = 0;
     let mut far = span(2, 1, "far", (0, 0));
     far.span.end_time_unix_nano = u64::MAX;
-    let drawn = waterfall(&[wild, far], 80);
+    let drawn = waterfall(&[wild, far], Style::plain(80));
     assert!(drawn.contains("-5.00 ms"), "{drawn}");
     assert!(drawn.contains("213503d!"), "{drawn}");
 }
@@ -235,7 +352,10 @@ fn times_that_cannot_be_are_drawn_all_the_same() {
 #[test]
 fn a_name_cannot_drive_the_terminal() {
     let attributes = vec![attribute("k\x07", text("a\nb\u{9b}2J"))];
-    let drawn = waterfall(&[span(1, 0, "\x1b[2Jname", (1, 2)).with(attributes)], 80);
+    let drawn = waterfall(
+        &[span(1, 0, "\x1b[2Jname", (1, 2)).with(attributes)],
+        Style::plain(80),
+    );
     assert!(drawn.contains("·[2Jname"));
     assert!(drawn.contains("k·=a·b·2J"));
     assert!(!drawn.contains(|c: char| c.is_control() && c != '\n'));
@@ -254,6 +374,6 @@ fn a_chain_of_thousands_is_drawn_in_bounded_space() {
             received
         })
         .collect();
-    let drawn = waterfall(&spans, 100);
+    let drawn = waterfall(&spans, Style::plain(100));
     assert_eq!(drawn.matches("link").count(), spans.len());
 }

@@ -2,13 +2,11 @@
 
 use std::fmt::Write;
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// The most columns of one attribute's value.
 const MAX_VALUE: usize = 32;
-/// The most lines of one span's attributes.
+/// The most lines of one span's attributes, and of its message.
 const MAX_LINES: usize = 3;
 
 /// The columns that `text` takes in a terminal.
@@ -76,6 +74,63 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// `text` on lines of at most `columns`, broken between words.
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width_of(line) + 1 + width_of(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(fit(word, columns)),
+        }
+    }
+    lines
+}
+
+/// [`wrap`] on at most [`MAX_LINES`] lines, the last of which ends in an ellipsis if there is more.
+/// Nothing if there is no text.
+pub(super) fn paragraph(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = match text {
+        "" => Vec::new(),
+        text => wrap(text, columns),
+    };
+    let rest = lines.split_off(lines.len().min(MAX_LINES)).join(" ");
+    if let Some(last) = lines.last_mut().filter(|_| !rest.is_empty()) {
+        *last = fit(&format!("{last} {rest}"), columns);
+    }
+    lines
+}
+
+/// `text` in ASCII, in as many columns: the characters of a drawing become similar ones, all
+/// others question marks.
+pub(super) fn ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        out.push(match c {
+            '\0'..='\x7f' => c,
+            '━' => '=',
+            '╸' | '╺' | '·' | '─' => '-',
+            '┊' => ':',
+            '│' | '├' => '|',
+            '└' => '`',
+            '╌' => '?',
+            '✓' => '+',
+            '✗' => 'x',
+            '•' => 'o',
+            '◆' => '*',
+            '…' => '~',
+            'µ' => 'u',
+            _ => {
+                out.extend(std::iter::repeat_n('?', c.width().unwrap_or(0)));
+                continue;
+            }
+        });
+    }
+    out
+}
+
 /// Nanoseconds with three digits and a unit: `850 ns`, `1.20 s`, `2m05s`.
 pub(super) fn duration(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
@@ -104,16 +159,44 @@ pub(super) fn duration(nanos: i128) -> String {
     }
 }
 
+/// A round number of nanoseconds, without zeros at the end: `0`, `500 ms`, `1.5 s`, `1m30s`, `2h`.
+pub(super) fn round(nanos: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
+    if nanos < 60_000_000_000 {
+        let unit = UNITS.into_iter().find(|&(unit, _)| nanos >= unit);
+        return match unit {
+            None if nanos == 0 => "0".into(),
+            None => format!("{nanos} ns"),
+            Some((unit, name)) => {
+                let digits = unit.ilog10() as usize;
+                let part = format!("{:0digits$}", nanos % unit);
+                let number = format!("{}.{part}", nanos / unit);
+                let number = number.trim_end_matches('0').trim_end_matches('.');
+                format!("{number} {name}")
+            }
+        };
+    }
+    let secs = nanos / 1_000_000_000;
+    let (days, hours) = (secs / 86_400, secs / 3_600 % 24);
+    let parts = match (days, hours, secs / 60 % 60, secs % 60) {
+        (0, 0, minutes, secs) => [(minutes, "m"), (secs, "s")],
+        (0, hours, minutes, _) => [(hours, "h"), (minutes, "m")],
+        (days, hours, ..) => [(days, "d"), (hours, "h")],
+    };
+    match parts {
+        [(first, unit), (0, _)] => format!("{first}{unit}"),
+        [(first, unit), (second, small)] => format!("{first}{unit}{second:02}{small}"),
+    }
+}
+
 /// `key=value` pairs on at most [`MAX_LINES`] lines, and how many there are more.
-pub(super) fn attributes(attributes: &[KeyValue], columns: usize) -> Vec<String> {
-    let pairs = attributes.iter().map(|attribute| {
-        let mut value = String::new();
-        write_value(attribute.value.as_ref(), &mut value);
-        let value = match fit(&clean(&value), MAX_VALUE) {
+pub(super) fn attributes(attributes: &[(&str, String)], columns: usize) -> Vec<String> {
+    let pairs = attributes.iter().map(|(key, value)| {
+        let value = match fit(&clean(value), MAX_VALUE) {
             empty if empty.is_empty() => "\"\"".to_owned(),
             value => value,
         };
-        format!("{}={value}", clean(&attribute.key))
+        format!("{}={value}", clean(key))
     });
     let mut left: Vec<String> = pairs.collect();
     let mut lines = Vec::new();
@@ -155,36 +238,6 @@ pub(super) fn joined(parts: impl Iterator<Item = String>, columns: usize) -> Str
     line
 }
 
-fn write_value(value: Option<&AnyValue>, out: &mut String) {
-    // Writing to a string cannot fail.
-    let _ = match value.and_then(|value| value.value.as_ref()) {
-        None | Some(Value::StringValueStrindex(_)) => write!(out, "null"),
-        Some(Value::StringValue(v)) => write!(out, "{v}"),
-        Some(Value::BoolValue(v)) => write!(out, "{v}"),
-        Some(Value::IntValue(v)) => write!(out, "{v}"),
-        Some(Value::DoubleValue(v)) => write!(out, "{v:?}"),
-        Some(Value::BytesValue(v)) => write!(out, "0x{}", hex(v)),
-        Some(Value::ArrayValue(v)) => {
-            out.push('[');
-            for (i, value) in v.values.iter().enumerate() {
-                out.push_str(if i == 0 { "" } else { ", " });
-                write_value(Some(value), out);
-            }
-            write!(out, "]")
-        }
-        Some(Value::KvlistValue(v)) => {
-            out.push('{');
-            for (i, entry) in v.values.iter().enumerate() {
-                out.push_str(if i == 0 { "" } else { ", " });
-                out.push_str(&entry.key);
-                out.push('=');
-                write_value(entry.value.as_ref(), out);
-            }
-            write!(out, "}}")
-        }
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +259,59 @@ mod tests {
             (-5_000_000, "-5.00 ms"),
         ] {
             assert_eq!(duration(nanos), expected);
+        }
+    }
+
+    #[test]
+    fn round_numbers_have_no_needless_digits() {
+        const SECOND: u64 = 1_000_000_000;
+        for (nanos, expected) in [
+            (0, "0"),
+            (500, "500 ns"),
+            (20_000, "20 µs"),
+            (1_500, "1.5 µs"),
+            (500_000_000, "500 ms"),
+            (SECOND, "1 s"),
+            (1_200_000_000, "1.2 s"),
+            (10 * SECOND, "10 s"),
+            (60 * SECOND, "1m"),
+            (90 * SECOND, "1m30s"),
+            (5_400 * SECOND, "1h30m"),
+            (7_200 * SECOND, "2h"),
+            (129_600 * SECOND, "1d12h"),
+            (100 * 86_400 * SECOND, "100d"),
+        ] {
+            assert_eq!(round(nanos), expected);
+        }
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("one two three", 20), ["one two three"]);
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("three", 4), ["thr…"]);
+    }
+
+    #[test]
+    fn a_paragraph_has_three_lines_at_most() {
+        assert!(paragraph("", 9).is_empty());
+        assert_eq!(paragraph("one two three", 7), ["one two", "three"]);
+        let long = paragraph("one two three four five six", 5);
+        assert_eq!(long, ["one", "two", "thre…"]);
+        let long = paragraph("one two three four five six", 9);
+        assert_eq!(long, ["one two", "three", "four fiv…"]);
+        assert_eq!(paragraph("a b c d e f g", 3), ["a b", "c d", "e …"]);
+    }
+
+    #[test]
+    fn ascii_takes_as_many_columns() {
+        for (text, expected) in [
+            ("└─✗ a… 1.2 µs", "`-x a~ 1.2 us"),
+            ("日本 é", "???? ?"),
+            ("e\u{301}", "e"),
+        ] {
+            assert_eq!(ascii(text), expected);
+            assert_eq!(width_of(text), expected.len());
         }
     }
 

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opentelemetry_proto::tonic::trace::v1::Span;
-
-use crate::ReceivedSpan;
+use super::bar::Axis;
+use super::view::SpanView;
 
 /// Levels that are indented; deeper ones are drawn below each other. It bounds what a trace of
 /// one long chain takes, and no terminal has room for more.
 const MAX_INDENT: usize = 32;
+
+/// The part of a trace's length by which a span may lie outside its parent. Clocks are compared
+/// again and again, so equal moments in spans that were sent at different times become dates that
+/// differ by a microsecond. Durations are shown with three digits, and a column is far wider.
+const SLACK: u64 = 1_000;
 
 /// A span's place in the drawing.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ pub(super) struct Node {
     pub(super) below: String,
     /// Whether it names a parent that is not there.
     pub(super) orphan: bool,
-    /// Whether it begins before its parent or ends after it.
+    /// Whether it begins before its parent or ends after it, by more than can be seen.
     pub(super) outside: bool,
 }
 
@@ -30,25 +34,25 @@ pub(super) struct Node {
 /// Every span is drawn exactly once, whatever the ids say: one without its parent is a root, the
 /// children of an id that came twice belong to the first, and a ring of parents is opened at its
 /// earliest span.
-pub(super) fn forest(spans: &[&ReceivedSpan]) -> Vec<Node> {
+pub(super) fn forest(spans: &[&SpanView<'_>], axis: &Axis) -> Vec<Node> {
+    let slack = axis.length() / SLACK;
     let mut order: Vec<usize> = (0..spans.len()).collect();
     // Of those that start together the longest first; then by id, to be the same every time.
     order.sort_by_key(|&i| {
-        spans.get(i).map(|received| {
-            let span = &received.span;
-            let end = std::cmp::Reverse(span.end_time_unix_nano);
-            (span.start_time_unix_nano, end, &span.span_id, &span.name)
+        spans.get(i).map(|span| {
+            let end = std::cmp::Reverse(span.end);
+            (span.start, end, span.span_id, span.name)
         })
     });
-    let span = |i: usize| spans.get(i).map(|received| &received.span);
+    let span = |i: usize| spans.get(i).copied();
 
     let mut by_id = BTreeMap::<&[u8], usize>::new();
     for &i in &order {
         if let Some(span) = span(i).filter(|span| !span.span_id.is_empty()) {
-            by_id.entry(&span.span_id).or_insert(i);
+            by_id.entry(span.span_id).or_insert(i);
         }
     }
-    let parent_of = |i: usize| span(i).and_then(|s| by_id.get(&*s.parent_span_id).copied());
+    let parent_of = |i: usize| span(i).and_then(|s| by_id.get(s.parent_span_id).copied());
     let mut children = BTreeMap::<usize, Vec<usize>>::new();
     let mut roots = Vec::new();
     for &i in &order {
@@ -83,7 +87,9 @@ pub(super) fn forest(spans: &[&ReceivedSpan]) -> Vec<Node> {
                 first: if orphan { "╌".into() } else { first },
                 below: base.clone() + if below.is_empty() { " " } else { "│" },
                 orphan,
-                outside: parent.and_then(span).is_some_and(|p| is_outside(own, p)),
+                outside: parent
+                    .and_then(span)
+                    .is_some_and(|p| is_outside(own, p, slack)),
             });
             for (n, &child) in below.iter().rev().enumerate() {
                 let (fork, line) = if n == 0 {
@@ -100,7 +106,6 @@ pub(super) fn forest(spans: &[&ReceivedSpan]) -> Vec<Node> {
     nodes
 }
 
-fn is_outside(span: &Span, parent: &Span) -> bool {
-    span.start_time_unix_nano < parent.start_time_unix_nano
-        || span.end_time_unix_nano > parent.end_time_unix_nano
+fn is_outside(span: &SpanView<'_>, parent: &SpanView<'_>, slack: u64) -> bool {
+    parent.start.saturating_sub(span.start) > slack || span.end.saturating_sub(parent.end) > slack
 }

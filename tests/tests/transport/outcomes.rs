@@ -87,3 +87,25 @@ fn an_error_that_is_only_recorded_leaves_the_status_alone() {
     assert_eq!(status(&span), (0, ""));
     assert_eq!(exception(&span)[1], "a replica is away");
 }
+
+#[test]
+fn a_scope_that_may_fail_sets_the_outcome_and_returns_the_result() {
+    for (text, code) in [("7", 1), ("seven", 2)] {
+        let rig = Rig::new(Script::new());
+        let start = rig.tracer().span("work");
+        let result = start.try_in_scope(|span| {
+            let ids = *span.context();
+            let oracle = rig.server.oracle();
+            oracle.issue(ids.trace_id().to_bytes(), ids.span_id().to_bytes());
+            text.parse::<u32>()
+        });
+        assert_eq!(result.is_ok(), code == 1);
+        assert!(rig.flush().is_success());
+        let span = rig.server.requests()[0].spans().next().unwrap().clone();
+        assert_eq!(
+            (status(&span).0, span.events.len()),
+            (code, usize::from(code == 2))
+        );
+        rig.close().is(1, &[]);
+    }
+}

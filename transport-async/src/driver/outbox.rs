@@ -11,7 +11,8 @@ use spandrel_core::time::Instant;
 ///
 /// A bare [`Exporter`] is one inside a `RefCell`; with the feature `embassy`, inside a
 /// `critical_section::Mutex` of one too, so that interrupts can record; with the feature `std`,
-/// [`Mutex<Pipeline>`](std::sync::Mutex) is one. No borrow or lock is held across an await.
+/// [`Mutex<Pipeline>`](https://doc.rust-lang.org/std/sync/struct.Mutex.html) is one. No borrow or
+/// lock is held across an await.
 pub trait Outbox {
     /// See [`Exporter::poll_transmit`].
     fn poll_transmit(&self, now: Instant) -> Option<Transmit>;

@@ -1,5 +1,6 @@
 //! The tracer, and the builder of a span.
 
+use core::fmt;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
@@ -241,5 +242,32 @@ impl<'a> SpanStart<'a> {
         let mut span = self.start();
         let _current = span.enter();
         work(&mut span)
+    }
+
+    /// Starts the span, runs `work` with it current, sets the status from the result as
+    /// [`Span::set_outcome`] does, and ends the span.
+    ///
+    /// ```
+    /// # use spandrel_core::hosted::trace::TracerProvider;
+    /// # let tracer = TracerProvider::disabled().tracer("shop");
+    /// let quantity = tracer.span("quantity.parse").try_in_scope(|span| {
+    ///     span.set_attribute("text", "three");
+    ///     "three".parse::<u32>()
+    /// });
+    /// assert!(quantity.is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`.
+    pub fn try_in_scope<T, E: fmt::Display>(
+        self,
+        work: impl FnOnce(&mut Span) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.in_scope(|span| {
+            let outcome = work(span);
+            span.set_outcome(&outcome);
+            outcome
+        })
     }
 }

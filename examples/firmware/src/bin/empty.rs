@@ -1,5 +1,5 @@
-//! What every image holds: vectors, start-up code, an endless loop. `budgets.txt` has the figure, so
-//! that what tracing adds to it can be told.
+//! The part that every image holds: vectors, start-up code, an endless loop. `budgets.txt` has the
+//! figure, so that the size of tracing can be seen.
 #![no_std]
 #![no_main]
 

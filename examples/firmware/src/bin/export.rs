@@ -1,5 +1,5 @@
-//! What recording and exporting cost: `record.rs` with an exporter in place of the bare ring. It is
-//! linked to be weighed; `budgets.txt` has the figure.
+//! The cost of recording and exporting: `record.rs` with an exporter in place of the bare ring. It
+//! is linked to be weighed; `budgets.txt` has the figure.
 #![no_std]
 #![no_main]
 

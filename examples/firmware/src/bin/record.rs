@@ -1,4 +1,4 @@
-//! What recording costs: a tracer, a span with attributes, and the ring. It is linked to be
+//! The cost of recording: a tracer, a span with attributes, and the ring. It is linked to be
 //! weighed; `budgets.txt` has the figure.
 #![no_std]
 #![no_main]

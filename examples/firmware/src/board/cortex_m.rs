@@ -1,4 +1,4 @@
-//! What all Cortex-M parts have: SysTick as a tick and as a counter, reset, the stack.
+//! Common to all Cortex-M parts: SysTick as a tick and as a counter, reset, the stack.
 
 use core::cell::Cell;
 
@@ -16,6 +16,9 @@ const PROCESSOR_CLOCK: u32 = 4;
 /// The counter has 24 bits and counts down.
 const LONGEST: u32 = 0x00ff_ffff;
 
+/// Counts of a millisecond.
+const TICK: u32 = CLOCK_HZ / 1_000;
+
 /// Milliseconds of the clock.
 static MILLIS: Mutex<Cell<u64>> = Mutex::new(Cell::new(0));
 
@@ -26,7 +29,9 @@ pub fn ticks_start() {
 
 /// Lets the interrupt come every millisecond; its handler calls [`clock_tick`].
 pub fn clock_start() {
-    start(CLOCK_HZ / 1_000 - 1, ENABLE | INTERRUPT | PROCESSOR_CLOCK);
+    start(TICK - 1, ENABLE | INTERRUPT | PROCESSOR_CLOCK);
+    // The counter stands at zero, the end of a millisecond, until the first one begins.
+    while left_of_tick() == 0 {}
 }
 
 /// A millisecond of the clock is over.
@@ -40,22 +45,26 @@ pub fn clock_tick() {
 /// Microseconds since [`clock_start`]: milliseconds by the interrupt, the rest by the counter.
 pub fn micros() -> u64 {
     critical_section::with(|cs| {
-        let micros = micros_of_tick();
-        // While interrupts are off the counter may begin anew before its tick was counted.
+        let mut left = left_of_tick();
+        // While interrupts are off the counter may begin again before its tick was counted.
         if cortex_m::peripheral::SCB::is_pendst_pending() {
             cortex_m::peripheral::SCB::clear_pendst();
             clock_tick();
-            return MILLIS.borrow(cs).get() * 1_000 + u64::from(micros_of_tick());
+            // A counter that still stands at zero ends the millisecond that was just counted.
+            left = match left_of_tick() {
+                0 => TICK,
+                left => left,
+            };
         }
-        MILLIS.borrow(cs).get() * 1_000 + u64::from(micros)
+        let since = TICK.saturating_sub(left) * 1_000 / TICK;
+        MILLIS.borrow(cs).get() * 1_000 + u64::from(since)
     })
 }
 
-/// Microseconds since the last millisecond.
-fn micros_of_tick() -> u32 {
+/// The counts until the millisecond is over: 0 at its end.
+fn left_of_tick() -> u32 {
     // SAFETY: a register of the processor.
-    let left = unsafe { read(SYST_CVR) };
-    (CLOCK_HZ / 1_000 - 1).saturating_sub(left) * 1_000 / (CLOCK_HZ / 1_000)
+    unsafe { read(SYST_CVR) }
 }
 
 pub fn ticks_stop() {

@@ -2,7 +2,7 @@
 
 use super::{read, write};
 
-/// What the board calls itself in its resource.
+/// The board's name in its resource.
 pub const NAME: &str = "lm3s6965evb";
 /// The processor's clock after reset, as the emulator has it.
 pub const CLOCK_HZ: u32 = 12_500_000;

@@ -2,7 +2,7 @@
 
 use super::{read, write};
 
-/// What the board calls itself in its resource.
+/// The board's name in its resource.
 pub const NAME: &str = "microbit";
 /// The processor's clock.
 pub const CLOCK_HZ: u32 = 16_000_000;

@@ -1,5 +1,5 @@
-//! What the program needs of a board. Each board is one small file; what all Cortex-M parts
-//! share is [`cortex_m`], and what every emulated part shares is [`semihosting`].
+//! The program's interface to a board. Each board is one small file; what all Cortex-M parts share
+//! is in [`cortex_m`], and what every emulated part shares is in [`semihosting`].
 //!
 //! | item | meaning |
 //! |---|---|
@@ -45,8 +45,8 @@ pub unsafe fn read(address: usize) -> u32 {
     unsafe { (address as *const u32).read_volatile() }
 }
 
-/// How deep the stack has been: the emulator starts with zeroed memory, so everything below the
-/// deepest word that was ever written still reads as zero.
+/// The greatest depth of the stack so far. The emulator starts with zeroed memory, so everything
+/// below the deepest word that was ever written still reads as zero.
 pub fn stack_high_water() -> usize {
     let (lowest, highest) = stack_limits();
     let mut at = lowest;

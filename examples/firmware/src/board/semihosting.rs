@@ -32,7 +32,7 @@ fn call(operation: usize, argument: usize) -> usize {
     result
 }
 
-/// What was given to the emulator as `-semihosting-config arg=...`.
+/// The text given to the emulator as `-semihosting-config arg=...`.
 pub fn command_line(buffer: &mut [u8]) -> &str {
     let mut block = [buffer.as_mut_ptr() as usize, buffer.len()];
     let failed = call(SYS_GET_CMDLINE, block.as_mut_ptr() as usize) != 0;

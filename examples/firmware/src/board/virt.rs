@@ -6,7 +6,7 @@ use riscv_rt::core_interrupt;
 
 use super::{read, write};
 
-/// What the board calls itself in its resource.
+/// The board's name in its resource.
 pub const NAME: &str = "virt";
 const UART0: usize = 0x1000_0000;
 const UART0_LINE_STATUS: usize = UART0 + 5;
@@ -74,7 +74,7 @@ pub fn alarm_at(micros: u64) {
 fn count() -> u64 {
     loop {
         // SAFETY: registers of the CLINT. The high half is read twice, because the low one may
-        // begin anew in between.
+        // begin again in between.
         let (high, low, again) = unsafe { (read(TIME + 4), read(TIME), read(TIME + 4)) };
         if high == again {
             return u64::from(high) << 32 | u64::from(low);

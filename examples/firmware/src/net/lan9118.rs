@@ -49,7 +49,7 @@ impl Nic {
         Some(Self(()))
     }
 
-    /// Whether the arrival of a frame interrupts.
+    /// Sets whether the arrival of a frame interrupts.
     pub fn interrupt(on: bool) {
         // SAFETY: a register of the controller.
         unsafe { write(INTERRUPT_ENABLE, if on { RECEIVED } else { 0 }) };

@@ -19,7 +19,7 @@ use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState, RxTok
 
 pub use chosen::Nic;
 
-/// Locally administered, as nobody sold it.
+/// Locally administered: no manufacturer gave it.
 pub const ADDRESS: [u8; 6] = [0x02, 0x53, 0x50, 0x41, 0x4e, 0x01];
 /// The largest frame without its checksum, and a word to spare.
 const FRAME_BYTES: usize = 1516;
@@ -34,7 +34,7 @@ pub fn on_interrupt() {
     }
 }
 
-/// On Cortex-M every interrupt without a handler of its own comes here; no other one is on.
+/// On Cortex-M every interrupt without its own handler comes here; no other one is on.
 #[cfg(target_arch = "arm")]
 #[cortex_m_rt::exception]
 unsafe fn DefaultHandler(_: i16) {

@@ -1,4 +1,5 @@
-//! The clock of embassy-time on Cortex-M: that of the board, whose every tick looks for what is due.
+//! The clock of embassy-time on Cortex-M: the board's, whose every tick looks for timers that are
+//! due.
 
 use core::cell::RefCell;
 use core::task::Waker;

@@ -41,7 +41,7 @@ pub struct Nic {
     card: VirtIONetRaw<Memory, MmioTransport<'static>, QUEUE>,
     /// The buffer of frames that arrive.
     buffer: NonNull<[u8; BUFFER_BYTES]>,
-    /// What the card calls its loan of `buffer`; without one the buffer is ours.
+    /// The card's name for its loan of `buffer`; without one the buffer is ours.
     waiting: Option<u16>,
 }
 
@@ -51,7 +51,7 @@ impl Nic {
         static mut BUFFER: [u8; BUFFER_BYTES] = [0; BUFFER_BYTES];
         let (slot, transport) = find()?;
         let mut nic = Self {
-            // Its queues exhaust the arena, so nobody gets a second card, or another `BUFFER`.
+            // Its queues exhaust the arena, so there is no second card and no other `BUFFER`.
             card: VirtIONetRaw::new(transport).ok()?,
             buffer: NonNull::new(&raw mut BUFFER)?,
             waiting: None,
@@ -67,9 +67,9 @@ impl Nic {
         Some(nic)
     }
 
-    /// Whether the arrival of a frame interrupts.
+    /// Sets whether the arrival of a frame interrupts.
     pub fn interrupt(on: bool) {
-        // Those of all places, as only one of them has a device.
+        // The interrupts of all places, as only one of them has a device.
         let sources = ((1 << SLOT_COUNT) - 1) << 1;
         // SAFETY: a register of the interrupt controller.
         unsafe { write(PLIC_ENABLE, if on { sources } else { 0 }) };
@@ -110,8 +110,8 @@ impl Nic {
 
     /// Gives the buffer to the card, for the next frame.
     fn lend(&mut self) {
-        // SAFETY: without a loan nobody else refers to the buffer, which lives for ever, and
-        // `waiting` keeps everybody from it until the card has given it back.
+        // SAFETY: without a loan nothing else refers to the buffer, which lives for ever, and
+        // `waiting` keeps it unused until the card has given it back.
         self.waiting = unsafe { self.card.receive_begin(self.buffer.as_mut()) }.ok();
     }
 }

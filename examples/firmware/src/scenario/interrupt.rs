@@ -15,9 +15,9 @@ use crate::pipeline::Counter;
 
 type Recorder = BareTracer<ParentBased<AlwaysOn>, Counter>;
 
-/// What each of the two records.
+/// Spans that each of the two records.
 const SPANS: u32 = 12;
-/// What each of them records while nobody fetches anything.
+/// Spans that each of them records while nothing is fetched.
 const FLOOD: u32 = 20;
 
 /// Room for all that the handler records, should the emulator stall, and one span from here.
@@ -27,7 +27,7 @@ static HANDLER: Mutex<RefCell<Recorder>> = Mutex::new(RefCell::new(BareTracer::n
     ParentBased::new(AlwaysOn),
     Counter::after(100),
 )));
-/// How often the handler has recorded, and how often it shall.
+/// How often the handler has recorded, and how often it must.
 static RECORDED: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
 static WANTED: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
 
@@ -101,6 +101,6 @@ fn record(tracer: &mut Recorder, name: &str, number: u32, micros: u64) {
     let end = Instant::from_nanos(start.as_nanos() + micros * 1_000);
     let mut span = tracer.start::<128>(SpanBuilder::new(name), start);
     span.set_attribute("number", number);
-    // The shared buffer counts what it has no room for; a handler has nobody to tell.
+    // The shared buffer counts what it has no room for; a handler cannot report it.
     let _ = span.end(end, &mut &SHARED);
 }

@@ -28,7 +28,7 @@ pub fn run() -> Option<()> {
     })?
 }
 
-/// What the parts of a pipeline take beside the bytes that are given to them.
+/// The sizes of the parts of a pipeline, without the bytes that are given to them.
 fn sizes() {
     type Recorder = BareTracer<ParentBased<AlwaysOn>, Counter>;
     for (name, size) in [

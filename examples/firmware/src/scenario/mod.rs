@@ -1,4 +1,4 @@
-//! What the program can be asked to do; the host tests hold the expectations.
+//! The program's scenarios. The host's tests hold the expectations.
 
 mod gzip;
 pub mod interrupt;

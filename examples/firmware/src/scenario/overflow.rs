@@ -16,7 +16,7 @@ pub fn run() -> Option<()> {
     crate::output::number("refused", refused);
     let now = deliver(Instant::from_millis(SPANS.into()), |_| Response::new(200))?;
 
-    // The first span that fits again ends the loss, and the event tells how large it was.
+    // The first span that fits again ends the loss, and the event says how large it was.
     record("work", "number", SPANS.into(), now)?.ok()?;
     let mut lost = None;
     with(|device| {

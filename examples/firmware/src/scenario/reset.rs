@@ -47,7 +47,7 @@ fn after(kept: &Kept) -> Option<()> {
     // The clock goes on from where it was, plus what the start has taken.
     let now = Instant::from_nanos(u64::from_le_bytes(kept.time) + 1_000_000);
     with(|device| {
-        // Ids may not begin anew; random ones would not.
+        // Ids must not begin again; random ones would not.
         device.tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::after(2 * SPANS));
         let start = UnixNanos::from_secs(1_700_000_000);
         let clock = WallClock::from_pair(Instant::ZERO, start);

@@ -1,5 +1,5 @@
-//! How long the shared buffer keeps interrupts off, in instructions, when the emulator runs with
-//! `-icount shift=0`: calls are counted from before the critical section to after it.
+//! The time for which the shared buffer keeps interrupts off, in instructions, when the emulator
+//! runs with `-icount shift=0`: calls are counted from before the critical section to after it.
 
 use core::hint::black_box;
 

@@ -38,16 +38,16 @@ pub fn on_tick() {
     gauge::on_tick();
 }
 
-/// What records: a tracer and the scope of its spans.
+/// A tracer and the scope of its spans.
 pub struct Station {
     tracer: BareTracer<ParentBased<AlwaysOn>, Random>,
     scope: ScopeId,
 }
 
-/// Whose spans these are.
+/// The scope of the station's spans.
 pub const SCOPE: InstrumentationScope<'static> = InstrumentationScope::new("station");
 
-/// What the station says of itself.
+/// The station's resource.
 pub fn registry<R: AsRef<[u8]> + AsMut<[u8]>>(memory: R) -> Option<Registry<R>> {
     let attributes = [
         KeyValue::new("service.name", "station"),

@@ -21,7 +21,7 @@ use crate::pipeline::{self, Spans};
 
 type Traces = Mutex<RefCell<Spans>>;
 
-/// Delivery has a task of its own.
+/// Delivery has its own task.
 impl Line for Spans {
     fn idle(&mut self) {}
 }
@@ -47,7 +47,7 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
     let mut spans = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).ok()?;
     let scope = spans.scope(&SCOPE).ok()?;
 
-    // There is no network yet, and nobody has told the date: spans wait.
+    // There is no network yet, and the date is unknown: spans wait.
     Station::new(seed, scope).cycle(seed, &mut spans);
     // A product asks a time server.
     let date = UnixNanos::from_secs(semihosting::epoch_seconds().into());
