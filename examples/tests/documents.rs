@@ -6,7 +6,7 @@ use spandrel_examples::emulator::BOARDS;
 const README: &str = include_str!("../../README.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
-/// Checklist D-144.
+/// spec D-144.
 #[test]
 fn the_changelog_names_the_specification_that_a_release_implements() {
     for version in ["OpenTelemetry specification 1.60.0", "OTLP 1.11.0"] {

@@ -73,7 +73,7 @@ fn bound(addr: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// A port that refuses every connection for as long as the value lives (row N1).
+/// A port that refuses every connection for as long as the value lives (fault N1).
 ///
 /// # Panics
 /// If the machine has no free loopback port.
@@ -82,7 +82,7 @@ pub fn refuse() -> ReservedPort {
     ReservedPort::new().expect("a free loopback port")
 }
 
-/// A port where connecting neither succeeds nor fails (row N2).
+/// A port where connecting neither succeeds nor fails (fault N2).
 ///
 /// It listens with the smallest backlog, never accepts, and fills the backlog itself; from then on
 /// the kernel drops every SYN, as a firewall would.

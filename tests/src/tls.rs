@@ -1,8 +1,8 @@
 //! Certificates, good and bad, and server settings made of them.
 //!
 //! Problem: a sender must refuse each kind of bad certificate by name and never fall back to plain
-//! text (N17). Answer: an [`Authority`] made afresh in each test signs the good certificate and the
-//! bad ones; nothing secret is committed and nothing expires.
+//! text (fault N17). Answer: an [`Authority`] made afresh in each test signs the good certificate
+//! and the bad ones; nothing secret is committed and nothing expires.
 //!
 //! | certificate | from |
 //! |---|---|

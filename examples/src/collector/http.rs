@@ -14,7 +14,7 @@ use super::{ReceivedRequest, ReceivedSpan, Refusal, Shared};
 /// The largest body that is taken, before and after decompression.
 const MAX_BODY: u64 = 64 << 20;
 
-/// The body encodings of OTLP/HTTP; the answer has that of the request (checklist A-074).
+/// The body encodings of OTLP/HTTP; the answer has that of the request (spec A-074).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Protobuf,

@@ -1,6 +1,6 @@
 //! An OTLP/HTTP collector that misbehaves by script and records what it received.
 //!
-//! Problem: `reliability.md` section 2 lists what collectors and networks do to a sender; each row
+//! Problem: `tests/spec/faults.md` lists what collectors and networks do to a sender; each row
 //! must be a test on real sockets, repeatable, and unable to hang. Answer: one listener on loopback,
 //! one thread per connection, and for each request the next [`Reply`] of a [`Script`]. What arrives
 //! is recorded whole ([`Request`]) and entered in a ledger of spans ([`Oracle`]).
@@ -61,11 +61,11 @@ pub enum Front {
     Plain,
     /// TLS with these settings; [`crate::tls`] makes them.
     Tls(Arc<rustls::ServerConfig>),
-    /// Takes the client's hello and says nothing (N18).
+    /// Takes the client's hello and says nothing (fault N18).
     StalledHandshake,
-    /// Answers the client's hello in plain HTTP (N18).
+    /// Answers the client's hello in plain HTTP (fault N18).
     GarbageHandshake,
-    /// Answers the client's hello with a choice of TLS 1.1, and can do no more (N17).
+    /// Answers the client's hello with a choice of TLS 1.1, and can do no more (fault N17).
     Tls11,
 }
 

@@ -76,7 +76,8 @@ impl Coverage {
 
 const MILLISECOND: u128 = 1_000_000;
 
-/// The base of retry `n` in nanoseconds (I14): multiplied out from the start, without overflow.
+/// The base of retry `n` in nanoseconds (invariant I14): multiplied out from the start, without
+/// overflow.
 #[must_use]
 pub fn base(config: &BackoffConfig, n: u32) -> u128 {
     let cap = config.cap.as_nanos();
@@ -89,7 +90,7 @@ pub fn base(config: &BackoffConfig, n: u32) -> u128 {
     (exact.div_ceil(MILLISECOND) * MILLISECOND).min(cap)
 }
 
-/// The shortest and the longest delay of retry `n` in nanoseconds (I15, I16).
+/// The shortest and the longest delay of retry `n` in nanoseconds (invariants I15, I16).
 #[must_use]
 pub fn bounds(config: &BackoffConfig, n: u32) -> (u128, u128) {
     let base = base(config, n);
@@ -182,7 +183,7 @@ pub fn run(config: BackoffConfig, ops: &[Op]) -> Coverage {
     coverage
 }
 
-/// Draws, the extremes among them (fault catalogue G5).
+/// Draws, the extremes among them (fault G5).
 pub fn draws() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), Just(u64::MAX), any::<u64>()]
 }

@@ -120,7 +120,7 @@ impl Coverage {
     }
 }
 
-/// Whether a transition may have this reason (I23).
+/// Whether a transition may have this reason (invariant I23).
 #[must_use]
 pub const fn is_legal(transition: &Transition) -> bool {
     matches!(

@@ -389,7 +389,7 @@ impl SpanScript {
         }
     }
 
-    /// Checklist D-032, D-033, D-035, D-039, D-040, D-077.
+    /// spec D-032, D-033, D-035, D-039, D-040, D-077.
     fn check_context<B: AsRef<[u8]> + AsMut<[u8]>>(
         &self,
         seed: u64,

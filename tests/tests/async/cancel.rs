@@ -1,4 +1,4 @@
-//! Fault catalogue D10: a future that is dropped at any await returns its batch and its permit.
+//! Fault D10: a future that is dropped at any await returns its batch and its permit.
 
 use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};

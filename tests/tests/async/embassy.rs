@@ -1,4 +1,4 @@
-//! The bare-metal transport on the host: the rows of the fault catalogue that it meets.
+//! The bare-metal transport on the host: the faults that it meets.
 
 use core::cell::RefCell;
 use core::future::Future;

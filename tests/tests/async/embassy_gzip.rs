@@ -322,7 +322,7 @@ pub(crate) fn export(post: impl Post, outbox: &Outbox, limits: &[usize]) -> Opti
     polls
 }
 
-/// Fault catalogue D10: an export that is dropped after any number of polls is repeated by the next
+/// Fault D10: an export that is dropped after any number of polls is repeated by the next
 /// call, on a connection of its own, with the same bytes. How many polls an undisturbed one takes.
 pub(crate) fn dropped_at_every_poll(
     mut export: impl FnMut(&Scripted, &Outbox, &[usize]) -> Option<usize>,

@@ -1,4 +1,4 @@
-//! Rows of the fault catalogue (`reliability.md` section 2), over real sockets.
+//! Faults over real sockets.
 
 use std::time::{Duration, Instant};
 

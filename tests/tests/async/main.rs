@@ -1,4 +1,4 @@
-//! The async transport: cancellation, runtimes, and the fault catalogue over real sockets.
+//! The async transport: cancellation, runtimes, and faults over real sockets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

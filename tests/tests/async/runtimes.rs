@@ -1,4 +1,4 @@
-//! Fault catalogue D9 and D7: every kind of runtime, none, one that is gone, one that stands still.
+//! Faults D9 and D7: every kind of runtime, none, one that is gone, one that stands still.
 
 use std::time::{Duration, Instant};
 

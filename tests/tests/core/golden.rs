@@ -1,8 +1,8 @@
-//! The golden vectors of the checklist (section F): MINI, FULL, V1 to V13 and J1.
+//! The golden vectors: MINI, FULL, V1 to V13 and J1.
 //!
 //! They were made with `protoc` from the v1.11.0 schema. FULL has one of everything, zeros inside
 //! of values included. Ours put the fixed-width fields first, which the wire format leaves free
-//! (checklist F-009), so messages are compared after a round through the official types, which
+//! (spec F-009), so messages are compared after a round through the official types, which
 //! write ascending field numbers.
 #![allow(
     clippy::unwrap_used,
@@ -183,7 +183,7 @@ fn full_as_json() {
 }
 
 /// V1 to V9: zeros inside of a value are written, an empty value is a message of no bytes
-/// (trap 7, checklist F-001, F-002).
+/// (spec F-001, F-002).
 #[test]
 fn attributes_of_every_kind() {
     let body = hex(&full());

@@ -332,7 +332,7 @@ fn numbers_that_json_lacks_are_text() {
 }
 
 /// The example of the protocol's own repository: upper-case ids in, 214 bytes of protobuf, the
-/// same document with lower-case ids out (checklist section F, A-066).
+/// same document with lower-case ids out (spec A-066).
 #[test]
 fn the_official_example_survives_the_round_trip() {
     let example = include_str!("../../fixtures/otlp-trace.json");

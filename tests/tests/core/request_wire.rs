@@ -1,4 +1,4 @@
-//! Whole requests on the wire (checklist F-005, F-011 to F-029, A-019, A-023): for any spans of
+//! Whole requests on the wire (spec F-005, F-011 to F-029, A-019, A-023): for any spans of
 //! any scopes, any sizes of reads, a wall clock that is known, unknown or late, and any answers.
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
@@ -69,7 +69,7 @@ fn every_request_is_what_the_model_says() {
     assert!(sometimes.iter().all(|&count| count > 0), "{seen:?}");
 }
 
-/// A device that boots without a date (design rule R1): what it recorded, sent or not, is dated
+/// A device that boots without a date (rule R1): what it recorded, sent or not, is dated
 /// once, events included, as soon as the date is known, and not again when the clock is set anew.
 #[test]
 fn spans_recorded_before_the_clock_is_known_come_out_dated_and_only_once() {
@@ -116,7 +116,7 @@ fn spans_recorded_before_the_clock_is_known_come_out_dated_and_only_once() {
     assert_eq!(sent(None).1, third, "nor one that is lost");
 }
 
-/// Checklist A-023: a flush of nothing sends nothing.
+/// spec A-023: a flush of nothing sends nothing.
 #[test]
 fn no_request_is_made_without_spans() {
     let registry = Registry::new([0; 64], &Resource::default()).unwrap();

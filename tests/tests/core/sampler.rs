@@ -30,7 +30,7 @@ fn decide(
     result.decision
 }
 
-/// The rule of checklist D-087 in arithmetic that cannot round: the ratio as a fraction.
+/// The rule of spec D-087 in arithmetic that cannot round: the ratio as a fraction.
 fn model(numerator: u64, shift: u32, trace_id: TraceId) -> bool {
     let id = u128::from(trace_id.low_u64() >> 1);
     id << shift < u128::from(numerator) << 63

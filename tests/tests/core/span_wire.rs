@@ -1,5 +1,5 @@
 //! One span on the wire: what the API was told is what the official types read, for any calls,
-//! limits and scratch (checklist D-035 to D-079, F-001 to F-070, traps 7, 8, 16, 17).
+//! limits and scratch (spec D-035 to D-079, F-001 to F-070).
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -93,7 +93,7 @@ fn recorded<const N: usize>(
     exported(&mut exporter, 64)
 }
 
-/// Checklist D-063: what goes beyond the limit of an event is counted, for this event too.
+/// spec D-063: what goes beyond the limit of an event is counted, for this event too.
 #[test]
 fn an_exception_obeys_the_attribute_limit_of_events_and_counts_what_it_drops() {
     let extra = ["a", "b", "c"].map(|key| KeyValue::new(key, key));

@@ -1,4 +1,4 @@
-//! The table of `reliability.md` 4.2: what outages of several lengths cost at several rates, with
+//! A table of the cost of outages: several lengths at several rates, with
 //! an open interval of 30 s (B) and with one that grows from 1 s (C), both holding the queue.
 //!
 //! Run with `--nocapture` to see it.

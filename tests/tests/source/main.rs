@@ -12,3 +12,4 @@ mod defmt;
 mod layers;
 mod no_std;
 mod scanner;
+mod spec;

@@ -11,21 +11,43 @@ pub(crate) struct Token {
     pub(crate) line: usize,
 }
 
+/// A comment, with the line on which it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Comment {
+    /// As written, `//` or `/* */` included.
+    pub(crate) text: String,
+    pub(crate) line: usize,
+    /// The index of the first token behind it.
+    pub(crate) token: usize,
+}
+
 /// Splits source text; comments and documentation vanish.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
+    tokens_and_comments(source).0
+}
+
+/// Splits source text into code and comments.
+pub(crate) fn tokens_and_comments(source: &str) -> (Vec<Token>, Vec<Comment>) {
     let mut rest = source;
     let mut line = 1;
     let mut tokens = Vec::new();
+    let mut comments = Vec::new();
     while let Some(first) = rest.chars().next() {
         let (len, text) = token(rest, first);
         let (consumed, after) = rest.split_at(len);
         if let Some(text) = text {
             tokens.push(Token { text, line });
+        } else if first == '/' {
+            comments.push(Comment {
+                text: consumed.to_owned(),
+                line,
+                token: tokens.len(),
+            });
         }
         line += consumed.matches('\n').count();
         rest = after;
     }
-    tokens
+    (tokens, comments)
 }
 
 /// The length of the first lexical element of `rest`, and its text unless it is space or comment.
@@ -134,13 +156,19 @@ pub(crate) type Holds<'a> = &'a dyn Fn(&str) -> Option<bool>;
 
 /// Drops the items whose `cfg` cannot hold.
 pub(crate) fn active(tokens: &[Token], holds: Holds<'_>) -> Vec<Token> {
+    let places = active_places(tokens, holds);
+    places.into_iter().map(|at| tokens[at].clone()).collect()
+}
+
+/// The indices of the tokens that are left without the items whose `cfg` cannot hold.
+pub(crate) fn active_places(tokens: &[Token], holds: Holds<'_>) -> Vec<usize> {
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
         let inner = is(tokens, at + 1, "!");
         let open = at + 1 + usize::from(inner);
         if !is(tokens, at, "#") || !is(tokens, open, "[") {
-            kept.push(tokens[at].clone());
+            kept.push(at);
             at += 1;
             continue;
         }
@@ -151,7 +179,7 @@ pub(crate) fn active(tokens: &[Token], holds: Holds<'_>) -> Vec<Token> {
             (true, true) => return Vec::new(),
             (true, false) => at = item_end(tokens, end),
             (false, _) => {
-                kept.extend_from_slice(&tokens[at..end]);
+                kept.extend(at..end);
                 at = end;
             }
         }
@@ -285,6 +313,24 @@ mod tests {
         );
         assert_eq!(words("&'a str 'static r#type"), "& 'a str 'static type");
         assert_eq!(words("\"é\" 'é' z"), "\"é 'é' z");
+    }
+
+    #[test]
+    fn comments_are_found_with_their_place_and_not_in_literals() {
+        let source = "a // b\n/* c\n/* d */ */ \"// e\" // f\n/// g";
+        let found: Vec<_> = tokens_and_comments(source)
+            .1
+            .into_iter()
+            .map(|comment| (comment.text, comment.line, comment.token))
+            .collect();
+        let expected = [
+            ("// b", 1, 1),
+            ("/* c\n/* d */ */", 2, 1),
+            ("// f", 3, 2),
+            ("/// g", 4, 2),
+        ]
+        .map(|(text, line, token)| (text.to_owned(), line, token));
+        assert_eq!(found, expected);
     }
 
     #[test]

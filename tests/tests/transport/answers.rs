@@ -1,4 +1,4 @@
-//! S11 to S18, S22, S23: answers that are no plain yes or no.
+//! Faults S11 to S18, S22, S23: answers that are no plain yes or no.
 
 use std::time::Duration;
 

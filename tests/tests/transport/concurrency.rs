@@ -1,4 +1,4 @@
-//! L1 and D4: many threads, and panics among them.
+//! Faults L1 and D4: many threads, and panics among them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

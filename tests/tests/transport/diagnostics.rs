@@ -338,7 +338,7 @@ fn d7_a_handle_dropped_by_the_handler_on_the_senders_thread_returns() {
     );
 }
 
-/// Checklist C-011.
+/// spec C-011.
 #[test]
 fn e_the_level_of_the_environment_decides_what_is_said() {
     let [busy, well] = [503, 200].map(Reply::status);

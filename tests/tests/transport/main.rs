@@ -1,9 +1,8 @@
 //! The blocking transport against a collector that misbehaves by script, on real sockets.
 //!
-//! A test that is named after a row of the fault catalogue (`reliability.md` section 2) plays that
-//! row. Each one ends with [`harness::Rig::close`]: the ledger is closed, the collector's book
-//! agrees with it, no thread of the application has waited, and what may be there twice has been
-//! announced.
+//! A test that is named after a row of `tests/spec/faults.md` plays that fault. Each one ends with
+//! [`harness::Rig::close`]: the ledger is closed, the collector's book agrees with it, no thread of
+//! the application has waited, and what may be there twice has been announced.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

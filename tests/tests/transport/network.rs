@@ -1,4 +1,4 @@
-//! N1 to N9: what the network does.
+//! Faults N1 to N9: what the network does.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! D1, D3, D5 and whatever else concerns a whole process.
+//! Faults D1, D3, D5 and whatever else concerns a whole process.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

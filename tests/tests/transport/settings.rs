@@ -1,4 +1,4 @@
-//! G1 to G4: settings that cannot work, and secrets that must not show.
+//! Faults G1 to G4: settings that cannot work, and secrets that must not show.
 
 use std::time::Duration;
 

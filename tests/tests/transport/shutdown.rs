@@ -1,4 +1,4 @@
-//! D7, D8 and the end of a handle in all its forms.
+//! Faults D7, D8 and the end of a handle in all its forms.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! S1 to S10: statuses, pauses, and what they do to batches and the circuit.
+//! Faults S1 to S10: statuses, pauses, and what they do to batches and the circuit.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! N17 and N18: encryption that fails.
+//! Faults N17 and N18: encryption that fails.
 
 use std::fs;
 use std::path::PathBuf;

@@ -147,7 +147,7 @@ fn i8_nothing_is_evicted_when_that_would_not_make_room() {
     buffer.release(lease);
 }
 
-/// Fault catalogue M2.
+/// Fault M2.
 #[test]
 fn m2_the_smallest_buffers_refuse_or_hold_one_record() {
     for capacity in 0..RECORD_HEADER_BYTES {

@@ -1,4 +1,4 @@
-//! Endpoints: checklist A.1, the guide's spellings, fault G2.
+//! Endpoints: spec, the guide's spellings, fault G2.
 
 use super::*;
 

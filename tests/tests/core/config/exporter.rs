@@ -1,4 +1,4 @@
-//! The general rules and the exporter's settings: checklist B.1 and B.2.
+//! The general rules and the exporter's settings: spec B-001 to B-021.
 
 use super::*;
 

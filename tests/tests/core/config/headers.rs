@@ -1,4 +1,4 @@
-//! Headers: checklist B.3, A-029, faults G1 and G2.
+//! Headers: spec B-022 to B-030, A-029, faults G1 and G2.
 
 use super::*;
 

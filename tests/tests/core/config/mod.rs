@@ -1,4 +1,4 @@
-//! The configuration, row by row of the checklist: A.1, B.1-B.3, C.1-C.6 and faults G1-G4.
+//! The configuration: spec, B-001 to B-030, C-001 to C-033, faults G1 to G4.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

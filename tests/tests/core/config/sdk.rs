@@ -1,4 +1,4 @@
-//! The settings of the SDK: checklist C.1 to C.6.
+//! The settings of the SDK: spec C-001 to C-033.
 
 use super::*;
 

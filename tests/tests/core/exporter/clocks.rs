@@ -1,4 +1,4 @@
-//! Rows C1 to C8 of the fault catalogue: clocks that stand still, go back, jump and fire late.
+//! Faults C1 to C8: clocks that stand still, go back, jump and fire late.
 
 use core::time::Duration;
 

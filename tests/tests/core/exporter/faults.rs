@@ -1,4 +1,4 @@
-//! Rows of the fault catalogue (`reliability.md` section 2) that need nothing but a virtual clock.
+//! Faults that need nothing but a virtual clock.
 
 use core::time::Duration;
 

@@ -5,4 +5,5 @@ mod faults;
 mod guide;
 mod invariants;
 mod reproducers;
+mod rules;
 mod sometimes;

@@ -173,7 +173,7 @@ fn i20_equal_seeds_agree_and_different_seeds_part_within_eight_draws() {
     assert!(same.count() < 10);
 }
 
-/// Fault catalogue C1 to C4.
+/// Faults C1 to C4.
 #[test]
 fn a_clock_that_stops_goes_back_or_jumps_does_no_harm() {
     let mut backoff = Backoff::default();

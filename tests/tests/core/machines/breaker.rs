@@ -167,7 +167,7 @@ fn i29_a_dropped_permit_is_released_and_is_not_a_success() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
-/// Also fault catalogue L3.
+/// Also fault L3.
 #[test]
 fn i30_a_report_of_an_old_generation_changes_nothing() {
     for verdict in [Verdict::Success, Verdict::Failure, Verdict::Cancelled] {
@@ -198,7 +198,7 @@ fn i30_a_report_of_an_old_generation_changes_nothing() {
     }
 }
 
-/// Also fault catalogue C2.
+/// Also fault C2.
 #[test]
 fn i31_a_clock_that_goes_back_neither_shortens_nor_stretches_an_open_interval() {
     let mut breaker = opened();
@@ -217,7 +217,7 @@ fn i31_a_clock_that_goes_back_neither_shortens_nor_stretches_an_open_interval() 
     assert_eq!(open, Duration::from_secs(30 + 60));
 }
 
-/// Fault catalogue C3, C4, C7.
+/// Faults C3, C4, C7.
 #[test]
 fn a_clock_that_jumps_forward_probes_once_and_one_that_wraps_does_no_harm() {
     let mut breaker = opened();

@@ -2,7 +2,7 @@
 //!
 //! The W3C trace-context project tests a service from outside with 41 cases over HTTP; the
 //! modules `trace_context`, `advanced` and `level_2` state the same 41 against a service without
-//! a network: it extracts, starts a child, injects (checklist section J).
+//! a network: it extracts, starts a child, injects.
 
 mod bounded_work;
 mod carriers;
