@@ -2,6 +2,7 @@
 //! relaxed load may return.
 //!
 //! `RUSTFLAGS="--cfg spandrel_loom" cargo test -p spandrel-core --features std --lib interleavings`
+#![allow(clippy::unwrap_used, reason = "only tests are in here")]
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
