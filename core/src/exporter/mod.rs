@@ -275,6 +275,12 @@ where
         ledger
     }
 
+    /// Spans lost for `reason`: one count of the [`ledger`](Self::ledger).
+    #[cfg(feature = "std")]
+    pub(crate) fn lost_for(&self, reason: crate::response::DropReason) -> u64 {
+        self.books.ledger().dropped(reason)
+    }
+
     /// Counts of what the delivery has done.
     #[must_use]
     pub const fn stats(&self) -> DeliveryStats {
