@@ -191,6 +191,15 @@ impl Closing {
             .map_or(Instant::MAX, |shutdown| shutdown.deadline)
     }
 
+    /// When a request that starts now must be over: in a shutdown after half of the time that is left,
+    /// so that a request that hangs leaves time for another one.
+    pub(super) fn request_deadline(&self, now: Instant) -> Instant {
+        match self.deadline() {
+            Instant::MAX => Instant::MAX,
+            end => now.saturating_add_nanos(end.nanos_since(now) / 2),
+        }
+    }
+
     pub(super) const fn pace(&self) -> Pace {
         match &self.shutdown {
             None => Pace::All,
@@ -260,7 +269,8 @@ where
 
     /// Ends the intake and asks for all spans held to be sent by `deadline`.
     ///
-    /// Waits are cut short. If the circuit is open, one last attempt is made all the same, because
+    /// Waits are cut short, and each request gets at most half of the time that is left, so that one
+    /// that hangs does not take it all. If the circuit is open, one last attempt is made all the same, because
     /// there is no later. What cannot be delivered is dropped as `shutdown`. A second call can only
     /// bring the deadline nearer.
     pub fn shutdown(&mut self, now: Instant, deadline: Instant) {

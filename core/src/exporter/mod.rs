@@ -340,6 +340,10 @@ where
         if let Some(transition) = self.schedule.handle_timeout(now) {
             self.on_transition(transition, now);
         }
+        if !self.schedule.is_healthy() {
+            self.schedule
+                .set_filling(self.buffer.is_more_than_half_full());
+        }
         self.expire(now);
         self.schedule.observe(now, self.buffer.queued());
         self.advance_shutdown(now);
