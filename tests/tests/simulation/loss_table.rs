@@ -13,6 +13,7 @@ use spandrel_core::time::Instant;
 use spandrel_tests::sim::{Reply, SPAN_BYTES, Setup, Sim, outages};
 
 const QUEUE: u32 = 2048;
+const TROUBLESHOOTING: &str = include_str!("../../../TROUBLESHOOTING.md");
 
 /// What an outage cost.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +133,7 @@ fn holding_the_queue_with_a_growing_interval_loses_nothing_in_short_outages() {
     }
 }
 
-/// What the README's table shows: spans of one thread at 200 a second, with the defaults and with the
+/// What the TROUBLESHOOTING.md shows: spans of one thread at 200 a second, with the defaults and with the
 /// production preset. The room is that of the buffer and of the thread's shard.
 #[test]
 fn the_production_preset_resumes_soon_and_loses_nothing_in_outages_of_up_to_20_s() {
@@ -154,6 +155,13 @@ fn the_production_preset_resumes_soon_and_loses_nothing_in_outages_of_up_to_20_s
             "{secs:4} s | {:6.1} s {:5} | {:6.1} s {:5}",
             default.resumed, default.lost, preset.resumed, preset.lost
         );
+        if matches!(secs, 1 | 5 | 20) {
+            let row = format!(
+                "| {secs} s | {:.1} s, {} | {:.1} s, {} |",
+                default.resumed, default.lost, preset.resumed, preset.lost
+            );
+            assert!(TROUBLESHOOTING.contains(&row), "{row}");
+        }
         assert!(preset.resumed <= 2.0, "{secs} s: {}", preset.resumed);
         assert_eq!(preset.lost, 0, "{secs} s");
         // The first probe after the opening, at 0.8 s, comes 30 s later.

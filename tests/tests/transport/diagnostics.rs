@@ -389,7 +389,7 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
     let server = FaultServer::start([busy.clone(), well.clone(), busy, well]);
     let lines = Process::start("levels", &server.url(), 1, None).lines();
     let ledger = "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0";
-    let [first, started, retried, last] = &lines[..] else {
+    let [first, started, retried, totals, last] = &lines[..] else {
         panic!("{lines:?}");
     };
     assert_eq!((first.as_str(), last.as_str()), (ledger, ledger));
@@ -398,6 +398,7 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
         "{started}"
     );
     assert!(retried.starts_with("Debug ExportRetried: "), "{retried}");
+    assert!(totals.starts_with("Info Totals: "), "{totals}");
 }
 
 /// Faults X1 and X2.

@@ -205,3 +205,30 @@ impl Drop for Claim {
         self.state.changed.ring();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spandrel_core::hosted::config::Config;
+
+    /// Fault X4.
+    #[test]
+    fn x4_a_shutdown_is_over_for_its_caller_once_its_end_has_been_logged() {
+        let config = Config {
+            enabled: true,
+            endpoint: "localhost:4318".into(),
+            read_environment: false,
+            ..Config::default()
+        };
+        let settings = config.resolve().unwrap();
+        let (mut pipeline, provider) = Pipeline::new(&settings).unwrap();
+        provider.tracer("tests").start("lost").end();
+        pipeline.shutdown(Instant::ZERO);
+        let plan = Plan::new(&settings).unwrap();
+        let state = DriverState::new(pipeline, plan, "the collector".into());
+        assert!(state.lock().is_stopped());
+        assert_eq!(state.lock().told(), None);
+        state.settle(&mut state.event_log(), &LastError::default());
+        assert_eq!(state.lock().told().map(|report| report.dropped), Some(1));
+    }
+}
