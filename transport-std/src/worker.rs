@@ -20,7 +20,7 @@ use std::time::Duration;
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
-use spandrel_core::hosted::unversioned::events::EventLog;
+use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
 use spandrel_core::response::{Outcome, TransportError};
@@ -41,6 +41,8 @@ pub(crate) struct WorkerState {
     thread: OnceLock<Thread>,
     /// Ends the request under way.
     canceller: Option<Canceller>,
+    /// The collector, for reports.
+    target: String,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,7 @@ pub(crate) struct Locked {
 }
 
 impl WorkerState {
-    fn new(pipeline: Pipeline, canceller: Option<Canceller>) -> Arc<Self> {
+    fn new(pipeline: Pipeline, canceller: Option<Canceller>, target: String) -> Arc<Self> {
         Arc::new(Self {
             locked: Mutex::new(Locked {
                 pipeline,
@@ -60,6 +62,7 @@ impl WorkerState {
             changed: Condvar::new(),
             thread: OnceLock::new(),
             canceller,
+            target,
         })
     }
 
@@ -90,13 +93,16 @@ impl WorkerState {
         locked.pipeline.shutdown(deadline);
         self.wake();
         locked = self.wait_shut_down(locked, timeout);
+        let mut log = EventLog::new(self.target.as_str());
         if locked.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
-            // the request is ended.
+            // the request is ended. The worker may be too busy to report it before the process ends.
             locked.pipeline.shutdown(Instant::ZERO);
+            log.collect(&mut locked.pipeline);
         }
         let report = locked.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(locked);
+        log.emit(&LastError::default());
         self.changed.notify_all();
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
@@ -180,7 +186,7 @@ impl Worker {
         output: Output,
         target: String,
     ) -> std::io::Result<Arc<WorkerState>> {
-        let state = WorkerState::new(pipeline, output.canceller());
+        let state = WorkerState::new(pipeline, output.canceller(), target.clone());
         let wake = Arc::downgrade(&state);
         state.lock().pipeline.set_waker(Box::new(move || {
             if let Some(state) = wake.upgrade() {

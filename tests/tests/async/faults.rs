@@ -260,3 +260,19 @@ async fn credentials_do_not_go_out_in_the_clear() {
     let telemetry = init(permitted).unwrap();
     assert!(telemetry.shutdown(PATIENCE).await.is_success());
 }
+
+/// Fault X3.
+#[tokio::test]
+async fn x3_a_request_that_hangs_in_a_shutdown_leaves_time_for_another() {
+    let server = FaultServer::start([Reply::Hang]);
+    let config = Config {
+        timeout: Some(PATIENCE),
+        ..config(&server.url())
+    };
+    let telemetry = init(config).unwrap();
+    record(&telemetry.tracer("test"), &server, 10);
+    let report = telemetry.shutdown(Duration::from_millis(1_500)).await;
+    assert!(report.is_success(), "{report}");
+    assert_eq!(telemetry.stats().attempts, 2);
+    assert_delivered(&telemetry, &server, 10);
+}

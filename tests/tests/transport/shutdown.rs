@@ -297,3 +297,13 @@ fn a_flush_after_the_shutdown_is_complete_at_once() {
     assert_eq!((report.outcome, report.left), (FlushOutcome::Complete, 0));
     rig.close().is(1, &[(DropReason::Shutdown, 1)]);
 }
+
+/// Fault X3.
+#[test]
+fn x3_a_request_that_hangs_in_a_shutdown_leaves_time_for_another() {
+    let rig = Rig::with([Reply::Hang], |config| config.timeout = Some(HOUR));
+    rig.record(10);
+    let end = rig.close_within(ms(1_500));
+    end.is(10, &[]).attempts(2);
+    assert!(end.report.is_success(), "{}", end.report);
+}

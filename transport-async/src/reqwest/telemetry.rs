@@ -77,13 +77,16 @@ impl Telemetry {
             return FlushReport::NOTHING;
         };
         let deadline = begin_shutdown(state, timeout);
-        let poll = || state.lock().pipeline.poll_shutdown();
-        let report = match wait_for(state, deadline, poll).await {
+        let report = match wait_for(state, deadline, || state.lock().told()).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
             None => {
                 state.abandon();
-                poll().unwrap_or(FlushReport::LATE)
+                state
+                    .lock()
+                    .pipeline
+                    .poll_shutdown()
+                    .unwrap_or(FlushReport::LATE)
             }
         };
         clear_global(self.provider());

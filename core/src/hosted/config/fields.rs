@@ -167,6 +167,9 @@ impl Config {
 
     /// Samples one trace in ten and sends to the collector at `endpoint`; an empty one is asked of
     /// the environment. The environment's name is `production`.
+    ///
+    /// After an outage it resumes soon ([`BreakerConfig::prompt`]), and 8192 spans may wait, for which
+    /// the buffer has room as it is.
     #[must_use]
     pub fn production(service_name: impl Into<String>, endpoint: impl Into<String>) -> Self {
         Self {
@@ -175,6 +178,8 @@ impl Config {
             endpoint: endpoint.into(),
             environment: Some("production".into()),
             sample_rate: Some(0.1),
+            breaker: Some(BreakerConfig::prompt()),
+            max_queue_size: Some(8192),
             ..Self::default()
         }
     }

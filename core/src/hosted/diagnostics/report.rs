@@ -44,6 +44,8 @@ kinds! {
     Internal,
     /// Start and stop.
     Lifecycle,
+    /// The end of tracing: what became of all spans.
+    Totals,
 }
 
 /// How much a report matters.

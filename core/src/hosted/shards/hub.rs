@@ -90,6 +90,14 @@ impl Hub {
         self.shards.for_each(|shard| *ledger += shard.ledger());
     }
 
+    /// The free bytes of all shards that threads record into.
+    pub(crate) fn free_bytes(&self) -> usize {
+        let mut free = 0_usize;
+        self.shards
+            .for_each(|shard| free = free.saturating_add(shard.free_bytes()));
+        free
+    }
+
     /// Ends the intake of all shards.
     pub(crate) fn close(&self) {
         self.shards.close();

@@ -92,6 +92,8 @@ impl ShardSet {
             sum.taken += drained.taken;
             sum.is_complete &= drained.is_complete;
             sum.awaited += drained.awaited;
+            sum.lost.full += drained.lost.full;
+            sum.lost.too_large += drained.lost.too_large;
             sum.oldest = match (sum.oldest, drained.oldest) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

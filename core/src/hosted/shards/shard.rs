@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::drain::{Drain, DrainOutcome};
+use super::drain::{Drain, DrainOutcome, Lost};
 use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
 use crate::response::DropReason;
@@ -189,6 +189,15 @@ impl Shard {
         (self.queue.len(), self.queue.bytes())
     }
 
+    /// The free bytes for the thread that records here; 0 if there is none.
+    pub(in crate::hosted) fn free_bytes(&self) -> usize {
+        if self.is_common() || self.owned.load(Ordering::Relaxed) {
+            self.queue.free_bytes()
+        } else {
+            0
+        }
+    }
+
     /// Hands finished spans to `target`, oldest first, until it refuses one, `most` are taken, or
     /// none that had ended before the drain is left.
     pub(in crate::hosted) fn drain(
@@ -223,11 +232,16 @@ impl Shard {
         }
         totals.awaited = totals.awaited.saturating_sub(taken);
         totals.update(self);
+        let [_, _, _, full, too_large, _] = totals.counters;
         DrainOutcome {
             taken,
             is_complete,
             awaited: totals.awaited,
             oldest,
+            lost: Lost {
+                full: full.sum,
+                too_large: too_large.sum,
+            },
         }
     }
 

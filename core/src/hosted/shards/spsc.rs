@@ -251,6 +251,12 @@ impl SpscQueue {
         self.held_words() * 2 >= self.tail.0.words.len()
     }
 
+    /// The bytes that are free.
+    pub(super) fn free_bytes(&self) -> usize {
+        let free = self.tail.0.words.len().saturating_sub(self.held_words());
+        free * WORD
+    }
+
     /// The bytes that the records take.
     pub(super) fn bytes(&self) -> usize {
         self.held_words() * WORD

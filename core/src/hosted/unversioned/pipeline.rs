@@ -11,9 +11,10 @@
 //! ```
 //!
 //! Spans stay in their shards until they make a batch or the scheduled delay is over, and when the
-//! exporter's buffer is full; when the shards are full too, new spans are dropped and counted.
-//! Nothing grows.
+//! exporter's buffer is full; when the shards are full too, new spans are dropped and counted, and
+//! the pipeline reports it as [`Event::LossStarted`]. Nothing grows.
 
+mod loss;
 #[cfg(feature = "link")]
 mod relay;
 #[cfg(test)]
@@ -25,17 +26,25 @@ use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
+use heapless::Deque;
+
 use crate::breaker::State;
-use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
+use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
-use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory};
+use crate::hosted::shards::{Drain, DrainLimit, Hub, Lost, Memory};
 use crate::hosted::trace::TracerProvider;
 use crate::resource::{Registry, RegistryError, Resource};
-use crate::response::Outcome;
+use crate::response::{DropReason, Outcome};
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
+
+pub use loss::LossCause;
+use loss::LossWatch;
+
+/// The size of a span of which nothing is known.
+const USUAL_SPAN_BYTES: usize = 256;
 
 /// Why a pipeline could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +82,25 @@ pub struct Pipeline {
     awaited: usize,
     flushes: Vec<PendingFlush>,
     next_flush: u64,
+    /// Spans lost, as the last report that was handed out says.
+    reported: u64,
     closing: Option<Closing>,
+    losses: LossWatch,
+    /// Of the loss under way, or of the last one.
+    loss_cause: Option<LossCause>,
+    oversized: LossWatch,
+    /// Spans that were too large for the exporter.
+    unsendable: u64,
+    /// The events of both watches.
+    loss_events: Deque<LossEvent, 4>,
+    max_queue_size: u32,
+    shard_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LossEvent {
+    Room(Event),
+    Oversized,
 }
 
 /// The number of a flush, unique in its pipeline.
@@ -89,6 +116,8 @@ struct PendingFlush {
     /// Whether all that it has to cover has left the shards.
     is_whole: bool,
     before: Ledger,
+    /// Spans lost that an earlier report had told of when it began.
+    reported: u64,
     /// Kept from its end until it is fetched.
     report: Option<FlushReport>,
     is_forgotten: bool,
@@ -100,6 +129,26 @@ struct Closing {
     before: Ledger,
     /// Set when it is over.
     report: Option<FlushReport>,
+    totals_are_taken: bool,
+}
+
+/// Something to report about a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PipelineEvent {
+    /// An event of the exporter, or the begin or the end of a loss anywhere.
+    Exporter(Event),
+    /// Spans were dropped because each alone is over a limit.
+    Oversized {
+        /// The number of such spans so far.
+        spans: u64,
+        /// The limit of a shard in bytes.
+        shard_bytes: usize,
+        /// The limit of a request in bytes.
+        max_request_bytes: usize,
+    },
+    /// The shutdown is over, and this is where all spans are.
+    Ended(Ledger),
 }
 
 impl Pipeline {
@@ -145,7 +194,15 @@ impl Pipeline {
             awaited: 0,
             flushes: Vec::new(),
             next_flush: 0,
+            reported: 0,
             closing: None,
+            losses: LossWatch::default(),
+            loss_cause: None,
+            oversized: LossWatch::default(),
+            unsendable: 0,
+            loss_events: Deque::new(),
+            max_queue_size: settings.max_queue_size,
+            shard_bytes: settings.shard_bytes,
         })
     }
 
@@ -187,8 +244,75 @@ impl Pipeline {
     }
 
     /// The oldest event that has not been fetched.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.exporter.poll_event()
+    pub fn poll_event(&mut self) -> Option<PipelineEvent> {
+        while let Some(event) = self.exporter.poll_event() {
+            // The watch reports losses of the exporter and of the shards as one.
+            if !matches!(event, Event::LossStarted | Event::LossEnded { .. }) {
+                return Some(PipelineEvent::Exporter(event));
+            }
+        }
+        match self.loss_events.pop_front() {
+            Some(LossEvent::Room(event)) => return Some(PipelineEvent::Exporter(event)),
+            Some(LossEvent::Oversized) => {
+                return Some(PipelineEvent::Oversized {
+                    spans: self.oversized.dropped(),
+                    shard_bytes: self.shard_bytes,
+                    max_request_bytes: self.exporter.config().max_request_bytes,
+                });
+            }
+            None => {}
+        }
+        let closing = self.closing.as_mut()?;
+        if closing.report.is_none() || core::mem::replace(&mut closing.totals_are_taken, true) {
+            return None;
+        }
+        Some(PipelineEvent::Ended(self.ledger()))
+    }
+
+    /// The likely cause of the latest loss for lack of room; of one that would begin now if there
+    /// was none.
+    #[must_use]
+    pub fn loss_cause(&self) -> LossCause {
+        self.loss_cause.unwrap_or_else(|| self.present_loss_cause())
+    }
+
+    fn present_loss_cause(&self) -> LossCause {
+        if self.exporter.circuit() == State::Closed {
+            return LossCause::Burst {
+                shard_bytes: self.shard_bytes,
+            };
+        }
+        LossCause::Outage {
+            max_queue_size: self.max_queue_size,
+            buffer_bytes: self.exporter.buffer().capacity_bytes(),
+        }
+    }
+
+    /// Spans lost for lack of room since that began, 0 while none are lost.
+    #[must_use]
+    pub fn losing(&self) -> u64 {
+        self.losses.dropped()
+    }
+
+    /// Returns true once the shutdown was asked for: what cannot be sent is not held any longer.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// The approximate number of spans for which there is room besides those that wait: as large
+    /// ones as these.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let buffer = self.exporter.buffer();
+        let mean = match buffer.queued() {
+            0 => USUAL_SPAN_BYTES,
+            queued => buffer.queued_bytes() / queued,
+        };
+        let mean = mean.max(1);
+        let spans = (buffer.capacity_bytes() / mean).min(self.max_queue_size as usize);
+        let in_buffer = spans.saturating_sub(buffer.len());
+        in_buffer.saturating_add(self.hub.free_bytes() / mean)
     }
 
     /// Asks for everything ended so far to be sent. [`Pipeline::flush_report`] gives the report once
@@ -205,6 +329,7 @@ impl Pipeline {
             flush,
             is_whole: false,
             before,
+            reported: self.reported,
             report: None,
             is_forgotten: false,
         });
@@ -218,7 +343,9 @@ impl Pipeline {
         self.end_flushes(self.clock.now());
         let is_it = |flush: &PendingFlush| flush.id == id && flush.report.is_some();
         let at = self.flushes.iter().position(is_it)?;
-        self.flushes.swap_remove(at).report
+        let report = self.flushes.swap_remove(at).report?;
+        self.note_reported(&report);
+        Some(report)
     }
 
     /// Ends a flush that is not waited for any longer, and reports what it has reached. `None` after
@@ -228,7 +355,14 @@ impl Pipeline {
         self.end_flushes(now);
         let at = self.flushes.iter().position(|flush| flush.id == id)?;
         let flush = self.flushes.swap_remove(at);
-        Some(flush.report.unwrap_or_else(|| self.report_of(&flush, now)))
+        let report = flush.report.unwrap_or_else(|| self.report_of(&flush, now));
+        self.note_reported(&report);
+        Some(report)
+    }
+
+    /// What `report` says of losses is known to its caller.
+    fn note_reported(&mut self, report: &FlushReport) {
+        self.reported = self.reported.max(report.lost);
     }
 
     /// Lets a flush go on without keeping its report.
@@ -256,6 +390,7 @@ impl Pipeline {
                     deadline,
                     before: self.ledger(),
                     report: None,
+                    totals_are_taken: false,
                 });
             }
         }
@@ -263,6 +398,7 @@ impl Pipeline {
     }
 
     /// The shutdown's report; `None` before it is over. Spans that are lost later do not change it.
+    /// Of earlier losses it tells all, whether a flush has reported them or not.
     #[must_use]
     pub fn poll_shutdown(&self) -> Option<FlushReport> {
         self.closing.as_ref()?.report
@@ -285,6 +421,9 @@ impl Pipeline {
         if let Some(closing) = &self.closing {
             next = next.min(closing.deadline);
         }
+        next = next
+            .min(self.losses.look_at())
+            .min(self.oversized.look_at());
         Some(next)
     }
 
@@ -370,7 +509,12 @@ impl Pipeline {
             return;
         }
         hub.sync_registry(exporter.registry_mut());
-        let drained = hub.drain(limit, &mut Collector(exporter));
+        let mut collector = Collector {
+            exporter,
+            unsendable: 0,
+        };
+        let drained = hub.drain(limit, &mut collector);
+        self.unsendable += collector.unsendable;
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
@@ -379,6 +523,33 @@ impl Pipeline {
         if matches!(limit, DrainLimit::All) {
             self.collected = now;
         }
+        self.watch(now, drained.lost);
+    }
+
+    /// Looks for spans that were lost since the last step.
+    fn watch(&mut self, now: Instant, lost: Lost) {
+        let full = lost.full + self.exporter.lost_for(DropReason::QueueFull);
+        let event = self.losses.look(now, full, self.left_in_shards);
+        let is_outage = self.losses.dropped() > 0 && self.exporter.circuit() != State::Closed;
+        if is_outage || event == Some(Event::LossStarted) {
+            self.loss_cause = Some(self.present_loss_cause());
+        }
+        if let Some(event) = event {
+            self.keep(LossEvent::Room(event));
+        }
+        let too_large = lost.too_large + self.unsendable;
+        if let Some(Event::LossStarted) = self.oversized.look(now, too_large, false) {
+            self.keep(LossEvent::Oversized);
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, event: LossEvent) {
+        if self.loss_events.is_full() {
+            self.loss_events.pop_front();
+        }
+        // Cannot fail: there is room now.
+        let _ = self.loss_events.push_back(event);
     }
 
     /// How much to drain. Usually one batch, so that spans reach this thread's cache just before they
@@ -413,7 +584,7 @@ impl Pipeline {
         if let Some(report) = self.exporter.poll_shutdown() {
             self.hub.abandon();
             let before = closing.before;
-            let report = report_between(report.outcome, 0, &before, &self.ledger());
+            let report = report_between(report.outcome, 0, &before, 0, &self.ledger());
             if let Some(closing) = &mut self.closing {
                 closing.report = Some(report);
             }
@@ -443,23 +614,27 @@ impl Pipeline {
         let (outcome, left) = self
             .outcome_of(pending, now)
             .unwrap_or((FlushOutcome::TimedOut, held));
-        report_between(outcome, left, &pending.before, &ledger)
+        report_between(outcome, left, &pending.before, pending.reported, &ledger)
     }
 }
 
 /// Moves spans from the shards into the exporter, as long as there is room.
-struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
+struct Collector<'a> {
+    exporter: &'a mut Exporter<Memory, Memory>,
+    unsendable: u64,
+}
 
 impl Drain for Collector<'_> {
     fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
-        self.0.push_run(fill)
+        self.exporter.push_run(fill)
     }
 
     fn take(&mut self, record: &Record<'_>) -> bool {
-        let has_room = self.0.has_room_for(record);
+        let has_room = self.exporter.has_room_for(record);
         if has_room {
             // A refusal for good has been counted by the exporter.
-            let _ = self.0.push_record(record);
+            let pushed = self.exporter.push_record(record);
+            self.unsendable += u64::from(pushed == Err(PushError::TooLarge));
         }
         has_room
     }
@@ -469,12 +644,24 @@ fn report_between(
     outcome: FlushOutcome,
     left: u64,
     before: &Ledger,
+    reported: u64,
     after: &Ledger,
 ) -> FlushReport {
+    let lost = after.dropped_total();
+    let dropped = lost.saturating_sub(before.dropped_total());
+    let dropped_before = before.dropped_total().saturating_sub(reported);
+    // With an earlier loss the reason is about all of it.
+    let since = match dropped_before {
+        0 => before,
+        _ => &Ledger::ZERO,
+    };
     FlushReport {
         outcome,
         exported: after.exported.saturating_sub(before.exported),
-        dropped: after.dropped_total().saturating_sub(before.dropped_total()),
+        dropped,
         left,
+        dropped_before,
+        lost,
+        reason: after.main_reason_since(since),
     }
 }
