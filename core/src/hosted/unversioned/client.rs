@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::string::String;
 
 use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget};
-use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
+use crate::hosted::diagnostics::{Kind, Severity, report_cause, sanitise};
 use crate::response::TransportError;
 
 /// Why the HTTP client of a sender could not be built.
@@ -77,7 +77,13 @@ impl From<HttpSettingsError> for BuildError {
 pub fn check(settings: &HttpSettings) -> Result<HttpTarget, BuildError> {
     let target = settings.check()?;
     for sentence in target.diagnostics() {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
+        let cause = sentence.as_str();
+        report_cause(
+            Kind::Config,
+            Severity::Warn,
+            cause,
+            format_args!("{sentence}"),
+        );
     }
     Ok(target)
 }

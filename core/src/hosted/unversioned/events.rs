@@ -26,7 +26,7 @@ use std::vec::Vec;
 use super::pipeline::Pipeline;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
-use crate::hosted::diagnostics::{Kind, Severity, report};
+use crate::hosted::diagnostics::{Kind, Severity, report, report_cause};
 use crate::response::{DropReason, Outcome, TransportError};
 
 /// The last failed request in words, beyond the class that the machines need. Its texts are redacted
@@ -146,9 +146,10 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Debug,
             format_args!("{event}, to {target}"),
         ),
-        Event::AttemptFailed { cause, .. } => report(
+        Event::AttemptFailed { cause, .. } => report_cause(
             Kind::ExportRetried,
             Severity::Debug,
+            cause.to_string(),
             format_args!(
                 "export to {target}: {event}{}{}",
                 detail(last.after(Some(*cause))),
@@ -212,9 +213,10 @@ fn emit_drop(
         _ => (Kind::ExportFailed, Severity::Error),
     };
     match cause {
-        Some(cause) => report(
+        Some(cause) => report_cause(
             kind,
             severity,
+            (reason.as_str(), cause.to_string()),
             format_args!(
                 "export failed after {attempts}: {spans} for {target} dropped as \
                  {}: {cause}{}{}{}",
@@ -224,9 +226,10 @@ fn emit_drop(
                 hint(Some(cause)),
             ),
         ),
-        None => report(
+        None => report_cause(
             kind,
             severity,
+            reason.as_str(),
             format_args!(
                 "{spans} for {target} dropped as {} after {attempts}",
                 reason.as_str()

@@ -1,0 +1,299 @@
+//! What a start says, and what cannot stop it, with both transports. Each case is a process of its
+//! own, because variables, loggers and reports belong to a process.
+
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use spandrel_core::hosted::diagnostics::set_handler;
+use spandrel_core::hosted::layer::layer;
+use spandrel_core::hosted::trace::{self, Tracer};
+use spandrel_transport_std::Config;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::child::say;
+
+const CASE: &str = "SPANDREL_TEST_START";
+const TRANSPORT: &str = "SPANDREL_TEST_TRANSPORT";
+const TRANSPORTS: [&str; 2] = ["std", "async"];
+
+/// Everything that a child said.
+struct Said {
+    /// What a handler, a logger or a subscriber was given.
+    heard: Vec<String>,
+    /// Spandrel's own lines on the standard error.
+    stderr: Vec<String>,
+}
+
+/// Runs `case` with these variables and no others.
+fn run(case: &str, transport: &str, variables: &[(&str, &OsStr)]) -> Said {
+    let mut command = Command::new(std::env::current_exe().expect("our own path"));
+    command
+        .args(["start::case", "--exact", "--nocapture", "--test-threads=1"])
+        .env_clear()
+        .env(CASE, case)
+        .env(TRANSPORT, transport)
+        .stdin(Stdio::null());
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    let output = command.output().expect("a child");
+    let lines = |bytes: &[u8], mark: &str| -> Vec<String> {
+        let text = String::from_utf8_lossy(bytes);
+        let lines = text.lines().filter_map(|line| line.split_once(mark));
+        lines.map(|(_, text)| text.to_owned()).collect()
+    };
+    assert!(
+        output.status.success(),
+        "{case}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Said {
+        heard: lines(&output.stdout, "=> "),
+        stderr: lines(&output.stderr, "spandrel: "),
+    }
+}
+
+fn run_text(case: &str, transport: &str, variables: &[(&str, &str)]) -> Said {
+    let variables: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (*name, OsStr::new(*value)))
+        .collect();
+    run(case, transport, &variables)
+}
+
+/// A running pipeline of either transport.
+enum Running {
+    Blocking(spandrel_transport_std::Telemetry),
+    Async(tokio::runtime::Runtime, spandrel_transport_async::Telemetry),
+}
+
+impl Running {
+    fn init(config: Config) -> Result<Self, String> {
+        if std::env::var(TRANSPORT).is_ok_and(|name| name == "std") {
+            let started = spandrel_transport_std::init(config);
+            return started.map(Self::Blocking).map_err(|it| it.to_string());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let started = {
+            let _inside = runtime.enter();
+            spandrel_transport_async::init(config)
+        };
+        let telemetry = started.map_err(|it| it.to_string())?;
+        Ok(Self::Async(runtime, telemetry))
+    }
+
+    fn tracer(&self) -> Tracer {
+        match self {
+            Self::Blocking(telemetry) => telemetry.tracer("start"),
+            Self::Async(_, telemetry) => telemetry.tracer("start"),
+        }
+    }
+
+    fn shutdown(&self, timeout: Duration) {
+        let _ = match self {
+            Self::Blocking(telemetry) => telemetry.shutdown(timeout),
+            Self::Async(runtime, telemetry) => runtime.block_on(telemetry.shutdown(timeout)),
+        };
+    }
+}
+
+fn config() -> Config {
+    Config {
+        enabled: true,
+        shutdown_timeout: Duration::from_millis(200),
+        ..Config::default()
+    }
+}
+
+fn tell() {
+    set_handler(Box::new(|report| {
+        say(&format!("{:?} {report}", report.severity));
+    }));
+}
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.target() == "spandrel" {
+            say(&format!("{} {}", record.level(), record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Says what the events of Spandrel are.
+struct Listening;
+
+struct Message(String);
+
+impl tracing::field::Visit for Message {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn core::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Listening {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let metadata = event.metadata();
+        if metadata.target() == "spandrel" {
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            say(&format!("{} {}", metadata.level(), message.0));
+        }
+    }
+}
+
+/// Not a check of its own: the entry of the processes that other tests start, which name a case.
+#[test]
+fn case() {
+    let Ok(case) = std::env::var(CASE) else {
+        return;
+    };
+    match case.as_str() {
+        "nobody" => {
+            let running = Running::init(config()).unwrap();
+            running.shutdown(Duration::from_millis(200));
+        }
+        "nobody-waits" => {
+            let running = Running::init(config()).unwrap();
+            std::thread::sleep(Duration::from_secs(5));
+            say("waited");
+            std::mem::forget(running);
+        }
+        "handler-first" => {
+            tell();
+            let running = Running::init(config()).unwrap();
+            running.shutdown(Duration::from_millis(200));
+        }
+        "handler-later" => {
+            let running = Running::init(config()).unwrap();
+            tell();
+            say("set");
+            running.shutdown(Duration::from_millis(200));
+        }
+        "logger-later" => {
+            let running = Running::init(config()).unwrap();
+            log::set_logger(&Logger).unwrap();
+            log::set_max_level(log::LevelFilter::Info);
+            running.shutdown(Duration::from_millis(200));
+        }
+        "subscriber-later" => {
+            let running = Running::init(config()).unwrap();
+            let spans = layer(&running.tracer());
+            tracing_subscriber::registry()
+                .with(Listening)
+                .with(spans)
+                .init();
+            running.shutdown(Duration::from_millis(200));
+        }
+        "early" => {
+            tell();
+            let early = trace::tracer("early");
+            let spans = layer(&early);
+            let running = Running::init(config()).unwrap();
+            drop(spans);
+            running.shutdown(Duration::from_millis(200));
+        }
+        other => unreachable!("no such case: {other}"),
+    }
+}
+
+/// Four mistakes, as in a compose file that quotes its values.
+const FOUR: [(&str, &str); 4] = [
+    ("OTEL_BSP_SCHEDULE_DELAY", "5s"),
+    ("OTEL_TRACES_SAMPLER", "half"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "\"http://localhost:4318\""),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer abc"),
+];
+
+#[track_caller]
+fn names_all(lines: &[String]) {
+    for (name, _) in FOUR {
+        let found = lines.iter().filter(|line| line.contains(name)).count();
+        assert_eq!(found, 1, "{name}: {lines:?}");
+    }
+}
+
+/// Fault X20.
+#[test]
+fn four_bad_variables_give_four_reports() {
+    for transport in TRANSPORTS {
+        let said = run_text("handler-first", transport, &FOUR);
+        names_all(&said.heard);
+        assert!(said.stderr.is_empty(), "{:?}", said.stderr);
+    }
+}
+
+/// Fault X21.
+#[test]
+fn reports_of_the_start_wait_for_whatever_listens_later() {
+    for transport in TRANSPORTS {
+        for case in ["handler-later", "logger-later", "subscriber-later"] {
+            let said = run_text(case, transport, &FOUR);
+            names_all(&said.heard);
+            let started = |line: &String| line.contains("tracing started");
+            assert!(said.heard.iter().any(started), "{case}: {:?}", said.heard);
+            assert!(said.stderr.is_empty(), "{case}: {:?}", said.stderr);
+        }
+        // A handler gets them at once, and in order.
+        let heard = run_text("handler-later", transport, &FOUR).heard;
+        let at = |text: &str| heard.iter().position(|line| line.contains(text));
+        assert!(
+            at("OTEL_BSP_SCHEDULE_DELAY") < at("tracing started"),
+            "{heard:?}"
+        );
+        assert!(at("tracing started") < at("set"), "{heard:?}");
+    }
+}
+
+/// Fault X22.
+#[test]
+fn where_nothing_listens_warnings_go_to_the_standard_error() {
+    for transport in TRANSPORTS {
+        let said = run_text("nobody", transport, &FOUR);
+        names_all(&said.stderr);
+        assert_eq!(said.stderr.len(), 4, "{:?}", said.stderr);
+        assert!(said.stderr.iter().all(|line| line.starts_with("warning: ")));
+        // Not only at the end.
+        let said = run_text("nobody-waits", transport, &FOUR);
+        names_all(&said.stderr);
+        // The operator can turn it off.
+        let mut silenced = FOUR.to_vec();
+        silenced.push(("OTEL_LOG_LEVEL", "off"));
+        let said = run_text("nobody", transport, &silenced);
+        assert!(said.stderr.is_empty(), "{:?}", said.stderr);
+    }
+}
+
+/// Fault X23.
+#[test]
+fn a_tracer_or_a_layer_from_before_init_is_said_once() {
+    for transport in TRANSPORTS {
+        let heard = run_text("early", transport, &[]).heard;
+        let early: Vec<_> = heard
+            .iter()
+            .filter(|line| line.contains("before `init`"))
+            .collect();
+        assert_eq!(early.len(), 1, "{heard:?}");
+        assert!(early[0].starts_with("Warn "), "{early:?}");
+        let said = run_text("handler-first", transport, &[]).heard;
+        assert!(
+            !said.iter().any(|line| line.contains("before `init`")),
+            "{said:?}"
+        );
+    }
+}
