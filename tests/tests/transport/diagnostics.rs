@@ -345,7 +345,7 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
     let server = FaultServer::start([busy.clone(), well.clone(), busy, well]);
     let lines = Process::start("levels", &server.url(), 1, None).lines();
     let ledger = "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0";
-    let [first, started, retried, last] = &lines[..] else {
+    let [first, started, retried, exported, last] = &lines[..] else {
         panic!("{lines:?}");
     };
     assert_eq!((first.as_str(), last.as_str()), (ledger, ledger));
@@ -354,4 +354,9 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
         "{started}"
     );
     assert!(retried.starts_with("Debug ExportRetried: "), "{retried}");
+    // The information of the same kind does not hold it back.
+    assert!(
+        exported.starts_with("Debug Lifecycle: exported 2 spans"),
+        "{exported}"
+    );
 }

@@ -16,6 +16,7 @@ use super::report::{Kind, Report, Severity};
 use super::sanitise::sanitised;
 use crate::env::LogLevel;
 use crate::hosted::clock::Clock;
+use crate::hosted::current;
 use crate::time::Instant;
 
 static LIMITER: Limiter = Limiter::new();
@@ -127,6 +128,8 @@ fn give_kept(kept: &Kept, listener: Option<&Listener>) {
         return;
     };
     kept.set_heard(listener.is_some());
+    // A listener that is traced itself must not record late reports into spans of the caller.
+    let _quiet = current::suppress();
     let give = |report: &Report<'_>| match listener {
         Some(listener) => listener.hear(report),
         None => write_to_stderr(report),
