@@ -80,9 +80,14 @@ pub struct Config {
     /// Sends through the proxy that `HTTPS_PROXY` and its like name. Off by default, so that a
     /// variable meant for another purpose cannot lead telemetry astray.
     pub use_environment_proxy: bool,
-    /// Permits headers that look like credentials over plain `http` to another machine. Without
-    /// it a transport refuses to start with such headers.
+    /// Silences the diagnostic about headers that look like credentials and go over plain `http` to
+    /// another machine: for a network that encrypts by itself, such as a service mesh.
     pub allow_plaintext_credentials: bool,
+    /// Has a transport refuse to start with headers that look like credentials, also those of a
+    /// variable, if they would go over plain `http` to another machine. Off by default: they are
+    /// sent as they were configured, with one diagnostic. It wins over
+    /// `allow_plaintext_credentials`.
+    pub refuse_plaintext_credentials: bool,
 
     /// The share of traces to sample, from 0 to 1. It applies to spans without a parent; others
     /// follow their parent's decision. A number outside of the range is moved into it, with a
@@ -199,6 +204,7 @@ impl Default for Config {
             client_key: None,
             use_environment_proxy: false,
             allow_plaintext_credentials: false,
+            refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
             limits: None,
@@ -240,6 +246,7 @@ debug_struct!(Config {
     client_key,
     use_environment_proxy,
     allow_plaintext_credentials,
+    refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
     limits,

@@ -8,7 +8,7 @@ use std::string::{String, ToString};
 
 use super::delivery::Delivery;
 use super::destination::Destination;
-use super::environment::Environment;
+use super::environment::{Environment, Names};
 use super::fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 use super::http::TlsFiles;
 use super::notes::Notes;
@@ -28,6 +28,7 @@ pub(super) struct Merged<'a> {
     pub(super) destination: Destination<'a>,
     pub(super) protocol: Protocol,
     pub(super) headers: Cow<'a, [(String, String)]>,
+    pub(super) names: Names,
     pub(super) compression: Compression,
     pub(super) tls: TlsFiles,
     pub(super) delivery: Delivery,
@@ -49,6 +50,7 @@ impl<'a> Merged<'a> {
             destination: destination(code, environment, notes),
             protocol: code.protocol.or(env.protocol).unwrap_or_default(),
             headers: headers(code, env),
+            names: environment.names,
             compression: code
                 .compression
                 .or(env.compression)
@@ -86,6 +88,7 @@ fn destination<'a>(
     let Environment {
         values: env,
         asks_for_collector,
+        ..
     } = environment;
     if code.has_endpoint() {
         if env

@@ -100,8 +100,10 @@ pub struct Settings {
     pub client_key: Option<PathBuf>,
     /// Requests go through the proxy that the environment names.
     pub use_environment_proxy: bool,
-    /// Headers that look like credentials may cross a network in clear text.
+    /// Nothing is said about headers that look like credentials and cross a network in clear text.
     pub allow_plaintext_credentials: bool,
+    /// A transport refuses to start with such headers.
+    pub refuse_plaintext_credentials: bool,
     /// The settings of the exporter, valid, with a seed that no other pipeline has.
     pub exporter: ExporterConfig,
     /// The most finished spans that wait to be sent, above zero.
@@ -160,6 +162,7 @@ debug_struct!(Settings {
     client_key,
     use_environment_proxy,
     allow_plaintext_credentials,
+    refuse_plaintext_credentials,
     exporter,
     max_queue_size,
     buffer_bytes,

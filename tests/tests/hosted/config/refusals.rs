@@ -152,6 +152,67 @@ fn no_mistake_in_the_environment_is_an_error() {
     }
 }
 
+/// Fault X25.
+#[test]
+fn headers_of_a_variable_in_clear_text_are_said_once_and_kept() {
+    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.ns:4318");
+    const KEY: (&str, &str) = ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=abc");
+    const TENANT: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-scope-orgid=abc");
+    let in_code = |endpoint: &str| Config {
+        endpoint: endpoint.into(),
+        ..Config::default()
+    };
+    let sentence = |source: &str, name: &str| {
+        format!(
+            "{source}: `{name}` crosses the network in clear text, because the endpoint is http \
+             and not this machine; use https, or set allow_plaintext_credentials in code if it may"
+        )
+    };
+    for (config, variables, expected) in [
+        (
+            in_code(""),
+            vec![ENDPOINT, KEY],
+            vec![sentence(KEY.0, "api-key")],
+        ),
+        (
+            in_code("http://elsewhere"),
+            vec![KEY],
+            vec![sentence(KEY.0, "api-key")],
+        ),
+        (
+            in_code(""),
+            vec![ENDPOINT, TENANT, KEY],
+            vec![sentence(TENANT.0, "x-scope-orgid")],
+        ),
+        (
+            one_header("api-key", "abc"),
+            vec![ENDPOINT],
+            vec![sentence("headers", "api-key")],
+        ),
+        (one_header("x-tenant", "abc"), vec![ENDPOINT], vec![]),
+        (in_code("localhost"), vec![KEY], vec![]),
+        (in_code("https://elsewhere"), vec![KEY], vec![]),
+    ] {
+        let settings = with(&config, &variables);
+        assert_eq!(settings.diagnostics, expected);
+        assert!(!settings.headers.is_empty());
+        let http = settings.http().unwrap().check().unwrap();
+        assert_eq!(http.diagnostics(), Vec::<String>::new(), "said twice");
+        for quiet in [
+            Config {
+                allow_plaintext_credentials: true,
+                ..config.clone()
+            },
+            Config {
+                refuse_plaintext_credentials: true,
+                ..config
+            },
+        ] {
+            assert_eq!(with(&quiet, &variables).diagnostics, Vec::<String>::new());
+        }
+    }
+}
+
 #[test]
 fn diagnostics_beyond_the_limit_are_counted() {
     let variables: Vec<_> = spandrel_core::env::VARIABLES
