@@ -23,6 +23,7 @@ pub(super) struct Environment<'a> {
 /// The names of the variables that text was taken from, for sentences about it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names {
+    pub(super) endpoint: Option<&'static str>,
     pub(super) headers: Option<&'static str>,
     pub(super) certificate: Option<&'static str>,
     pub(super) client_certificate: Option<&'static str>,
@@ -77,6 +78,7 @@ impl Variables {
             .into_iter()
             .any(|name| self.get(name).is_some_and(|text| !text.trim().is_empty())),
             names: Names {
+                endpoint: self.name_of("ENDPOINT"),
                 headers: self.name_of("HEADERS"),
                 certificate: self.name_of("CERTIFICATE"),
                 client_certificate: self.name_of("CLIENT_CERTIFICATE"),

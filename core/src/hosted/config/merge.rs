@@ -3,8 +3,10 @@
 
 use core::time::Duration;
 use std::borrow::Cow;
+use std::format;
 use std::path::PathBuf;
 use std::string::{String, ToString};
+use std::vec::Vec;
 
 use super::delivery::Delivery;
 use super::destination::Destination;
@@ -13,7 +15,9 @@ use super::fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAUL
 use super::http::TlsFiles;
 use super::notes::Notes;
 use super::sampler::SamplerSource;
+use super::settings::VariableUse;
 use super::sizes::Sizes;
+use crate::attribute::{KeyValue, Value};
 use crate::env::{
     Compression, DEFAULT_MAX_QUEUE_SIZE, Endpoint, EnvConfig, LogLevel, Propagators, Protocol,
     Timeout, TracesExporter,
@@ -29,6 +33,7 @@ pub(super) struct Merged<'a> {
     pub(super) protocol: Protocol,
     pub(super) headers: Cow<'a, [(String, String)]>,
     pub(super) names: Names,
+    pub(super) variables: VariableUse,
     pub(super) compression: Compression,
     pub(super) tls: TlsFiles,
     pub(super) delivery: Delivery,
@@ -51,6 +56,7 @@ impl<'a> Merged<'a> {
             protocol: code.protocol.or(env.protocol).unwrap_or_default(),
             headers: headers(code, env),
             names: environment.names,
+            variables: variables(code, env, environment.names),
             compression: code
                 .compression
                 .or(env.compression)
@@ -71,11 +77,36 @@ impl<'a> Merged<'a> {
                 (None, Some(rate)) => SamplerSource::Rate(rate),
                 (None, None) => SamplerSource::Named(env.sampler),
             },
-            resource: resource(code, env),
+            resource: resource(code, env, notes),
             propagators: env.propagators.unwrap_or(Propagators::TRACE_CONTEXT),
             log_level: env.log_level,
             code,
         }
+    }
+}
+
+/// The variables that are in use and that only the transport can judge.
+fn variables(code: &Config, env: &EnvConfig<'_>, names: Names) -> VariableUse {
+    let has_identity = code.has_client_identity();
+    let files = [
+        (
+            names.certificate,
+            env.certificate,
+            code.certificate.is_some(),
+        ),
+        (
+            names.client_certificate,
+            env.client_certificate,
+            has_identity,
+        ),
+        (names.client_key, env.client_key, has_identity),
+    ];
+    let used = files.into_iter().filter(|(_, _, is_in_code)| !is_in_code);
+    VariableUse {
+        endpoint: names.endpoint.filter(|_| !code.has_endpoint()),
+        files: used
+            .filter_map(|(name, path, _)| Some((name?, PathBuf::from(path?))))
+            .collect(),
     }
 }
 
@@ -200,12 +231,77 @@ fn limits(env: &EnvConfig<'_>) -> SpanLimits {
     limits
 }
 
-/// The fields with names of their own come last, because the last call in code wins.
-fn resource(code: &Config, env: &EnvConfig<'_>) -> HostedResource {
+/// The most bytes of a resource with attributes of the environment. An encoded resource takes at
+/// most 65,535, and the scopes need room beside it.
+const MAX_RESOURCE_BYTES: usize = 60_000;
+/// More than the tags and lengths of an encoded attribute take.
+const ATTRIBUTE_OVERHEAD: usize = 24;
+
+/// Attributes of the environment that do not fit are left out: a variable does not stop a program.
+fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedResource {
+    let without = build_resource(code, Vec::new(), "");
+    let mut left = MAX_RESOURCE_BYTES.saturating_sub(resource_bytes(&without));
+    let mut left_out = Vec::new();
+    let mut fits = |key: &str, value: &str| {
+        let needed = key.len() + value.len() + ATTRIBUTE_OVERHEAD;
+        let rest = left.checked_sub(needed);
+        left = rest.unwrap_or(left);
+        if rest.is_none() {
+            left_out.push(String::from(key));
+        }
+        rest.is_some()
+    };
+    let name = env.service_name.filter(|name| fits("service.name", name));
     let pairs = env.resource_attributes.into_iter().flatten();
+    let pairs = pairs
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .filter(|(key, value)| fits(key, value))
+        .collect();
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME: a resource takes at most \
+             {MAX_RESOURCE_BYTES} bytes; leaving out {}",
+            shown(&left_out)
+        ));
+    }
+    build_resource(code, pairs, name.unwrap_or_default())
+}
+
+/// The names, without the length that made them not fit.
+fn shown(keys: &[String]) -> String {
+    const MOST: usize = 5;
+    let mut text = String::new();
+    for key in keys.iter().take(MOST) {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let short: String = key.chars().take(40).collect();
+        text.push_str(&format!("{separator}{short:?}"));
+    }
+    if let Some(more) = keys.len().checked_sub(MOST).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+fn resource_bytes(resource: &HostedResource) -> usize {
+    let size = |attribute: KeyValue<'_>| {
+        let value = match attribute.value {
+            Value::String(text) => text.len(),
+            _ => 0,
+        };
+        attribute.key.len() + value + ATTRIBUTE_OVERHEAD
+    };
+    resource.attributes().map(size).sum()
+}
+
+/// The fields with names of their own come last, because the last call in code wins.
+fn build_resource(
+    code: &Config,
+    pairs: Vec<(String, String)>,
+    service_name_variable: &str,
+) -> HostedResource {
     let mut builder = ResourceBuilder::detect()
-        .environment(pairs.map(|(key, value)| (key.to_string(), value.to_string())))
-        .service_name_variable(env.service_name.unwrap_or_default());
+        .environment(pairs)
+        .service_name_variable(service_name_variable);
     for (key, value) in &code.resource_attributes {
         builder = builder.attribute(key.clone(), value.as_str());
     }

@@ -108,6 +108,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         set_global: code.set_global,
         log_level: merged.log_level,
         diagnostics: notes.into_sentences(),
+        variables: merged.variables,
     })
 }
 

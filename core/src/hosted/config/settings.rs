@@ -133,6 +133,16 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// What was wrong or has no effect, one sentence each, for the log. Without secrets.
     pub diagnostics: Vec<String>,
+    pub(in crate::hosted) variables: VariableUse,
+}
+
+/// The variables that a transport may find unusable when it starts.
+#[derive(Clone, Debug, Default)]
+pub(in crate::hosted) struct VariableUse {
+    /// The one that the URL is from.
+    pub(in crate::hosted) endpoint: Option<&'static str>,
+    /// Those that name files, and the files.
+    pub(in crate::hosted) files: Vec<(&'static str, PathBuf)>,
 }
 
 impl Settings {
@@ -177,4 +187,5 @@ debug_struct!(Settings {
     set_global,
     log_level,
     diagnostics,
+    variables,
 });

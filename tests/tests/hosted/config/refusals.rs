@@ -95,7 +95,7 @@ fn every_mistake_in_code_says_what_to_do() {
                 max_request_bytes: Some(usize::MAX),
                 ..empty()
             },
-            "max_request_bytes must not be above 64 MiB (67,108,864); leave it out for the default",
+            "max_request_bytes must be at most 64 MiB (67,108,864); leave it out for the default",
         ),
         (
             Config {
