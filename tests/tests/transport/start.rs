@@ -8,11 +8,14 @@ use std::time::Duration;
 use spandrel_core::hosted::diagnostics::set_handler;
 use spandrel_core::hosted::layer::layer;
 use spandrel_core::hosted::trace::{self, Tracer};
+use spandrel_tests::fault_server::{FaultServer, Front, Script};
+use spandrel_tests::tls::Authority;
 use spandrel_transport_std::Config;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::child::say;
+use crate::tls::PemFile;
 
 const CASE: &str = "SPANDREL_TEST_START";
 const TRANSPORT: &str = "SPANDREL_TEST_TRANSPORT";
@@ -93,6 +96,21 @@ impl Running {
             Self::Blocking(telemetry) => telemetry.tracer("start"),
             Self::Async(_, telemetry) => telemetry.tracer("start"),
         }
+    }
+
+    fn ledger(&self) -> String {
+        match self {
+            Self::Blocking(telemetry) => telemetry.ledger().to_string(),
+            Self::Async(_, telemetry) => telemetry.ledger().to_string(),
+        }
+    }
+
+    fn flush(&self, timeout: Duration) -> bool {
+        let report = match self {
+            Self::Blocking(telemetry) => telemetry.force_flush(timeout),
+            Self::Async(runtime, telemetry) => runtime.block_on(telemetry.force_flush(timeout)),
+        };
+        report.is_success()
     }
 
     fn shutdown(&self, timeout: Duration) {
@@ -208,6 +226,59 @@ fn case() {
             drop(spans);
             running.shutdown(Duration::from_millis(200));
         }
+        "start" => {
+            tell();
+            let running = Running::init(config()).unwrap();
+            running.tracer().start("work").end();
+            running.shutdown(Duration::from_millis(100));
+            say(&running.ledger());
+        }
+        // The file appears while the program runs.
+        "file-later" => {
+            tell();
+            let running = Running::init(config()).unwrap();
+            running.tracer().start("work").end();
+            let _ = running.flush(Duration::from_millis(200));
+            say(&running.ledger());
+            let path = std::env::var("OTEL_EXPORTER_OTLP_CERTIFICATE").unwrap();
+            std::fs::write(path, std::env::var("SPANDREL_TEST_PEM").unwrap()).unwrap();
+            let _ = running.flush(Duration::from_secs(20));
+            say(&running.ledger());
+        }
+        "code-certificate" => {
+            let failed = Running::init(Config {
+                endpoint: "https://localhost:1".into(),
+                certificate: Some("missing.pem".into()),
+                ..config()
+            });
+            say(&failed.err().unwrap());
+        }
+        "memory" => {
+            let huge = Some(1 << (usize::BITS - 4));
+            for config in [
+                Config {
+                    buffer_bytes: huge,
+                    ..config()
+                },
+                Config {
+                    shard_bytes: huge,
+                    ..config()
+                },
+                Config {
+                    buffer_bytes: Some(usize::MAX),
+                    ..config()
+                },
+                Config {
+                    max_span_bytes: huge,
+                    shard_bytes: Some(usize::MAX),
+                    buffer_bytes: Some(usize::MAX),
+                    max_request_bytes: Some(usize::MAX),
+                    ..config()
+                },
+            ] {
+                say(&Running::init(config).err().unwrap());
+            }
+        }
         other => unreachable!("no such case: {other}"),
     }
 }
@@ -295,5 +366,104 @@ fn a_tracer_or_a_layer_from_before_init_is_said_once() {
             !said.iter().any(|line| line.contains("before `init`")),
             "{said:?}"
         );
+    }
+}
+
+/// Fault X26.
+#[test]
+fn an_unreadable_file_of_a_variable_stops_no_program_and_nothing_is_sent() {
+    const HTTPS: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://localhost:1");
+    let empty = PemFile::new("x26-empty", "");
+    let empty = empty.path().display().to_string();
+    for transport in TRANSPORTS {
+        for (name, files) in [
+            (
+                "OTEL_EXPORTER_OTLP_CERTIFICATE",
+                vec![("OTEL_EXPORTER_OTLP_CERTIFICATE", "/missing/ca.pem")],
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+                vec![
+                    ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", empty.as_str()),
+                    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/missing/ca.pem"),
+                ],
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+                vec![
+                    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/missing/own.pem"),
+                    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/missing/own.key"),
+                ],
+            ),
+        ] {
+            let variables = [vec![HTTPS], files].concat();
+            let heard = run_text("start", transport, &variables).heard;
+            let said: Vec<_> = heard.iter().filter(|line| line.contains(name)).collect();
+            assert_eq!(said.len(), 1, "{heard:?}");
+            assert!(
+                said[0].starts_with(&format!("Error {name}: cannot use ")),
+                "{heard:?}"
+            );
+            let ledger = "ended 1 = exported 0 + dropped 1 (shutdown 1)";
+            assert!(heard.last().unwrap().starts_with(ledger), "{heard:?}");
+        }
+        let heard = run_text("code-certificate", transport, &[]).heard;
+        let failed = "failed to create OTLP exporter: cannot use missing.pem: ";
+        assert!(heard.last().unwrap().starts_with(failed), "{heard:?}");
+    }
+}
+
+/// Fault X26.
+#[test]
+fn a_file_of_a_variable_that_appears_later_is_read_then() {
+    let authority = Authority::new();
+    for transport in TRANSPORTS {
+        let front = Front::Tls(authority.server().server_config());
+        let server = FaultServer::start_with(Script::new(), front);
+        let file = PemFile::new(&format!("x26-{transport}"), "");
+        std::fs::remove_file(file.path()).unwrap();
+        let (url, path, pem) = (server.url(), file.path(), authority.pem());
+        let heard = run_text(
+            "file-later",
+            transport,
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()),
+                ("OTEL_EXPORTER_OTLP_CERTIFICATE", path.to_str().unwrap()),
+                ("SPANDREL_TEST_PEM", pem.as_str()),
+            ],
+        );
+        let ledgers: Vec<_> = heard
+            .heard
+            .iter()
+            .filter(|it| it.contains("ended"))
+            .collect();
+        assert!(
+            ledgers[0].starts_with("ended 1 = exported 0 + dropped 0"),
+            "{ledgers:?}"
+        );
+        assert!(
+            ledgers[1].starts_with("ended 1 = exported 1"),
+            "{ledgers:?}"
+        );
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+/// Fault X28.
+#[test]
+fn memory_that_cannot_be_had_is_an_error_of_the_start() {
+    for transport in TRANSPORTS {
+        let heard = run_text("memory", transport, &[]).heard;
+        let fields = [
+            "buffer_bytes",
+            "shard_bytes",
+            "buffer_bytes",
+            "max_request_bytes",
+        ];
+        assert_eq!(heard.len(), fields.len(), "{heard:?}");
+        for (line, field) in heard.iter().zip(fields) {
+            assert!(line.contains(field), "{line}");
+        }
+        assert!(heard[0].ends_with("; lower it"), "{heard:?}");
     }
 }

@@ -18,5 +18,5 @@ mod spsc;
 mod words;
 
 pub(crate) use drain::{Drain, DrainLimit};
-pub(crate) use hub::{Hub, Memory};
+pub(crate) use hub::{Hub, Memory, MissingMemory, memory};
 pub(super) use shard::Shard;
