@@ -279,6 +279,14 @@ fn case() {
                 say(&Running::init(config).err().unwrap());
             }
         }
+        "disabled" => {
+            tell();
+            let running = Running::init(Config {
+                enabled: false,
+                ..config()
+            });
+            drop(running);
+        }
         "table" => table(),
         other => unreachable!("no such case: {other}"),
     }
@@ -680,6 +688,39 @@ fn bytes_that_are_no_text_stop_no_start() {
         for (name, _) in &variables {
             let named = |line: &&String| line.contains(&format!("{name}: the value is not UTF-8"));
             assert_eq!(heard.iter().filter(named).count(), 1, "{name}: {heard:?}");
+        }
+    }
+}
+
+/// Fault X30.
+#[test]
+fn why_nothing_is_recorded_is_said() {
+    const DISABLED: &str = "tracing is disabled: no span is recorded";
+    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1");
+    for transport in TRANSPORTS {
+        for (case, variables, severity, why) in [
+            ("disabled", vec![], "Info", ""),
+            (
+                "disabled",
+                vec![ENDPOINT],
+                "Warn",
+                ", although a variable names an exporter; set `enabled: true` in code",
+            ),
+            (
+                "start",
+                vec![ENDPOINT, ("OTEL_SDK_DISABLED", "true")],
+                "Info",
+                ", because OTEL_SDK_DISABLED is true",
+            ),
+            (
+                "start",
+                vec![("OTEL_TRACES_EXPORTER", "none")],
+                "Info",
+                ", because OTEL_TRACES_EXPORTER is none",
+            ),
+        ] {
+            let heard = run_text(case, transport, &variables).heard;
+            assert_eq!(heard[0], format!("{severity} {DISABLED}{why}"), "{heard:?}");
         }
     }
 }

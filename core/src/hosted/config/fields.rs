@@ -66,8 +66,9 @@ pub struct Config {
     /// error. `None` takes the encoder [made for spans](crate::hosted::span_gzip), which makes full
     /// batches smaller than level 4 does, in less time than level 1. Not used without gzip.
     pub gzip_level: Option<u32>,
-    /// The time limit of one request; zero = none, so that only `export_timeout` limits it.
-    /// Retries have their limits in [`backoff`](Self::backoff).
+    /// The time limit of one request, from connecting to the end of the answer; zero = none, so
+    /// that only `export_timeout` limits it. How long a batch may take with its retries is in the
+    /// [module](super#how-long-an-export-takes).
     pub timeout: Option<Duration>,
     /// A PEM file with the authorities to trust, instead of the transport's roots. The transport
     /// reads it when it starts.
@@ -104,9 +105,8 @@ pub struct Config {
 
     /// How long a span may wait for others of its batch; zero = not at all.
     pub scheduled_delay: Option<Duration>,
-    /// The specification's time limit for the export of a batch; zero = none. Here the smaller of
-    /// this and `timeout` limits one request, and [`backoff`](Self::backoff) limits all requests of
-    /// a batch together.
+    /// A second limit of one request; zero = none. The smaller of this and `timeout` counts. How
+    /// long a batch may take with its retries is in the [module](super#how-long-an-export-takes).
     pub export_timeout: Option<Duration>,
     /// The most finished spans that wait to be sent; zero is an error.
     pub max_queue_size: Option<u32>,

@@ -56,7 +56,7 @@ impl<'a> Merged<'a> {
             protocol: code.protocol.or(env.protocol).unwrap_or_default(),
             headers: headers(code, env),
             names: environment.names,
-            variables: variables(code, env, environment.names),
+            variables: variables(code, environment),
             compression: code
                 .compression
                 .or(env.compression)
@@ -78,15 +78,30 @@ impl<'a> Merged<'a> {
                 (None, None) => SamplerSource::Named(env.sampler),
             },
             resource: resource(code, env, notes),
-            propagators: env.propagators.unwrap_or(Propagators::TRACE_CONTEXT),
+            propagators: propagators(env, notes),
             log_level: env.log_level,
             code,
         }
     }
 }
 
+/// Programs call a propagator themselves, so the variable cannot stop them; but it is not ignored
+/// silently.
+fn propagators(env: &EnvConfig<'_>, notes: &mut Notes) -> Propagators {
+    let propagators = env.propagators.unwrap_or(Propagators::TRACE_CONTEXT);
+    if propagators.is_empty() {
+        notes.push(
+            "OTEL_PROPAGATORS: none is not obeyed: traceparent and tracestate are read and \
+             written wherever the program calls its propagator; leave out these calls in code"
+                .into(),
+        );
+    }
+    propagators
+}
+
 /// The variables that are in use and that only the transport can judge.
-fn variables(code: &Config, env: &EnvConfig<'_>, names: Names) -> VariableUse {
+fn variables(code: &Config, environment: &Environment<'_>) -> VariableUse {
+    let (env, names) = (&environment.values, environment.names);
     let has_identity = code.has_client_identity();
     let files = [
         (
@@ -103,6 +118,9 @@ fn variables(code: &Config, env: &EnvConfig<'_>, names: Names) -> VariableUse {
     ];
     let used = files.into_iter().filter(|(_, _, is_in_code)| !is_in_code);
     VariableUse {
+        only_code_disables: !code.enabled && env.sdk_disabled != Some(true),
+        asks_for_collector: environment.asks_for_collector
+            && env.traces_exporter != Some(TracesExporter::None),
         endpoint: names.endpoint.filter(|_| !code.has_endpoint()),
         files: used
             .filter_map(|(name, path, _)| Some((name?, PathBuf::from(path?))))

@@ -136,9 +136,13 @@ pub struct Settings {
     pub(in crate::hosted) variables: VariableUse,
 }
 
-/// The variables that a transport may find unusable when it starts.
+/// What a start has to know of the variables.
 #[derive(Clone, Debug, Default)]
 pub(in crate::hosted) struct VariableUse {
+    /// `enabled` is false in code, and nothing else stands in the way.
+    pub(in crate::hosted) only_code_disables: bool,
+    /// A variable asks for an exporter or an endpoint.
+    pub(in crate::hosted) asks_for_collector: bool,
     /// The one that the URL is from.
     pub(in crate::hosted) endpoint: Option<&'static str>,
     /// Those that name files, and the files.

@@ -98,7 +98,9 @@ pub fn check(settings: &HttpSettings) -> Result<HttpTarget, BuildError> {
 ///
 /// `error`, if code is to blame.
 pub fn postpone(settings: &Settings, error: BuildError) -> Result<(), BuildError> {
-    let VariableUse { endpoint, files } = &settings.variables;
+    let VariableUse {
+        endpoint, files, ..
+    } = &settings.variables;
     let blamed = match &error {
         BuildError::Settings(_) => None,
         BuildError::TlsFile { path, .. } => {

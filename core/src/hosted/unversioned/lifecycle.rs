@@ -56,13 +56,28 @@ pub fn log_error<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
 pub fn announce_start(settings: &Settings) -> bool {
     report_settings(settings);
     if !settings.is_recording() {
-        report(
-            Kind::Lifecycle,
-            Severity::Info,
-            format_args!("tracing is disabled: no span is recorded"),
-        );
+        report_disabled(settings);
     }
     settings.is_recording()
+}
+
+/// A collector among the variables shows that somebody expects traces.
+fn report_disabled(settings: &Settings) {
+    let variables = &settings.variables;
+    let (severity, why) = match variables.only_code_disables {
+        true if variables.asks_for_collector => (
+            Severity::Warn,
+            ", although a variable names an exporter; set `enabled: true` in code",
+        ),
+        true => (Severity::Info, ""),
+        false if !settings.enabled => (Severity::Info, ", because OTEL_SDK_DISABLED is true"),
+        false => (Severity::Info, ", because OTEL_TRACES_EXPORTER is none"),
+    };
+    report(
+        Kind::Lifecycle,
+        severity,
+        format_args!("tracing is disabled: no span is recorded{why}"),
+    );
 }
 
 /// The part of [`announce_start`] for users of settings that have no pipeline of their own.

@@ -213,6 +213,49 @@ fn headers_of_a_variable_in_clear_text_are_said_once_and_kept() {
     }
 }
 
+/// Spec C-012, fault X31.
+#[test]
+fn propagators_that_are_not_obeyed_are_said() {
+    let said = |text: &str| with(&Config::default(), &[("OTEL_PROPAGATORS", text)]).diagnostics;
+    assert_eq!(said("tracecontext"), Vec::<String>::new());
+    let baggage = said("tracecontext,baggage");
+    assert_eq!(baggage.len(), 1, "{baggage:?}");
+    assert!(baggage[0].contains("\"baggage\" is not supported here"));
+    let none = said("none");
+    assert_eq!(none.len(), 1, "{none:?}");
+    assert!(none[0].starts_with("OTEL_PROPAGATORS: none is not obeyed"));
+}
+
+/// Fault X27.
+#[test]
+fn what_does_not_fit_into_the_resource_is_left_out_and_named() {
+    let long = "x".repeat(70_000);
+    let list = format!("team=storage,huge={long},zone=a");
+    let settings = with(
+        &Config::default(),
+        &[
+            ("OTEL_RESOURCE_ATTRIBUTES", &list),
+            ("OTEL_SERVICE_NAME", &long),
+        ],
+    );
+    assert_eq!(settings.resource.text("team"), Some("storage"));
+    assert_eq!(settings.resource.text("zone"), Some("a"));
+    assert_eq!(settings.resource.text("huge"), None);
+    let name = settings.resource.text("service.name").unwrap();
+    assert!(name.starts_with("unknown_service:"), "{name}");
+    let said = &settings.diagnostics;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].ends_with("leaving out \"service.name\", \"huge\""),
+        "{said:?}"
+    );
+    // What fits is all there.
+    let many: String = (0..1_000).map(|n| format!("key{n}=value{n},")).collect();
+    let settings = with(&Config::default(), &[("OTEL_RESOURCE_ATTRIBUTES", &many)]);
+    assert_eq!(settings.resource.text("key999"), Some("value999"));
+    assert!(settings.diagnostics.is_empty());
+}
+
 #[test]
 fn diagnostics_beyond_the_limit_are_counted() {
     let variables: Vec<_> = spandrel_core::env::VARIABLES
