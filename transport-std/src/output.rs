@@ -4,8 +4,8 @@ use std::io::{Stdout, Write};
 use std::time::Duration;
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::Settings;
-use spandrel_core::hosted::unversioned::client::BuildError;
+use spandrel_core::hosted::config::{HttpSettings, Settings};
+use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
 use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -18,7 +18,18 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A destination. First [`Output::encode`], then [`Output::send`].
 pub(crate) enum Output {
     Http(Box<HttpSender>),
+    /// In place of a sender that cannot be built yet.
+    Waiting(Box<Waiting>),
     Stdout(Box<Lines>),
+}
+
+/// The settings of a sender that cannot be built yet, for which a variable is to blame.
+pub(crate) struct Waiting {
+    http: HttpSettings,
+    protocol: Protocol,
+    coding: Coding,
+    canceller: Canceller,
+    last_error: LastError,
 }
 
 /// OTLP/JSON lines.
@@ -34,9 +45,20 @@ impl Output {
     pub(crate) fn new(settings: &Settings) -> Result<Self, BuildError> {
         Ok(match settings.http() {
             Some(http) => {
-                let sender = HttpSender::new(&http)?;
-                let sender = sender.with_encoding(settings.protocol, Coding::from(settings));
-                Self::Http(Box::new(sender))
+                let mut waiting = Waiting {
+                    http,
+                    protocol: settings.protocol,
+                    coding: Coding::from(settings),
+                    canceller: Canceller::default(),
+                    last_error: LastError::default(),
+                };
+                match waiting.build() {
+                    Ok(sender) => Self::Http(Box::new(sender)),
+                    Err(error) => {
+                        postpone(settings, error)?;
+                        Self::Waiting(Box::new(waiting))
+                    }
+                }
             }
             None => Self::Stdout(Box::new(Lines {
                 stdout: std::io::stdout(),
@@ -52,6 +74,7 @@ impl Output {
     pub(crate) fn canceller(&self) -> Option<Canceller> {
         match self {
             Self::Http(sender) => Some(sender.canceller()),
+            Self::Waiting(waiting) => Some(waiting.canceller.clone()),
             Self::Stdout(_) => None,
         }
     }
@@ -59,6 +82,7 @@ impl Output {
     pub(crate) fn last_error(&self) -> &LastError {
         match self {
             Self::Http(sender) => sender.last_error(),
+            Self::Waiting(waiting) => &waiting.last_error,
             Self::Stdout(lines) => &lines.last_error,
         }
     }
@@ -67,16 +91,22 @@ impl Output {
     pub(crate) fn body_sent(&self) -> bool {
         match self {
             Self::Http(sender) => sender.body_sent(),
-            Self::Stdout(_) => false,
+            Self::Waiting(_) | Self::Stdout(_) => false,
         }
     }
 
     /// Pulls a body and encodes it. [`send`](Self::send) reports a failure.
     pub(crate) fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
+        if let Self::Waiting(waiting) = self {
+            if let Ok(sender) = waiting.build() {
+                *self = Self::Http(Box::new(sender));
+            }
+        }
         match self {
             Self::Http(sender) => {
                 let _ = sender.encode(pull);
             }
+            Self::Waiting(_) => {}
             Self::Stdout(lines) => lines.encode(pull),
         }
     }
@@ -85,8 +115,20 @@ impl Output {
     pub(crate) fn send(&mut self, timeout: Option<Duration>) -> Outcome<'_> {
         match self {
             Self::Http(sender) => sender.send(timeout.unwrap_or(NO_LIMIT)),
+            Self::Waiting(_) => Outcome::Failed(TransportError::Other),
             Self::Stdout(lines) => lines.send(),
         }
+    }
+}
+
+impl Waiting {
+    fn build(&mut self) -> Result<HttpSender, BuildError> {
+        let built = HttpSender::with_canceller(&self.http, self.canceller.clone());
+        if let Err(error) = &built {
+            let failed = Outcome::Failed(TransportError::Other);
+            self.last_error.set(error.to_string(), &failed);
+        }
+        Ok(built?.with_encoding(self.protocol, self.coding))
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::diagnostics::{Kind, Severity, poll_kept, report};
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
@@ -237,7 +237,8 @@ impl Worker {
             if stopped {
                 return;
             }
-            match wait {
+            // Reports that wait for a listener have the thread look for one again.
+            match [wait, poll_kept()].into_iter().flatten().min() {
                 Some(wait) => std::thread::park_timeout(wait),
                 None => std::thread::park(),
             }

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use spandrel_core::hosted::current::ContextFutureExt;
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::diagnostics::{Kind, Severity, release_kept, report};
 use spandrel_core::time::Instant;
 use tokio::runtime::Handle;
 
@@ -133,6 +133,7 @@ impl Drop for BackgroundEnd {
                 ),
             );
         }
+        release_kept();
         state.changed.ring();
     }
 }

@@ -6,7 +6,7 @@ use crate::env::LogLevel;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The subject of a report. Each kind is limited separately.
+        /// The subject of a report.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {
@@ -48,6 +48,8 @@ kinds! {
     Totals,
 }
 
+pub(super) const SEVERITIES: usize = 4;
+
 /// How much a report matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -83,7 +85,7 @@ pub struct Report<'a> {
     /// The text, without control characters, at most
     /// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES) long.
     pub text: &'a str,
-    /// The number of reports of this kind held back since the last one shown.
+    /// The number of reports of the same cause held back since the last one shown.
     pub suppressed: u32,
 }
 

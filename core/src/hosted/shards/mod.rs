@@ -21,5 +21,5 @@ mod spsc;
 mod words;
 
 pub(crate) use drain::{Drain, DrainLimit, Lost};
-pub(crate) use hub::{Hub, Memory};
+pub(crate) use hub::{Hub, Memory, MissingMemory, memory};
 pub(super) use shard::Shard;

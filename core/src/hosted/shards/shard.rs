@@ -94,11 +94,21 @@ impl Shard {
         wake_at: usize,
         closed: bool,
         is_common: bool,
-    ) -> Self {
+    ) -> Option<Self> {
+        let queue = SpscQueue::new(bytes)?;
+        Some(Self::over(queue, wake_at, closed, is_common))
+    }
+
+    /// A shard of threads for which there is no memory: it counts their spans as lost.
+    pub(in crate::hosted) fn without_memory(closed: bool) -> Self {
+        Self::over(SpscQueue::without_memory(), usize::MAX, closed, true)
+    }
+
+    fn over(queue: SpscQueue, wake_at: usize, closed: bool, is_common: bool) -> Self {
         Self {
             owned: AtomicBool::new(!is_common),
             turn: is_common.then(Mutex::default),
-            queue: SpscQueue::new(bytes),
+            queue,
             wake_at,
             woken: AtomicBool::new(false),
             closed: AtomicBool::new(closed),
@@ -124,6 +134,9 @@ impl Shard {
     #[inline(never)]
     fn push_in_turn(&self, record: &Record<'_>) -> Result<bool, PushError> {
         let _turn = self.take_turn();
+        if self.queue.has_no_memory() && !self.closed.load(Ordering::Acquire) {
+            return self.lose(PushError::Full);
+        }
         self.push_alone(record)
     }
 
@@ -386,6 +399,24 @@ mod tests {
         assert!(Arc::ptr_eq(&shards.claim(), &own[5]));
     }
 
+    /// Fault X29.
+    #[test]
+    fn without_memory_for_a_shard_the_spans_are_counted_as_lost() {
+        // More than any machine has.
+        let shards = ShardSet::new(1 << (usize::BITS - 4), 1);
+        let all: Vec<_> = (0..3).map(|_| shards.claim()).collect();
+        assert!(all.iter().all(|shard| Arc::ptr_eq(shard, &all[0])));
+        assert_eq!(push(&all[0]), Err(PushError::Full));
+        let drained = shards.drain(DrainLimit::All, &mut Taker);
+        assert_eq!((drained.taken, drained.is_complete), (0, true));
+        shards.close();
+        assert_eq!(push(&all[1]), Err(PushError::Shutdown));
+        let ledger = all[2].ledger();
+        assert_eq!(ledger.dropped(DropReason::QueueFull), 1);
+        assert_eq!(ledger.dropped(DropReason::Shutdown), 1);
+        assert!(ledger.is_balanced());
+    }
+
     #[test]
     fn a_span_that_comes_after_the_end_counts_as_lost_for_it() {
         let shards = ShardSet::new(1024, 1 << 20);
@@ -406,7 +437,7 @@ mod tests {
     #[test]
     fn the_drainer_is_woken_once_until_it_comes() {
         for wake_at in [1, 3] {
-            let shard = Shard::new(4096, wake_at, false, false);
+            let shard = Shard::new(4096, wake_at, false, false).unwrap();
             for _ in 0..2 {
                 let woken: Vec<_> = (0..6).map(|_| push(&shard).unwrap()).collect();
                 let expected: Vec<_> = (1..=6).map(|n| n == wake_at).collect();

@@ -33,6 +33,9 @@ mod tracer;
 #[cfg(feature = "tracing")]
 mod undecided;
 
+#[cfg(feature = "tracing")]
+pub(super) use global::note_early;
+pub(super) use global::take_early;
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
