@@ -34,6 +34,8 @@ kinds! {
     BreakerClosed,
     /// Spans were dropped, for whatever reason.
     SpansDropped,
+    /// A span could not hold all that was set on it.
+    SpanIncomplete,
     /// The collector accepted only a part, or sent a warning.
     PartialSuccess,
     /// The collector's answer could not be understood.

@@ -140,6 +140,11 @@ impl TracingLayer {
         self.settled(id.into_u64())
     }
 
+    /// The most bytes of a text that can be stored.
+    pub(super) fn max_text(&self) -> usize {
+        self.tracer.max_span_bytes()
+    }
+
     /// Works on a span that records.
     pub(super) fn with_span(&self, id: &Id, work: impl FnOnce(&mut Span)) {
         self.table.with(id.into_u64(), |live| work(live.span()));

@@ -6,7 +6,7 @@
 //! [`MAX_SHARDS`](super::set::MAX_SHARDS), further threads take turns at one common shard, so that
 //! memory stays bounded.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -33,6 +33,8 @@ pub(in crate::hosted) struct Shard {
     /// The drainer has been woken since it last came.
     woken: AtomicBool,
     closed: AtomicBool,
+    /// The reports about spans of this shard that were made, as bits.
+    reported: AtomicU8,
     counters: Counters,
     /// Only the drainer takes this lock, and readers of the counts.
     totals: Mutex<Totals>,
@@ -47,6 +49,8 @@ struct Counters {
     full: Counter,
     too_large: Counter,
     shutdown: Counter,
+    record_only_ended: Counter,
+    incomplete: Counter,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -85,7 +89,18 @@ struct Totals {
     abandoned: bool,
     pushed: Total,
     /// In the order of [`Counters`].
-    counters: [Total; 6],
+    counters: [Total; 8],
+}
+
+/// The spans of the threads of a shard.
+#[derive(Debug)]
+pub(in crate::hosted) struct ShardCounts {
+    pub(in crate::hosted) started: Started,
+    /// Sampled spans that ended.
+    pub(in crate::hosted) ended: u64,
+    pub(in crate::hosted) record_only_ended: u64,
+    /// Sampled spans that ended without all that was set on them.
+    pub(in crate::hosted) incomplete: u64,
 }
 
 impl Shard {
@@ -112,6 +127,7 @@ impl Shard {
             wake_at,
             woken: AtomicBool::new(false),
             closed: AtomicBool::new(closed),
+            reported: AtomicU8::new(0),
             counters: Counters::default(),
             totals: Mutex::default(),
         }
@@ -182,6 +198,24 @@ impl Shard {
             SamplingDecision::RecordOnly => self.counters.record_only.advance(),
             SamplingDecision::Drop => self.counters.not_sampled.advance(),
         }
+    }
+
+    /// Counts the end of a span that was recorded only.
+    #[cold]
+    pub(in crate::hosted) fn count_record_only_ended(&self) {
+        let _turn = self.take_turn();
+        self.counters.record_only_ended.advance();
+    }
+
+    /// Counts a span that does not hold all that was set on it. Returns those of the bits `causes`
+    /// that are new here.
+    #[cold]
+    pub(in crate::hosted) fn count_incomplete(&self, causes: u8) -> u8 {
+        let _turn = self.take_turn();
+        self.counters.incomplete.advance();
+        let known = self.reported.load(Ordering::Relaxed);
+        self.reported.store(known | causes, Ordering::Relaxed);
+        causes & !known
     }
 
     #[cold]
@@ -274,7 +308,7 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [_, _, _, full, too_large, shutdown] = totals.counters;
+        let [_, _, _, full, too_large, shutdown, ..] = totals.counters;
         let mut ledger = Ledger::default();
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
@@ -290,17 +324,29 @@ impl Shard {
     }
 
     /// The spans started and ended by the threads of this shard.
-    pub(in crate::hosted) fn counts(&self) -> (Started, u64) {
+    pub(in crate::hosted) fn counts(&self) -> ShardCounts {
         let mut totals = self.totals();
         totals.update(self);
-        let [recorded, record_only, not_sampled, lost @ ..] = totals.counters;
-        let started = Started {
-            recorded: recorded.sum,
-            record_only: record_only.sum,
-            not_sampled: not_sampled.sum,
-        };
-        let lost: u64 = lost.iter().map(|total| total.sum).sum();
-        (started, totals.pushed.sum + lost)
+        let [
+            recorded,
+            record_only,
+            not_sampled,
+            full,
+            too_large,
+            shutdown,
+            record_only_ended,
+            incomplete,
+        ] = totals.counters;
+        ShardCounts {
+            started: Started {
+                recorded: recorded.sum,
+                record_only: record_only.sum,
+                not_sampled: not_sampled.sum,
+            },
+            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum,
+            record_only_ended: record_only_ended.sum,
+            incomplete: incomplete.sum,
+        }
     }
 
     /// Frees the shard for the next thread.
@@ -327,6 +373,8 @@ impl Totals {
             full,
             too_large,
             shutdown,
+            record_only_ended,
+            incomplete,
         } = &shard.counters;
         let counters = [
             recorded,
@@ -335,6 +383,8 @@ impl Totals {
             full,
             too_large,
             shutdown,
+            record_only_ended,
+            incomplete,
         ];
         for (total, counter) in self.counters.iter_mut().zip(counters) {
             total.update(counter.0.load(Ordering::Relaxed));
@@ -391,8 +441,8 @@ mod tests {
                 });
             }
         });
-        let (started, ended) = all[0].counts();
-        assert_eq!((started.recorded, ended), (800, 800));
+        let counts = all[0].counts();
+        assert_eq!((counts.started.recorded, counts.ended), (800, 800));
         assert_eq!(all[0].ledger().buffered, 800);
         // One that is given back is taken before the common one.
         own[5].disown();

@@ -534,7 +534,8 @@ impl Pipeline {
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
-            exporter.observe_oldest(oldest);
+            // An end that the application chose may lie in the future.
+            exporter.observe_oldest(oldest.min(now));
         }
         if matches!(limit, DrainLimit::All) {
             self.collected = now;
