@@ -1,5 +1,6 @@
 //! Where requests go: a collector over HTTP, or the standard output.
 
+use std::any::Any;
 use std::io::{Stdout, Write};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) enum Output {
     Http(Box<HttpSender>),
     Stdout(Box<Lines>),
+    /// Whose every request panics.
+    #[cfg(test)]
+    Panics(LastError),
 }
 
 /// OTLP/JSON lines.
@@ -53,6 +57,8 @@ impl Output {
         match self {
             Self::Http(sender) => Some(sender.canceller()),
             Self::Stdout(_) => None,
+            #[cfg(test)]
+            Self::Panics(_) => None,
         }
     }
 
@@ -60,7 +66,20 @@ impl Output {
         match self {
             Self::Http(sender) => sender.last_error(),
             Self::Stdout(lines) => &lines.last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
         }
+    }
+
+    /// Has [`last_error`](Self::last_error) say that sending panicked.
+    pub(crate) fn note_panic(&mut self, panic: &(dyn Any + Send)) {
+        let last_error = match self {
+            Self::Http(sender) => sender.last_error_mut(),
+            Self::Stdout(lines) => &mut lines.last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
+        };
+        last_error.set_panic(panic);
     }
 
     /// See [`HttpSender::body_sent`].
@@ -68,6 +87,8 @@ impl Output {
         match self {
             Self::Http(sender) => sender.body_sent(),
             Self::Stdout(_) => false,
+            #[cfg(test)]
+            Self::Panics(_) => false,
         }
     }
 
@@ -78,6 +99,8 @@ impl Output {
                 let _ = sender.encode(pull);
             }
             Self::Stdout(lines) => lines.encode(pull),
+            #[cfg(test)]
+            Self::Panics(_) => {}
         }
     }
 
@@ -86,6 +109,8 @@ impl Output {
         match self {
             Self::Http(sender) => sender.send(timeout.unwrap_or(NO_LIMIT)),
             Self::Stdout(lines) => lines.send(),
+            #[cfg(test)]
+            Self::Panics(_) => panic!("a fault in the client"),
         }
     }
 }

@@ -193,6 +193,10 @@ impl HttpSender {
         &self.last_error
     }
 
+    pub(crate) const fn last_error_mut(&mut self) -> &mut LastError {
+        &mut self.last_error
+    }
+
     /// A handle that ends a call of [`send`](Self::send) from another thread, for a shutdown with a
     /// deadline.
     #[must_use]

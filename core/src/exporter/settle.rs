@@ -40,16 +40,33 @@ where
         self.tick(now);
     }
 
+    /// Like [`Exporter::cancel_in_flight`], for a driver whose sender panicked: this counts as a
+    /// failed attempt, because the next one may end in the same way. `body_sent` as in
+    /// [`TransportError`].
+    pub fn fail_in_flight(&mut self, now: Instant, body_sent: bool) {
+        let now = self.schedule.advance(now);
+        if body_sent {
+            self.count_duplicates();
+        }
+        self.settle(now, &Outcome::Failed(TransportError::Other));
+        self.tick(now);
+    }
+
     /// Reports that the transport sent a request a second time by itself after it had sent the
     /// whole body once: a kept connection died without an answer. Its spans then count as possible
     /// duplicates. Call it before the answer is handed in.
     pub fn note_resent(&mut self, transmit: &Transmit) {
         if self.flights.is_current(transmit) {
-            if let Some(batch) = self.batches.in_hand_mut() {
-                if batch.count_as_duplicate() {
-                    let spans = transmit.spans() as u64;
-                    self.books.count_possible_duplicates(spans);
-                }
+            self.count_duplicates();
+        }
+    }
+
+    /// Counts the spans in flight, if any, as possible duplicates.
+    fn count_duplicates(&mut self) {
+        if let (Some(flight), Some(batch)) = (self.flights.current(), self.batches.in_hand_mut()) {
+            if batch.count_as_duplicate() {
+                let spans = flight.layout.window as u64;
+                self.books.count_possible_duplicates(spans);
             }
         }
     }
@@ -276,5 +293,29 @@ mod tests {
         exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
         assert_eq!(exporter.ledger().exported, 1);
         assert!(exporter.ledger().is_closed());
+    }
+    /// A cancelled request would go out again at once, and panic again.
+    #[test]
+    fn a_sender_that_panicked_has_failed_and_waits_like_any_other() {
+        let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
+        let buffer = Buffer::new([0_u8; 512]);
+        let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let span = tracer.start::<128>(SpanBuilder::new("kept"), Instant::ZERO);
+        span.end(Instant::ZERO, &mut exporter).unwrap();
+
+        let mut now = Instant::from_secs(10);
+        exporter.force_flush(now, Instant::MAX);
+        for attempt in 1..=5 {
+            assert_eq!(exporter.poll_transmit(now).unwrap().attempt(), attempt);
+            exporter.fail_in_flight(now, attempt == 2);
+            exporter.fail_in_flight(now, true);
+            assert!(exporter.poll_transmit(now).is_none(), "no pause");
+            assert!(exporter.ledger().is_balanced());
+            now = exporter.poll_timeout().unwrap();
+        }
+        assert_eq!(exporter.circuit(), crate::breaker::State::Open);
+        assert_eq!(exporter.stats().possible_duplicates, 1);
+        assert_eq!(exporter.ledger().buffered, 1);
     }
 }

@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use core::any::Any;
 use core::fmt::Display;
 use std::borrow::ToOwned;
 use std::format;
@@ -24,9 +25,10 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::pipeline::Pipeline;
+use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
-use crate::hosted::diagnostics::{Kind, Severity, report};
+use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
 use crate::response::{DropReason, Outcome, TransportError};
 
 /// The last failed request in words, beyond the class that the machines need. Its texts are redacted
@@ -48,6 +50,12 @@ impl LastError {
             Outcome::Failed(error) => hint(Some(Cause::Transport(*error))),
             _ => "",
         };
+    }
+
+    /// Notes that there was no answer because sending panicked.
+    pub fn set_panic(&mut self, panic: &(dyn Any + Send)) {
+        let text = format!("the sender panicked: {}", sanitise(panic_message(panic)));
+        self.set(text, &Outcome::Failed(TransportError::Other));
     }
 
     /// Notes an answer; `location` is a redirect's target, redacted.
