@@ -30,7 +30,8 @@ pub(crate) struct Lines {
     stdout: Stdout,
     encoder: RequestEncoder,
     line: Vec<u8>,
-    is_encoded: bool,
+    /// Why there is no line.
+    unsent: Option<TransportError>,
     last_error: LastError,
 }
 
@@ -46,7 +47,7 @@ impl Output {
                 stdout: std::io::stdout(),
                 encoder: RequestEncoder::new(Protocol::HttpJson, Coding::Identity),
                 line: Vec::new(),
-                is_encoded: false,
+                unsent: Some(TransportError::Other),
                 last_error: LastError::default(),
             })),
         })
@@ -118,25 +119,25 @@ impl Output {
 impl Lines {
     fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
         let encoded = self.encoder.encode(pull, &mut self.line);
-        self.is_encoded = encoded.is_ok();
+        self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
-            self.fail(&error);
+            self.fail(&error, error.class());
         }
     }
 
     fn send(&mut self) -> Outcome<'static> {
-        if !self.is_encoded {
-            return Outcome::Failed(TransportError::Other);
+        if let Some(class) = self.unsent {
+            return Outcome::Failed(class);
         }
         let written = self.stdout.write_all(&self.line);
         match written.and_then(|()| self.stdout.flush()) {
             Ok(()) => Outcome::Response(Response::new(200)),
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, TransportError::Other),
         }
     }
 
-    fn fail(&mut self, error: &dyn std::error::Error) -> Outcome<'static> {
-        let outcome = Outcome::Failed(TransportError::Other);
+    fn fail(&mut self, error: &dyn std::error::Error, class: TransportError) -> Outcome<'static> {
+        let outcome = Outcome::Failed(class);
         self.last_error.set(error.to_string(), &outcome);
         outcome
     }

@@ -290,6 +290,9 @@ const fn hint(cause: Option<Cause>) -> &'static str {
         Some(Cause::Transport(TransportError::Certificate)) => {
             "; set `certificate` to the authority that signed it"
         }
+        Some(Cause::Transport(TransportError::OutOfMemory)) => {
+            "; lower `max_export_batch_size` or `max_request_bytes`, or give the process more memory"
+        }
         _ => "",
     }
 }
