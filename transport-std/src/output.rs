@@ -1,5 +1,6 @@
 //! Where requests go: a collector over HTTP, or the standard output.
 
+use std::any::Any;
 use std::io::{Stdout, Write};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ pub(crate) enum Output {
     /// In place of a sender that cannot be built yet.
     Waiting(Box<Waiting>),
     Stdout(Box<Lines>),
+    /// Whose every request panics.
+    #[cfg(test)]
+    Panics(LastError),
 }
 
 /// The settings of a sender that cannot be built yet, for which a variable is to blame.
@@ -37,7 +41,8 @@ pub(crate) struct Lines {
     stdout: Stdout,
     encoder: RequestEncoder,
     line: Vec<u8>,
-    is_encoded: bool,
+    /// Why there is no line.
+    unsent: Option<TransportError>,
     last_error: LastError,
 }
 
@@ -64,7 +69,7 @@ impl Output {
                 stdout: std::io::stdout(),
                 encoder: RequestEncoder::new(Protocol::HttpJson, Coding::Identity),
                 line: Vec::new(),
-                is_encoded: false,
+                unsent: Some(TransportError::Other),
                 last_error: LastError::default(),
             })),
         })
@@ -76,6 +81,8 @@ impl Output {
             Self::Http(sender) => Some(sender.canceller()),
             Self::Waiting(waiting) => Some(waiting.canceller.clone()),
             Self::Stdout(_) => None,
+            #[cfg(test)]
+            Self::Panics(_) => None,
         }
     }
 
@@ -84,7 +91,20 @@ impl Output {
             Self::Http(sender) => sender.last_error(),
             Self::Waiting(waiting) => &waiting.last_error,
             Self::Stdout(lines) => &lines.last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
         }
+    }
+
+    /// Has [`last_error`](Self::last_error) say that sending panicked.
+    pub(crate) fn note_panic(&mut self, panic: &(dyn Any + Send)) {
+        let last_error = match self {
+            Self::Http(sender) => sender.last_error_mut(),
+            Self::Stdout(lines) => &mut lines.last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
+        };
+        last_error.set_panic(panic);
     }
 
     /// See [`HttpSender::body_sent`].
@@ -92,6 +112,8 @@ impl Output {
         match self {
             Self::Http(sender) => sender.body_sent(),
             Self::Waiting(_) | Self::Stdout(_) => false,
+            #[cfg(test)]
+            Self::Panics(_) => false,
         }
     }
 
@@ -108,6 +130,8 @@ impl Output {
             }
             Self::Waiting(_) => {}
             Self::Stdout(lines) => lines.encode(pull),
+            #[cfg(test)]
+            Self::Panics(_) => {}
         }
     }
 
@@ -117,6 +141,8 @@ impl Output {
             Self::Http(sender) => sender.send(timeout.unwrap_or(NO_LIMIT)),
             Self::Waiting(_) => Outcome::Failed(TransportError::Other),
             Self::Stdout(lines) => lines.send(),
+            #[cfg(test)]
+            Self::Panics(_) => panic!("a fault in the client"),
         }
     }
 }
@@ -135,25 +161,25 @@ impl Waiting {
 impl Lines {
     fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
         let encoded = self.encoder.encode(pull, &mut self.line);
-        self.is_encoded = encoded.is_ok();
+        self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
-            self.fail(&error);
+            self.fail(&error, error.class());
         }
     }
 
     fn send(&mut self) -> Outcome<'static> {
-        if !self.is_encoded {
-            return Outcome::Failed(TransportError::Other);
+        if let Some(class) = self.unsent {
+            return Outcome::Failed(class);
         }
         let written = self.stdout.write_all(&self.line);
         match written.and_then(|()| self.stdout.flush()) {
             Ok(()) => Outcome::Response(Response::new(200)),
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, TransportError::Other),
         }
     }
 
-    fn fail(&mut self, error: &dyn std::error::Error) -> Outcome<'static> {
-        let outcome = Outcome::Failed(TransportError::Other);
+    fn fail(&mut self, error: &dyn std::error::Error, class: TransportError) -> Outcome<'static> {
+        let outcome = Outcome::Failed(class);
         self.last_error.set(error.to_string(), &outcome);
         outcome
     }

@@ -71,7 +71,8 @@ pub struct HttpSender {
     encoder: RequestEncoder,
     /// The encoded request.
     request: Vec<u8>,
-    is_encoded: bool,
+    /// Why there is no encoded request.
+    unsent: Option<TransportError>,
     /// The head and the body of the last answer.
     head: HeaderMap,
     answer: Vec<u8>,
@@ -131,7 +132,7 @@ impl HttpSender {
             max_response_bytes: settings.max_response_bytes,
             encoder: RequestEncoder::new(Protocol::HttpProtobuf, Coding::Gzip),
             request: Vec::new(),
-            is_encoded: false,
+            unsent: Some(TransportError::Other),
             head: HeaderMap::new(),
             answer: Vec::new(),
             last_error: LastError::default(),
@@ -142,7 +143,7 @@ impl HttpSender {
     #[must_use]
     pub fn with_encoding(mut self, protocol: Protocol, coding: Coding) -> Self {
         self.encoder = RequestEncoder::new(protocol, coding);
-        self.is_encoded = false;
+        self.unsent = Some(TransportError::Other);
         self
     }
 
@@ -153,10 +154,12 @@ impl HttpSender {
     ///
     /// Why the body cannot be sent; [`send`](Self::send) fails then, too.
     pub fn encode(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<(), EncodeError> {
+        // Nothing of this request has left yet.
+        self.connection.begin();
         let encoded = self.encoder.encode(source, &mut self.request);
-        self.is_encoded = encoded.is_ok();
+        self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
-            let failed = Outcome::Failed(TransportError::Other);
+            let failed = Outcome::Failed(error.class());
             self.last_error.set(error.to_string(), &failed);
         }
         encoded
@@ -170,8 +173,8 @@ impl HttpSender {
     /// An answer of any status is a response: redirects are not followed. For other outcomes,
     /// [`last_error`](Self::last_error) has the reason in words.
     pub fn send(&mut self, timeout: Duration) -> Outcome<'_> {
-        if !self.is_encoded {
-            return Outcome::Failed(TransportError::Other);
+        if let Some(class) = self.unsent {
+            return Outcome::Failed(class);
         }
         let Answered {
             status,
@@ -205,6 +208,10 @@ impl HttpSender {
     #[must_use]
     pub const fn last_error(&self) -> &LastError {
         &self.last_error
+    }
+
+    pub(crate) const fn last_error_mut(&mut self) -> &mut LastError {
+        &mut self.last_error
     }
 
     /// A handle that ends a call of [`send`](Self::send) from another thread, for a shutdown with a

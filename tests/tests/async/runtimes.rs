@@ -253,3 +253,45 @@ fn both_transports_live_in_one_program() {
     assert_eq!(server.oracle().copies_stored(), 20);
     assert!(server.oracle().missing().is_empty());
 }
+
+/// A flush takes a request over whose task is not polled, and sends it again: the collector may have
+/// both.
+#[test]
+fn a_request_that_was_taken_over_is_an_announced_duplicate() {
+    let slow = Reply::Ok.delayed(Duration::from_millis(500));
+    let server = FaultServer::start(Script::new().then(slow));
+    let stalled = current_thread();
+    let telemetry = stalled.block_on(async { init(config(&server.url())).unwrap() });
+    record(&telemetry.tracer("test"), &server, 10);
+    stalled.block_on(async {
+        let limit = Duration::from_millis(20);
+        let _ = telemetry.force_flush(limit).await;
+        while server.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    // Nobody polls the runtime of the request any more.
+    let report = current_thread().block_on(telemetry.force_flush(PATIENCE));
+    assert!(report.is_success(), "{report:?}");
+    let twice = server.oracle().copies_stored() - 10;
+    let announced = telemetry.stats().possible_duplicates;
+    assert!(
+        twice <= announced,
+        "{twice} arrived twice, {announced} announced"
+    );
+}
+
+/// A collector that answers after a while is no reason to send a request again.
+#[test]
+fn a_slow_answer_does_not_have_its_request_taken_over() {
+    let slow = Reply::Ok.delayed(Duration::from_millis(400));
+    let server = FaultServer::start(Script::new().otherwise(slow));
+    multi_thread().block_on(async {
+        let telemetry = init(config(&server.url())).unwrap();
+        for _ in 0..10 {
+            record(&telemetry.tracer("test"), &server, 1);
+            assert!(telemetry.force_flush(PATIENCE).await.is_success());
+        }
+        assert_eq!(telemetry.stats().attempts, 10);
+    });
+}

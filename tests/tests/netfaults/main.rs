@@ -21,6 +21,7 @@ mod dns_faults;
 mod fd_limit;
 mod memory;
 mod network;
+mod out_of_memory;
 mod panics;
 mod remote;
 mod sender;

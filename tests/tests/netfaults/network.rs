@@ -115,6 +115,10 @@ fn n16_a_dead_ipv6_address_does_not_keep_from_the_ipv4_one() {
     let dead = [
         ("swallows", "meta nfproto ipv6 tcp dport 4318 drop"),
         (
+            "prohibits",
+            "meta nfproto ipv6 tcp dport 4318 reject with icmpv6 admin-prohibited",
+        ),
+        (
             "refuses",
             "meta nfproto ipv6 tcp dport 4318 reject with tcp reset",
         ),

@@ -9,7 +9,7 @@ use spandrel_core::hosted::diagnostics::{set_handler, set_level};
 
 use crate::remote::{commands, say};
 use crate::sender::{Sender, config};
-use crate::{fd_limit, memory, panics, terminate};
+use crate::{fd_limit, memory, out_of_memory, panics, terminate};
 
 /// Does what it is told until its input ends.
 pub(crate) fn run(name: &str) {
@@ -36,6 +36,17 @@ pub(crate) fn run(name: &str) {
                     Err(error) => say(&format!("refused: {error}")),
                 }
             }
+            "large" => {
+                let large = out_of_memory::large(config(first, millis(words.next())), words.next());
+                match Sender::start(name, large) {
+                    Ok(sender) => {
+                        service.sender = Some(Arc::new(sender));
+                        say("started");
+                    }
+                    Err(error) => say(&format!("refused: {error}")),
+                }
+            }
+            "limit-memory" => out_of_memory::limit(),
             "record" => {
                 service.record(number, words.next().and_then(|it| it.parse().ok()));
                 say("recorded");

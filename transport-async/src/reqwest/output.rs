@@ -159,24 +159,26 @@ impl Post for Output {
         }
     }
 
-    fn body_sent(&self, _: bool) -> bool {
+    fn body_sent(&self, is_read: bool) -> bool {
         match self {
             Self::Http(sender) => sender.body_sent(),
-            _ => false,
+            // A line is written on another thread, which goes on after a future was dropped.
+            Self::Stdout(_) => is_read,
+            Self::Nowhere(_) => false,
         }
     }
 }
 
 impl Lines {
     async fn write<B: Body>(&mut self, body: &mut B) -> Outcome<'static> {
-        let error = match self.encoder.encode(|chunk| body.read(chunk)) {
+        let (error, class) = match self.encoder.encode(|chunk| body.read(chunk)) {
             Ok(line) => match self.write_line(&line).await {
                 Ok(()) => return Outcome::Response(Response::new(200)),
-                Err(error) => error.to_string(),
+                Err(error) => (error.to_string(), TransportError::Other),
             },
-            Err(error) => error.to_string(),
+            Err(error) => (error.to_string(), error.class()),
         };
-        let failed = Outcome::Failed(TransportError::Other);
+        let failed = Outcome::Failed(class);
         self.last_error.set(error, &failed);
         failed
     }

@@ -24,7 +24,7 @@ pub(super) struct DriverState {
     pub(super) bell: Bell,
     /// Wakes the futures that wait: something was done, or the claim is free.
     pub(super) changed: Bell,
-    /// How often an owner was polled: its sign of life.
+    /// How often a poll of an owner began or ended: its sign of life.
     polls: AtomicU64,
     pub(super) plan: Plan,
     pub(super) target: String,

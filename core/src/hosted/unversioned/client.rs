@@ -140,6 +140,8 @@ pub const fn is_disconnect(kind: ErrorKind) -> bool {
 
 /// The failure that an I/O error stands for, or `None` if its kind does not say. `body_sent` as in
 /// [`TransportError`].
+///
+/// A network that becomes unreachable under a request is a connection that was lost.
 #[must_use]
 pub const fn io_failure(kind: ErrorKind, body_sent: bool) -> Option<TransportError> {
     match kind {
@@ -147,10 +149,22 @@ pub const fn io_failure(kind: ErrorKind, body_sent: bool) -> Option<TransportErr
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::NetworkDown
-        | ErrorKind::AddrNotAvailable => Some(TransportError::Connect),
+        | ErrorKind::AddrNotAvailable => Some(after(TransportError::Connect, body_sent)),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Some(TransportError::Timeout { body_sent }),
         kind if is_disconnect(kind) => Some(TransportError::Reset { body_sent }),
         _ => None,
+    }
+}
+
+/// The class of a failure, given whether the whole request had been written: from then on it is a
+/// connection that was lost, because the server may hold the spans.
+#[must_use]
+pub const fn after(class: TransportError, body_sent: bool) -> TransportError {
+    match class {
+        TransportError::Connect | TransportError::Tls | TransportError::Other if body_sent => {
+            TransportError::Reset { body_sent }
+        }
+        class => class,
     }
 }
 
@@ -168,8 +182,8 @@ mod tests {
             body_sent: BODY_SENT,
         });
         for (kind, failure) in [
-            (ErrorKind::ConnectionRefused, Some(TransportError::Connect)),
-            (ErrorKind::NetworkUnreachable, Some(TransportError::Connect)),
+            (ErrorKind::HostUnreachable, reset),
+            (ErrorKind::NetworkUnreachable, reset),
             (ErrorKind::ConnectionReset, reset),
             (ErrorKind::BrokenPipe, reset),
             (ErrorKind::UnexpectedEof, reset),
@@ -177,6 +191,14 @@ mod tests {
             (ErrorKind::OutOfMemory, None),
         ] {
             assert_eq!(io_failure(kind, BODY_SENT), failure, "{kind:?}");
+        }
+        for kind in [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+        ] {
+            let connect = Some(TransportError::Connect);
+            assert_eq!(io_failure(kind, false), connect, "{kind:?}");
         }
     }
 }

@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use core::any::Any;
 use core::fmt::Display;
 use std::borrow::ToOwned;
 use std::format;
@@ -24,9 +25,10 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::pipeline::{Pipeline, PipelineEvent};
+use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
-use crate::hosted::diagnostics::{Kind, Severity, report, report_cause};
+use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
 use crate::response::{DropReason, Outcome, TransportError};
 use crate::stats::Ledger;
 
@@ -49,6 +51,12 @@ impl LastError {
             Outcome::Failed(error) => hint(Some(Cause::Transport(*error)), &self.text),
             _ => "",
         };
+    }
+
+    /// Notes that there was no answer because sending panicked.
+    pub fn set_panic(&mut self, panic: &(dyn Any + Send)) {
+        let text = format!("the sender panicked: {}", sanitise(panic_message(panic)));
+        self.set(text, &Outcome::Failed(TransportError::Other));
     }
 
     /// Notes an answer; `location` is a redirect's target, redacted.
@@ -359,6 +367,9 @@ fn hint(cause: Option<Cause>, text: &str) -> &'static str {
             "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318"
         }
         Some(Cause::Transport(TransportError::Certificate)) => certificate_hint(text),
+        Some(Cause::Transport(TransportError::OutOfMemory)) => {
+            "; lower `max_export_batch_size` or `max_request_bytes`, or give the process more memory"
+        }
         _ => "",
     }
 }

@@ -251,12 +251,24 @@ impl Pipeline {
         self.exporter.note_resent(transmit);
     }
 
-    /// Takes back the request in flight, which will not be answered: its sender panicked, or its
-    /// future was dropped.
+    /// Takes back the request in flight, which will not be answered: its future was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
         self.exporter.cancel_in_flight(now);
         self.step();
+    }
+
+    /// See [`Exporter::fail_in_flight`].
+    pub fn fail_in_flight(&mut self, body_sent: bool) {
+        let now = self.clock.now();
+        self.exporter.fail_in_flight(now, body_sent);
+        self.step();
+    }
+
+    /// Returns true once a shutdown was asked for.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        self.closing.is_some()
     }
 
     /// The oldest event that has not been fetched.

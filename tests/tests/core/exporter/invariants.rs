@@ -46,6 +46,8 @@ const fn may_have_arrived(reply: Reply) -> bool {
         Reply::Hang
             | Reply::Lost
             | Reply::TooLate(_)
+            | Reply::Cancel
+            | Reply::CancelInFlight
             | Reply::Fail(TransportError::Protocol | TransportError::Reset { body_sent: true })
     )
 }
