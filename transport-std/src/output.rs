@@ -100,6 +100,7 @@ impl Output {
     pub(crate) fn note_panic(&mut self, panic: &(dyn Any + Send)) {
         let last_error = match self {
             Self::Http(sender) => sender.last_error_mut(),
+            Self::Waiting(waiting) => &mut waiting.last_error,
             Self::Stdout(lines) => &mut lines.last_error,
             #[cfg(test)]
             Self::Panics(last_error) => last_error,

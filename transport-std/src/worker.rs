@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
-use spandrel_core::hosted::diagnostics::{Kind, Severity, poll_kept, report};
+use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};

@@ -369,8 +369,7 @@ mod tests {
     #[test]
     fn a_distance_is_kept_until_the_clocks_have_moved() {
         let place = Mutex::new(None);
-        let measured =
-            |new: u64| last_unless_moved(&place, new, |last| last.abs_diff(new).into());
+        let measured = |new: u64| last_unless_moved(&place, new, |last| last.abs_diff(new).into());
         assert_eq!(measured(1_000_000), 1_000_000);
         assert_eq!(measured(1_050_000), 1_000_000);
         assert_eq!(measured(1_050_001), 1_050_001);

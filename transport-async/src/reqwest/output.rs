@@ -164,7 +164,7 @@ impl Post for Output {
             Self::Http(sender) => sender.body_sent(),
             // A line is written on another thread, which goes on after a future was dropped.
             Self::Stdout(_) => is_read,
-            Self::Nowhere(_) => false,
+            Self::Waiting(_) | Self::Nowhere(_) => false,
         }
     }
 }

@@ -279,7 +279,7 @@ impl Shard {
         }
         totals.awaited = totals.awaited.saturating_sub(taken);
         totals.update(self);
-        let [_, _, _, full, too_large, _] = totals.counters;
+        let [_, _, _, full, too_large, ..] = totals.counters;
         DrainOutcome {
             taken,
             is_complete,

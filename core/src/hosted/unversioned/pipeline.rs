@@ -265,7 +265,7 @@ impl Pipeline {
         self.step();
     }
 
-    /// Returns true once a shutdown was asked for.
+    /// Returns true once a shutdown was asked for: what cannot be sent is not held any longer.
     #[must_use]
     pub const fn is_closing(&self) -> bool {
         self.closing.is_some()
@@ -320,12 +320,6 @@ impl Pipeline {
     #[must_use]
     pub fn losing(&self) -> u64 {
         self.losses.dropped()
-    }
-
-    /// Returns true once the shutdown was asked for: what cannot be sent is not held any longer.
-    #[must_use]
-    pub const fn is_closing(&self) -> bool {
-        self.closing.is_some()
     }
 
     /// The approximate number of spans for which there is room besides those that wait: as large

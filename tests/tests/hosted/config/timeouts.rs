@@ -7,9 +7,9 @@ use spandrel_core::id::RandomIdGenerator;
 use spandrel_core::resource::{Registry, Resource};
 use spandrel_core::response::{Outcome, Response, TransportError};
 use spandrel_core::sampler::AlwaysOn;
-use spandrel_core::tracer::SpanBuilder;
 use spandrel_core::time::Instant;
 use spandrel_core::tracer::BareTracer;
+use spandrel_core::tracer::SpanBuilder;
 use spandrel_tests::rng::TestRng;
 
 /// How long after its first request a batch was given up, if every request ends like `ending`.
