@@ -18,6 +18,9 @@
 //! machine, which frees its batch and its permit of the circuit breaker, and the next call sends it
 //! again. Nothing counts as a failure.
 //!
+//! A sender or a clock that panics inside of [`run`](Driver::run) is a failed attempt: a program that catches
+//! the panic may call `run` again, and the next attempt waits as after any other failure.
+//!
 //! # Example
 //!
 //! A driver over a sender that always succeeds, on an executor of one line:
@@ -67,7 +70,7 @@ mod request;
 
 pub use outbox::Outbox;
 pub use request::Body;
-use request::Request;
+use request::{Polling, Request};
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -172,8 +175,10 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
             return false;
         };
         let deadline = transmit.deadline();
-        let mut request = Request::new(&*outbox, &*sleep, transmit);
-        let ended = until(&*outbox, &*sleep, deadline, post.post(&mut request)).await;
+        let polling = Polling::default();
+        let mut request = Request::new(&*outbox, &*sleep, &polling, transmit);
+        let answer = post.post(&mut request);
+        let ended = until(&*outbox, &*sleep, &polling, deadline, answer).await;
         match ended {
             Ended::Answered(Outcome::Failed(stale @ TransportError::Stale)) => {
                 if post.body_sent(request.is_read()) {
@@ -214,6 +219,7 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
 async fn until<O: Outbox, S: Sleep, F: Future>(
     outbox: &O,
     sleep: &S,
+    polling: &Polling,
     deadline: Instant,
     future: F,
 ) -> Ended<F::Output> {
@@ -221,10 +227,12 @@ async fn until<O: Outbox, S: Sleep, F: Future>(
     loop {
         let mut nap = pin!(sleep.sleep_until(deadline));
         let answer = poll_fn(|context| {
-            if let Poll::Ready(answer) = future.as_mut().poll(context) {
-                return Poll::Ready(Some(answer));
-            }
-            nap.as_mut().poll(context).map(|()| None)
+            polling.poll(|| {
+                if let Poll::Ready(answer) = future.as_mut().poll(context) {
+                    return Poll::Ready(Some(answer));
+                }
+                nap.as_mut().poll(context).map(|()| None)
+            })
         })
         .await;
         if let Some(answer) = answer {

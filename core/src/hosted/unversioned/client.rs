@@ -69,6 +69,29 @@ impl From<HttpSettingsError> for BuildError {
     }
 }
 
+/// Why a request got no answer: the class for the machines, a text and a remedy for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The class.
+    pub error: TransportError,
+    /// What happened, redacted.
+    pub text: String,
+    /// What to do about it, beginning with a semicolon; empty if the class says it all.
+    pub hint: &'static str,
+}
+
+impl Failure {
+    /// A failure of which the class says what to do.
+    #[must_use]
+    pub fn new(error: TransportError, text: impl Into<String>) -> Self {
+        Self {
+            error,
+            text: text.into(),
+            hint: "",
+        }
+    }
+}
+
 /// Checks `settings`, and reports each header that is left out because it belongs to the protocol.
 ///
 /// # Errors
