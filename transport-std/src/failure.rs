@@ -12,12 +12,8 @@ use spandrel_core::response::TransportError;
 
 /// Translates the client's error.
 pub(crate) fn translate(error: &ureq::Error, body_sent: bool) -> Failure {
-    if let Some(error) = tls::find(error) {
-        return tls::failure(error);
-    }
     let (class, text) = match error {
         ureq::Error::Io(error) => return translate_io(error, body_sent),
-        // Not always named as a source.
         ureq::Error::Rustls(error) => return tls::failure(error),
         ureq::Error::Timeout(phase) => {
             let text = format!("timeout: {}", phase_name(*phase));
@@ -43,6 +39,9 @@ pub(crate) fn translate(error: &ureq::Error, body_sent: bool) -> Failure {
 }
 
 fn translate_io(error: &io::Error, body_sent: bool) -> Failure {
+    if let Some(error) = tls::find(error) {
+        return tls::failure(error);
+    }
     let inner = error.get_ref();
     if let Some(error) = inner.and_then(|e| e.downcast_ref::<ureq::Error>()) {
         return translate(error, body_sent);

@@ -48,7 +48,10 @@ fn without_timers_or_io_init_says_what_to_do() {
     for (runtime, missing) in [(io_only, "timers"), (time_only, "I/O"), (neither, "timers")] {
         let error = runtime.block_on(async { init(config("http://127.0.0.1:9")) });
         let text = error.unwrap_err().to_string();
-        assert!(text.contains(missing) && text.contains("`enable_all`"), "{text}");
+        assert!(
+            text.contains(missing) && text.contains("`enable_all`"),
+            "{text}"
+        );
     }
 }
 
@@ -75,7 +78,8 @@ fn a_shutdown_on_a_runtime_without_timers_or_io_ends_in_time_and_counts() {
                 }
             };
             let shutdown = telemetry.shutdown(SHORT);
-            let report = tokio::select! { report = shutdown => report, () = busy => unreachable!() };
+            let report =
+                tokio::select! { report = shutdown => report, () = busy => unreachable!() };
             (report, turns)
         });
         assert!(started.elapsed() < 4 * SHORT, "{:?}", started.elapsed());

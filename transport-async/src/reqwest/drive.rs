@@ -93,7 +93,9 @@ async fn drive(claim: &Claim) {
         report_panic(&*panic);
         let mut last_error = LastError::default();
         last_error.set_panic(&*panic);
-        claim.state.settle(&mut claim.state.event_log(), &last_error);
+        claim
+            .state
+            .settle(&mut claim.state.event_log(), &last_error);
         let now = claim.state.lock().pipeline.now();
         rest(claim, restarts.pause(now)).await;
     }
