@@ -150,6 +150,7 @@ fn what_a_server_says_and_what_to_do_are_the_same() {
     }
 }
 
+// fault X48
 #[test]
 fn heads_are_the_same_but_for_the_product() {
     let (server, requests) = answering(OK.to_vec());
@@ -232,6 +233,7 @@ fn a_certificate_that_is_refused_says_what_to_do() {
 }
 
 /// The head of an answer is what counts; its body may take as long as it likes, up to the deadline.
+// fault X49
 #[test]
 fn a_body_that_dribbles_in_ends_with_the_request_and_keeps_its_status() {
     let server = Server::start(|_, mut stream: TcpStream| {
