@@ -17,9 +17,13 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::{HttpSettings, HttpTarget, Proxy};
+use spandrel_core::hosted::config::{HttpSettings, HttpTarget};
 use spandrel_core::hosted::diagnostics::RedactedUrl;
-use spandrel_core::hosted::unversioned::client::{BuildError, check, is_disconnect};
+use spandrel_core::hosted::unversioned::answer::Secrets;
+use spandrel_core::hosted::unversioned::client::{
+    BuildError, Failure, check, is_disconnect, proxy,
+};
+use spandrel_core::hosted::unversioned::coding::CodingTrial;
 use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -30,7 +34,7 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, SendBody};
 
-use crate::connection::{CachedResolver, Connection, Watch};
+use crate::connection::{CachedResolver, Connection, Dial, Watch};
 use crate::{failure, tls};
 
 /// Our own product in `User-Agent`.
@@ -77,6 +81,7 @@ pub struct HttpSender {
     head: HeaderMap,
     answer: Vec<u8>,
     last_error: LastError,
+    coding: CodingTrial,
 }
 
 /// An answer whose head and body are in the sender.
@@ -85,7 +90,11 @@ struct Answered {
     is_readable: bool,
 }
 
-type Failure = (Outcome<'static>, String);
+/// Why there is no answer that can be read.
+enum Failed {
+    TooLarge { status: u16 },
+    Without(Failure),
+}
 
 impl HttpSender {
     /// Checks all settings and reads the files they name. Nothing is connected or resolved: a
@@ -113,9 +122,12 @@ impl HttpSender {
         };
         let connection = Arc::new(Connection::default());
         let resolver = CachedResolver::new(Arc::clone(&connection), settings.max_idle_age);
-        let connector = DefaultConnector::new().chain(Watch(Arc::clone(&connection)));
+        let connector = Dial(Arc::clone(&connection))
+            .chain(DefaultConnector::new())
+            .chain(Watch(Arc::clone(&connection)));
         let user_agent = target.user_agent(USER_AGENT);
-        let config = client_config(settings, tls, user_agent)?;
+        let proxy = proxy(settings, &target);
+        let config = client_config(settings, proxy.as_deref(), tls, user_agent)?;
         let headers = fixed_headers(&target)?;
         let agent = Agent::with_parts(config, connector, resolver);
         let _ = canceller.agent.set(agent.clone());
@@ -135,7 +147,8 @@ impl HttpSender {
             unsent: Some(TransportError::Other),
             head: HeaderMap::new(),
             answer: Vec::new(),
-            last_error: LastError::default(),
+            last_error: LastError::new(Secrets::of(&target)),
+            coding: CodingTrial::default(),
         })
     }
 
@@ -156,6 +169,7 @@ impl HttpSender {
     pub fn encode(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<(), EncodeError> {
         // Nothing of this request has left yet.
         self.connection.begin();
+        self.encoder.set_plain(self.coding.is_plain());
         let encoded = self.encoder.encode(source, &mut self.request);
         self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
@@ -168,7 +182,9 @@ impl HttpSender {
     /// Sends what was encoded last and waits for the whole answer, `timeout` at most for everything.
     ///
     /// [`TransportError::Stale`] means that the server had closed the kept connection meanwhile: the
-    /// next call makes a new one, so send again at once.
+    /// next call makes a new one, so send again at once. [`TransportError::Compressed`] means that the
+    /// server took nothing of a compressed request: encode the same spans again, which leaves them
+    /// uncompressed, and send them.
     ///
     /// An answer of any status is a response: redirects are not followed. For other outcomes,
     /// [`last_error`](Self::last_error) has the reason in words.
@@ -181,20 +197,35 @@ impl HttpSender {
             is_readable,
         } = match self.exchange(timeout.min(LONGEST_TIMEOUT)) {
             Ok(answered) => answered,
-            Err((outcome, text)) => {
+            Err(Failed::Without(failure)) => {
+                let error = failure.error;
+                self.last_error.set_failure(failure);
+                return Outcome::Failed(error);
+            }
+            Err(Failed::TooLarge { status }) => {
+                let limit = self.max_response_bytes;
+                let text = format!("the answer (status {status}) is larger than {limit} bytes");
+                let outcome = Outcome::ResponseTooLarge { status };
                 self.last_error.set(text, &outcome);
                 return outcome;
             }
         };
-        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
-        self.last_error.note_answer(status, location);
-        Outcome::Response(Response {
+        let response = Response {
             status,
             retry_after: text(&self.head, &header::RETRY_AFTER),
             date: text(&self.head, &header::DATE),
             content_type: text(&self.head, &header::CONTENT_TYPE),
             body: is_readable.then_some(self.answer.as_slice()),
-        })
+        };
+        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
+        self.last_error.note_answer(&response, location);
+        let is_gzip = self.encoder.is_gzip();
+        let said = self.last_error.said();
+        if self.coding.is_refused(is_gzip, status, said) {
+            return Outcome::Failed(TransportError::Compressed);
+        }
+        self.last_error.set_hint(self.coding.hint(is_gzip, status));
+        Outcome::Response(response)
     }
 
     /// Returns true if the whole request of the last call of [`send`](Self::send) had left: the
@@ -221,10 +252,10 @@ impl HttpSender {
         self.canceller.clone()
     }
 
-    fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failure> {
+    fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failed> {
         match self.attempt(timeout) {
             Ok(answer) => self.read(answer),
-            Err(error) => Err(self.failure(&error)),
+            Err(error) => Err(Failed::Without(self.failure(&error))),
         }
     }
 
@@ -272,7 +303,7 @@ impl HttpSender {
 
     /// Reads to the end, so that the connection can be used again, or to one byte past the limit, so
     /// that it is closed.
-    fn read(&mut self, answer: Answer) -> Result<Answered, Failure> {
+    fn read(&mut self, answer: Answer) -> Result<Answered, Failed> {
         let (head, mut body) = answer.into_parts();
         let status = head.status.as_u16();
         self.head = head.headers;
@@ -287,8 +318,7 @@ impl HttpSender {
         drop(body);
         if self.answer.len() > self.max_response_bytes {
             self.answer.clear();
-            let text = format!("the answer (status {status}) is larger than {limit} bytes");
-            return Err((Outcome::ResponseTooLarge { status }, text));
+            return Err(Failed::TooLarge { status });
         }
         // No coding was asked for, so one that is there cannot be undone.
         let is_plain = self
@@ -303,17 +333,16 @@ impl HttpSender {
 
     fn failure(&self, error: &ureq::Error) -> Failure {
         self.connection.forget_addresses();
-        let (class, text) = failure::translate(error, self.connection.body_sent());
-        let (class, text) = if self.canceller.is_cancelled() {
-            (TransportError::Cancelled, "cancelled".to_owned())
+        let failure = failure::translate(error, self.connection.body_sent());
+        if self.canceller.is_cancelled() {
+            Failure::new(TransportError::Cancelled, "cancelled")
         } else if self.connection.unresolved() {
-            (TransportError::Dns, text)
+            Failure::new(TransportError::Dns, failure.text)
         } else if self.is_stale(error) {
-            (TransportError::Stale, text)
+            Failure::new(TransportError::Stale, failure.text)
         } else {
-            (class, text)
-        };
-        (Outcome::Failed(class), text)
+            failure
+        }
     }
 }
 
@@ -405,14 +434,13 @@ fn fixed_headers(target: &HttpTarget) -> Result<HeaderMap, BuildError> {
 /// Every setting that the promises depend on, none left to a default.
 fn client_config(
     settings: &HttpSettings,
+    proxy: Option<&str>,
     tls: TlsConfig,
     user_agent: String,
 ) -> Result<Config, BuildError> {
-    let proxy = match &settings.proxy {
-        Proxy::Environment => ureq::Proxy::try_from_env(),
-        Proxy::Url(url) => Some(ureq::Proxy::new(url).map_err(refused)?),
-        _ => None,
-    };
+    // With a URL the client reads no variable.
+    let proxy = proxy.map(ureq::Proxy::new).transpose();
+    let proxy = proxy.map_err(refused)?;
     Ok(Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)

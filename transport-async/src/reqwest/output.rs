@@ -31,6 +31,9 @@ pub(super) struct Plan {
     http: Http,
     protocol: Protocol,
     coding: Coding,
+    /// Every request panics.
+    #[cfg(test)]
+    pub(super) panics: bool,
 }
 
 impl Plan {
@@ -40,6 +43,8 @@ impl Plan {
                 http: Http::Not,
                 protocol: Protocol::HttpJson,
                 coding: Coding::Identity,
+                #[cfg(test)]
+                panics: false,
             });
         };
         // So that what the client refuses is an error of the start.
@@ -58,6 +63,8 @@ impl Plan {
             http,
             protocol: settings.protocol,
             coding: settings.into(),
+            #[cfg(test)]
+            panics: false,
         })
     }
 
@@ -66,7 +73,12 @@ impl Plan {
             http,
             protocol,
             coding,
+            ..
         } = self;
+        #[cfg(test)]
+        if self.panics {
+            return Output::Panics(LastError::default());
+        }
         let built = match http {
             Http::Ready(blueprint) => blueprint.build(),
             Http::Waiting(settings) => {
@@ -106,6 +118,8 @@ pub(super) enum Output {
     /// In place of a sender that cannot be built yet.
     Waiting(Box<Waiting>),
     Nowhere(LastError),
+    #[cfg(test)]
+    Panics(LastError),
 }
 
 /// The settings of a sender that cannot be built yet.
@@ -141,6 +155,8 @@ impl Output {
             Self::Stdout(lines) => &lines.last_error,
             Self::Waiting(waiting) => &waiting.last_error,
             Self::Nowhere(last_error) => last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
         }
     }
 }
@@ -156,6 +172,8 @@ impl Post for Output {
             Self::Http(sender) => sender.post(body).await,
             Self::Stdout(lines) => lines.write(body).await,
             Self::Waiting(_) | Self::Nowhere(_) => Outcome::Failed(TransportError::Other),
+            #[cfg(test)]
+            Self::Panics(_) => panic!("a fault in the client"),
         }
     }
 
@@ -165,6 +183,8 @@ impl Post for Output {
             // A line is written on another thread, which goes on after a future was dropped.
             Self::Stdout(_) => is_read,
             Self::Waiting(_) | Self::Nowhere(_) => false,
+            #[cfg(test)]
+            Self::Panics(_) => false,
         }
     }
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::string::String;
 
 use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget, Settings, VariableUse};
-use crate::hosted::diagnostics::{Kind, Severity, report_cause, sanitise};
+use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
 use crate::response::TransportError;
 
 /// Why the HTTP client of a sender could not be built.
@@ -66,6 +66,29 @@ impl core::error::Error for BuildError {
 impl From<HttpSettingsError> for BuildError {
     fn from(error: HttpSettingsError) -> Self {
         Self::Settings(error)
+    }
+}
+
+/// Why a request got no answer: the class for the machines, a text and a remedy for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The class.
+    pub error: TransportError,
+    /// What happened, redacted.
+    pub text: String,
+    /// What to do about it, beginning with a semicolon; empty if the class says it all.
+    pub hint: &'static str,
+}
+
+impl Failure {
+    /// A failure of which the class says what to do.
+    #[must_use]
+    pub fn new(error: TransportError, text: impl Into<String>) -> Self {
+        Self {
+            error,
+            text: text.into(),
+            hint: "",
+        }
     }
 }
 
@@ -123,6 +146,24 @@ pub fn postpone(settings: &Settings, error: BuildError) -> Result<(), BuildError
         ),
     );
     Ok(())
+}
+
+/// The URL of the proxy through which `target` is reached, or `None` for the direct way. Reports a
+/// variable that names a proxy which cannot be used.
+#[must_use]
+pub fn proxy(settings: &HttpSettings, target: &HttpTarget) -> Option<String> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    settings.proxy_for(target, lookup).unwrap_or_else(|name| {
+        report(
+            Kind::Config,
+            Severity::Warn,
+            format_args!(
+                "{name} is no http or https URL; requests go to the collector directly; correct the \
+                 variable, or turn `use_environment_proxy` off"
+            ),
+        );
+        None
+    })
 }
 
 /// Returns true if the peer ended the connection.

@@ -19,38 +19,60 @@
 
 use core::any::Any;
 use core::fmt::Display;
+use core::mem::discriminant;
 use std::borrow::ToOwned;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::answer::Secrets;
+use super::client::Failure;
 use super::pipeline::{Pipeline, PipelineEvent};
 use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
 use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
-use crate::response::{DropReason, Outcome, TransportError};
+use crate::response::{DropReason, Outcome, Response, TransportError};
 use crate::stats::Ledger;
 
 /// The last failed request in words, beyond the class that the machines need. Its texts are redacted
 /// and short.
 #[derive(Clone, Debug, Default)]
 pub struct LastError {
+    secrets: Secrets,
+    /// The last answer's status, successes included, or why there was none.
+    cause: Option<Cause>,
     text: String,
-    /// Adds to the collector's status.
+    /// Adds to the collector's status: what the server said, where it redirects to.
     detail: String,
     hint: &'static str,
 }
 
 impl LastError {
+    /// Without a failure so far. No text will show a value of `secrets`.
+    #[must_use]
+    pub fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
+        }
+    }
+
     /// Notes that there was no answer, and why.
     pub fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
+        let cause = Cause::of(outcome);
         self.text = text.into();
         self.detail.clone_from(&self.text);
-        self.hint = match outcome {
-            Outcome::Failed(error) => hint(Some(Cause::Transport(*error)), &self.text),
-            _ => "",
-        };
+        self.cause = Some(cause);
+        self.hint = hint(cause);
+    }
+
+    /// Notes a failure without an answer.
+    pub fn set_failure(&mut self, failure: Failure) {
+        self.set(failure.text, &Outcome::Failed(failure.error));
+        if !failure.hint.is_empty() {
+            self.hint = failure.hint;
+        }
     }
 
     /// Notes that there was no answer because sending panicked.
@@ -60,18 +82,26 @@ impl LastError {
     }
 
     /// Notes an answer; `location` is a redirect's target, redacted.
-    pub fn note_answer(&mut self, status: u16, location: Option<impl Display>) {
-        self.detail.clear();
-        if let Some(location) = location {
-            self.detail = format!("redirected to {location}");
-        }
-        if (200..300).contains(&status) {
+    pub fn note_answer(&mut self, response: &Response<'_>, location: Option<impl Display>) {
+        self.detail = self.secrets.said(response);
+        let cause = Cause::Status(response.status);
+        self.cause = Some(cause);
+        if (200..300).contains(&response.status) {
             // No failure; nearly every request ends here.
             return;
         }
-        let cause = Cause::Status(status);
+        if let (Some(location), 300..=399) = (location, response.status) {
+            self.detail = format!("redirected to {location}");
+        }
         self.text = cause.to_string();
-        self.hint = hint(Some(cause), "");
+        self.hint = hint(cause);
+    }
+
+    /// Adds a remedy for the answer that was noted, unless it is empty.
+    pub const fn set_hint(&mut self, hint: &'static str) {
+        if !hint.is_empty() {
+            self.hint = hint;
+        }
     }
 
     /// The text; empty before the first failure.
@@ -80,10 +110,52 @@ impl LastError {
         &self.text
     }
 
-    fn after(&self, cause: Option<Cause>) -> &str {
-        match cause {
-            Some(Cause::Transport(_) | Cause::Status(300..=399)) => &self.detail,
+    /// What the server said beside the status of the last answer, without secrets, at most 200
+    /// characters; empty if it said nothing or gave no answer.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        match self.cause {
+            Some(Cause::Status(_)) => &self.detail,
             _ => "",
+        }
+    }
+
+    /// What to do about it, beginning with a semicolon; empty if that is not known.
+    #[must_use]
+    pub const fn hint(&self) -> &str {
+        self.hint
+    }
+
+    /// The text with what the server said.
+    fn sentence(&self) -> String {
+        format!("{}{}", self.text, detail(self.said()))
+    }
+
+    /// What adds to `cause`, if that is what was noted last.
+    fn after(&self, cause: Cause) -> &str {
+        if self.is_about(cause) {
+            &self.detail
+        } else {
+            ""
+        }
+    }
+
+    fn hint_for(&self, cause: Cause) -> &'static str {
+        if self.is_about(cause) {
+            self.hint
+        } else {
+            hint(cause)
+        }
+    }
+
+    /// Returns true if the last failure is of this cause. How much of a request had been sent is
+    /// not compared: the driver knows it better.
+    fn is_about(&self, cause: Cause) -> bool {
+        match (self.cause, cause) {
+            (Some(Cause::Transport(last)), Cause::Transport(error)) => {
+                discriminant(&last) == discriminant(&error)
+            }
+            (last, cause) => last == Some(cause),
         }
     }
 }
@@ -167,11 +239,7 @@ impl EventLog {
 /// The text for `event` that has to be read under the lock.
 fn message_of(event: &Event, pipeline: &Pipeline) -> String {
     match event {
-        Event::PartialSuccess { .. }
-        | Event::Dropped {
-            cause: Some(Cause::Status(_)),
-            ..
-        } => pipeline.server_message().to_owned(),
+        Event::PartialSuccess { .. } => pipeline.server_message().to_owned(),
         Event::Circuit(transition) if transition.to == State::Open => held(pipeline),
         Event::LossStarted => {
             let dropped = Count(pipeline.losing(), "span");
@@ -230,8 +298,8 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             cause.to_string(),
             format_args!(
                 "export to {target}: {event}{}{}",
-                detail(last.after(Some(*cause))),
-                hint(Some(*cause), &last.text)
+                detail(last.after(*cause)),
+                last.hint_for(*cause)
             ),
         ),
         Event::Paused { pause } => report(
@@ -244,12 +312,15 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             reason,
             attempts,
             cause,
-        } => emit_drop(*spans, *reason, *attempts, *cause, message, target, last),
+        } => emit_drop(*spans, *reason, *attempts, *cause, target, last),
         Event::Circuit(transition) => emit_circuit(transition, message, target, last),
         Event::PartialSuccess { rejected: 0 } => report(
             Kind::PartialSuccess,
             Severity::Info,
-            format_args!("{target} accepted everything and says: {message}"),
+            format_args!(
+                "{target} accepted everything and says: {}",
+                last.secrets.mask(message)
+            ),
         ),
         Event::PartialSuccess { rejected } => report(
             Kind::PartialSuccess,
@@ -257,7 +328,7 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             format_args!(
                 "{target} rejected {}{}",
                 Count(*rejected, "span"),
-                detail(message)
+                detail(&last.secrets.mask(message))
             ),
         ),
         Event::ResponseInvalid => report(
@@ -286,7 +357,6 @@ fn emit_drop(
     reason: DropReason,
     attempts: u32,
     cause: Option<Cause>,
-    message: &str,
     target: &str,
     last: &LastError,
 ) {
@@ -303,11 +373,10 @@ fn emit_drop(
             (reason.as_str(), cause.to_string()),
             format_args!(
                 "export failed after {attempts}: {spans} for {target} dropped as \
-                 {}: {cause}{}{}{}",
+                 {}: {cause}{}{}",
                 reason.as_str(),
-                detail(last.after(Some(cause))),
-                detail(message),
-                hint(Some(cause), &last.text),
+                detail(last.after(cause)),
+                last.hint_for(cause),
             ),
         ),
         None => report_cause(
@@ -331,7 +400,8 @@ fn emit_circuit(transition: &Transition, held: &str, target: &str, last: &LastEr
             format_args!(
                 "circuit breaker open: too many export failures ({failures} in a row at {target}, \
                  the last one: {}); {held}{}",
-                last.text, last.hint
+                last.sentence(),
+                last.hint
             ),
         ),
         State::HalfOpen => report(
@@ -356,48 +426,32 @@ fn detail(text: &str) -> String {
     }
 }
 
-/// The remedy, where one is known. `text` is the failure in words.
-fn hint(cause: Option<Cause>, text: &str) -> &'static str {
+/// The remedy, where one is known.
+const fn hint(cause: Cause) -> &'static str {
     match cause {
-        Some(Cause::Status(401 | 403 | 407)) => "; check the credentials in `headers`",
-        Some(Cause::Status(404)) => "; check the path of the endpoint: OTLP is at /v1/traces",
-        Some(Cause::Status(405 | 415)) => "; is there an OTLP/HTTP receiver at this endpoint?",
-        Some(Cause::Status(300..=399)) => "; redirects are never followed: set the final URL",
-        Some(Cause::Transport(TransportError::Protocol)) => {
+        Cause::Status(401 | 403) => {
+            "; check the credentials in `headers` (OTEL_EXPORTER_OTLP_HEADERS)"
+        }
+        Cause::Status(407) => "; the proxy asks for a user name and a password",
+        Cause::Status(404) => "; check the path of the endpoint: OTLP is at /v1/traces",
+        Cause::Status(405 | 415) => "; is there an OTLP/HTTP receiver at this endpoint?",
+        Cause::Status(413) => {
+            "; set `on_too_large` to `Split`, or a smaller `max_export_batch_size` \
+             (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)"
+        }
+        Cause::Status(300..=399) => "; redirects are never followed: set the final URL",
+        // Not a pause like 502 to 504, but a fault over there.
+        Cause::Status(500 | 501 | 505..=599) => "; the collector's log may say why",
+        Cause::ResponseTooLarge(_) => "; is there an OTLP/HTTP receiver at this endpoint?",
+        Cause::Transport(TransportError::Protocol) => {
             "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318"
         }
-        Some(Cause::Transport(TransportError::Certificate)) => certificate_hint(text),
-        Some(Cause::Transport(TransportError::OutOfMemory)) => {
+        Cause::Transport(TransportError::OutOfMemory) => {
             "; lower `max_export_batch_size` or `max_request_bytes`, or give the process more memory"
+        }
+        Cause::Transport(TransportError::Certificate) => {
+            "; set `certificate` (OTEL_EXPORTER_OTLP_CERTIFICATE) to the authority that signed it"
         }
         _ => "",
     }
-}
-
-/// The remedy by the reason that the TLS library gives.
-fn certificate_hint(text: &str) -> &'static str {
-    const HINTS: [(&str, &str); 4] = [
-        (
-            "CaUsedAsEndEntity",
-            "; the server shows a certificate of an authority: give it one that is none (CA:FALSE), \
-             and `certificate` the authority that signed that",
-        ),
-        (
-            "not valid for name",
-            "; the host of the endpoint must be a subjectAltName of the certificate",
-        ),
-        (
-            "expired",
-            "; renew the server's certificate, or correct this machine's clock",
-        ),
-        (
-            "not valid yet",
-            "; correct this machine's clock, or the server's certificate",
-        ),
-    ];
-    let found = HINTS.iter().find(|(reason, _)| text.contains(reason));
-    found.map_or(
-        "; set `certificate` to the authority that signed it",
-        |(_, hint)| hint,
-    )
 }
