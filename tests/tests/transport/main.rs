@@ -29,4 +29,5 @@ mod shutdown;
 mod start;
 mod statuses;
 mod tls;
+mod values;
 mod wire;
