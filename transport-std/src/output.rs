@@ -120,10 +120,12 @@ impl Output {
 
     /// Pulls a body and encodes it. [`send`](Self::send) reports a failure.
     pub(crate) fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
-        if let Self::Waiting(waiting) = self {
-            if let Ok(sender) = waiting.build() {
-                *self = Self::Http(Box::new(sender));
-            }
+        let built = match self {
+            Self::Waiting(waiting) => waiting.build().ok(),
+            _ => None,
+        };
+        if let Some(sender) = built {
+            *self = Self::Http(Box::new(sender));
         }
         match self {
             Self::Http(sender) => {

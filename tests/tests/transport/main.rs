@@ -30,4 +30,5 @@ mod shutdown;
 mod start;
 mod statuses;
 mod tls;
+mod values;
 mod wire;

@@ -163,10 +163,12 @@ impl Output {
 
 impl Post for Output {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
-        if let Self::Waiting(waiting) = self {
-            if let Ok(sender) = waiting.build() {
-                *self = Self::Http(Box::new(sender));
-            }
+        let built = match self {
+            Self::Waiting(waiting) => waiting.build().ok(),
+            _ => None,
+        };
+        if let Some(sender) = built {
+            *self = Self::Http(Box::new(sender));
         }
         match self {
             Self::Http(sender) => sender.post(body).await,

@@ -65,11 +65,13 @@ struct Slot {
 }
 
 impl Slot {
-    const FREE: Self = Self {
-        topic: AtomicU32::new(0),
-        next: AtomicU32::new(0),
-        suppressed: AtomicU32::new(0),
-    };
+    const fn free() -> Self {
+        Self {
+            topic: AtomicU32::new(0),
+            next: AtomicU32::new(0),
+            suppressed: AtomicU32::new(0),
+        }
+    }
 
     fn is_due(&self, second: u32) -> bool {
         second.saturating_add(1) >= self.next.load(Ordering::Relaxed)
@@ -110,8 +112,8 @@ impl Slot {
 impl Limiter {
     pub(super) const fn new() -> Self {
         Self {
-            sets: [const { [const { Slot::FREE }; WAYS] }; SETS],
-            crowded: [const { Slot::FREE }; KINDS * SEVERITIES],
+            sets: [const { [const { Slot::free() }; WAYS] }; SETS],
+            crowded: [const { Slot::free() }; KINDS * SEVERITIES],
         }
     }
 

@@ -151,7 +151,9 @@ impl Shard {
     fn push_in_turn(&self, record: &Record<'_>) -> Result<bool, PushError> {
         let _turn = self.take_turn();
         if self.queue.has_no_memory() && !self.closed.load(Ordering::Acquire) {
-            return self.lose(PushError::Full);
+            // To wake the drainer would not help.
+            self.counters.full.advance();
+            return Err(PushError::Full);
         }
         self.push_alone(record)
     }

@@ -41,7 +41,7 @@ fn given_up_after(settings: &Settings, hangs: bool) -> Duration {
             }
         }
     }
-    panic!("it was never given up");
+    Duration::MAX
 }
 
 #[test]
