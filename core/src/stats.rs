@@ -146,8 +146,8 @@ pub struct DeliveryStats {
     pub accepted: u64,
     /// Bytes of the accepted requests before compression.
     pub body_bytes: u64,
-    /// Spans that may have arrived twice, because an attempt failed after its whole body had been
-    /// sent. Each batch counts once.
+    /// Spans that may have arrived twice, because an attempt failed or was cancelled after its whole
+    /// body had been sent, or may have been. Each span counts once.
     pub possible_duplicates: u64,
     /// Successful answers that could not be understood.
     pub responses_invalid: u64,

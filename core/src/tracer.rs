@@ -20,7 +20,7 @@
 
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
-use crate::id::{IdGenerator, TraceId};
+use crate::id::{IdGenerator, SpanId, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
@@ -108,7 +108,8 @@ pub struct Started {
     pub recorded: u64,
     /// Recorded, and not exported.
     pub record_only: u64,
-    /// Not recorded: the sampler said drop.
+    /// Not recorded: the sampler said drop, there was too little scratch, or the [generator of
+    /// ids](IdGenerator) gave no valid id.
     pub not_sampled: u64,
 }
 
@@ -261,6 +262,8 @@ pub(crate) struct Plan<'a> {
     parent: Option<&'a SpanContext>,
     /// The tracestate that the span gets.
     trace_state: &'a str,
+    /// The parent's, in case that the sampler's is not valid.
+    inherited_state: &'a str,
     decision: SamplingDecision,
     /// The sampler's, besides the builder's.
     attributes: &'a [KeyValue<'a>],
@@ -281,9 +284,12 @@ impl<'a> Plan<'a> {
                 parent.trace_id().to_word(),
                 parent.trace_flags().is_random(),
             ),
-            None => (ids.trace_id().to_word(), G::RANDOM),
+            None => (valid_trace_id(ids).to_word(), G::RANDOM),
         };
         let trace_id = TraceId::from_word(trace_id);
+        if !G::NEVER_ZERO && !trace_id.is_valid() {
+            return Self::without_id(parent);
+        }
         let flags = TraceFlags::NONE.with_random(is_random);
         let sampling = sampler.should_sample(&SamplingParameters {
             parent: match parent {
@@ -297,12 +303,34 @@ impl<'a> Plan<'a> {
             links: builder.links,
         });
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
+        let span_id = valid_span_id(ids);
+        if !G::NEVER_ZERO && !span_id.is_valid() {
+            return Self::without_id(parent);
+        }
         Self {
-            context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
+            context: SpanContext::new(trace_id, span_id, flags.with_sampled(is_sampled)),
             parent,
             trace_state: sampling.trace_state,
+            inherited_state: match parent {
+                Some(_) => builder.parent.trace_state,
+                None => "",
+            },
             decision: sampling.decision,
             attributes: sampling.attributes,
+        }
+    }
+
+    /// A span that is not recorded, because it could not be told from others: it stands for its
+    /// parent.
+    #[cold]
+    fn without_id(parent: Option<&'a SpanContext>) -> Self {
+        Self {
+            context: parent.copied().unwrap_or(SpanContext::INVALID),
+            parent,
+            trace_state: "",
+            inherited_state: "",
+            decision: SamplingDecision::Drop,
+            attributes: &[],
         }
     }
 
@@ -338,9 +366,12 @@ impl<'a> Plan<'a> {
         self.is_recording() || !self.trace_state.is_empty()
     }
 
-    /// The context of a span that could not be recorded for lack of scratch.
+    /// The context of a span that is not recorded: the sampler's choice, or for lack of scratch.
     #[inline]
     pub(crate) const fn unsampled(&self) -> SpanContext {
+        if matches!(self.decision, SamplingDecision::Drop) {
+            return self.context;
+        }
         let flags = self.context.trace_flags().with_sampled(false);
         SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
     }
@@ -359,6 +390,7 @@ impl<'a> Plan<'a> {
             context: &self.context,
             parent: self.parent,
             trace_state: self.trace_state,
+            inherited_state: self.inherited_state,
             name: builder.name,
             kind: builder.kind,
             scope: builder.scope,
@@ -387,6 +419,29 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// How often an id that is not valid is drawn again.
+const REDRAWS: usize = 3;
+
+#[inline(always)]
+fn valid_trace_id<G: IdGenerator>(ids: &mut G) -> TraceId {
+    let id = ids.trace_id();
+    if G::NEVER_ZERO || id.is_valid() {
+        return id;
+    }
+    let mut others = (0..REDRAWS).map(|_| ids.trace_id());
+    others.find(|id| id.is_valid()).unwrap_or_default()
+}
+
+#[inline(always)]
+fn valid_span_id<G: IdGenerator>(ids: &mut G) -> SpanId {
+    let id = ids.span_id();
+    if G::NEVER_ZERO || id.is_valid() {
+        return id;
+    }
+    let mut others = (0..REDRAWS).map(|_| ids.span_id());
+    others.find(|id| id.is_valid()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,7 +465,7 @@ mod tests {
     fn a_span_in_place_is_recorded_as_one_that_is_returned_and_nothing_is_left_of_the_one_before() {
         let remote = SpanContext::remote(
             TraceId::from_bytes([1; 16]),
-            crate::id::SpanId::from_bytes([2; 8]),
+            SpanId::from_bytes([2; 8]),
             TraceFlags::SAMPLED,
         );
         let parent = ParentContext {

@@ -6,12 +6,17 @@
 use std::io;
 
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::client::io_failure;
+use spandrel_core::hosted::unversioned::client::{after, io_failure};
 use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
 /// Translates the client's error.
 pub(crate) fn translate(error: &ureq::Error, body_sent: bool) -> (TransportError, String) {
+    let (class, text) = class_of(error, body_sent);
+    (after(class, body_sent), text)
+}
+
+fn class_of(error: &ureq::Error, body_sent: bool) -> (TransportError, String) {
     let (class, text) = match error {
         ureq::Error::Io(error) => return translate_io(error, body_sent),
         ureq::Error::Rustls(error) => return tls::failure(error),
@@ -44,7 +49,7 @@ fn translate_io(error: &io::Error, body_sent: bool) -> (TransportError, String) 
         return tls::failure(error);
     }
     if let Some(error) = inner.and_then(|e| e.downcast_ref::<ureq::Error>()) {
-        return translate(error, body_sent);
+        return class_of(error, body_sent);
     }
     let class = io_failure(error.kind(), body_sent).unwrap_or(TransportError::Other);
     (class, sanitise(&error.to_string()))
@@ -69,8 +74,24 @@ mod tests {
     fn an_io_error_says_what_happened_and_whether_the_body_was_sent() {
         let (class, _) = translate(&ureq::Error::Io(io::ErrorKind::BrokenPipe.into()), true);
         assert_eq!(class, TransportError::Reset { body_sent: true });
-        let (class, _) = translate(&ureq::Error::Io(io::ErrorKind::OutOfMemory.into()), true);
+        let (class, _) = translate(&ureq::Error::Io(io::ErrorKind::OutOfMemory.into()), false);
         assert_eq!(class, TransportError::Other);
+    }
+
+    // fault X121
+    #[test]
+    fn whatever_fails_after_the_body_the_server_may_hold_the_spans() {
+        for error in [
+            ureq::Error::Io(io::ErrorKind::PermissionDenied.into()),
+            ureq::Error::Io(io::ErrorKind::HostUnreachable.into()),
+            ureq::Error::ConnectionFailed,
+            ureq::Error::Rustls(rustls::Error::DecryptError),
+        ] {
+            let (class, text) = translate(&error, true);
+            assert!(class.possible_duplicate(), "{text}");
+            let (class, text) = translate(&error, false);
+            assert!(!class.possible_duplicate(), "{text}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Where requests go: a collector over HTTP, or the standard output.
 
+use std::any::Any;
 use std::io::{Stdout, Write};
 use std::time::Duration;
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::Settings;
-use spandrel_core::hosted::unversioned::client::BuildError;
+use spandrel_core::hosted::config::{HttpSettings, Settings};
+use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
 use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -18,7 +19,21 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A destination. First [`Output::encode`], then [`Output::send`].
 pub(crate) enum Output {
     Http(Box<HttpSender>),
+    /// In place of a sender that cannot be built yet.
+    Waiting(Box<Waiting>),
     Stdout(Box<Lines>),
+    /// Whose every request panics.
+    #[cfg(test)]
+    Panics(LastError),
+}
+
+/// The settings of a sender that cannot be built yet, for which a variable is to blame.
+pub(crate) struct Waiting {
+    http: HttpSettings,
+    protocol: Protocol,
+    coding: Coding,
+    canceller: Canceller,
+    last_error: LastError,
 }
 
 /// OTLP/JSON lines.
@@ -26,7 +41,8 @@ pub(crate) struct Lines {
     stdout: Stdout,
     encoder: RequestEncoder,
     line: Vec<u8>,
-    is_encoded: bool,
+    /// Why there is no line.
+    unsent: Option<TransportError>,
     last_error: LastError,
 }
 
@@ -34,15 +50,26 @@ impl Output {
     pub(crate) fn new(settings: &Settings) -> Result<Self, BuildError> {
         Ok(match settings.http() {
             Some(http) => {
-                let sender = HttpSender::new(&http)?;
-                let sender = sender.with_encoding(settings.protocol, Coding::from(settings));
-                Self::Http(Box::new(sender))
+                let mut waiting = Waiting {
+                    http,
+                    protocol: settings.protocol,
+                    coding: Coding::from(settings),
+                    canceller: Canceller::default(),
+                    last_error: LastError::default(),
+                };
+                match waiting.build() {
+                    Ok(sender) => Self::Http(Box::new(sender)),
+                    Err(error) => {
+                        postpone(settings, error)?;
+                        Self::Waiting(Box::new(waiting))
+                    }
+                }
             }
             None => Self::Stdout(Box::new(Lines {
                 stdout: std::io::stdout(),
                 encoder: RequestEncoder::new(Protocol::HttpJson, Coding::Identity),
                 line: Vec::new(),
-                is_encoded: false,
+                unsent: Some(TransportError::Other),
                 last_error: LastError::default(),
             })),
         })
@@ -52,32 +79,60 @@ impl Output {
     pub(crate) fn canceller(&self) -> Option<Canceller> {
         match self {
             Self::Http(sender) => Some(sender.canceller()),
+            Self::Waiting(waiting) => Some(waiting.canceller.clone()),
             Self::Stdout(_) => None,
+            #[cfg(test)]
+            Self::Panics(_) => None,
         }
     }
 
     pub(crate) fn last_error(&self) -> &LastError {
         match self {
             Self::Http(sender) => sender.last_error(),
+            Self::Waiting(waiting) => &waiting.last_error,
             Self::Stdout(lines) => &lines.last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
         }
+    }
+
+    /// Has [`last_error`](Self::last_error) say that sending panicked.
+    pub(crate) fn note_panic(&mut self, panic: &(dyn Any + Send)) {
+        let last_error = match self {
+            Self::Http(sender) => sender.last_error_mut(),
+            Self::Waiting(waiting) => &mut waiting.last_error,
+            Self::Stdout(lines) => &mut lines.last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
+        };
+        last_error.set_panic(panic);
     }
 
     /// See [`HttpSender::body_sent`].
     pub(crate) fn body_sent(&self) -> bool {
         match self {
             Self::Http(sender) => sender.body_sent(),
-            Self::Stdout(_) => false,
+            Self::Waiting(_) | Self::Stdout(_) => false,
+            #[cfg(test)]
+            Self::Panics(_) => false,
         }
     }
 
     /// Pulls a body and encodes it. [`send`](Self::send) reports a failure.
     pub(crate) fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
+        if let Self::Waiting(waiting) = self {
+            if let Ok(sender) = waiting.build() {
+                *self = Self::Http(Box::new(sender));
+            }
+        }
         match self {
             Self::Http(sender) => {
                 let _ = sender.encode(pull);
             }
+            Self::Waiting(_) => {}
             Self::Stdout(lines) => lines.encode(pull),
+            #[cfg(test)]
+            Self::Panics(_) => {}
         }
     }
 
@@ -85,33 +140,47 @@ impl Output {
     pub(crate) fn send(&mut self, timeout: Option<Duration>) -> Outcome<'_> {
         match self {
             Self::Http(sender) => sender.send(timeout.unwrap_or(NO_LIMIT)),
+            Self::Waiting(_) => Outcome::Failed(TransportError::Other),
             Self::Stdout(lines) => lines.send(),
+            #[cfg(test)]
+            Self::Panics(_) => panic!("a fault in the client"),
         }
+    }
+}
+
+impl Waiting {
+    fn build(&mut self) -> Result<HttpSender, BuildError> {
+        let built = HttpSender::with_canceller(&self.http, self.canceller.clone());
+        if let Err(error) = &built {
+            let failed = Outcome::Failed(TransportError::Other);
+            self.last_error.set(error.to_string(), &failed);
+        }
+        Ok(built?.with_encoding(self.protocol, self.coding))
     }
 }
 
 impl Lines {
     fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
         let encoded = self.encoder.encode(pull, &mut self.line);
-        self.is_encoded = encoded.is_ok();
+        self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
-            self.fail(&error);
+            self.fail(&error, error.class());
         }
     }
 
     fn send(&mut self) -> Outcome<'static> {
-        if !self.is_encoded {
-            return Outcome::Failed(TransportError::Other);
+        if let Some(class) = self.unsent {
+            return Outcome::Failed(class);
         }
         let written = self.stdout.write_all(&self.line);
         match written.and_then(|()| self.stdout.flush()) {
             Ok(()) => Outcome::Response(Response::new(200)),
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, TransportError::Other),
         }
     }
 
-    fn fail(&mut self, error: &dyn std::error::Error) -> Outcome<'static> {
-        let outcome = Outcome::Failed(TransportError::Other);
+    fn fail(&mut self, error: &dyn std::error::Error, class: TransportError) -> Outcome<'static> {
+        let outcome = Outcome::Failed(class);
         self.last_error.set(error.to_string(), &outcome);
         outcome
     }

@@ -11,8 +11,8 @@
 //! limit, and every wait has a deadline: a client with a default setting does the opposite of each.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -63,7 +63,7 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 pub struct HttpSender {
     agent: Agent,
     connection: Arc<Connection>,
-    cancelled: Arc<AtomicBool>,
+    canceller: Canceller,
     uri: Uri,
     headers: HeaderMap,
     connect_timeout: Duration,
@@ -71,7 +71,8 @@ pub struct HttpSender {
     encoder: RequestEncoder,
     /// The encoded request.
     request: Vec<u8>,
-    is_encoded: bool,
+    /// Why there is no encoded request.
+    unsent: Option<TransportError>,
     /// The head and the body of the last answer.
     head: HeaderMap,
     answer: Vec<u8>,
@@ -95,6 +96,14 @@ impl HttpSender {
     ///
     /// What is wrong with the settings, never showing a header's value.
     pub fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
+        Self::with_canceller(settings, Canceller::default())
+    }
+
+    /// A sender for a canceller that was handed out before. It sends nothing if that was used.
+    pub(crate) fn with_canceller(
+        settings: &HttpSettings,
+        canceller: Canceller,
+    ) -> Result<Self, BuildError> {
         let target = check(settings)?;
         let uri: Uri = target.url().parse().map_err(refused)?;
         let tls = if target.is_https() {
@@ -107,17 +116,23 @@ impl HttpSender {
         let connector = DefaultConnector::new().chain(Watch(Arc::clone(&connection)));
         let user_agent = target.user_agent(USER_AGENT);
         let config = client_config(settings, tls, user_agent)?;
+        let headers = fixed_headers(&target)?;
+        let agent = Agent::with_parts(config, connector, resolver);
+        let _ = canceller.agent.set(agent.clone());
+        if canceller.is_cancelled() {
+            canceller.cancel();
+        }
         Ok(Self {
-            headers: fixed_headers(&target)?,
-            agent: Agent::with_parts(config, connector, resolver),
+            headers,
+            agent,
             connection,
-            cancelled: Arc::new(AtomicBool::new(false)),
+            canceller,
             uri,
             connect_timeout: settings.connect_timeout,
             max_response_bytes: settings.max_response_bytes,
             encoder: RequestEncoder::new(Protocol::HttpProtobuf, Coding::Gzip),
             request: Vec::new(),
-            is_encoded: false,
+            unsent: Some(TransportError::Other),
             head: HeaderMap::new(),
             answer: Vec::new(),
             last_error: LastError::default(),
@@ -128,7 +143,7 @@ impl HttpSender {
     #[must_use]
     pub fn with_encoding(mut self, protocol: Protocol, coding: Coding) -> Self {
         self.encoder = RequestEncoder::new(protocol, coding);
-        self.is_encoded = false;
+        self.unsent = Some(TransportError::Other);
         self
     }
 
@@ -139,10 +154,12 @@ impl HttpSender {
     ///
     /// Why the body cannot be sent; [`send`](Self::send) fails then, too.
     pub fn encode(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<(), EncodeError> {
+        // Nothing of this request has left yet.
+        self.connection.begin();
         let encoded = self.encoder.encode(source, &mut self.request);
-        self.is_encoded = encoded.is_ok();
+        self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
-            let failed = Outcome::Failed(TransportError::Other);
+            let failed = Outcome::Failed(error.class());
             self.last_error.set(error.to_string(), &failed);
         }
         encoded
@@ -156,8 +173,8 @@ impl HttpSender {
     /// An answer of any status is a response: redirects are not followed. For other outcomes,
     /// [`last_error`](Self::last_error) has the reason in words.
     pub fn send(&mut self, timeout: Duration) -> Outcome<'_> {
-        if !self.is_encoded {
-            return Outcome::Failed(TransportError::Other);
+        if let Some(class) = self.unsent {
+            return Outcome::Failed(class);
         }
         let Answered {
             status,
@@ -193,14 +210,15 @@ impl HttpSender {
         &self.last_error
     }
 
+    pub(crate) const fn last_error_mut(&mut self) -> &mut LastError {
+        &mut self.last_error
+    }
+
     /// A handle that ends a call of [`send`](Self::send) from another thread, for a shutdown with a
     /// deadline.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        Canceller {
-            agent: self.agent.clone(),
-            cancelled: Arc::clone(&self.cancelled),
-        }
+        self.canceller.clone()
     }
 
     fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failure> {
@@ -286,7 +304,7 @@ impl HttpSender {
     fn failure(&self, error: &ureq::Error) -> Failure {
         self.connection.forget_addresses();
         let (class, text) = failure::translate(error, self.connection.body_sent());
-        let (class, text) = if self.cancelled.load(Ordering::Acquire) {
+        let (class, text) = if self.canceller.is_cancelled() {
             (TransportError::Cancelled, "cancelled".to_owned())
         } else if self.connection.unresolved() {
             (TransportError::Dns, text)
@@ -318,9 +336,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 /// Ends what an [`HttpSender`] is doing, for good: the sender sends nothing any more.
 ///
 /// A name look-up under way cannot be interrupted; it ends with the connect timeout.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Canceller {
-    agent: Agent,
+    /// Empty as long as there is no client.
+    agent: Arc<OnceLock<Agent>>,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -329,7 +348,13 @@ impl Canceller {
     /// [`TransportError::Cancelled`], as does every later one. May be called twice.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        self.agent.clone().shutdown();
+        if let Some(agent) = self.agent.get() {
+            agent.clone().shutdown();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
     }
 }
 

@@ -12,6 +12,7 @@
 //! Recording threads never take the pipeline's lock; it is shared with callers of flush, shutdown
 //! and the statistics, and free while a request is under way.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -19,10 +20,11 @@ use std::time::Duration;
 
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
@@ -175,7 +177,7 @@ pub(crate) struct Worker {
     state: Arc<WorkerState>,
     output: Output,
     log: EventLog,
-    /// The request under way: kept here so that it is answered for even after a panic.
+    /// The request under way.
     transmit: Option<Transmit>,
 }
 
@@ -208,18 +210,37 @@ impl Worker {
         Ok(state)
     }
 
-    /// Runs until the shutdown is over. A panic (in a program's log handler, or a bug) fails the
-    /// request under way and nothing else.
+    /// Runs until the shutdown is over. A panic (in the client, or a bug) fails the request under
+    /// way and nothing else, and is followed by a pause.
     fn run(mut self) {
         let _quiet = current::suppress();
-        loop {
-            match catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
-                Ok(()) => break,
-                Err(_) => self.recover(),
-            }
+        let mut restarts = Restarts::default();
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
+            // If the books themselves panic, they do so again after the pause.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.recover(&*panic)));
+            let now = self.state.lock().pipeline.now();
+            self.rest(restarts.pause(now));
         }
         self.state.lock().ended = true;
         self.state.changed.notify_all();
+    }
+
+    /// Does nothing for `pause`, whatever is recorded meanwhile. The beginning of a shutdown ends it,
+    /// so that what is left gets one more chance, and so does its end.
+    fn rest(&self, pause: Duration) {
+        let end = std::time::Instant::now() + pause;
+        let was_closing = self.state.lock().pipeline.is_closing();
+        loop {
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            let is_over = {
+                let pipeline = &self.state.lock().pipeline;
+                pipeline.poll_shutdown().is_some() || (pipeline.is_closing() && !was_closing)
+            };
+            if left.is_zero() || is_over {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
     }
 
     fn run_until_stopped(&mut self) {
@@ -237,7 +258,8 @@ impl Worker {
             if stopped {
                 return;
             }
-            match wait {
+            // Reports that wait for a listener have the thread look for one again.
+            match [wait, poll_kept()].into_iter().flatten().min() {
                 Some(wait) => std::thread::park_timeout(wait),
                 None => std::thread::park(),
             }
@@ -306,18 +328,16 @@ impl Worker {
         Some(timeout)
     }
 
-    fn recover(&mut self) {
-        if let Some(transmit) = self.transmit.take() {
-            let failed = Outcome::Failed(TransportError::Other);
-            let pipeline = &mut self.state.lock().pipeline;
-            pipeline.handle_response(transmit, &failed);
-        }
-        self.log.clear();
-        // The reporter itself may have been what panicked; it catches its handler's panics.
-        report(
-            Kind::Internal,
-            Severity::Error,
-            format_args!("the sender panicked and goes on; the request counts as failed"),
-        );
+    fn recover(&mut self, panic: &(dyn Any + Send)) {
+        report_panic(panic);
+        self.output.note_panic(panic);
+        self.transmit = None;
+        let body_sent = self.output.body_sent();
+        let pipeline = &mut self.state.lock().pipeline;
+        pipeline.fail_in_flight(body_sent);
+        self.log.collect(pipeline);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,8 @@ pub(super) struct Batch {
     proven: bool,
     /// The one free repetition after a stale connection has been used for this attempt.
     repeated: bool,
-    counted_as_duplicate: bool,
+    /// The spans at its front that count among the possible duplicates.
+    duplicates: usize,
 }
 
 impl Batch {
@@ -70,7 +71,7 @@ impl Batch {
             suspect: false,
             proven: false,
             repeated: false,
-            counted_as_duplicate: false,
+            duplicates: 0,
         }
     }
 
@@ -149,9 +150,12 @@ impl Batch {
         self.failed_probes = self.failed_probes.saturating_add(u32::from(is_probe));
     }
 
-    /// Returns true the first time: each batch counts once among the possible duplicates.
-    pub(super) const fn count_as_duplicate(&mut self) -> bool {
-        !core::mem::replace(&mut self.counted_as_duplicate, true)
+    /// Counts the spans of the window among the possible duplicates, and returns how many of them
+    /// did not yet: each span counts once.
+    pub(super) fn count_duplicates(&mut self) -> usize {
+        let new = self.window.saturating_sub(self.duplicates);
+        self.duplicates += new;
+        new
     }
 
     /// Waits for a retry until `next_at`. As many failures as the breaker's `threshold`, or two
@@ -175,6 +179,7 @@ impl Batch {
     pub(super) fn keep_rest(&mut self, now: Instant, sent: usize, left: usize) {
         self.first_number = self.first_number.saturating_add(sent as u64);
         self.window = sent.min(left);
+        self.duplicates = self.duplicates.saturating_sub(sent);
         self.scope = None;
         self.attempts = 0;
         self.failures = 0;

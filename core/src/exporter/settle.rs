@@ -20,6 +20,10 @@ where
     pub fn handle_response(&mut self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
         let now = self.schedule.advance(now);
         if self.flights.is_current(&transmit) {
+            let is_cancelled = matches!(outcome, Outcome::Failed(TransportError::Cancelled));
+            if is_cancelled && transmit.is_read() {
+                self.count_duplicates();
+            }
             self.settle(now, outcome);
         }
         self.tick(now);
@@ -27,16 +31,33 @@ where
 
     /// Gives a request back that was not carried out, or whose answer is no longer awaited. Its
     /// batch is sent again; nothing counts as a failure.
+    ///
+    /// If the body was read to its end, it may have left: its spans then count as possible
+    /// duplicates. A driver that knows better [rewinds](Transmit::rewind) the transmit first.
     pub fn cancel(&mut self, now: Instant, transmit: Transmit) {
         let cancelled = Outcome::Failed(TransportError::Cancelled);
         self.handle_response(now, transmit, &cancelled);
     }
 
     /// Like [`Exporter::cancel`], for a driver that has lost its [`Transmit`], for instance
-    /// because the future that held it was dropped.
+    /// because the future that held it was dropped. How far the body had been read is then not
+    /// known, so the spans count as possible duplicates.
     pub fn cancel_in_flight(&mut self, now: Instant) {
         let now = self.schedule.advance(now);
+        self.count_duplicates();
         self.settle(now, &Outcome::Failed(TransportError::Cancelled));
+        self.tick(now);
+    }
+
+    /// Like [`Exporter::cancel_in_flight`], for a driver whose sender panicked: this counts as a
+    /// failed attempt, because the next one may end in the same way. `body_sent` as in
+    /// [`TransportError`].
+    pub fn fail_in_flight(&mut self, now: Instant, body_sent: bool) {
+        let now = self.schedule.advance(now);
+        if body_sent {
+            self.count_duplicates();
+        }
+        self.settle(now, &Outcome::Failed(TransportError::Other));
         self.tick(now);
     }
 
@@ -45,12 +66,18 @@ where
     /// duplicates. Call it before the answer is handed in.
     pub fn note_resent(&mut self, transmit: &Transmit) {
         if self.flights.is_current(transmit) {
-            if let Some(batch) = self.batches.in_hand_mut() {
-                if batch.count_as_duplicate() {
-                    let spans = transmit.spans() as u64;
-                    self.books.count_possible_duplicates(spans);
-                }
-            }
+            self.count_duplicates();
+        }
+    }
+
+    /// Counts the spans in flight, if any, as possible duplicates.
+    fn count_duplicates(&mut self) {
+        if !self.flights.is_any() {
+            return;
+        }
+        if let Some(batch) = self.batches.in_hand_mut() {
+            let spans = batch.count_duplicates() as u64;
+            self.books.count_possible_duplicates(spans);
         }
     }
 
@@ -83,14 +110,14 @@ where
             batch.count_failure(is_probe);
         }
         let may_be_there = matches!(outcome, Outcome::Failed(error) if error.possible_duplicate());
-        if may_be_there && batch.count_as_duplicate() {
-            self.books.count_possible_duplicates(layout.window as u64);
+        if may_be_there {
+            let spans = batch.count_duplicates() as u64;
+            self.books.count_possible_duplicates(spans);
         }
         match class {
             Classification { loss: None, .. } => self.accepted(now, batch, &layout, outcome),
             Classification {
-                verdict: Verdict::Cancelled,
-                at_once: false,
+                loss: Some(DropReason::Shutdown),
                 ..
             } => {
                 batch.cancel_attempt();
@@ -276,5 +303,30 @@ mod tests {
         exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
         assert_eq!(exporter.ledger().exported, 1);
         assert!(exporter.ledger().is_closed());
+    }
+
+    /// A cancelled request would go out again at once, and panic again.
+    #[test]
+    fn a_sender_that_panicked_has_failed_and_waits_like_any_other() {
+        let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
+        let buffer = Buffer::new([0_u8; 512]);
+        let mut exporter = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).unwrap();
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        let span = tracer.start::<128>(SpanBuilder::new("kept"), Instant::ZERO);
+        span.end(Instant::ZERO, &mut exporter).unwrap();
+
+        let mut now = Instant::from_secs(10);
+        exporter.force_flush(now, Instant::MAX);
+        for attempt in 1..=5 {
+            assert_eq!(exporter.poll_transmit(now).unwrap().attempt(), attempt);
+            exporter.fail_in_flight(now, attempt == 2);
+            exporter.fail_in_flight(now, true);
+            assert!(exporter.poll_transmit(now).is_none(), "no pause");
+            assert!(exporter.ledger().is_balanced());
+            now = exporter.poll_timeout().unwrap();
+        }
+        assert_eq!(exporter.circuit(), crate::breaker::State::Open);
+        assert_eq!(exporter.stats().possible_duplicates, 1);
+        assert_eq!(exporter.ledger().buffered, 1);
     }
 }

@@ -58,6 +58,7 @@ impl Classification {
 /// | other 4xx | no | success: alive | `rejected_4xx` |
 /// | 500 and other 5xx | no | failure | `rejected_5xx` |
 /// | cancelled | no | none | `shutdown` |
+/// | no memory for the request | no | none | `out_of_memory` |
 ///
 /// ```
 /// use spandrel_core::breaker::Verdict;
@@ -109,6 +110,9 @@ const fn failed(error: TransportError) -> Classification {
         }
         TransportError::Cancelled => {
             Classification::of(false, Verdict::Cancelled, DropReason::Shutdown)
+        }
+        TransportError::OutOfMemory => {
+            Classification::of(false, Verdict::Cancelled, DropReason::OutOfMemory)
         }
         TransportError::Stale => Classification {
             at_once: true,
@@ -230,6 +234,10 @@ mod tests {
         assert_eq!(
             row(class(E::Cancelled)),
             (false, Verdict::Cancelled, Some(DropReason::Shutdown))
+        );
+        assert_eq!(
+            row(class(E::OutOfMemory)),
+            (false, Verdict::Cancelled, Some(DropReason::OutOfMemory))
         );
         assert_eq!(
             row(class(E::Stale)),

@@ -175,8 +175,11 @@ pub enum TransportError {
     Stale,
     /// The answer is not HTTP/1.1: from a gRPC port, or a broken proxy.
     Protocol,
-    /// The driver gave the attempt up.
+    /// The driver gave the attempt up. Its spans count as possible duplicates if the body had been
+    /// read to its end.
     Cancelled,
+    /// The request could not be made, because there was no memory for it.
+    OutOfMemory,
     /// Anything else.
     Other,
 }
@@ -205,6 +208,7 @@ impl fmt::Display for TransportError {
             Self::Stale => "the reused connection was closed by the server",
             Self::Protocol => "the answer is not HTTP/1.1 (is this a gRPC port?)",
             Self::Cancelled => "the request was cancelled",
+            Self::OutOfMemory => "there was no memory for the request",
             Self::Other => "the request failed",
         })
     }

@@ -36,7 +36,8 @@ pub fn compressed(gzip: &mut SpanGzip, body: &[u8], piece: usize) -> Vec<u8> {
             now.len()
         },
         &mut output,
-    );
+    )
+    .expect("memory");
     output
 }
 

@@ -104,14 +104,10 @@ pub struct ScriptError {
 }
 
 impl ScriptError {
-    /// The type as `exception.type` has it.
+    /// The type as `exception.type` has it; the type of a trait object is not known.
     #[must_use]
-    pub fn type_name(&self) -> &'static str {
-        if self.is_dyn {
-            std::any::type_name::<dyn std::error::Error>()
-        } else {
-            std::any::type_name::<Self>()
-        }
+    pub fn type_name(&self) -> Option<&'static str> {
+        (!self.is_dyn).then(std::any::type_name::<Self>)
     }
 }
 

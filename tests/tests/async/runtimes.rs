@@ -48,7 +48,8 @@ fn flush_and_shutdown_work_on_both_kinds_of_runtime() {
             record(&telemetry.tracer("test"), &server, 600);
             let report = telemetry.force_flush(PATIENCE).await;
             assert!(report.is_success(), "{report:?}");
-            assert_eq!(report.exported, 600);
+            // A full batch may have left before the flush began, which then does not count it.
+            assert_eq!(telemetry.ledger().exported, 600);
             record(&telemetry.tracer("test"), &server, 5);
             let report = telemetry.shutdown(PATIENCE).await;
             assert!(report.is_success(), "{report:?}");
@@ -174,22 +175,27 @@ fn without_task_and_runtime_the_spans_are_counted_as_lost_at_once() {
 
 #[test]
 fn shutdown_returns_by_its_deadline_whatever_the_collector_does() {
+    const DEADLINE: Duration = Duration::from_millis(300);
+    /// How late a shutdown may return, on a machine that is not busy.
+    const LATE: Duration = Duration::from_millis(50);
     let hanging = FaultServer::start(Script::from(Reply::Hang));
     let refusing = refuse();
     for url in [hanging.url(), refusing.url()] {
-        current_thread().block_on(async {
-            let telemetry = init(config(&url)).unwrap();
-            telemetry.tracer("test").start("work").end();
-            let begin = Instant::now();
-            let report = telemetry.shutdown(Duration::from_millis(300)).await;
-            assert!(
-                begin.elapsed() < Duration::from_secs(5),
-                "{:?}",
-                begin.elapsed()
-            );
-            assert_eq!((report.dropped, report.left), (1, 0), "{report:?}");
-            assert!(telemetry.ledger().is_closed());
-        });
+        let shut_down = |_| {
+            current_thread().block_on(async {
+                let telemetry = init(config(&url)).unwrap();
+                telemetry.tracer("test").start("work").end();
+                let begin = Instant::now();
+                let report = telemetry.shutdown(DEADLINE).await;
+                let took = begin.elapsed();
+                assert_eq!((report.dropped, report.left), (1, 0), "{report:?}");
+                assert!(telemetry.ledger().is_closed());
+                took
+            })
+        };
+        // A busy machine delays some of the tries, a shutdown that is late delays all.
+        let soonest = (0..5).map(shut_down).min().unwrap();
+        assert!(soonest <= DEADLINE + LATE, "{url}: {soonest:?}");
     }
 }
 
@@ -246,4 +252,46 @@ fn both_transports_live_in_one_program() {
     assert!(blocking.shutdown(PATIENCE).is_success());
     assert_eq!(server.oracle().copies_stored(), 20);
     assert!(server.oracle().missing().is_empty());
+}
+
+/// A flush takes a request over whose task is not polled, and sends it again: the collector may have
+/// both.
+#[test]
+fn a_request_that_was_taken_over_is_an_announced_duplicate() {
+    let slow = Reply::Ok.delayed(Duration::from_millis(500));
+    let server = FaultServer::start(Script::new().then(slow));
+    let stalled = current_thread();
+    let telemetry = stalled.block_on(async { init(config(&server.url())).unwrap() });
+    record(&telemetry.tracer("test"), &server, 10);
+    stalled.block_on(async {
+        let limit = Duration::from_millis(20);
+        let _ = telemetry.force_flush(limit).await;
+        while server.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    // Nobody polls the runtime of the request any more.
+    let report = current_thread().block_on(telemetry.force_flush(PATIENCE));
+    assert!(report.is_success(), "{report:?}");
+    let twice = server.oracle().copies_stored() - 10;
+    let announced = telemetry.stats().possible_duplicates;
+    assert!(
+        twice <= announced,
+        "{twice} arrived twice, {announced} announced"
+    );
+}
+
+/// A collector that answers after a while is no reason to send a request again.
+#[test]
+fn a_slow_answer_does_not_have_its_request_taken_over() {
+    let slow = Reply::Ok.delayed(Duration::from_millis(400));
+    let server = FaultServer::start(Script::new().otherwise(slow));
+    multi_thread().block_on(async {
+        let telemetry = init(config(&server.url())).unwrap();
+        for _ in 0..10 {
+            record(&telemetry.tracer("test"), &server, 1);
+            assert!(telemetry.force_flush(PATIENCE).await.is_success());
+        }
+        assert_eq!(telemetry.stats().attempts, 10);
+    });
 }

@@ -214,13 +214,11 @@ fn a_request_that_is_cut_or_changed_anywhere_is_given_back_as_it_is() {
 fn a_source_that_claims_too_much_does_no_harm() {
     let mut calls = 0;
     let mut output = Vec::new();
-    gzip().compress(
-        |_| {
-            calls += 1;
-            if calls == 1 { usize::MAX } else { 0 }
-        },
-        &mut output,
-    );
+    let source = |_: &mut [u8]| {
+        calls += 1;
+        if calls == 1 { usize::MAX } else { 0 }
+    };
+    gzip().compress(source, &mut output).unwrap();
     assert!(decoded(&output).iter().all(|&byte| byte == 0));
 }
 

@@ -31,7 +31,11 @@ pub(crate) fn handler_drops() {
     let tracer = telemetry.tracer("dropped");
     let (done, finished) = std::sync::mpsc::channel();
     let held = std::sync::Mutex::new(Some(telemetry));
-    set_handler(Box::new(move |_| {
+    set_handler(Box::new(move |report| {
+        if report.kind == Kind::Lifecycle {
+            // The report of the start, which has waited for this handler.
+            return;
+        }
         let held = held.lock().unwrap().take();
         if let Some(telemetry) = held {
             let flushed = telemetry.force_flush(PATIENCE);

@@ -3,7 +3,7 @@
 
 use spandrel_tests::fault_server::{FaultServer, Front, Reply, Script};
 use spandrel_tests::loopback::Blackhole;
-use spandrel_tests::tls::{Authority, Identity};
+use spandrel_tests::tls::{Authority, Identity, self_signed_authority};
 
 use crate::child::{Process, SECRET};
 use crate::harness::five;
@@ -266,8 +266,8 @@ fn s23_a_port_for_grpc_comes_with_a_hint() {
     );
 }
 
-fn certificate(name: &str, authority: &Authority, identity: &Identity, named: &str) {
-    let trusted = PemFile::new(name, &authority.pem());
+fn certificate(name: &str, trusted: &str, identity: &Identity, named: &str) {
+    let trusted = PemFile::new(name, trusted);
     let front = Front::Tls(identity.server_config());
     let server = FaultServer::start_with(Script::new(), front);
     let said = Said::of("diagnose", &server, 1, Some(&trusted));
@@ -282,19 +282,44 @@ fn certificate(name: &str, authority: &Authority, identity: &Identity, named: &s
 #[test]
 fn n17_each_bad_certificate_is_named() {
     let authority = Authority::new();
+    let trusted = authority.pem();
+    let expired = authority.expired_server();
+    certificate("e-expired", &trusted, &expired, "xpired");
+    let wrong_host = authority.server_for(&["example.org"]);
+    certificate("e-host", &trusted, &wrong_host, "not valid for name");
+    let stranger = Authority::new().server();
+    certificate("e-unknown", &trusted, &stranger, "UnknownIssuer");
+}
+
+/// Fault X32.
+#[test]
+fn the_hint_about_a_certificate_fits_its_fault() {
+    let authority = Authority::new();
+    let trusted = authority.pem();
+    let expired = authority.expired_server();
     certificate(
-        "e-expired",
-        &authority,
-        &authority.expired_server(),
-        "xpired",
+        "x32-expired",
+        &trusted,
+        &expired,
+        "; renew the server's certificate",
     );
     let wrong_host = authority.server_for(&["example.org"]);
-    certificate("e-host", &authority, &wrong_host, "not valid for name");
     certificate(
-        "e-unknown",
-        &authority,
-        &Authority::new().server(),
-        "UnknownIssuer",
+        "x32-host",
+        &trusted,
+        &wrong_host,
+        "must be a subjectAltName",
+    );
+    let stranger = Authority::new().server();
+    let hint = "; set `certificate` to the authority that signed it";
+    certificate("x32-unknown", &trusted, &stranger, hint);
+    // The user has named it already.
+    let own = self_signed_authority();
+    certificate(
+        "x32-own",
+        own.cert_pem(),
+        &own,
+        "give it one that is none (CA:FALSE)",
     );
 }
 
@@ -389,7 +414,7 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
     let server = FaultServer::start([busy.clone(), well.clone(), busy, well]);
     let lines = Process::start("levels", &server.url(), 1, None).lines();
     let ledger = "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0";
-    let [first, started, retried, totals, last] = &lines[..] else {
+    let [first, started, retried, exported, totals, last] = &lines[..] else {
         panic!("{lines:?}");
     };
     assert_eq!((first.as_str(), last.as_str()), (ledger, ledger));
@@ -398,6 +423,11 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
         "{started}"
     );
     assert!(retried.starts_with("Debug ExportRetried: "), "{retried}");
+    // The information of the same kind does not hold it back.
+    assert!(
+        exported.starts_with("Debug Lifecycle: exported 2 spans"),
+        "{exported}"
+    );
     assert!(totals.starts_with("Info Totals: "), "{totals}");
 }
 

@@ -26,6 +26,7 @@ mod outcomes;
 mod process;
 mod settings;
 mod shutdown;
+mod start;
 mod statuses;
 mod tls;
 mod wire;

@@ -16,7 +16,8 @@
 //!
 //! Every future of [`Driver`] may be dropped at any await: a request under way goes back into the
 //! machine, which frees its batch and its permit of the circuit breaker, and the next call sends it
-//! again. Nothing counts as a failure.
+//! again. Nothing counts as a failure. If the request may have left by then
+//! ([`Post::body_sent`]), its spans count as possible duplicates.
 //!
 //! # Example
 //!
@@ -67,7 +68,7 @@ mod request;
 
 pub use outbox::Outbox;
 pub use request::Body;
-use request::Request;
+use request::{Attempt, Request};
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -112,8 +113,8 @@ pub trait Post {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_>;
 
     /// Returns true if the whole request of the last [`post`](Post::post) had left, although the
-    /// future was dropped at its deadline or met a stale connection: the collector may have the spans
-    /// already. `is_read` is true if the body had been pulled to its end.
+    /// future was dropped or met a stale connection: the collector may have the spans already.
+    /// `is_read` is true if the body had been pulled to its end.
     fn body_sent(&self, is_read: bool) -> bool {
         is_read
     }
@@ -172,8 +173,12 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
             return false;
         };
         let deadline = transmit.deadline();
-        let mut request = Request::new(&*outbox, &*sleep, transmit);
-        let ended = until(&*outbox, &*sleep, deadline, post.post(&mut request)).await;
+        let mut attempt = Attempt {
+            request: Request::new(&*outbox, &*sleep, transmit),
+            post,
+        };
+        let Attempt { request, post } = &mut attempt;
+        let ended = until(&*outbox, &*sleep, deadline, post.post(request)).await;
         match ended {
             Ended::Answered(Outcome::Failed(stale @ TransportError::Stale)) => {
                 if post.body_sent(request.is_read()) {
@@ -186,7 +191,7 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
                 let body_sent = post.body_sent(request.is_read());
                 request.answer(&Outcome::Failed(TransportError::Timeout { body_sent }));
             }
-            Ended::Stopped => drop(request),
+            Ended::Stopped => {}
         }
         true
     }

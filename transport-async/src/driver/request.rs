@@ -4,7 +4,7 @@ use spandrel_core::exporter::Transmit;
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
 
-use super::{Outbox, Sleep};
+use super::{Outbox, Post, Sleep};
 
 /// A body that is pulled, so that it can be compressed or sent in pieces of any size.
 pub trait Body {
@@ -37,10 +37,13 @@ impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
         }
     }
 
-    /// Hands over the outcome. After another driver has taken over it changes nothing: the transmit's
-    /// generation is old.
-    pub(super) fn answer(mut self, outcome: &Outcome<'_>) {
-        self.settle(outcome);
+    /// Hands over the outcome, once. After another driver has taken over it changes nothing: the
+    /// transmit's generation is old.
+    pub(super) fn answer(&mut self, outcome: &Outcome<'_>) {
+        if let Some(transmit) = self.transmit.take() {
+            self.outbox
+                .handle_response(self.sleep.now(), transmit, outcome);
+        }
     }
 
     /// Notes that the collector may have the spans although nothing came back, and that they will
@@ -50,11 +53,19 @@ impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
             self.outbox.note_resent(transmit);
         }
     }
+}
 
-    fn settle(&mut self, outcome: &Outcome<'_>) {
-        if let Some(transmit) = self.transmit.take() {
-            self.outbox
-                .handle_response(self.sleep.now(), transmit, outcome);
+/// A request and its sender. Dropped before the answer, it goes back as what it is: one that may
+/// have left counts among the possible duplicates.
+pub(super) struct Attempt<'a, O: Outbox, P: Post, S: Sleep> {
+    pub(super) request: Request<'a, O, S>,
+    pub(super) post: &'a mut P,
+}
+
+impl<O: Outbox, P: Post, S: Sleep> Drop for Attempt<'_, O, P, S> {
+    fn drop(&mut self) {
+        if !self.post.body_sent(self.request.is_read()) {
+            self.request.rewind();
         }
     }
 }
@@ -90,6 +101,6 @@ impl<O: Outbox, S: Sleep> Body for Request<'_, O, S> {
 
 impl<O: Outbox, S: Sleep> Drop for Request<'_, O, S> {
     fn drop(&mut self) {
-        self.settle(&Outcome::Failed(TransportError::Cancelled));
+        self.answer(&Outcome::Failed(TransportError::Cancelled));
     }
 }

@@ -163,7 +163,6 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
         body: &mut B,
     ) -> Result<Answer, Broken> {
         self.send(connection, body).await?;
-        self.body_sent = true;
         let (head, len) = self.read_head(connection).await?;
         self.read_body(connection, head, len).await
     }
@@ -210,6 +209,8 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
         if left > 0 {
             return Err(Broken::Withdrawn);
         }
+        // Before the flush: dropped while it waits, the request is with the stack already.
+        self.body_sent = true;
         connection.flush().await.map_err(ended)
     }
 

@@ -1,14 +1,15 @@
 //! Driving the pipeline: in the background, or in place of a background that is gone.
 
 use core::future::{Future, pending, poll_fn};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::Result;
 
 use spandrel_core::hosted::current::ContextFutureExt;
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::diagnostics::{Kind, Severity, release_kept, report};
 use spandrel_core::time::Instant;
 use tokio::runtime::Handle;
 
@@ -53,20 +54,24 @@ pub(super) async fn stand_in(state: &Arc<DriverState>, deadline: Instant) {
             state.changed.wait(heard).await;
             continue;
         }
-        let polls = state.polls();
-        if has_background {
-            state.bell.ring();
-            pause(GRACE.min(left / 4).max(Duration::from_millis(1))).await;
-        }
-        if let Some(claim) = state.take_over(polls) {
+        // A background task that lives takes a free claim by itself.
+        let free = if has_background { None } else { state.claim() };
+        let claim = match free {
+            Some(claim) => Some(claim),
+            None => {
+                // An owner that lives shows it now: it waits for the bell whenever it waits, so its
+                // runtime polls it again, or it hears the ring within a poll that has not ended yet.
+                let polls = state.polls();
+                state.bell.ring();
+                pause(GRACE.min(left / 4).max(Duration::from_millis(1))).await;
+                state.take_over(polls)
+            }
+        };
+        if let Some(claim) = claim {
             drive(&claim).await;
         }
         if state.lock().is_stopped() {
             return pending().await;
-        }
-        if !has_background {
-            // Another future stands in and was alive just now.
-            pause(GRACE).await;
         }
     }
 }
@@ -76,14 +81,7 @@ pub(super) async fn stand_in(state: &Arc<DriverState>, deadline: Instant) {
 async fn drive(claim: &Claim) {
     loop {
         let mut work = pin!(work(claim).suppressed());
-        let ended = poll_fn(|context| {
-            claim.state.note_poll();
-            match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-                Ok(poll) => poll.map(Ok),
-                Err(panic) => Poll::Ready(Err(panic)),
-            }
-        })
-        .await;
+        let ended = counted(&claim.state, work.as_mut()).await;
         if ended.is_ok() {
             return;
         }
@@ -93,6 +91,23 @@ async fn drive(claim: &Claim) {
             format_args!("the sender panicked and goes on; the request is sent again"),
         );
     }
+}
+
+/// Catches the panics of `work`, and counts the beginning and the end of each poll as a sign of life.
+///
+/// The end counts too, because a poll that has begun may consume a ring that comes meanwhile: no other
+/// poll follows then before the answer arrives, and the beginning was counted before the ring.
+async fn counted(state: &DriverState, mut work: Pin<&mut impl Future<Output = ()>>) -> Result<()> {
+    poll_fn(|context| {
+        state.note_poll();
+        let poll = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        state.note_poll();
+        match poll {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
 }
 
 async fn work(claim: &Claim) {
@@ -133,6 +148,7 @@ impl Drop for BackgroundEnd {
                 ),
             );
         }
+        release_kept();
         state.changed.ring();
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::string::{String, ToString};
 
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::client::io_failure;
+use spandrel_core::hosted::unversioned::client::{after, io_failure};
 use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
@@ -19,6 +19,15 @@ pub(super) fn translate(
     connection: &Connection,
 ) -> (TransportError, String) {
     let body_sent = connection.body_sent();
+    let (class, text) = class_of(error, connection, body_sent);
+    (after(class, body_sent), text)
+}
+
+fn class_of(
+    error: &::reqwest::Error,
+    connection: &Connection,
+    body_sent: bool,
+) -> (TransportError, String) {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
         if let Some(found) = known(cause, connection, body_sent) {

@@ -59,8 +59,8 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 pub struct HttpSender {
     connected: Connected,
     encoder: LendingEncoder,
-    /// The encoded request.
-    request: Option<Bytes>,
+    /// The encoded request, or why there is none.
+    request: Result<Bytes, TransportError>,
     clock: Clock,
     /// The head and the body of the last answer.
     head: HeaderMap,
@@ -85,7 +85,7 @@ impl HttpSender {
         Self {
             connected,
             encoder: LendingEncoder::new(protocol, coding),
-            request: None,
+            request: Err(TransportError::Other),
             clock: Clock::new(),
             head: HeaderMap::new(),
             answer: Vec::new(),
@@ -97,7 +97,7 @@ impl HttpSender {
     #[must_use]
     pub fn with_encoding(mut self, protocol: Protocol, coding: Coding) -> Self {
         self.encoder = LendingEncoder::new(protocol, coding);
-        self.request = None;
+        self.request = Err(TransportError::Other);
         self
     }
 
@@ -108,16 +108,20 @@ impl HttpSender {
     ///
     /// Why the body cannot be sent; [`send`](Self::send) fails then, too.
     pub fn encode(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<(), EncodeError> {
+        // Nothing of this request has left yet.
+        self.connected.connection.begin();
         // Its memory is used again.
-        self.request = None;
+        self.request = Err(TransportError::Other);
         match self.encoder.encode(source) {
             Ok(bytes) => {
-                self.request = Some(bytes);
+                self.request = Ok(bytes);
                 Ok(())
             }
             Err(error) => {
-                let failed = Outcome::Failed(TransportError::Other);
-                self.last_error.set(error.to_string(), &failed);
+                let class = error.class();
+                self.request = Err(class);
+                self.last_error
+                    .set(error.to_string(), &Outcome::Failed(class));
                 Err(error)
             }
         }
@@ -132,8 +136,9 @@ impl HttpSender {
     /// An answer of any status is a response: redirects are not followed. For other outcomes,
     /// [`last_error`](Self::last_error) has the reason in words.
     pub async fn send(&mut self, limit: Duration) -> Outcome<'_> {
-        let Some(request) = self.request.clone() else {
-            return Outcome::Failed(TransportError::Other);
+        let request = match &self.request {
+            Ok(request) => request.clone(),
+            Err(class) => return Outcome::Failed(*class),
         };
         self.connected.connection.begin();
         // Stays if this future is dropped at a deadline.

@@ -6,6 +6,7 @@ use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spandrel_core::exporter::{FlushReport, Transmit};
+use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::Pipeline;
@@ -23,7 +24,7 @@ pub(super) struct DriverState {
     pub(super) bell: Bell,
     /// Wakes the futures that wait: something was done, or the claim is free.
     pub(super) changed: Bell,
-    /// How often an owner was polled: its sign of life.
+    /// How often a poll of an owner began or ended: its sign of life.
     polls: AtomicU64,
     pub(super) plan: Plan,
     pub(super) target: String,
@@ -185,7 +186,11 @@ impl Outbox for Claim {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.state.lock().pipeline.poll_timeout()
+        // Reports that wait for a listener have the driver look for one again.
+        let kept = poll_kept();
+        let pipeline = &self.state.lock().pipeline;
+        let kept = kept.map(|wait| pipeline.now().saturating_add(wait));
+        [pipeline.poll_timeout(), kept].into_iter().flatten().min()
     }
 
     fn is_stopped(&self) -> bool {

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use spandrel_core::exporter::FlushReport;
+use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
@@ -26,6 +27,8 @@ pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
     shutdown_timeout: Duration,
+    /// It is the last one that can say what its start reported.
+    was_started: bool,
 }
 
 impl Telemetry {
@@ -35,7 +38,15 @@ impl Telemetry {
             handle: Handle::disabled(),
             state: None,
             shutdown_timeout: Duration::ZERO,
+            was_started: false,
         }
+    }
+
+    /// The handle of a start that records nothing.
+    pub(super) const fn idle() -> Self {
+        let mut idle = Self::disabled();
+        idle.was_started = true;
+        idle
     }
 
     pub(super) fn running(
@@ -47,6 +58,7 @@ impl Telemetry {
             handle: Handle::new(provider, Arc::clone(&state) as _),
             state: Some(state),
             shutdown_timeout,
+            was_started: true,
         }
     }
 
@@ -79,6 +91,7 @@ impl Telemetry {
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
         let Some(state) = &self.state else {
+            self.release();
             return FlushReport::NOTHING;
         };
         let deadline = begin_shutdown(state, timeout);
@@ -95,7 +108,15 @@ impl Telemetry {
             }
         };
         clear_global(self.provider());
+        self.release();
         report
+    }
+
+    /// Says what nothing has listened to.
+    fn release(&self) {
+        if self.was_started {
+            release_kept();
+        }
     }
 }
 
@@ -111,6 +132,7 @@ impl Deref for Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         let Some(state) = self.state.take() else {
+            self.release();
             return;
         };
         begin_shutdown(&state, self.shutdown_timeout);
@@ -123,6 +145,7 @@ impl Drop for Telemetry {
             state.abandon();
         }
         clear_global(self.provider());
+        self.release();
     }
 }
 

@@ -11,7 +11,8 @@ use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, ParentContext};
 use crate::hosted::clock;
 use crate::hosted::current::Context;
-use crate::span::Status;
+use crate::hosted::text::capped_text;
+use crate::span::{Status, type_name};
 
 /// Reaches the Spandrel span behind a [`tracing::Span`](Span).
 ///
@@ -106,12 +107,16 @@ impl SpanExt for Span {
         with_layer(self, |layer, id| {
             let now = clock::now();
             // Formatting runs code of the program, so no lock may be held.
-            let text = std::format!("{error}");
+            let text = capped_text(layer.max_text(), format_args!("{error}"));
+            let type_name = type_name::<E>();
             let attributes = [
-                KeyValue::new("exception.type", core::any::type_name::<E>()),
+                KeyValue::new("exception.type", type_name.unwrap_or_default()),
                 KeyValue::new("exception.message", text.as_str()),
             ];
-            layer.with_span(id, |span| span.add_event_at("exception", &attributes, now));
+            // Not the type of a trait object, which is not known.
+            let known = usize::from(type_name.is_none());
+            let attributes = attributes.get(known..).unwrap_or_default();
+            layer.with_span(id, |span| span.add_event_at("exception", attributes, now));
         });
     }
 }

@@ -20,7 +20,7 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context};
-use crate::hosted::trace::{Span, Tracer, UndecidedStart};
+use crate::hosted::trace::{Span, Tracer, UndecidedStart, note_early};
 
 /// A layer that turns `tracing` spans into Spandrel spans; see the [module](super).
 ///
@@ -52,6 +52,9 @@ struct Options {
 #[must_use]
 pub fn layer(tracer: &Tracer) -> TracingLayer {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    if !tracer.enabled() {
+        note_early();
+    }
     TracingLayer {
         tracer: tracer.clone(),
         number: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -135,6 +138,11 @@ impl TracingLayer {
     #[must_use]
     pub fn context(&self, id: &Id) -> Option<Context> {
         self.settled(id.into_u64())
+    }
+
+    /// The most bytes of a text that can be stored.
+    pub(super) fn max_text(&self) -> usize {
+        self.tracer.max_span_bytes()
     }
 
     /// Works on a span that records.

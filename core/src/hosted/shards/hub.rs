@@ -1,13 +1,16 @@
 //! The hub: what the recording and the sending side of a provider share.
 
 use core::fmt;
+use core::hint::black_box;
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::vec;
+use std::vec::Vec;
 
 use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::set::ShardSet;
 use super::shard::Shard;
+use super::spsc::SpscQueue;
 use crate::batch::BatchConfig;
 use crate::resource::{InstrumentationScope, Registry, RegistryError};
 use crate::stats::Ledger;
@@ -17,6 +20,31 @@ const REGISTRY_BYTES: usize = 64 * 1024;
 
 /// Memory of a registry on the heap.
 pub(crate) type Memory = Box<[u8]>;
+
+/// Memory that cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MissingMemory {
+    pub(crate) field: &'static str,
+    pub(crate) bytes: usize,
+}
+
+impl MissingMemory {
+    fn unless_possible(field: &'static str, bytes: usize) -> Result<(), Self> {
+        let mut probe = Vec::<u8>::new();
+        let reserved = probe.try_reserve_exact(bytes);
+        // Without it the compiler may leave out memory that is not used.
+        black_box(&mut probe);
+        reserved.map_err(|_| Self { field, bytes })
+    }
+}
+
+/// `bytes` zeros for what `field` is about.
+pub(crate) fn memory(field: &'static str, bytes: usize) -> Result<Memory, MissingMemory> {
+    // Asked for first: zeroed memory, which takes no pages until it is used, can only be asked for
+    // in a way that ends the program.
+    MissingMemory::unless_possible(field, bytes)?;
+    Ok(vec![0; bytes].into_boxed_slice())
+}
 
 /// The shards, the scopes and the waker of one provider.
 pub(crate) struct Hub {
@@ -46,9 +74,21 @@ impl Hub {
         })
     }
 
-    /// Memory for the registry of a hub.
-    pub(crate) fn registry_memory() -> Memory {
-        vec![0; REGISTRY_BYTES].into_boxed_slice()
+    /// Memory for the registry of a hub, and for the exporter's copy of it.
+    pub(crate) fn registry_memory() -> Result<Memory, MissingMemory> {
+        MissingMemory::unless_possible("the registry of scopes", 2 * REGISTRY_BYTES)?;
+        memory("the registry of scopes", REGISTRY_BYTES)
+    }
+
+    /// Checks that a first thread finds memory for its shard.
+    pub(crate) fn check_shard(shard_bytes: usize) -> Result<(), MissingMemory> {
+        match SpscQueue::is_possible(shard_bytes) {
+            true => Ok(()),
+            false => Err(MissingMemory {
+                field: "shard_bytes",
+                bytes: shard_bytes,
+            }),
+        }
     }
 
     /// The resource and the scopes. The exporter's copy is brought up to date before the next request.

@@ -10,13 +10,16 @@
 //! spans into it. The sending side ([`pipeline`](super::unversioned::pipeline)) drains all shards.
 //! Neither knows anything else of the other.
 
+mod atomic;
 mod drain;
 mod hub;
+#[cfg(all(test, spandrel_loom))]
+mod interleavings;
 mod set;
 mod shard;
 mod spsc;
 mod words;
 
 pub(crate) use drain::{Drain, DrainLimit, Lost};
-pub(crate) use hub::{Hub, Memory};
+pub(crate) use hub::{Hub, Memory, MissingMemory, memory};
 pub(super) use shard::Shard;

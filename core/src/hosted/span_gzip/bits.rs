@@ -1,5 +1,6 @@
 //! A writer of bits.
 
+use std::collections::TryReserveError;
 use std::vec::Vec;
 
 /// Appends bits to bytes, lowest bit first (RFC 1951, 3.1.1).
@@ -13,6 +14,8 @@ pub(super) struct BitWriter<'a> {
     /// Bits that are no whole byte yet, and those added since the last [`flush`](Self::flush).
     pending: u64,
     count: u32,
+    /// Room that could not be had.
+    shortage: Option<TryReserveError>,
 }
 
 impl<'a> BitWriter<'a> {
@@ -23,13 +26,29 @@ impl<'a> BitWriter<'a> {
             bytes,
             pending: 0,
             count: 0,
+            shortage: None,
         }
     }
 
     /// Makes room for `bits` more bits.
     pub(super) fn reserve(&mut self, bits: usize) {
         // A flush writes eight bytes, whatever it has.
-        self.bytes.resize(self.at + bits / 8 + 16, 0);
+        let end = self.at + bits / 8 + 16;
+        if self.has_room(end) {
+            self.bytes.resize(end, 0);
+        }
+    }
+
+    /// Makes room for the bytes up to `end`, if there is memory for them.
+    fn has_room(&mut self, end: usize) -> bool {
+        let more = end.saturating_sub(self.bytes.len());
+        match self.bytes.try_reserve(more) {
+            Ok(()) => true,
+            Err(error) => {
+                self.shortage = Some(error);
+                false
+            }
+        }
     }
 
     /// Adds the lowest `count` bits; the others are 0. Between two flushes there is room for 56:
@@ -69,14 +88,18 @@ impl<'a> BitWriter<'a> {
     /// Appends whole bytes, at a byte boundary only.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
         self.bytes.truncate(self.at);
-        self.bytes.extend_from_slice(bytes);
+        if self.has_room(self.at + bytes.len()) {
+            self.bytes.extend_from_slice(bytes);
+        }
         self.at = self.bytes.len();
     }
 
-    /// Cuts the output behind the last whole byte.
-    pub(super) fn finish(mut self) {
+    /// Cuts the output behind the last whole byte. Fails if any room could not be had: the output
+    /// is then incomplete.
+    pub(super) fn finish(mut self) -> Result<(), TryReserveError> {
         self.align();
         self.bytes.truncate(self.at);
+        self.shortage.map_or(Ok(()), Err)
     }
 }
 
@@ -100,7 +123,7 @@ mod tests {
         writer.extend(&[9, 8]);
         writer.reserve(8);
         writer.put(3, 2);
-        writer.finish();
+        writer.finish().unwrap();
         assert_eq!(bytes, [0xaa, 0xfd, 0x78, 0x56, 0x34, 0x12, 1, 9, 8, 3]);
     }
 }

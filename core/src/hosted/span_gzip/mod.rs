@@ -26,9 +26,10 @@
 //!         len
 //!     },
 //!     &mut member,
-//! );
+//! )?;
 //! assert_eq!(member[..3], [0x1f, 0x8b, 8]);
 //! assert!(member.len() < 1000);
+//! # Ok::<(), std::collections::TryReserveError>(())
 //! ```
 
 mod bits;
@@ -40,6 +41,7 @@ mod walker;
 mod window;
 
 use std::boxed::Box;
+use std::collections::TryReserveError;
 use std::fmt;
 use std::vec::Vec;
 
@@ -49,6 +51,9 @@ use flate2::Crc;
 use tokens::MAX_DISTANCE;
 use walker::Walker;
 use window::{CAPACITY, Window, boxed};
+
+/// Magic, DEFLATE, no flags; no time; no statement about the method, an unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// An encoder that is made once and used for every body.
 ///
@@ -78,12 +83,20 @@ impl SpanGzip {
     /// the slice that it is given and returns how many bytes it wrote, 0 at the end.
     ///
     /// The output depends on the bytes alone, not on the pieces in which they come.
-    pub fn compress(&mut self, mut source: impl FnMut(&mut [u8]) -> usize, output: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for the output, which is then incomplete. The encoder can be used again.
+    pub fn compress(
+        &mut self,
+        mut source: impl FnMut(&mut [u8]) -> usize,
+        output: &mut Vec<u8>,
+    ) -> Result<(), TryReserveError> {
         self.filled = 0;
         self.finder.reset();
         self.checksum.reset();
-        // Magic, DEFLATE, no flags; no time; no statement about the method, an unknown system.
-        output.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+        output.try_reserve(HEADER.len())?;
+        output.extend_from_slice(&HEADER);
         let mut bits = BitWriter::new(output);
         let mut walker = Walker::new();
         let mut total = 0_usize;
@@ -101,6 +114,7 @@ impl SpanGzip {
             };
             self.finder.take(&self.data, walked);
             let end = self.finder.next();
+            self.finder.tokens.check()?;
             let raw = self.data.get(block..end).unwrap_or_default();
             block::write(&self.finder.tokens, raw, is_last, &mut bits);
             self.finder.tokens.clear();
@@ -114,9 +128,11 @@ impl SpanGzip {
             walker.forget(gone);
             block = end - gone;
         }
-        bits.finish();
+        bits.finish()?;
+        output.try_reserve(8)?;
         output.extend_from_slice(&self.checksum.sum().to_le_bytes());
         output.extend_from_slice(&(total as u32).to_le_bytes());
+        Ok(())
     }
 
     /// Fills the window and returns the number of bytes pulled. The window is full unless the

@@ -1,6 +1,7 @@
 //! The content of a block: literals, and copies of earlier bytes.
 
 use std::boxed::Box;
+use std::collections::TryReserveError;
 use std::vec;
 use std::vec::Vec;
 
@@ -50,6 +51,8 @@ pub(super) struct Tokens {
     literals: Box<[u8]>,
     count: usize,
     sequences: Vec<Sequence>,
+    /// Room for sequences that could not be had.
+    shortage: Option<TryReserveError>,
     /// Copies by length.
     pub(super) lengths: [u32; MAX_MATCH + 1],
     /// Copies by the symbol of their distance.
@@ -62,6 +65,7 @@ impl Tokens {
             literals: vec![0; CAPACITY + 2 * STRIDE].into_boxed_slice(),
             count: 0,
             sequences: Vec::new(),
+            shortage: None,
             lengths: [0; MAX_MATCH + 1],
             distances: [0; 32],
         }
@@ -96,7 +100,7 @@ impl Tokens {
             *count += 1;
         }
         self.distances[symbol as usize & 31] += 1;
-        self.sequences.push(Sequence {
+        self.add(Sequence {
             literals: literals as u16,
             len: len as u16,
             distance,
@@ -111,12 +115,35 @@ impl Tokens {
         self.push(data, rest, to, len, distance);
     }
 
+    #[inline(always)]
+    fn add(&mut self, sequence: Sequence) {
+        if self.sequences.len() < self.sequences.capacity() || self.has_room() {
+            self.sequences.push(sequence);
+        }
+    }
+
+    #[cold]
+    fn has_room(&mut self) -> bool {
+        match self.sequences.try_reserve(1) {
+            Ok(()) => true,
+            Err(error) => {
+                self.shortage = Some(error);
+                false
+            }
+        }
+    }
+
+    /// Fails if sequences are missing since the last call, because there was no memory for them.
+    pub(super) fn check(&mut self) -> Result<(), TryReserveError> {
+        self.shortage.take().map_or(Ok(()), Err)
+    }
+
     /// Appends the bytes of `data` between `from` and `to`.
     pub(super) fn push_literals(&mut self, data: &Window, mut from: usize, to: usize) {
         while from < to {
             let literals = (to - from).min(usize::from(u16::MAX));
             self.copy(data, from, literals);
-            self.sequences.push(Sequence {
+            self.add(Sequence {
                 literals: literals as u16,
                 len: 0,
                 distance: 0,

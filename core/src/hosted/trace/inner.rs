@@ -1,10 +1,11 @@
 //! The state that all tracers of a provider share.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
+use super::incomplete::Shortage;
 use super::pool::{Pool, Reserve};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
@@ -24,6 +25,8 @@ pub(super) struct ProviderInner {
     pub(super) sampler: HostedSampler,
     pub(super) limits: SpanLimits,
     max_span_bytes: usize,
+    /// The causes of [`Shortage`]s that were reported, as bits.
+    reported: AtomicU8,
     reserve: Reserve,
     /// For starting threads, waking and counting. A thread's state holds its own shard, so that no
     /// span goes through here.
@@ -39,6 +42,7 @@ impl ProviderInner {
             sampler: settings.sampler.clone(),
             limits: settings.limits,
             max_span_bytes: settings.max_span_bytes,
+            reported: AtomicU8::new(0),
             reserve: Reserve::default(),
             hub,
         });
@@ -63,6 +67,12 @@ impl ProviderInner {
     #[cfg(feature = "tracing")]
     pub(super) const fn max_span_bytes(&self) -> usize {
         self.max_span_bytes
+    }
+
+    /// Reports the causes among the bits `causes` that were not reported before.
+    pub(super) fn report_shortage(&self, shortage: &Shortage, causes: u8) {
+        let known = self.reported.fetch_or(causes, Ordering::Relaxed);
+        shortage.report(causes & !known, self.max_span_bytes);
     }
 
     pub(super) fn claim_shard(&self) -> Arc<Shard> {

@@ -23,6 +23,7 @@
 //! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
 mod global;
+mod incomplete;
 mod inner;
 mod pool;
 mod provider;
@@ -33,6 +34,9 @@ mod tracer;
 #[cfg(feature = "tracing")]
 mod undecided;
 
+#[cfg(feature = "tracing")]
+pub(super) use global::note_early;
+pub(super) use global::take_early;
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;

@@ -25,8 +25,13 @@ pub struct SpanCounts {
     pub started: Started,
     /// Sampled spans that ended.
     pub ended: u64,
-    /// Sampled spans that are still open. If the number keeps growing, some spans are never ended.
+    /// Recording spans that are still open, sampled or not. If the number keeps growing, some spans
+    /// are never ended.
     pub live: u64,
+    /// Sampled spans that ended without all that was set on them: texts were cut for lack of memory
+    /// (`max_span_bytes`), or items were left out for a limit. See
+    /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
+    pub incomplete: u64,
 }
 
 impl TracerProvider {
@@ -68,16 +73,20 @@ impl TracerProvider {
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         let mut counts = SpanCounts::default();
+        let mut record_only_ended = 0;
         if let Some(inner) = &self.inner {
             inner.hub.for_each_shard(|shard| {
-                let (started, ended) = shard.counts();
-                counts.started.recorded += started.recorded;
-                counts.started.record_only += started.record_only;
-                counts.started.not_sampled += started.not_sampled;
-                counts.ended += ended;
+                let of_shard = shard.counts();
+                counts.started.recorded += of_shard.started.recorded;
+                counts.started.record_only += of_shard.started.record_only;
+                counts.started.not_sampled += of_shard.started.not_sampled;
+                counts.ended += of_shard.ended;
+                counts.incomplete += of_shard.incomplete;
+                record_only_ended += of_shard.record_only_ended;
             });
         }
-        counts.live = counts.started.recorded.saturating_sub(counts.ended);
+        let started = counts.started.recorded + counts.started.record_only;
+        counts.live = started.saturating_sub(counts.ended + record_only_ended);
         counts
     }
 

@@ -9,8 +9,9 @@ use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
 use crate::context::SpanKind;
 use crate::context::{Link, ParentContext, SpanContext};
-use crate::hosted::clock;
+use crate::hosted::clock::{self, SpanTime};
 use crate::hosted::current::{self, Context, Guard};
+use crate::hosted::text::capped_text;
 use crate::span::{Recording, Status};
 use crate::time::Instant;
 
@@ -76,6 +77,14 @@ impl Span {
         moved
     }
 
+    /// Forgets what was recorded: the span counts nowhere.
+    #[cfg(feature = "tracing")]
+    pub(super) fn stop_recording(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.clear();
+        }
+    }
+
     /// Sets an attribute; the last value of a key wins.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
@@ -98,10 +107,16 @@ impl Span {
         }
     }
 
-    /// Adds an event that happened at `at`.
-    pub fn add_event_at(&mut self, name: &str, attributes: &[KeyValue<'_>], at: Instant) {
+    /// Adds an event that happened at `at`: a `SystemTime`, a `std::time::Instant` or another
+    /// [`SpanTime`].
+    pub fn add_event_at(
+        &mut self,
+        name: &str,
+        attributes: &[KeyValue<'_>],
+        at: impl Into<SpanTime>,
+    ) {
         if let Some(recording) = self.recording() {
-            recording.add_event(name, attributes, at);
+            recording.add_event(name, attributes, at.into().to_instant());
         }
     }
 
@@ -158,7 +173,11 @@ impl Span {
     pub fn fail<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
-            self.set_error(&std::format!("{error}"));
+            let most = self
+                .recorder
+                .as_ref()
+                .map_or(0, |it| it.recording.capacity());
+            self.set_error(&capped_text(most, format_args!("{error}")));
         }
     }
 
@@ -185,10 +204,11 @@ impl Span {
     #[inline]
     pub fn end(self) {}
 
-    /// Ends the span at `at`.
-    pub fn end_at(mut self, at: Instant) {
+    /// Ends the span at `at`: a `SystemTime`, a `std::time::Instant` or another [`SpanTime`]. A time
+    /// before the start becomes the start, so no duration is negative.
+    pub fn end_at(mut self, at: impl Into<SpanTime>) {
         if let Some(recorder) = self.recorder.take() {
-            finish(recorder, Some(at));
+            finish(recorder, Some(at.into().to_instant()));
         }
     }
 

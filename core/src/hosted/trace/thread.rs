@@ -12,6 +12,7 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
+use super::incomplete::Shortage;
 use super::inner::ProviderInner;
 use super::pool::{Pool, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
@@ -141,6 +142,37 @@ fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
 /// the pool.
 #[inline(always)]
 pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
+    if recorder.recording.is_incomplete() {
+        return finish_incomplete(recorder, now);
+    }
+    finish_complete(recorder, now);
+}
+
+/// The same for a span that does not hold all that was set on it.
+#[cold]
+#[inline(never)]
+fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
+    let provider = recorder.provider;
+    let shortage = Shortage::of(&recorder.recording);
+    let new = shortage.as_ref().map_or(0, |shortage| {
+        let state = take_state(provider, || ProviderInner::find(provider));
+        state.map_or(0, |state| {
+            let new = state.shard.count_incomplete(shortage.causes());
+            give_back(state);
+            new
+        })
+    });
+    finish_complete(recorder, now);
+    // Last, because the application's handler may start spans itself.
+    if let (Some(shortage), true) = (shortage, new != 0) {
+        if let Some(inner) = ProviderInner::find(provider) {
+            inner.report_shortage(&shortage, new);
+        }
+    }
+}
+
+#[inline(always)]
+fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
     let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
         // The thread's locals are gone, or the provider is. Without a provider the span has no
@@ -168,6 +200,10 @@ impl ThreadState {
     /// Returns true if it is time to wake the drainer.
     #[inline(always)]
     fn finish(&mut self, mut recorder: Box<Recorder>, now: Instant) -> bool {
+        if !recorder.recording.is_sampled() {
+            self.finish_unsampled(recorder);
+            return false;
+        }
         let mut sink = Sink {
             shard: &self.shard,
             wake: false,
@@ -177,6 +213,16 @@ impl ThreadState {
         let wake = sink.wake;
         self.pool.put(recorder);
         wake
+    }
+
+    /// Ends a span that was recorded only, or that carried a tracestate.
+    #[inline(never)]
+    fn finish_unsampled(&mut self, mut recorder: Box<Recorder>) {
+        if recorder.recording.is_recording() {
+            self.shard.count_record_only_ended();
+        }
+        recorder.recording.clear();
+        self.pool.put(recorder);
     }
 }
 

@@ -8,6 +8,7 @@ use super::span::Span;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
+use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
@@ -208,9 +209,10 @@ impl<'a> SpanStart<'a> {
         self
     }
 
-    /// Sets the start time; see [`Clock::instant_of`](crate::hosted::clock::Clock::instant_of).
-    pub const fn start_time(mut self, at: Instant) -> Self {
-        self.start_time = Some(at);
+    /// Sets the start time: a `SystemTime`, a `std::time::Instant` or another [`SpanTime`], also one
+    /// long ago.
+    pub fn start_time(mut self, at: impl Into<SpanTime>) -> Self {
+        self.start_time = Some(at.into().to_instant());
         self
     }
 

@@ -138,7 +138,8 @@ impl Tracer {
         });
         thread::give_back(state);
         if span.decision == SamplingDecision::Drop {
-            // The replaced span is not sampled, so only its memory goes back.
+            // The replaced span is not counted, so only its memory goes back.
+            span.span.stop_recording();
             span.span = Span::non_recording(*span.span.context());
         }
     }

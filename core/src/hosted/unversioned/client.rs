@@ -15,8 +15,8 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::string::String;
 
-use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget};
-use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
+use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget, Settings, VariableUse};
+use crate::hosted::diagnostics::{Kind, Severity, report_cause, sanitise};
 use crate::response::TransportError;
 
 /// Why the HTTP client of a sender could not be built.
@@ -77,9 +77,52 @@ impl From<HttpSettingsError> for BuildError {
 pub fn check(settings: &HttpSettings) -> Result<HttpTarget, BuildError> {
     let target = settings.check()?;
     for sentence in target.diagnostics() {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
+        let cause = sentence.as_str();
+        report_cause(
+            Kind::Config,
+            Severity::Warn,
+            cause,
+            format_args!("{sentence}"),
+        );
     }
     Ok(target)
+}
+
+/// Decides about a client that cannot be built at the start.
+///
+/// If a variable is to blame, this is reported, and the transport starts with a sender that builds
+/// the client again before each request and sends nothing until that succeeds: a variable does not
+/// stop a program, and nothing goes out without the trust that was asked for.
+///
+/// # Errors
+///
+/// `error`, if code is to blame.
+pub fn postpone(settings: &Settings, error: BuildError) -> Result<(), BuildError> {
+    let VariableUse {
+        endpoint, files, ..
+    } = &settings.variables;
+    let blamed = match &error {
+        BuildError::Settings(_) => None,
+        BuildError::TlsFile { path, .. } => {
+            let named = files.iter().find(|(_, file)| file == path);
+            named.map(|(name, _)| *name)
+        }
+        BuildError::Tls(_) => files.first().map(|(name, _)| *name),
+        BuildError::Client(_) => *endpoint,
+    };
+    let Some(name) = blamed else {
+        return Err(error);
+    };
+    report_cause(
+        Kind::ExporterCreation,
+        Severity::Error,
+        name,
+        format_args!(
+            "{name}: {error}; no span is sent until this is corrected, and it is tried again \
+             before each request"
+        ),
+    );
+    Ok(())
 }
 
 /// Returns true if the peer ended the connection.
@@ -97,6 +140,8 @@ pub const fn is_disconnect(kind: ErrorKind) -> bool {
 
 /// The failure that an I/O error stands for, or `None` if its kind does not say. `body_sent` as in
 /// [`TransportError`].
+///
+/// A network that becomes unreachable under a request is a connection that was lost.
 #[must_use]
 pub const fn io_failure(kind: ErrorKind, body_sent: bool) -> Option<TransportError> {
     match kind {
@@ -104,10 +149,22 @@ pub const fn io_failure(kind: ErrorKind, body_sent: bool) -> Option<TransportErr
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::NetworkDown
-        | ErrorKind::AddrNotAvailable => Some(TransportError::Connect),
+        | ErrorKind::AddrNotAvailable => Some(after(TransportError::Connect, body_sent)),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Some(TransportError::Timeout { body_sent }),
         kind if is_disconnect(kind) => Some(TransportError::Reset { body_sent }),
         _ => None,
+    }
+}
+
+/// The class of a failure, given whether the whole request had been written: from then on it is a
+/// connection that was lost, because the server may hold the spans.
+#[must_use]
+pub const fn after(class: TransportError, body_sent: bool) -> TransportError {
+    match class {
+        TransportError::Connect | TransportError::Tls | TransportError::Other if body_sent => {
+            TransportError::Reset { body_sent }
+        }
+        class => class,
     }
 }
 
@@ -125,8 +182,8 @@ mod tests {
             body_sent: BODY_SENT,
         });
         for (kind, failure) in [
-            (ErrorKind::ConnectionRefused, Some(TransportError::Connect)),
-            (ErrorKind::NetworkUnreachable, Some(TransportError::Connect)),
+            (ErrorKind::HostUnreachable, reset),
+            (ErrorKind::NetworkUnreachable, reset),
             (ErrorKind::ConnectionReset, reset),
             (ErrorKind::BrokenPipe, reset),
             (ErrorKind::UnexpectedEof, reset),
@@ -134,6 +191,14 @@ mod tests {
             (ErrorKind::OutOfMemory, None),
         ] {
             assert_eq!(io_failure(kind, BODY_SENT), failure, "{kind:?}");
+        }
+        for kind in [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::HostUnreachable,
+            ErrorKind::NetworkUnreachable,
+        ] {
+            let connect = Some(TransportError::Connect);
+            assert_eq!(io_failure(kind, false), connect, "{kind:?}");
         }
     }
 }

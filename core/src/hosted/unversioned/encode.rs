@@ -24,6 +24,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::collections::TryReserveError;
 use std::string::String;
 use std::vec;
 use std::vec::Vec;
@@ -34,6 +35,7 @@ use crate::env::{Compression, Protocol};
 use crate::hosted::config::Settings;
 use crate::hosted::span_gzip::SpanGzip;
 use crate::json::{self, JsonError};
+use crate::response::TransportError;
 
 /// Bytes pulled at a time.
 const CHUNK: usize = 16 * 1024;
@@ -80,6 +82,26 @@ pub enum EncodeError {
     Compression,
     /// The body cannot be written as JSON.
     Json(JsonError),
+    /// There is no memory for the body.
+    OutOfMemory,
+}
+
+impl EncodeError {
+    /// The failure that it is to the exporter: what there is no memory for is dropped, because a
+    /// retry would need as much; anything else can be tried again.
+    #[must_use]
+    pub const fn class(&self) -> TransportError {
+        match self {
+            Self::OutOfMemory => TransportError::OutOfMemory,
+            Self::Compression | Self::Json(_) => TransportError::Other,
+        }
+    }
+}
+
+impl From<TryReserveError> for EncodeError {
+    fn from(_: TryReserveError) -> Self {
+        Self::OutOfMemory
+    }
 }
 
 impl fmt::Display for EncodeError {
@@ -87,6 +109,7 @@ impl fmt::Display for EncodeError {
         match self {
             Self::Compression => f.write_str("compression failed"),
             Self::Json(error) => error.fmt(f),
+            Self::OutOfMemory => f.write_str("memory could not be allocated"),
         }
     }
 }
@@ -94,7 +117,7 @@ impl fmt::Display for EncodeError {
 impl core::error::Error for EncodeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Compression => None,
+            Self::Compression | Self::OutOfMemory => None,
             Self::Json(error) => Some(error),
         }
     }
@@ -160,8 +183,23 @@ impl RequestEncoder {
     ///
     /// # Errors
     ///
-    /// Why the body cannot be sent, quoting nothing of it; `output` must not be sent then.
+    /// Why the body cannot be sent, quoting nothing of it; `output` must not be sent then. What a
+    /// body took for which the memory is not enough is given back.
     pub fn encode(
+        &mut self,
+        source: impl FnMut(&mut [u8]) -> usize,
+        output: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let encoded = self.try_encode(source, output);
+        if encoded == Err(EncodeError::OutOfMemory) {
+            *output = Vec::new();
+            self.protobuf = Vec::new();
+            self.json = String::new();
+        }
+        encoded
+    }
+
+    fn try_encode(
         &mut self,
         mut source: impl FnMut(&mut [u8]) -> usize,
         output: &mut Vec<u8>,
@@ -171,14 +209,15 @@ impl RequestEncoder {
             return self.coder.code(source, output);
         }
         clear(&mut self.protobuf);
-        pull(&mut source, &mut self.protobuf);
+        pull(&mut source, &mut self.protobuf)?;
         self.json.clear();
         self.json.shrink_to(KEPT_CAPACITY);
-        json::export_request(&self.protobuf, &mut self.json).map_err(EncodeError::Json)?;
+        json::export_request(&self.protobuf, &mut Growing(&mut self.json))?;
         let mut left = self.json.as_bytes();
         self.coder.code(|target| give(&mut left, target), output)?;
         if !self.is_gzip() {
             // Ends a line of JSON Lines; to other readers it is white space.
+            output.try_reserve(1)?;
             output.push(b'\n');
         }
         Ok(())
@@ -194,10 +233,9 @@ impl Coder {
     ) -> Result<(), EncodeError> {
         match self {
             Self::Identity => pull(&mut source, output),
-            Self::Spans(gzip) => gzip.compress(source, output),
-            Self::Level(gzip) => return gzip.compress(source, output),
+            Self::Spans(gzip) => Ok(gzip.compress(source, output)?),
+            Self::Level(gzip) => gzip.compress(source, output),
         }
-        Ok(())
     }
 }
 
@@ -258,7 +296,7 @@ impl Deflate {
 fn feed(state: &mut Compress, mut bytes: &[u8], output: &mut Vec<u8>) -> Result<(), EncodeError> {
     while !bytes.is_empty() {
         if output.capacity() - output.len() < GROWTH {
-            output.reserve(GROWTH);
+            output.try_reserve(GROWTH)?;
         }
         let before = state.total_in();
         state
@@ -272,7 +310,7 @@ fn feed(state: &mut Compress, mut bytes: &[u8], output: &mut Vec<u8>) -> Result<
 
 fn finish(state: &mut Compress, output: &mut Vec<u8>) -> Result<(), EncodeError> {
     loop {
-        output.reserve(GROWTH);
+        output.try_reserve(GROWTH)?;
         let status = state
             .compress_vec(&[], output, FlushCompress::Finish)
             .map_err(|_| EncodeError::Compression)?;
@@ -289,15 +327,40 @@ fn clear(buffer: &mut Vec<u8>) {
 }
 
 /// Appends everything that `source` gives.
-fn pull(source: &mut impl FnMut(&mut [u8]) -> usize, target: &mut Vec<u8>) {
+fn pull(
+    source: &mut impl FnMut(&mut [u8]) -> usize,
+    target: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     loop {
         let start = target.len();
+        target.try_reserve(CHUNK)?;
         target.resize(start + CHUNK, 0);
         let free = target.get_mut(start..).unwrap_or_default();
         let pulled = source(free).min(CHUNK);
         target.truncate(start + pulled);
         if pulled == 0 {
-            return;
+            return Ok(());
+        }
+    }
+}
+
+/// Text that ends where memory does.
+struct Growing<'a>(&'a mut String);
+
+impl fmt::Write for Growing<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.try_reserve(text.len()).map_err(|_| fmt::Error)?;
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+impl From<JsonError> for EncodeError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            // Text refuses nothing but memory.
+            JsonError::Write => Self::OutOfMemory,
+            error => Self::Json(error),
         }
     }
 }

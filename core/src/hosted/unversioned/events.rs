@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use core::any::Any;
 use core::fmt::Display;
 use std::borrow::ToOwned;
 use std::format;
@@ -24,9 +25,10 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::pipeline::{Pipeline, PipelineEvent};
+use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
-use crate::hosted::diagnostics::{Kind, Severity, report};
+use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
 use crate::response::{DropReason, Outcome, TransportError};
 use crate::stats::Ledger;
 
@@ -46,9 +48,15 @@ impl LastError {
         self.text = text.into();
         self.detail.clone_from(&self.text);
         self.hint = match outcome {
-            Outcome::Failed(error) => hint(Some(Cause::Transport(*error))),
+            Outcome::Failed(error) => hint(Some(Cause::Transport(*error)), &self.text),
             _ => "",
         };
+    }
+
+    /// Notes that there was no answer because sending panicked.
+    pub fn set_panic(&mut self, panic: &(dyn Any + Send)) {
+        let text = format!("the sender panicked: {}", sanitise(panic_message(panic)));
+        self.set(text, &Outcome::Failed(TransportError::Other));
     }
 
     /// Notes an answer; `location` is a redirect's target, redacted.
@@ -63,7 +71,7 @@ impl LastError {
         }
         let cause = Cause::Status(status);
         self.text = cause.to_string();
-        self.hint = hint(Some(cause));
+        self.hint = hint(Some(cause), "");
     }
 
     /// The text; empty before the first failure.
@@ -216,13 +224,14 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Debug,
             format_args!("{event}, to {target}"),
         ),
-        Event::AttemptFailed { cause, .. } => report(
+        Event::AttemptFailed { cause, .. } => report_cause(
             Kind::ExportRetried,
             Severity::Debug,
+            cause.to_string(),
             format_args!(
                 "export to {target}: {event}{}{}",
                 detail(last.after(Some(*cause))),
-                hint(Some(*cause))
+                hint(Some(*cause), &last.text)
             ),
         ),
         Event::Paused { pause } => report(
@@ -288,21 +297,23 @@ fn emit_drop(
         _ => (Kind::ExportFailed, Severity::Error),
     };
     match cause {
-        Some(cause) => report(
+        Some(cause) => report_cause(
             kind,
             severity,
+            (reason.as_str(), cause.to_string()),
             format_args!(
                 "export failed after {attempts}: {spans} for {target} dropped as \
                  {}: {cause}{}{}{}",
                 reason.as_str(),
                 detail(last.after(Some(cause))),
                 detail(message),
-                hint(Some(cause)),
+                hint(Some(cause), &last.text),
             ),
         ),
-        None => report(
+        None => report_cause(
             kind,
             severity,
+            reason.as_str(),
             format_args!(
                 "{spans} for {target} dropped as {} after {attempts}",
                 reason.as_str()
@@ -345,8 +356,8 @@ fn detail(text: &str) -> String {
     }
 }
 
-/// The remedy, where one is known.
-const fn hint(cause: Option<Cause>) -> &'static str {
+/// The remedy, where one is known. `text` is the failure in words.
+fn hint(cause: Option<Cause>, text: &str) -> &'static str {
     match cause {
         Some(Cause::Status(401 | 403 | 407)) => "; check the credentials in `headers`",
         Some(Cause::Status(404)) => "; check the path of the endpoint: OTLP is at /v1/traces",
@@ -355,9 +366,38 @@ const fn hint(cause: Option<Cause>) -> &'static str {
         Some(Cause::Transport(TransportError::Protocol)) => {
             "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318"
         }
-        Some(Cause::Transport(TransportError::Certificate)) => {
-            "; set `certificate` to the authority that signed it"
+        Some(Cause::Transport(TransportError::Certificate)) => certificate_hint(text),
+        Some(Cause::Transport(TransportError::OutOfMemory)) => {
+            "; lower `max_export_batch_size` or `max_request_bytes`, or give the process more memory"
         }
         _ => "",
     }
+}
+
+/// The remedy by the reason that the TLS library gives.
+fn certificate_hint(text: &str) -> &'static str {
+    const HINTS: [(&str, &str); 4] = [
+        (
+            "CaUsedAsEndEntity",
+            "; the server shows a certificate of an authority: give it one that is none (CA:FALSE), \
+             and `certificate` the authority that signed that",
+        ),
+        (
+            "not valid for name",
+            "; the host of the endpoint must be a subjectAltName of the certificate",
+        ),
+        (
+            "expired",
+            "; renew the server's certificate, or correct this machine's clock",
+        ),
+        (
+            "not valid yet",
+            "; correct this machine's clock, or the server's certificate",
+        ),
+    ];
+    let found = HINTS.iter().find(|(reason, _)| text.contains(reason));
+    found.map_or(
+        "; set `certificate` to the authority that signed it",
+        |(_, hint)| hint,
+    )
 }

@@ -7,6 +7,7 @@
 //! | [`lifecycle`] | the reports that a start makes, and the global provider |
 //! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
+//! | [`restart`] | the report and the pause after a panic of the sending side |
 //! | [`client`] | why an HTTP client cannot be built, and what its I/O errors mean |
 //! | `tls` | the certificates and keys of a client, from files (feature `_tls`) |
 
@@ -17,5 +18,6 @@ pub mod events;
 pub mod handle;
 pub mod lifecycle;
 pub mod pipeline;
+pub mod restart;
 #[cfg(feature = "_tls")]
 pub mod tls;

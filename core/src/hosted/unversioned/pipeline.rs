@@ -24,7 +24,6 @@ mod tests;
 use core::time::Duration;
 use std::boxed::Box;
 use std::sync::Arc;
-use std::vec;
 use std::vec::Vec;
 
 use heapless::Deque;
@@ -34,7 +33,7 @@ use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
-use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory};
+use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::{DropReason, Outcome};
@@ -54,6 +53,13 @@ pub enum PipelineError {
     Config(ConfigError),
     /// The resource is too large.
     Resource(RegistryError),
+    /// The system has not as much memory as a setting asks for.
+    Memory {
+        /// The field of the configuration that asks for it.
+        field: &'static str,
+        /// The field's value.
+        bytes: usize,
+    },
 }
 
 impl core::fmt::Display for PipelineError {
@@ -61,11 +67,20 @@ impl core::fmt::Display for PipelineError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Resource(error) => write!(f, "the resource attributes: {error}"),
+            Self::Memory { field, bytes } => {
+                write!(f, "{field}: there is no memory for {bytes} bytes; lower it")
+            }
         }
     }
 }
 
 impl core::error::Error for PipelineError {}
+
+impl From<MissingMemory> for PipelineError {
+    fn from(MissingMemory { field, bytes }: MissingMemory) -> Self {
+        Self::Memory { field, bytes }
+    }
+}
 
 /// The exporter of a process with everything that feeds it.
 #[derive(Debug)]
@@ -139,7 +154,8 @@ impl Pipeline {
             attributes: &attributes,
             schema_url: settings.resource.schema_url(),
         };
-        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory(), &resource))?;
+        Hub::check_shard(settings.shard_bytes)?;
+        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory()?, &resource))?;
         let provider = TracerProvider::new(settings, Arc::clone(&pipeline.hub));
         Ok((pipeline, provider))
     }
@@ -153,7 +169,7 @@ impl Pipeline {
         let hub = registry
             .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))
             .map_err(PipelineError::Resource)?;
-        let buffer = Buffer::new(vec![0; settings.buffer_bytes].into_boxed_slice())
+        let buffer = Buffer::new(memory("buffer_bytes", settings.buffer_bytes)?)
             .with_overflow(settings.overflow)
             .with_max_records(settings.max_queue_size);
         let exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
@@ -210,11 +226,17 @@ impl Pipeline {
         self.exporter.note_resent(transmit);
     }
 
-    /// Takes back the request in flight, which will not be answered: its sender panicked, or its
-    /// future was dropped.
+    /// Takes back the request in flight, which will not be answered: its future was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
         self.exporter.cancel_in_flight(now);
+        self.step();
+    }
+
+    /// See [`Exporter::fail_in_flight`].
+    pub fn fail_in_flight(&mut self, body_sent: bool) {
+        let now = self.clock.now();
+        self.exporter.fail_in_flight(now, body_sent);
         self.step();
     }
 
@@ -421,7 +443,8 @@ impl Pipeline {
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
-            exporter.observe_oldest(oldest);
+            // An end that the application chose may lie in the future.
+            exporter.observe_oldest(oldest.min(now));
         }
         if matches!(limit, DrainLimit::All) {
             self.collected = now;

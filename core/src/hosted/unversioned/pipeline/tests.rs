@@ -3,6 +3,7 @@ use crate::buffer::Overflow;
 use crate::hosted::config::Config;
 use crate::response::Response;
 use std::string::ToString;
+use std::vec;
 
 /// A pipeline, and a provider that has ended `spans` spans.
 fn pipeline(spans: u64) -> (Pipeline, TracerProvider) {

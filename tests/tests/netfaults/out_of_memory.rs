@@ -1,0 +1,66 @@
+//! Fault M5: memory that cannot be had.
+
+use nix::sys::resource::{Resource, setrlimit};
+use spandrel_core::hosted::config::Config;
+use spandrel_tests::fault_server::{FaultServer, Script};
+
+use crate::remote::{Remote, say};
+use crate::sender::SENDERS;
+
+const MIB: usize = 1 << 20;
+
+/// In the child: spans of up to 128 KiB, and a buffer of so many MiB for them.
+pub(crate) fn large(config: Config, mib: Option<&str>) -> Config {
+    Config {
+        buffer_bytes: mib.and_then(|mib| Some(mib.parse::<usize>().ok()? * MIB)),
+        shard_bytes: Some(16 * MIB),
+        max_request_bytes: Some(16 * MIB),
+        max_span_bytes: Some(128 << 10),
+        ..config
+    }
+}
+
+/// In the child: from now on there is one MiB more than what is in use.
+pub(crate) fn limit() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    let bytes = kib.unwrap().parse::<u64>().unwrap() * 1024 + MIB as u64;
+    setrlimit(Resource::RLIMIT_AS, bytes, bytes).unwrap();
+    say("limited");
+}
+
+#[test]
+fn m5_a_buffer_that_cannot_be_had_is_an_error_of_the_start() {
+    for sender in SENDERS {
+        let mut service = Remote::start(sender, &[]).expect("a child");
+        service.ask("limit-memory");
+        service.tell("large http://127.0.0.1:1 1000 65536");
+        let answer = service.hear();
+        let refused = answer.as_ref().is_ok_and(|it| it.starts_with("refused: "));
+        assert!(refused, "{sender}: {answer:?}");
+    }
+}
+
+#[test]
+fn m5_a_request_that_cannot_be_made_costs_its_batch_and_not_the_process() {
+    for sender in SENDERS {
+        let server = FaultServer::start(Script::new());
+        // Arenas of threads reserve address space that the limit would not touch.
+        let one_arena = ["env", "MALLOC_ARENA_MAX=1"];
+        let mut service = Remote::start(sender, &one_arena).expect("a child");
+        service.ask(&format!("large {} 5000 16", server.url()));
+        // The first record makes the shard, which has room for all; then requests of megabytes.
+        service.ask("record 1");
+        service.ask("limit-memory");
+        service.tell("record 79 100000");
+        let recorded = service.hear();
+        assert!(recorded.is_ok(), "{sender}: {recorded:?}");
+        service.tell("flush 5000");
+        let answer = service.hear();
+        assert!(answer.is_ok(), "{sender}: {answer:?}");
+        let books = service.books("books");
+        assert_eq!((books["closed"], books["ended"]), (1, 80), "{sender}");
+        assert!(books["dropped"] > 0, "{sender}: {books:?}");
+    }
+}

@@ -1,0 +1,76 @@
+use super::*;
+use std::time::Instant as Time;
+
+use spandrel_core::backoff::{BackoffConfig, Jitter};
+use spandrel_core::hosted::config::Config;
+use spandrel_core::hosted::trace::TracerProvider;
+use spandrel_core::hosted::unversioned::events::LastError;
+
+/// A pipeline without a pause between attempts, whose every request panics.
+fn panicking() -> (Arc<WorkerState>, TracerProvider) {
+    let settings = Config {
+        enabled: true,
+        service_name: "shop".into(),
+        endpoint: "localhost:4318".into(),
+        scheduled_delay: Some(Duration::ZERO),
+        backoff: Some(BackoffConfig {
+            initial: Duration::from_millis(1),
+            cap: Duration::from_millis(1),
+            floor: Duration::from_millis(1),
+            jitter: Jitter::None,
+            ..BackoffConfig::DEFAULT
+        }),
+        read_environment: false,
+        ..Config::default()
+    };
+    let (pipeline, provider) = Pipeline::new(&settings.resolve().unwrap()).unwrap();
+    let output = Output::Panics(LastError::default());
+    (
+        Worker::start(pipeline, output, "here".into()).unwrap(),
+        provider,
+    )
+}
+
+// fault X40, fault D4
+#[test]
+fn a_sender_that_always_panics_makes_few_attempts_and_loses_no_count() {
+    let (state, provider) = panicking();
+    let tracer = provider.tracer("shop");
+    let started = Time::now();
+    let mut ended = 0;
+    while started.elapsed() < Duration::from_millis(1200) {
+        // Each of them wakes the sender.
+        tracer.start("order.place").end();
+        ended += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (stats, ledger) = {
+        let pipeline = &state.lock().pipeline;
+        (pipeline.stats(), pipeline.ledger())
+    };
+    // At 0, 100, 300 and 700 ms.
+    assert!((2..=5).contains(&stats.attempts), "{stats:?}");
+    assert_eq!(stats.possible_duplicates, 0);
+    assert!(ledger.is_balanced() && ledger.ended == ended, "{ledger}");
+
+    let report = state.shutdown(Duration::from_millis(300));
+    assert_eq!(report.left, 0, "{report:?}");
+    let pipeline = &state.lock().pipeline;
+    let ledger = pipeline.ledger();
+    assert!(
+        ledger.is_closed() && ledger.dropped_total() == ended,
+        "{ledger}"
+    );
+    assert!(pipeline.stats().attempts > stats.attempts, "no last chance");
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_the_end_of_a_pause() {
+    let (state, provider) = panicking();
+    provider.tracer("shop").start("order.place").end();
+    std::thread::sleep(Duration::from_millis(1000));
+    let started = Time::now();
+    let _ = state.shutdown(Duration::from_millis(50));
+    assert!(started.elapsed() < Duration::from_millis(400));
+    assert!(state.lock().ended, "the thread is left behind");
+}
