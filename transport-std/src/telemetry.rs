@@ -175,6 +175,8 @@ impl Telemetry {
 
     /// Sends everything that has ended so far, and waits for it, `timeout` at most.
     ///
+    /// If spans were lost that no report has told of, before the call too, the report is no success.
+    ///
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
@@ -185,6 +187,9 @@ impl Telemetry {
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
+    ///
+    /// The report is a success only if no span was lost since the start. Meanwhile each request gets at
+    /// most half of the time that is left.
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report.

@@ -191,12 +191,15 @@ impl Closing {
             .map_or(Instant::MAX, |shutdown| shutdown.deadline)
     }
 
-    /// When a request that starts now must be over: in a shutdown after half of the time that is left,
-    /// so that a request that hangs leaves time for another one.
-    pub(super) fn request_deadline(&self, now: Instant) -> Instant {
-        match self.deadline() {
-            Instant::MAX => Instant::MAX,
-            end => now.saturating_add_nanos(end.nanos_since(now) / 2),
+    /// When a request that starts now must be over, which is `deadline` but for a shutdown: then it
+    /// gets half of the time that is left, so that one that hangs leaves time for another.
+    pub(super) fn request_deadline(&self, now: Instant, deadline: Instant) -> Instant {
+        match &self.shutdown {
+            Some(shutdown) if shutdown.deadline < Instant::MAX => {
+                let half = shutdown.deadline.nanos_since(now) / 2;
+                deadline.min(now.saturating_add_nanos(half))
+            }
+            _ => deadline,
         }
     }
 

@@ -180,7 +180,7 @@ where
         } else {
             now.saturating_add(timeout)
         };
-        let deadline = deadline.min(self.closing.request_deadline(now));
+        let deadline = self.closing.request_deadline(now, deadline);
         self.books.count_attempt();
         let generation = self.flights.start(Flight {
             permit,
