@@ -6,23 +6,22 @@
 use std::io;
 
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::client::{after, io_failure};
+use spandrel_core::hosted::unversioned::client::{Failure, io_failure};
 use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
 /// Translates the client's error.
-pub(crate) fn translate(error: &ureq::Error, body_sent: bool) -> (TransportError, String) {
-    let (class, text) = class_of(error, body_sent);
-    (after(class, body_sent), text)
+pub(crate) fn translate(error: &ureq::Error, body_sent: bool) -> Failure {
+    class_of(error, body_sent).after(body_sent)
 }
 
-fn class_of(error: &ureq::Error, body_sent: bool) -> (TransportError, String) {
+fn class_of(error: &ureq::Error, body_sent: bool) -> Failure {
     let (class, text) = match error {
         ureq::Error::Io(error) => return translate_io(error, body_sent),
         ureq::Error::Rustls(error) => return tls::failure(error),
         ureq::Error::Timeout(phase) => {
             let text = format!("timeout: {}", phase_name(*phase));
-            return (TransportError::Timeout { body_sent }, text);
+            return Failure::new(TransportError::Timeout { body_sent }, text);
         }
         ureq::Error::HostNotFound => (TransportError::Dns, "the host has no address"),
         ureq::Error::ConnectionFailed => (TransportError::Connect, "connection failed"),
@@ -40,19 +39,19 @@ fn class_of(error: &ureq::Error, body_sent: bool) -> (TransportError, String) {
         }
         _ => (TransportError::Other, "the request could not be made"),
     };
-    (class, text.to_owned())
+    Failure::new(class, text)
 }
 
-fn translate_io(error: &io::Error, body_sent: bool) -> (TransportError, String) {
-    let inner = error.get_ref();
-    if let Some(error) = inner.and_then(|e| e.downcast_ref::<rustls::Error>()) {
+fn translate_io(error: &io::Error, body_sent: bool) -> Failure {
+    if let Some(error) = tls::find(error) {
         return tls::failure(error);
     }
+    let inner = error.get_ref();
     if let Some(error) = inner.and_then(|e| e.downcast_ref::<ureq::Error>()) {
         return class_of(error, body_sent);
     }
     let class = io_failure(error.kind(), body_sent).unwrap_or(TransportError::Other);
-    (class, sanitise(&error.to_string()))
+    Failure::new(class, sanitise(&error.to_string()))
 }
 
 fn phase_name(phase: ureq::Timeout) -> &'static str {
@@ -72,10 +71,10 @@ mod tests {
 
     #[test]
     fn an_io_error_says_what_happened_and_whether_the_body_was_sent() {
-        let (class, _) = translate(&ureq::Error::Io(io::ErrorKind::BrokenPipe.into()), true);
-        assert_eq!(class, TransportError::Reset { body_sent: true });
-        let (class, _) = translate(&ureq::Error::Io(io::ErrorKind::OutOfMemory.into()), false);
-        assert_eq!(class, TransportError::Other);
+        let broken = translate(&ureq::Error::Io(io::ErrorKind::BrokenPipe.into()), true);
+        assert_eq!(broken.error, TransportError::Reset { body_sent: true });
+        let other = translate(&ureq::Error::Io(io::ErrorKind::OutOfMemory.into()), false);
+        assert_eq!(other.error, TransportError::Other);
     }
 
     // fault X121
@@ -87,10 +86,8 @@ mod tests {
             ureq::Error::ConnectionFailed,
             ureq::Error::Rustls(rustls::Error::DecryptError),
         ] {
-            let (class, text) = translate(&error, true);
-            assert!(class.possible_duplicate(), "{text}");
-            let (class, text) = translate(&error, false);
-            assert!(!class.possible_duplicate(), "{text}");
+            assert!(translate(&error, true).error.possible_duplicate());
+            assert!(!translate(&error, false).error.possible_duplicate());
         }
     }
 
@@ -98,8 +95,8 @@ mod tests {
     fn a_tls_error_inside_an_io_error_is_found() {
         let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let wrapped = io::Error::new(io::ErrorKind::InvalidData, expired);
-        let (class, text) = translate(&ureq::Error::Io(wrapped), false);
-        assert_eq!(class, TransportError::Certificate);
-        assert!(text.contains("Expired"), "{text}");
+        let failure = translate(&ureq::Error::Io(wrapped), false);
+        assert_eq!(failure.error, TransportError::Certificate);
+        assert!(failure.text.contains("Expired"), "{failure:?}");
     }
 }

@@ -19,7 +19,9 @@ use std::{fmt, io};
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, HttpTarget, Proxy};
 use spandrel_core::hosted::diagnostics::RedactedUrl;
-use spandrel_core::hosted::unversioned::client::{BuildError, check, is_disconnect};
+use spandrel_core::hosted::unversioned::answer::Secrets;
+use spandrel_core::hosted::unversioned::client::{BuildError, Failure, check, is_disconnect};
+use spandrel_core::hosted::unversioned::coding::CodingTrial;
 use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -30,6 +32,7 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, SendBody};
 
+use crate::addresses::EachAddress;
 use crate::connection::{CachedResolver, Connection, Watch};
 use crate::{failure, tls};
 
@@ -77,6 +80,7 @@ pub struct HttpSender {
     head: HeaderMap,
     answer: Vec<u8>,
     last_error: LastError,
+    coding: CodingTrial,
 }
 
 /// An answer whose head and body are in the sender.
@@ -85,7 +89,11 @@ struct Answered {
     is_readable: bool,
 }
 
-type Failure = (Outcome<'static>, String);
+/// Why there is no answer that can be read.
+enum Failed {
+    TooLarge { status: u16 },
+    Without(Failure),
+}
 
 impl HttpSender {
     /// Checks all settings and reads the files they name. Nothing is connected or resolved: a
@@ -105,7 +113,7 @@ impl HttpSender {
         };
         let connection = Arc::new(Connection::default());
         let resolver = CachedResolver::new(Arc::clone(&connection), settings.max_idle_age);
-        let connector = DefaultConnector::new().chain(Watch(Arc::clone(&connection)));
+        let connector = EachAddress(DefaultConnector::new()).chain(Watch(Arc::clone(&connection)));
         let user_agent = target.user_agent(USER_AGENT);
         let config = client_config(settings, tls, user_agent)?;
         Ok(Self {
@@ -121,7 +129,8 @@ impl HttpSender {
             unsent: Some(TransportError::Other),
             head: HeaderMap::new(),
             answer: Vec::new(),
-            last_error: LastError::default(),
+            last_error: LastError::new(Secrets::of(&target)),
+            coding: CodingTrial::default(),
         })
     }
 
@@ -142,6 +151,7 @@ impl HttpSender {
     pub fn encode(&mut self, source: impl FnMut(&mut [u8]) -> usize) -> Result<(), EncodeError> {
         // Nothing of this request has left yet.
         self.connection.begin();
+        self.encoder.set_plain(self.coding.is_plain());
         let encoded = self.encoder.encode(source, &mut self.request);
         self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
@@ -154,7 +164,9 @@ impl HttpSender {
     /// Sends what was encoded last and waits for the whole answer, `timeout` at most for everything.
     ///
     /// [`TransportError::Stale`] means that the server had closed the kept connection meanwhile: the
-    /// next call makes a new one, so send again at once.
+    /// next call makes a new one, so send again at once. [`TransportError::Compressed`] means that the
+    /// server took nothing of a compressed request: encode the same spans again, which leaves them
+    /// uncompressed, and send them.
     ///
     /// An answer of any status is a response: redirects are not followed. For other outcomes,
     /// [`last_error`](Self::last_error) has the reason in words.
@@ -167,20 +179,35 @@ impl HttpSender {
             is_readable,
         } = match self.exchange(timeout.min(LONGEST_TIMEOUT)) {
             Ok(answered) => answered,
-            Err((outcome, text)) => {
+            Err(Failed::Without(failure)) => {
+                let error = failure.error;
+                self.last_error.set_failure(failure);
+                return Outcome::Failed(error);
+            }
+            Err(Failed::TooLarge { status }) => {
+                let limit = self.max_response_bytes;
+                let text = format!("the answer (status {status}) is larger than {limit} bytes");
+                let outcome = Outcome::ResponseTooLarge { status };
                 self.last_error.set(text, &outcome);
                 return outcome;
             }
         };
-        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
-        self.last_error.note_answer(status, location);
-        Outcome::Response(Response {
+        let response = Response {
             status,
             retry_after: text(&self.head, &header::RETRY_AFTER),
             date: text(&self.head, &header::DATE),
             content_type: text(&self.head, &header::CONTENT_TYPE),
             body: is_readable.then_some(self.answer.as_slice()),
-        })
+        };
+        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
+        self.last_error.note_answer(&response, location);
+        let is_gzip = self.encoder.is_gzip();
+        let said = self.last_error.said();
+        if self.coding.is_refused(is_gzip, status, said) {
+            return Outcome::Failed(TransportError::Compressed);
+        }
+        self.last_error.set_hint(self.coding.hint(is_gzip, status));
+        Outcome::Response(response)
     }
 
     /// Returns true if the whole request of the last call of [`send`](Self::send) had left: the
@@ -210,10 +237,10 @@ impl HttpSender {
         }
     }
 
-    fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failure> {
+    fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failed> {
         match self.attempt(timeout) {
             Ok(answer) => self.read(answer),
-            Err(error) => Err(self.failure(&error)),
+            Err(error) => Err(Failed::Without(self.failure(&error))),
         }
     }
 
@@ -261,7 +288,7 @@ impl HttpSender {
 
     /// Reads to the end, so that the connection can be used again, or to one byte past the limit, so
     /// that it is closed.
-    fn read(&mut self, answer: Answer) -> Result<Answered, Failure> {
+    fn read(&mut self, answer: Answer) -> Result<Answered, Failed> {
         let (head, mut body) = answer.into_parts();
         let status = head.status.as_u16();
         self.head = head.headers;
@@ -276,8 +303,7 @@ impl HttpSender {
         drop(body);
         if self.answer.len() > self.max_response_bytes {
             self.answer.clear();
-            let text = format!("the answer (status {status}) is larger than {limit} bytes");
-            return Err((Outcome::ResponseTooLarge { status }, text));
+            return Err(Failed::TooLarge { status });
         }
         // No coding was asked for, so one that is there cannot be undone.
         let is_plain = self
@@ -292,17 +318,16 @@ impl HttpSender {
 
     fn failure(&self, error: &ureq::Error) -> Failure {
         self.connection.forget_addresses();
-        let (class, text) = failure::translate(error, self.connection.body_sent());
-        let (class, text) = if self.cancelled.load(Ordering::Acquire) {
-            (TransportError::Cancelled, "cancelled".to_owned())
+        let failure = failure::translate(error, self.connection.body_sent());
+        if self.cancelled.load(Ordering::Acquire) {
+            Failure::new(TransportError::Cancelled, "cancelled")
         } else if self.connection.unresolved() {
-            (TransportError::Dns, text)
+            Failure::new(TransportError::Dns, failure.text)
         } else if self.is_stale(error) {
-            (TransportError::Stale, text)
+            Failure::new(TransportError::Stale, failure.text)
         } else {
-            (class, text)
-        };
-        (Outcome::Failed(class), text)
+            failure
+        }
     }
 }
 

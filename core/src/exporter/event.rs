@@ -22,7 +22,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub(super) const fn of(outcome: &Outcome<'_>) -> Self {
+    pub(crate) const fn of(outcome: &Outcome<'_>) -> Self {
         match outcome {
             Outcome::Response(response) => Self::Status(response.status),
             Outcome::ResponseTooLarge { status } => Self::ResponseTooLarge(*status),

@@ -51,6 +51,7 @@ impl Classification {
 /// | 503 | yes | failure | `unavailable` |
 /// | 502, 504, no connection, reset, timeout, DNS, TLS, not HTTP | yes | failure | `unreachable` |
 /// | reused connection died, nothing came back | at once, uncounted | none | `unreachable` |
+/// | refused because it was compressed | at once, uncounted | none | `rejected_4xx` |
 /// | 413 | no | success: alive | `too_large` |
 /// | 401, 403, 407 | no | failure | `auth` |
 /// | 404, certificate refused, no final HTTP status | no | failure | `endpoint` |
@@ -117,6 +118,10 @@ const fn failed(error: TransportError) -> Classification {
         TransportError::Stale => Classification {
             at_once: true,
             ..Classification::of(true, Verdict::Cancelled, DropReason::Unreachable)
+        },
+        TransportError::Compressed => Classification {
+            at_once: true,
+            ..Classification::of(true, Verdict::Cancelled, DropReason::Rejected4xx)
         },
         TransportError::Connect
         | TransportError::Dns
@@ -244,5 +249,10 @@ mod tests {
             (true, Verdict::Cancelled, Some(DropReason::Unreachable))
         );
         assert!(class(E::Stale).at_once);
+        assert_eq!(
+            row(class(E::Compressed)),
+            (true, Verdict::Cancelled, Some(DropReason::Rejected4xx))
+        );
+        assert!(class(E::Compressed).at_once);
     }
 }

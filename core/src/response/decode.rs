@@ -99,7 +99,8 @@ impl<'a> SuccessBody<'a> {
 pub struct StatusBody<'a> {
     /// The `google.rpc` code; 0 when absent.
     pub code: i32,
-    /// The message; empty when absent.
+    /// The message; empty when absent. Of a text, or of JSON that is no status, the whole body: many
+    /// servers and proxies say there what they miss.
     pub message: MessageText<'a>,
     /// The body could be read. Proxies send HTML, for instance.
     pub valid: bool,
@@ -168,7 +169,7 @@ pub fn decode_success<'a>(content_type: Option<&str>, body: &'a [u8]) -> Success
         _ if body.is_empty() => Some(()),
         Media::Protobuf => success.read_protobuf(body),
         Media::Json if READS_JSON => success.read_json(body),
-        Media::Json | Media::Other => None,
+        Media::Json | Media::Text | Media::Other => None,
     };
     read.map_or(SuccessBody::INVALID, |()| success)
 }
@@ -177,18 +178,24 @@ pub fn decode_success<'a>(content_type: Option<&str>, body: &'a [u8]) -> Success
 #[must_use]
 pub fn decode_status<'a>(content_type: Option<&str>, body: &'a [u8]) -> StatusBody<'a> {
     let mut status = StatusBody::EMPTY;
-    let read = match media(content_type) {
+    let media = media(content_type);
+    let read = match media {
         _ if body.is_empty() => Some(()),
         Media::Protobuf => status.read_protobuf(body),
         Media::Json if READS_JSON => status.read_json(body),
-        Media::Json | Media::Other => None,
+        Media::Json | Media::Text | Media::Other => None,
     };
-    read.map_or(StatusBody::INVALID, |()| status)
+    let mut status = read.map_or(StatusBody::INVALID, |()| status);
+    if status.message.is_empty() && matches!(media, Media::Json | Media::Text) {
+        status.message = MessageText::plain(body);
+    }
+    status
 }
 
 enum Media {
     Protobuf,
     Json,
+    Text,
     Other,
 }
 
@@ -205,6 +212,8 @@ fn media(content_type: Option<&str>) -> Media {
         Media::Protobuf
     } else if essence.eq_ignore_ascii_case(b"application/json") {
         Media::Json
+    } else if essence.eq_ignore_ascii_case(b"text/plain") {
+        Media::Text
     } else {
         Media::Other
     }
@@ -317,6 +326,29 @@ mod tests {
         );
         assert_eq!((status.code, status.valid), (14, true));
         assert_eq!(status.message, "busy");
+    }
+
+    // fault X43
+    #[test]
+    fn a_text_that_is_no_status_is_shown_as_it_is() {
+        let missing = r#"{"detail":[{"type":"missing","loc":["header","x-id"]}]}"#;
+        for (content_type, body, message) in [
+            (
+                "text/plain",
+                "Failed to decode request body",
+                "Failed to decode request body",
+            ),
+            ("text/plain; charset=utf-8", "no\n", "no\n"),
+            ("application/json", missing, missing),
+            ("application/json", r#"{"error":"no"}"#, r#"{"error":"no"}"#),
+            ("application/json", r#"{"message":"no"}"#, "no"),
+            ("application/json", "not JSON", "not JSON"),
+            ("text/html", "<html>", ""),
+            ("application/x-protobuf", "text", ""),
+        ] {
+            let status = decode_status(Some(content_type), body.as_bytes());
+            assert_eq!(status.message, message, "{content_type} {body}");
+        }
     }
 
     // spec A-037, spec A-044, fault S13

@@ -175,6 +175,9 @@ pub enum TransportError {
     Stale,
     /// The answer is not HTTP/1.1: from a gRPC port, or a broken proxy.
     Protocol,
+    /// The server took nothing of the request because it was compressed; the transport sends it
+    /// uncompressed from now on.
+    Compressed,
     /// The driver gave the attempt up. Its spans count as possible duplicates if the body had been
     /// read to its end.
     Cancelled,
@@ -207,6 +210,7 @@ impl fmt::Display for TransportError {
             Self::Reset { .. } => "the connection was lost",
             Self::Stale => "the reused connection was closed by the server",
             Self::Protocol => "the answer is not HTTP/1.1 (is this a gRPC port?)",
+            Self::Compressed => "the server refused the request because it was compressed",
             Self::Cancelled => "the request was cancelled",
             Self::OutOfMemory => "there was no memory for the request",
             Self::Other => "the request failed",

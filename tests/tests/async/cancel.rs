@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use spandrel_core::breaker::State;
 use spandrel_core::prelude::*;
@@ -292,4 +293,43 @@ fn a_shutdown_for_good_ends_the_request_under_way() {
     let ended = (0..10).any(|_| run.as_mut().poll(&mut context).is_ready());
     assert!(ended && outbox.borrow().is_stopped());
     assert_eq!(outbox.borrow().ledger().dropped(DropReason::Shutdown), 3);
+}
+
+/// A sender whose every request panics, before or after it has read the body.
+struct Panics {
+    reads: bool,
+}
+
+impl Post for Panics {
+    async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
+        pause().await;
+        if self.reads {
+            let mut chunk = [0; 64];
+            while body.read(&mut chunk) > 0 {}
+        }
+        panic!("a fault in the sender");
+    }
+}
+
+// fault X40
+#[test]
+fn a_sender_that_panics_has_failed_and_the_next_attempt_waits() {
+    for reads in [false, true] {
+        let now = Cell::new(Instant::from_secs(10));
+        let outbox = outbox(3);
+        let mut driver = Driver::new(&outbox, Panics { reads }, Clock(&now));
+        for attempt in 1..=5 {
+            let panics = AssertUnwindSafe(|| poll_times(driver.send_next(), 1000));
+            let _ = catch_unwind(panics).unwrap_err();
+            assert_eq!(outbox.borrow().stats().attempts, attempt);
+            let none = poll_times(async { assert!(!driver.send_next().await) }, 1);
+            assert_eq!(none, Some(1), "sent again without a pause");
+            let wake = outbox.borrow().poll_timeout().unwrap();
+            now.set(now.get().max(wake));
+        }
+        let exporter = outbox.borrow();
+        assert_eq!(exporter.circuit(), State::Open);
+        assert_eq!(exporter.stats().possible_duplicates, 3 * u64::from(reads));
+        assert!(exporter.ledger().is_balanced() && exporter.ledger().buffered == 3);
+    }
 }

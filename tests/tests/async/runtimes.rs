@@ -39,6 +39,59 @@ fn without_a_runtime_init_says_so() {
     assert!(matches!(error, InitError::NoRuntime), "{error}");
 }
 
+// fault X40
+#[test]
+fn without_timers_or_io_init_says_what_to_do() {
+    let io_only = Builder::new_current_thread().enable_io().build().unwrap();
+    let time_only = Builder::new_current_thread().enable_time().build().unwrap();
+    let neither = Builder::new_current_thread().build().unwrap();
+    for (runtime, missing) in [(io_only, "timers"), (time_only, "I/O"), (neither, "timers")] {
+        let error = runtime.block_on(async { init(config("http://127.0.0.1:9")) });
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.contains(missing) && text.contains("`enable_all`"),
+            "{text}"
+        );
+    }
+}
+
+/// `shutdown` works on any runtime; on such a one nothing can be sent.
+// fault X41
+#[test]
+fn a_shutdown_on_a_runtime_without_timers_or_io_ends_in_time_and_counts() {
+    for enable_time in [false, true] {
+        let server = FaultServer::start(Script::new());
+        let telemetry = start(&current_thread(), &server);
+        let mut builder = Builder::new_current_thread();
+        if enable_time {
+            builder.enable_time();
+        }
+        let runtime = builder.build().unwrap();
+        let started = Instant::now();
+        let (report, turns) = runtime.block_on(async {
+            let mut turns = 0;
+            let busy = async {
+                loop {
+                    turns += 1;
+                    tokio::task::yield_now().await;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            let shutdown = telemetry.shutdown(SHORT);
+            let report =
+                tokio::select! { report = shutdown => report, () = busy => unreachable!() };
+            (report, turns)
+        });
+        assert!(started.elapsed() < 4 * SHORT, "{:?}", started.elapsed());
+        assert!(turns > 20, "the program's own work had {turns} turns");
+        assert_eq!(report.left, 0, "{report:?}");
+        let ledger = telemetry.ledger();
+        assert!(ledger.is_closed() && ledger.ended == 10, "{ledger}");
+        assert_eq!(ledger.dropped(DropReason::Shutdown), 10, "{ledger}");
+        assert!(telemetry.stats().attempts < 10, "{:?}", telemetry.stats());
+    }
+}
+
 #[test]
 fn flush_and_shutdown_work_on_both_kinds_of_runtime() {
     for runtime in [current_thread(), multi_thread()] {
@@ -293,4 +346,19 @@ fn a_slow_answer_does_not_have_its_request_taken_over() {
         }
         assert_eq!(telemetry.stats().attempts, 10);
     });
+}
+
+/// Each of them may drive, and neither takes the other's request away.
+#[test]
+fn two_flushes_without_a_background_task_send_a_request_once() {
+    let slow = Reply::Ok.delayed(Duration::from_millis(400));
+    let server = FaultServer::start(Script::new().otherwise(slow));
+    let telemetry = current_thread().block_on(async { init(config(&server.url())).unwrap() });
+    record(&telemetry.tracer("test"), &server, 10);
+    multi_thread().block_on(async {
+        let flush = || telemetry.force_flush(PATIENCE);
+        let (first, second) = tokio::join!(flush(), flush());
+        assert!(first.is_success() && second.is_success(), "{second:?}");
+    });
+    assert_eq!(telemetry.stats().attempts, 1);
 }

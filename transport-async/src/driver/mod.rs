@@ -19,6 +19,9 @@
 //! again. Nothing counts as a failure. If the request may have left by then
 //! ([`Post::body_sent`]), its spans count as possible duplicates.
 //!
+//! A sender or a clock that panics inside of [`run`](Driver::run) is a failed attempt: a program that catches
+//! the panic may call `run` again, and the next attempt waits as after any other failure.
+//!
 //! # Example
 //!
 //! A driver over a sender that always succeeds, on an executor of one line:
@@ -68,7 +71,7 @@ mod request;
 
 pub use outbox::Outbox;
 pub use request::Body;
-use request::{Attempt, Request};
+use request::{Attempt, Polling, Request};
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -173,12 +176,14 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
             return false;
         };
         let deadline = transmit.deadline();
+        let polling = Polling::default();
         let mut attempt = Attempt {
-            request: Request::new(&*outbox, &*sleep, transmit),
+            request: Request::new(&*outbox, &*sleep, &polling, transmit),
             post,
         };
         let Attempt { request, post } = &mut attempt;
-        let ended = until(&*outbox, &*sleep, deadline, post.post(request)).await;
+        let answer = post.post(request);
+        let ended = until(&*outbox, &*sleep, &polling, deadline, answer).await;
         match ended {
             Ended::Answered(Outcome::Failed(stale @ TransportError::Stale)) => {
                 if post.body_sent(request.is_read()) {
@@ -219,6 +224,7 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
 async fn until<O: Outbox, S: Sleep, F: Future>(
     outbox: &O,
     sleep: &S,
+    polling: &Polling,
     deadline: Instant,
     future: F,
 ) -> Ended<F::Output> {
@@ -226,10 +232,12 @@ async fn until<O: Outbox, S: Sleep, F: Future>(
     loop {
         let mut nap = pin!(sleep.sleep_until(deadline));
         let answer = poll_fn(|context| {
-            if let Poll::Ready(answer) = future.as_mut().poll(context) {
-                return Poll::Ready(Some(answer));
-            }
-            nap.as_mut().poll(context).map(|()| None)
+            polling.poll(|| {
+                if let Poll::Ready(answer) = future.as_mut().poll(context) {
+                    return Poll::Ready(Some(answer));
+                }
+                nap.as_mut().poll(context).map(|()| None)
+            })
         })
         .await;
         if let Some(answer) = answer {

@@ -1,5 +1,9 @@
 //! The request under way: the token that must be answered exactly once, also when its future dies.
 
+#[cfg(panic = "unwind")]
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Poll;
+
 use spandrel_core::exporter::Transmit;
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
@@ -26,14 +30,54 @@ pub(super) struct Request<'a, O: Outbox, S: Sleep> {
     sleep: &'a S,
     /// Taken when it is answered.
     transmit: Option<Transmit>,
+    polling: &'a Polling,
+}
+
+/// Notes whether a future is being polled, so that what a panic drops can be told from what its
+/// owner drops.
+#[derive(Default)]
+pub(super) struct Polling(#[cfg(panic = "unwind")] AtomicBool);
+
+impl Polling {
+    pub(super) fn poll<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
+        self.set(true);
+        let polled = poll();
+        self.set(false);
+        polled
+    }
+
+    #[cfg(panic = "unwind")]
+    fn set(&self, is_polling: bool) {
+        self.0.store(is_polling, Ordering::Relaxed);
+    }
+
+    /// Where a panic aborts, nothing is dropped by it.
+    #[cfg(not(panic = "unwind"))]
+    fn set(&self, _: bool) {}
+
+    #[cfg(panic = "unwind")]
+    fn has_panicked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[cfg(not(panic = "unwind"))]
+    fn has_panicked(&self) -> bool {
+        false
+    }
 }
 
 impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
-    pub(super) const fn new(outbox: &'a O, sleep: &'a S, transmit: Transmit) -> Self {
+    pub(super) const fn new(
+        outbox: &'a O,
+        sleep: &'a S,
+        polling: &'a Polling,
+        transmit: Transmit,
+    ) -> Self {
         Self {
             outbox,
             sleep,
             transmit: Some(transmit),
+            polling,
         }
     }
 
@@ -101,6 +145,16 @@ impl<O: Outbox, S: Sleep> Body for Request<'_, O, S> {
 
 impl<O: Outbox, S: Sleep> Drop for Request<'_, O, S> {
     fn drop(&mut self) {
-        self.answer(&Outcome::Failed(TransportError::Cancelled));
+        let error = match &self.transmit {
+            // The next attempt may panic as well, so this one counts.
+            Some(transmit) if self.polling.has_panicked() => {
+                if transmit.is_read() {
+                    self.note_resent();
+                }
+                TransportError::Other
+            }
+            _ => TransportError::Cancelled,
+        };
+        self.answer(&Outcome::Failed(error));
     }
 }

@@ -20,7 +20,9 @@ use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use ::reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ::reqwest::{Client, Url, redirect};
 use spandrel_core::hosted::config::{HttpSettings, Proxy};
+use spandrel_core::hosted::unversioned::answer::Secrets;
 use spandrel_core::hosted::unversioned::client::{BuildError, check};
+use spandrel_core::hosted::unversioned::coding::CodingTrial;
 use spandrel_core::hosted::unversioned::tls::TlsMaterial;
 
 /// Our own product in `User-Agent`.
@@ -39,6 +41,8 @@ pub(super) struct Blueprint {
     connect_timeout: Duration,
     max_idle_age: Duration,
     max_response_bytes: usize,
+    secrets: Secrets,
+    coding: CodingTrial,
 }
 
 /// A client for one driver: its connections live on that driver's runtime.
@@ -48,6 +52,8 @@ pub(super) struct Connected {
     pub(super) headers: HeaderMap,
     pub(super) connection: Arc<Connection>,
     pub(super) max_response_bytes: usize,
+    pub(super) secrets: Secrets,
+    pub(super) coding: CodingTrial,
 }
 
 impl Blueprint {
@@ -81,6 +87,8 @@ impl Blueprint {
             connect_timeout: settings.connect_timeout,
             max_idle_age: settings.max_idle_age,
             max_response_bytes: settings.max_response_bytes,
+            secrets: Secrets::of(&target),
+            coding: CodingTrial::default(),
         })
     }
 
@@ -118,6 +126,8 @@ impl Blueprint {
             headers: self.headers.clone(),
             connection,
             max_response_bytes: self.max_response_bytes,
+            secrets: self.secrets.clone(),
+            coding: self.coding.clone(),
         })
     }
 }

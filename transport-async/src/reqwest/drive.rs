@@ -10,6 +10,8 @@ use std::thread::Result;
 
 use spandrel_core::hosted::current::ContextFutureExt;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::unversioned::events::LastError;
+use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
 use spandrel_core::time::Instant;
 use tokio::runtime::Handle;
 
@@ -76,20 +78,24 @@ pub(super) async fn stand_in(state: &Arc<DriverState>, deadline: Instant) {
     }
 }
 
-/// Drives until the pipeline is shut down or the claim is void. A panic, in a program's log handler or
-/// by a bug, costs one attempt.
+/// Drives until the pipeline is shut down or the claim is void. A panic, of the client or by a bug,
+/// costs one attempt and a pause, in which the runtime's other tasks have their turn.
 async fn drive(claim: &Claim) {
+    let mut restarts = Restarts::default();
     loop {
         let mut work = pin!(work(claim).suppressed());
         let ended = counted(&claim.state, work.as_mut()).await;
-        if ended.is_ok() {
+        let Err(panic) = ended else {
             return;
-        }
-        report(
-            Kind::Internal,
-            Severity::Error,
-            format_args!("the sender panicked and goes on; the request is sent again"),
-        );
+        };
+        report_panic(&*panic);
+        let mut last_error = LastError::default();
+        last_error.set_panic(&*panic);
+        claim
+            .state
+            .settle(&mut claim.state.event_log(), &last_error);
+        let now = claim.state.lock().pipeline.now();
+        rest(claim, restarts.pause(now)).await;
     }
 }
 
@@ -108,6 +114,25 @@ async fn counted(state: &DriverState, mut work: Pin<&mut impl Future<Output = ()
         }
     })
     .await
+}
+
+/// Does nothing for `time`, whatever is recorded meanwhile. The beginning of a shutdown ends it, so
+/// that what is left gets one more chance, and so does its end.
+async fn rest(claim: &Claim, time: Duration) {
+    let state = &claim.state;
+    let was_closing = state.lock().pipeline.is_closing();
+    let over = async {
+        loop {
+            let heard = state.bell.heard();
+            let is_closing = state.lock().pipeline.is_closing();
+            if claim.is_stopped() || (is_closing && !was_closing) {
+                return;
+            }
+            state.note_poll();
+            state.bell.wait(heard).await;
+        }
+    };
+    first_of(over, pause(time)).await;
 }
 
 async fn work(claim: &Claim) {
@@ -174,3 +199,7 @@ pub(super) async fn wait_for<T>(
     };
     first_of(waiting, stand_in(state, deadline)).await.flatten()
 }
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;

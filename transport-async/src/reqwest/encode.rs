@@ -33,6 +33,10 @@ impl LendingEncoder {
         self.encoder.is_gzip()
     }
 
+    pub(super) const fn set_plain(&mut self, is_plain: bool) {
+        self.encoder.set_plain(is_plain);
+    }
+
     /// Encodes everything that `source` gives, as [`RequestEncoder::encode`].
     pub(super) fn encode(
         &mut self,

@@ -19,6 +19,10 @@ pub enum InitError {
     /// There is no tokio runtime here: call `init` inside one, or enter one with
     /// `Handle::enter`.
     NoRuntime,
+    /// The tokio runtime here has no timers, which every request needs: build it with `enable_all`.
+    NoTimers,
+    /// The tokio runtime here has no I/O, which every connection needs: build it with `enable_all`.
+    NoIo,
 }
 
 impl fmt::Display for InitError {
@@ -29,6 +33,14 @@ impl fmt::Display for InitError {
             Self::Exporter(error) => error.fmt(f),
             Self::Pipeline(error) => error.fmt(f),
             Self::NoRuntime => f.write_str("it was not called inside a tokio runtime"),
+            Self::NoTimers => f.write_str(
+                "the tokio runtime has no timers; build it with `enable_all`, or `enable_time` and \
+                 `enable_io`",
+            ),
+            Self::NoIo => f.write_str(
+                "the tokio runtime has no I/O; build it with `enable_all`, or `enable_time` and \
+                 `enable_io`",
+            ),
         }
     }
 }
@@ -39,7 +51,7 @@ impl error::Error for InitError {
             Self::Settings(error) => Some(error),
             Self::Exporter(error) => Some(error),
             Self::Pipeline(error) => Some(error),
-            Self::NoRuntime => None,
+            Self::NoRuntime | Self::NoTimers | Self::NoIo => None,
         }
     }
 }

@@ -7,31 +7,26 @@ use std::io;
 use std::string::{String, ToString};
 
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::client::{after, io_failure};
+use spandrel_core::hosted::unversioned::client::{Failure, io_failure};
 use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
 use super::client::{Connection, DnsFailure};
 
 /// Translates the client's error. The text is redacted: the client's own names the URL.
-pub(super) fn translate(
-    error: &::reqwest::Error,
-    connection: &Connection,
-) -> (TransportError, String) {
+pub(super) fn translate(error: &::reqwest::Error, connection: &Connection) -> Failure {
     let body_sent = connection.body_sent();
-    let (class, text) = class_of(error, connection, body_sent);
-    (after(class, body_sent), text)
+    class_of(error, connection, body_sent).after(body_sent)
 }
 
-fn class_of(
-    error: &::reqwest::Error,
-    connection: &Connection,
-    body_sent: bool,
-) -> (TransportError, String) {
+fn class_of(error: &::reqwest::Error, connection: &Connection, body_sent: bool) -> Failure {
+    if let Some(error) = tls::find(error) {
+        return tls::failure(error);
+    }
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
-        if let Some(found) = known(cause, connection, body_sent) {
-            return found;
+        if let Some((class, text)) = known(cause, connection, body_sent) {
+            return Failure::new(class, text);
         }
         next = cause.source();
     }
@@ -42,13 +37,12 @@ fn class_of(
             "waiting for the answer"
         };
         let class = TransportError::Timeout { body_sent };
-        return (class, format!("timeout: {phase}"));
+        return Failure::new(class, format!("timeout: {phase}"));
     }
     if error.is_connect() {
-        return (TransportError::Connect, "connection failed".to_owned());
+        return Failure::new(TransportError::Connect, "connection failed");
     }
-    let text = "the request could not be made".to_owned();
-    (TransportError::Other, text)
+    Failure::new(TransportError::Other, "the request could not be made")
 }
 
 fn known(
@@ -58,9 +52,6 @@ fn known(
 ) -> Option<(TransportError, String)> {
     if let Some(dns) = cause.downcast_ref::<DnsFailure>() {
         return Some((TransportError::Dns, sanitise(&dns.to_string())));
-    }
-    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return Some(tls::failure(error));
     }
     if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
         if hyper.is_parse() {

@@ -14,6 +14,7 @@ use super::error::InitError;
 use super::output::Plan;
 use super::state::DriverState;
 use super::telemetry::Telemetry;
+use super::time::{has_io, has_timers};
 
 /// Starts tracing, with a task on the runtime in whose context it is called.
 ///
@@ -42,7 +43,8 @@ use super::telemetry::Telemetry;
 ///
 /// # Errors
 ///
-/// What is wrong with the configuration, or that there is no runtime. Bad environment variables are
+/// What is wrong with the configuration, or that there is no runtime or one without timers or I/O:
+/// it must be built with `enable_all`, as `#[tokio::main]` does. Bad environment variables are
 /// no error: they are reported and their defaults used.
 pub fn init(config: Config) -> Result<Telemetry, InitError> {
     log_error(
@@ -63,6 +65,12 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
         return Ok(Telemetry::disabled());
     }
     let runtime = Handle::try_current().map_err(|_| InitError::NoRuntime)?;
+    if !has_timers() {
+        return Err(InitError::NoTimers);
+    }
+    if settings.http().is_some() && !has_io() {
+        return Err(InitError::NoIo);
+    }
     let plan = Plan::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
     let state = DriverState::new(pipeline, plan, settings.target.to_string());

@@ -46,9 +46,10 @@
 //! | the future is not polled by any tokio runtime | it waits for the task; when that is gone too, nothing can send: the spans are counted as lost, and a diagnostic says so |
 //! | a future is dropped | its request goes back into the pipeline; the task goes on |
 //! | the handle is dropped | the task has [`Config::shutdown_timeout`] for the rest, as long as its runtime lives |
-//! | a panic in a log handler | the request is sent again; the driver goes on |
+//! | the sending side panics | the attempt counts as failed; the driver goes on after a pause of 100 ms, which doubles up to 30 s while panics follow each other |
 //!
-//! The runtime needs its time and I/O drivers (`enable_all`).
+//! The runtime needs its timers and its I/O: `#[tokio::main]` turns both on, a runtime of your own
+//! needs `enable_all`. [`init`] fails without them.
 
 mod bell;
 mod client;

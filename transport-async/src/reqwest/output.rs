@@ -22,6 +22,9 @@ pub(super) struct Plan {
     http: Option<Blueprint>,
     protocol: Protocol,
     coding: Coding,
+    /// Every request panics.
+    #[cfg(test)]
+    pub(super) panics: bool,
 }
 
 impl Plan {
@@ -31,6 +34,8 @@ impl Plan {
                 http: None,
                 protocol: Protocol::HttpJson,
                 coding: Coding::Identity,
+                #[cfg(test)]
+                panics: false,
             });
         };
         let blueprint = Blueprint::new(&http)?;
@@ -40,6 +45,8 @@ impl Plan {
             http: Some(blueprint),
             protocol: settings.protocol,
             coding: settings.into(),
+            #[cfg(test)]
+            panics: false,
         })
     }
 
@@ -48,7 +55,12 @@ impl Plan {
             http,
             protocol,
             coding,
+            ..
         } = self;
+        #[cfg(test)]
+        if self.panics {
+            return Output::Panics(LastError::default());
+        }
         match http.as_ref().map(Blueprint::build) {
             Some(Ok(connected)) => {
                 Output::Http(Box::new(HttpSender::over(connected, *protocol, *coding)))
@@ -73,6 +85,8 @@ pub(super) enum Output {
     Http(Box<HttpSender>),
     Stdout(Box<Lines>),
     Nowhere(LastError),
+    #[cfg(test)]
+    Panics(LastError),
 }
 
 /// OTLP/JSON lines.
@@ -88,6 +102,8 @@ impl Output {
             Self::Http(sender) => sender.last_error(),
             Self::Stdout(lines) => &lines.last_error,
             Self::Nowhere(last_error) => last_error,
+            #[cfg(test)]
+            Self::Panics(last_error) => last_error,
         }
     }
 }
@@ -98,6 +114,8 @@ impl Post for Output {
             Self::Http(sender) => sender.post(body).await,
             Self::Stdout(lines) => lines.write(body).await,
             Self::Nowhere(_) => Outcome::Failed(TransportError::Other),
+            #[cfg(test)]
+            Self::Panics(_) => panic!("a fault in the client"),
         }
     }
 

@@ -19,6 +19,7 @@ use spandrel_core::hosted::clock::Clock;
 use spandrel_core::hosted::config::HttpSettings;
 use spandrel_core::hosted::diagnostics::RedactedUrl;
 use spandrel_core::hosted::unversioned::client::BuildError;
+use spandrel_core::hosted::unversioned::coding::CodingTrial;
 use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -66,6 +67,7 @@ pub struct HttpSender {
     head: HeaderMap,
     answer: Vec<u8>,
     last_error: LastError,
+    coding: CodingTrial,
 }
 
 impl HttpSender {
@@ -83,13 +85,14 @@ impl HttpSender {
 
     pub(super) fn over(connected: Connected, protocol: Protocol, coding: Coding) -> Self {
         Self {
+            last_error: LastError::new(connected.secrets.clone()),
+            coding: connected.coding.clone(),
             connected,
             encoder: LendingEncoder::new(protocol, coding),
             request: Err(TransportError::Other),
             clock: Clock::new(),
             head: HeaderMap::new(),
             answer: Vec::new(),
-            last_error: LastError::default(),
         }
     }
 
@@ -112,6 +115,7 @@ impl HttpSender {
         self.connected.connection.begin();
         // Its memory is used again.
         self.request = Err(TransportError::Other);
+        self.encoder.set_plain(self.coding.is_plain());
         match self.encoder.encode(source) {
             Ok(bytes) => {
                 self.request = Ok(bytes);
@@ -131,7 +135,9 @@ impl HttpSender {
     /// May be dropped at any await.
     ///
     /// [`TransportError::Stale`] means that the server had closed the kept connection meanwhile: the
-    /// next call makes a new one, so send again at once.
+    /// next call makes a new one, so send again at once. [`TransportError::Compressed`] means that the
+    /// server took nothing of a compressed request: encode the same spans again, which leaves them
+    /// uncompressed, and send them.
     ///
     /// An answer of any status is a response: redirects are not followed. For other outcomes,
     /// [`last_error`](Self::last_error) has the reason in words.
@@ -151,10 +157,10 @@ impl HttpSender {
         let answer = match timeout(limit, self.request(request).send()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                let (class, text) = failure::translate(&error, &self.connected.connection);
-                let failed = Outcome::Failed(class);
-                self.last_error.set(text, &failed);
-                return failed;
+                let failure = failure::translate(&error, &self.connected.connection);
+                let error = failure.error;
+                self.last_error.set_failure(failure);
+                return Outcome::Failed(error);
             }
             Err(_) => {
                 let body_sent = self.connected.connection.body_sent();
@@ -217,20 +223,27 @@ impl HttpSender {
             }
             Err(_) => false,
         };
-        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
-        self.last_error.note_answer(status, location);
         // No coding was asked for, so one that is there cannot be undone.
         let is_plain = self
             .head
             .get(header::CONTENT_ENCODING)
             .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        Outcome::Response(Response {
+        let response = Response {
             status,
             retry_after: text(&self.head, &header::RETRY_AFTER),
             date: text(&self.head, &header::DATE),
             content_type: text(&self.head, &header::CONTENT_TYPE),
             body: (is_whole && is_plain).then_some(self.answer.as_slice()),
-        })
+        };
+        let location = text(&self.head, &header::LOCATION).map(RedactedUrl);
+        self.last_error.note_answer(&response, location);
+        let is_gzip = self.encoder.is_gzip();
+        let said = self.last_error.said();
+        if self.coding.is_refused(is_gzip, status, said) {
+            return Outcome::Failed(TransportError::Compressed);
+        }
+        self.last_error.set_hint(self.coding.hint(is_gzip, status));
+        Outcome::Response(response)
     }
 
     /// Reads to the end, so that the connection can be used again, or past the limit, so that it is

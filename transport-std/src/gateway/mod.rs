@@ -41,6 +41,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,6 +49,7 @@ use std::time::{Duration, Instant};
 use spandrel_core::hosted::config::{Config, Settings};
 use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
 use spandrel_core::hosted::unversioned::lifecycle::report_settings;
+use spandrel_core::hosted::unversioned::restart::panic_message;
 use spandrel_core::link::EncodedEntry;
 
 use crate::InitError;
@@ -99,6 +101,9 @@ pub enum StreamError {
     Device(InitError),
     /// The gateway was stopped.
     Stopped,
+    /// Reading panicked, with this message: a fault in the gateway or in the caller's stream. The
+    /// spans that had arrived whole are in the books.
+    Panicked(String),
 }
 
 impl fmt::Display for StreamError {
@@ -109,6 +114,7 @@ impl fmt::Display for StreamError {
             Self::TooManyStreams => f.write_str("too many connections"),
             Self::Device(error) => error.fmt(f),
             Self::Stopped => f.write_str("the gateway has been stopped"),
+            Self::Panicked(message) => write!(f, "its session panicked: {message}; please report it"),
         }
     }
 }
@@ -171,7 +177,12 @@ impl Gateway {
         output: Option<&mut dyn Write>,
     ) -> Result<(), StreamError> {
         let _open = self.open_stream()?;
-        let result = Session::new(self).run(input, output);
+        let session = AssertUnwindSafe(|| Session::new(self).run(input, output));
+        let result = catch_unwind(session).unwrap_or_else(|panic| {
+            // A device that comes back at once must not make a storm of it.
+            std::thread::sleep(STOP_POLL);
+            Err(StreamError::Panicked(panic_message(&*panic).into()))
+        });
         if matches!(
             result,
             Err(StreamError::TooManyDevices | StreamError::Device(_))
@@ -191,9 +202,13 @@ impl Gateway {
         let gateway = self.clone();
         let run = move || {
             while !gateway.is_stopping() {
-                match listener.accept() {
+                let accepted = AssertUnwindSafe(|| match listener.accept() {
                     Ok((stream, _)) => gateway.serve_on_thread(stream),
                     Err(_) => std::thread::sleep(STOP_POLL / 4),
+                });
+                if let Err(panic) = catch_unwind(accepted) {
+                    tell_end("a connection", &StreamError::Panicked(panic_message(&*panic).into()));
+                    std::thread::sleep(STOP_POLL);
                 }
             }
         };
@@ -236,7 +251,11 @@ impl Gateway {
         let left = deadline.saturating_duration_since(Instant::now());
         std::thread::scope(|scope| {
             for device in &devices {
-                scope.spawn(|| device.shutdown(left));
+                let thread = std::thread::Builder::new();
+                if thread.spawn_scoped(scope, || device.shutdown(left)).is_err() {
+                    // The system gives no thread: this one waits for each in turn.
+                    device.shutdown(deadline.saturating_duration_since(Instant::now()));
+                }
             }
         });
         self.status()

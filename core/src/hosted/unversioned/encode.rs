@@ -126,6 +126,8 @@ impl core::error::Error for EncodeError {
 /// Makes the bytes of requests. All memory is used again.
 pub struct RequestEncoder {
     coder: Coder,
+    /// Bodies go as they are, whatever the coder.
+    is_plain: bool,
     protocol: Protocol,
     protobuf: Vec<u8>,
     json: String,
@@ -149,6 +151,7 @@ impl RequestEncoder {
         };
         Self {
             coder,
+            is_plain: false,
             protocol,
             protobuf: Vec::new(),
             json: String::new(),
@@ -164,7 +167,12 @@ impl RequestEncoder {
     /// Returns true if bodies need `Content-Encoding: gzip`.
     #[must_use]
     pub const fn is_gzip(&self) -> bool {
-        !matches!(self.coder, Coder::Identity)
+        !self.is_plain && !matches!(self.coder, Coder::Identity)
+    }
+
+    /// Leaves bodies uncompressed from now on, or no longer.
+    pub const fn set_plain(&mut self, is_plain: bool) {
+        self.is_plain = is_plain;
     }
 
     /// The value of `Content-Type` that
@@ -205,8 +213,14 @@ impl RequestEncoder {
         output: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         clear(output);
+        let mut plain = Coder::Identity;
         if !self.is_json() {
-            return self.coder.code(source, output);
+            let coder = if self.is_plain {
+                &mut plain
+            } else {
+                &mut self.coder
+            };
+            return coder.code(source, output);
         }
         clear(&mut self.protobuf);
         pull(&mut source, &mut self.protobuf)?;
@@ -214,7 +228,12 @@ impl RequestEncoder {
         self.json.shrink_to(KEPT_CAPACITY);
         json::export_request(&self.protobuf, &mut Growing(&mut self.json))?;
         let mut left = self.json.as_bytes();
-        self.coder.code(|target| give(&mut left, target), output)?;
+        let coder = if self.is_plain {
+            &mut plain
+        } else {
+            &mut self.coder
+        };
+        coder.code(|target| give(&mut left, target), output)?;
         if !self.is_gzip() {
             // Ends a line of JSON Lines; to other readers it is white space.
             output.try_reserve(1)?;

@@ -19,37 +19,59 @@
 
 use core::any::Any;
 use core::fmt::Display;
+use core::mem::discriminant;
 use std::borrow::ToOwned;
 use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use super::answer::Secrets;
+use super::client::Failure;
 use super::pipeline::Pipeline;
 use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
 use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
-use crate::response::{DropReason, Outcome, TransportError};
+use crate::response::{DropReason, Outcome, Response, TransportError};
 
 /// The last failed request in words, beyond the class that the machines need. Its texts are redacted
 /// and short.
 #[derive(Clone, Debug, Default)]
 pub struct LastError {
+    secrets: Secrets,
+    /// The last answer's status, successes included, or why there was none.
+    cause: Option<Cause>,
     text: String,
-    /// Adds to the collector's status.
+    /// Adds to the collector's status: what the server said, where it redirects to.
     detail: String,
     hint: &'static str,
 }
 
 impl LastError {
+    /// Without a failure so far. No text will show a value of `secrets`.
+    #[must_use]
+    pub fn new(secrets: Secrets) -> Self {
+        Self {
+            secrets,
+            ..Self::default()
+        }
+    }
+
     /// Notes that there was no answer, and why.
     pub fn set(&mut self, text: impl Into<String>, outcome: &Outcome<'_>) {
+        let cause = Cause::of(outcome);
         self.text = text.into();
         self.detail.clone_from(&self.text);
-        self.hint = match outcome {
-            Outcome::Failed(error) => hint(Some(Cause::Transport(*error))),
-            _ => "",
-        };
+        self.cause = Some(cause);
+        self.hint = hint(cause);
+    }
+
+    /// Notes a failure without an answer.
+    pub fn set_failure(&mut self, failure: Failure) {
+        self.set(failure.text, &Outcome::Failed(failure.error));
+        if !failure.hint.is_empty() {
+            self.hint = failure.hint;
+        }
     }
 
     /// Notes that there was no answer because sending panicked.
@@ -59,18 +81,26 @@ impl LastError {
     }
 
     /// Notes an answer; `location` is a redirect's target, redacted.
-    pub fn note_answer(&mut self, status: u16, location: Option<impl Display>) {
-        self.detail.clear();
-        if let Some(location) = location {
-            self.detail = format!("redirected to {location}");
-        }
-        if (200..300).contains(&status) {
+    pub fn note_answer(&mut self, response: &Response<'_>, location: Option<impl Display>) {
+        self.detail = self.secrets.said(response);
+        let cause = Cause::Status(response.status);
+        self.cause = Some(cause);
+        if (200..300).contains(&response.status) {
             // No failure; nearly every request ends here.
             return;
         }
-        let cause = Cause::Status(status);
+        if let (Some(location), 300..=399) = (location, response.status) {
+            self.detail = format!("redirected to {location}");
+        }
         self.text = cause.to_string();
-        self.hint = hint(Some(cause));
+        self.hint = hint(cause);
+    }
+
+    /// Adds a remedy for the answer that was noted, unless it is empty.
+    pub const fn set_hint(&mut self, hint: &'static str) {
+        if !hint.is_empty() {
+            self.hint = hint;
+        }
     }
 
     /// The text; empty before the first failure.
@@ -79,10 +109,46 @@ impl LastError {
         &self.text
     }
 
-    fn after(&self, cause: Option<Cause>) -> &str {
-        match cause {
-            Some(Cause::Transport(_) | Cause::Status(300..=399)) => &self.detail,
+    /// What the server said beside the status of the last answer, without secrets, at most 200
+    /// characters; empty if it said nothing or gave no answer.
+    #[must_use]
+    pub fn said(&self) -> &str {
+        match self.cause {
+            Some(Cause::Status(_)) => &self.detail,
             _ => "",
+        }
+    }
+
+    /// The text with what the server said.
+    fn sentence(&self) -> String {
+        format!("{}{}", self.text, detail(self.said()))
+    }
+
+    /// What adds to `cause`, if that is what was noted last.
+    fn after(&self, cause: Cause) -> &str {
+        if self.is_about(cause) {
+            &self.detail
+        } else {
+            ""
+        }
+    }
+
+    fn hint(&self, cause: Cause) -> &'static str {
+        if self.is_about(cause) {
+            self.hint
+        } else {
+            hint(cause)
+        }
+    }
+
+    /// Returns true if the last failure is of this cause. How much of a request had been sent is
+    /// not compared: the driver knows it better.
+    fn is_about(&self, cause: Cause) -> bool {
+        match (self.cause, cause) {
+            (Some(Cause::Transport(last)), Cause::Transport(error)) => {
+                discriminant(&last) == discriminant(&error)
+            }
+            (last, cause) => last == Some(cause),
         }
     }
 }
@@ -127,11 +193,7 @@ impl EventLog {
     pub fn collect(&mut self, pipeline: &mut Pipeline) {
         while let Some(event) = pipeline.poll_event() {
             let message = match event {
-                Event::PartialSuccess { .. }
-                | Event::Dropped {
-                    cause: Some(Cause::Status(_)),
-                    ..
-                } => pipeline.server_message().to_owned(),
+                Event::PartialSuccess { .. } => pipeline.server_message().to_owned(),
                 _ => String::new(),
             };
             self.entries.push(Entry { event, message });
@@ -159,8 +221,8 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Debug,
             format_args!(
                 "export to {target}: {event}{}{}",
-                detail(last.after(Some(*cause))),
-                hint(Some(*cause))
+                detail(last.after(*cause)),
+                last.hint(*cause)
             ),
         ),
         Event::Paused { pause } => report(
@@ -173,12 +235,15 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             reason,
             attempts,
             cause,
-        } => emit_drop(*spans, *reason, *attempts, *cause, message, target, last),
+        } => emit_drop(*spans, *reason, *attempts, *cause, target, last),
         Event::Circuit(transition) => emit_circuit(transition, target, last),
         Event::PartialSuccess { rejected: 0 } => report(
             Kind::PartialSuccess,
             Severity::Info,
-            format_args!("{target} accepted everything and says: {message}"),
+            format_args!(
+                "{target} accepted everything and says: {}",
+                last.secrets.mask(message)
+            ),
         ),
         Event::PartialSuccess { rejected } => report(
             Kind::PartialSuccess,
@@ -186,15 +251,16 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             format_args!(
                 "{target} rejected {}{}",
                 Count(*rejected, "span"),
-                detail(message)
+                detail(&last.secrets.mask(message))
             ),
         ),
         Event::ResponseInvalid => report(
             Kind::ResponseInvalid,
             Severity::Warn,
             format_args!(
-                "{target} accepted the spans with an answer that is not OTLP; is this the right \
-                 endpoint?"
+                "{target} accepted the spans with an answer that is not OTLP{}; is this the right \
+                 endpoint?",
+                detail(last.said())
             ),
         ),
         Event::LossStarted => report(Kind::SpansDropped, Severity::Warn, format_args!("{event}")),
@@ -209,7 +275,6 @@ fn emit_drop(
     reason: DropReason,
     attempts: u32,
     cause: Option<Cause>,
-    message: &str,
     target: &str,
     last: &LastError,
 ) {
@@ -225,11 +290,10 @@ fn emit_drop(
             severity,
             format_args!(
                 "export failed after {attempts}: {spans} for {target} dropped as \
-                 {}: {cause}{}{}{}",
+                 {}: {cause}{}{}",
                 reason.as_str(),
-                detail(last.after(Some(cause))),
-                detail(message),
-                hint(Some(cause)),
+                detail(last.after(cause)),
+                last.hint(cause),
             ),
         ),
         None => report(
@@ -252,7 +316,8 @@ fn emit_circuit(transition: &Transition, target: &str, last: &LastError) {
             format_args!(
                 "circuit breaker open: too many export failures ({failures} in a row at {target}, \
                  the last one: {}); spans are held, not lost{}",
-                last.text, last.hint
+                last.sentence(),
+                last.hint
             ),
         ),
         State::HalfOpen => report(
@@ -278,19 +343,32 @@ fn detail(text: &str) -> String {
 }
 
 /// The remedy, where one is known.
-const fn hint(cause: Option<Cause>) -> &'static str {
+const fn hint(cause: Cause) -> &'static str {
     match cause {
-        Some(Cause::Status(401 | 403 | 407)) => "; check the credentials in `headers`",
-        Some(Cause::Status(404)) => "; check the path of the endpoint: OTLP is at /v1/traces",
-        Some(Cause::Status(405 | 415)) => "; is there an OTLP/HTTP receiver at this endpoint?",
-        Some(Cause::Status(300..=399)) => "; redirects are never followed: set the final URL",
-        Some(Cause::Transport(TransportError::Protocol)) => {
+        Cause::Status(401 | 403) => {
+            "; check the credentials in `headers` (OTEL_EXPORTER_OTLP_HEADERS)"
+        }
+        Cause::Status(407) => "; the proxy asks for a user name and a password",
+        Cause::Status(404) => "; check the path of the endpoint: OTLP is at /v1/traces",
+        Cause::Status(405 | 415) => "; is there an OTLP/HTTP receiver at this endpoint?",
+        Cause::Status(413) => {
+            "; set `on_too_large` to `Split`, or a smaller `max_export_batch_size` \
+             (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)"
+        }
+        Cause::Status(300..=399) => "; redirects are never followed: set the final URL",
+        Cause::Status(500..=599) => "; the collector's log may say why",
+        Cause::ResponseTooLarge(_) => "; is there an OTLP/HTTP receiver at this endpoint?",
+        Cause::Transport(TransportError::Connect) => {
+            "; is the collector running, and is this its port? OTLP/HTTP has 4318"
+        }
+        Cause::Transport(TransportError::Dns) => "; check the host name of the endpoint",
+        Cause::Transport(TransportError::Protocol) => {
             "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318"
         }
-        Some(Cause::Transport(TransportError::Certificate)) => {
-            "; set `certificate` to the authority that signed it"
+        Cause::Transport(TransportError::Certificate) => {
+            "; set `certificate` (OTEL_EXPORTER_OTLP_CERTIFICATE) to the authority that signed it"
         }
-        Some(Cause::Transport(TransportError::OutOfMemory)) => {
+        Cause::Transport(TransportError::OutOfMemory) => {
             "; lower `max_export_batch_size` or `max_request_bytes`, or give the process more memory"
         }
         _ => "",

@@ -8,10 +8,14 @@
 //! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
 //! | [`restart`] | the report and the pause after a panic of the sending side |
+//! | [`answer`] | what a server says beside its status, without secrets |
+//! | [`coding`] | the one try without compression |
 //! | [`client`] | why an HTTP client cannot be built, and what its I/O errors mean |
 //! | `tls` | the certificates and keys of a client, from files (feature `_tls`) |
 
+pub mod answer;
 pub mod client;
+pub mod coding;
 #[cfg(feature = "_deflate")]
 pub mod encode;
 pub mod events;

@@ -4,7 +4,7 @@
 use core::fmt;
 use std::fs;
 use std::path::Path;
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::sync::Arc;
 use std::vec::Vec;
 
@@ -12,9 +12,9 @@ use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, InvalidMessage, RootCertStore};
 
-use super::client::BuildError;
+use super::client::{BuildError, Failure};
 use crate::hosted::config::TlsFiles;
 use crate::hosted::diagnostics::sanitise;
 use crate::response::TransportError;
@@ -163,42 +163,221 @@ fn unusable(path: &Path, reason: impl ToString) -> BuildError {
     }
 }
 
-/// The meaning of an error of rustls, and its text. Names in a certificate are escaped.
+/// The error of rustls among the causes of a client's error.
 #[must_use]
-pub fn failure(error: &rustls::Error) -> (TransportError, String) {
-    use rustls::AlertDescription as Alert;
-    let failure = match error {
-        rustls::Error::InvalidCertificate(_)
-        | rustls::Error::NoCertificatesPresented
-        | rustls::Error::InvalidCertRevocationList(_)
-        // The server's view of our certificate.
-        | rustls::Error::AlertReceived(
-            Alert::BadCertificate
-            | Alert::UnsupportedCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::CertificateRequired
-            | Alert::UnknownCA
-            | Alert::AccessDenied,
-        ) => TransportError::Certificate,
-        _ => TransportError::Tls,
+pub fn find<'e>(error: &'e (dyn core::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // The source of an I/O error is the source of what it wraps: that itself is skipped.
+        next = match cause.downcast_ref::<std::io::Error>() {
+            Some(error) => error.get_ref().map(|inner| inner as _),
+            None => cause.source(),
+        };
+    }
+    None
+}
+
+/// The meaning of an error of rustls, its text, and what to do. Names in a certificate are escaped.
+#[must_use]
+pub fn failure(error: &rustls::Error) -> Failure {
+    let (class, hint) = match error {
+        rustls::Error::InvalidCertificate(error) => (TransportError::Certificate, of_theirs(error)),
+        rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertRevocationList(_) => {
+            (TransportError::Certificate, "")
+        }
+        rustls::Error::AlertReceived(alert) => of_alert(*alert),
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => (
+            TransportError::Tls,
+            "; this port does not speak TLS: use its TLS port, or http:// in the endpoint",
+        ),
+        _ => (TransportError::Tls, ""),
     };
-    (failure, sanitise(&std::format!("TLS: {error}")))
+    Failure {
+        error: class,
+        text: sanitise(&std::format!("TLS: {error}")),
+        hint,
+    }
+}
+
+/// What to do about the server's certificate.
+fn of_theirs(error: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    match error {
+        E::Expired | E::ExpiredContext { .. } => {
+            "; the collector's certificate has expired: it needs a new one, unless this machine's \
+             clock is wrong"
+        }
+        E::NotValidYet | E::NotValidYetContext { .. } => {
+            "; the collector's certificate is not valid yet: check this machine's clock"
+        }
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            "; the collector's certificate is for other names: use one of them in the endpoint, or \
+             issue it with this one as a subjectAltName"
+        }
+        E::Revoked => "; the collector's certificate was revoked: it needs a new one",
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "; the collector's certificate is not for servers: issue it with the extended key \
+             usage serverAuth"
+        }
+        E::BadEncoding | E::UnhandledCriticalExtension => {
+            "; the collector's certificate cannot be read: issue it again as X.509 version 3"
+        }
+        // Known by its name only: the verifier's error is a type of another crate.
+        E::Other(other) if std::format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "; the collector shows an authority's own certificate (CA:TRUE, as `openssl req -x509` \
+             makes it): issue one for the server that the authority signs, or add \
+             basicConstraints=CA:FALSE"
+        }
+        // The class's own: name the authority.
+        _ => "",
+    }
+}
+
+/// The server's view of our certificate, or of the handshake.
+const fn of_alert(alert: rustls::AlertDescription) -> (TransportError, &'static str) {
+    use rustls::AlertDescription as Alert;
+    match alert {
+        Alert::CertificateRequired => (
+            TransportError::Certificate,
+            "; the collector asks for a client's certificate: set `client_certificate` and \
+             `client_key`",
+        ),
+        Alert::CertificateExpired => (
+            TransportError::Certificate,
+            "; the certificate in `client_certificate` has expired",
+        ),
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied => (
+            TransportError::Certificate,
+            "; the collector refuses our certificate: check `client_certificate`, and that the \
+             collector trusts its authority",
+        ),
+        Alert::UnrecognisedName => (
+            TransportError::Tls,
+            "; the server knows no host of this name: check the endpoint",
+        ),
+        Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity => (
+            TransportError::Tls,
+            "; the server has no version or cipher of TLS 1.2 or 1.3 in common with us",
+        ),
+        _ => (TransportError::Tls, ""),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::{AlertDescription, OtherError};
+
+    #[derive(Debug)]
+    struct CaUsedAsEndEntity;
+    impl fmt::Display for CaUsedAsEndEntity {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("CaUsedAsEndEntity")
+        }
+    }
+    impl core::error::Error for CaUsedAsEndEntity {}
+
+    // fault X46
+    #[test]
+    fn every_refusal_of_a_certificate_says_what_to_do() {
+        let theirs = rustls::Error::InvalidCertificate;
+        let other = OtherError(Arc::new(CaUsedAsEndEntity));
+        let alert = rustls::Error::AlertReceived;
+        for (error, class, text, hint) in [
+            (
+                theirs(CertificateError::Expired),
+                TransportError::Certificate,
+                "Expired",
+                "has expired",
+            ),
+            (
+                theirs(CertificateError::NotValidYet),
+                TransportError::Certificate,
+                "NotValidYet",
+                "clock",
+            ),
+            (
+                theirs(CertificateError::NotValidForName),
+                TransportError::Certificate,
+                "NotValidForName",
+                "subjectAltName",
+            ),
+            (
+                theirs(CertificateError::Revoked),
+                TransportError::Certificate,
+                "Revoked",
+                "revoked",
+            ),
+            (
+                theirs(CertificateError::InvalidPurpose),
+                TransportError::Certificate,
+                "InvalidPurpose",
+                "serverAuth",
+            ),
+            (
+                theirs(CertificateError::Other(other)),
+                TransportError::Certificate,
+                "CaUsedAsEndEntity",
+                "CA:FALSE",
+            ),
+            (
+                theirs(CertificateError::UnknownIssuer),
+                TransportError::Certificate,
+                "UnknownIssuer",
+                "",
+            ),
+            (
+                alert(AlertDescription::UnknownCA),
+                TransportError::Certificate,
+                "UnknownCA",
+                "client_certificate",
+            ),
+            (
+                alert(AlertDescription::CertificateRequired),
+                TransportError::Certificate,
+                "CertificateRequired",
+                "client_key",
+            ),
+            (
+                alert(AlertDescription::HandshakeFailure),
+                TransportError::Tls,
+                "HandshakeFailure",
+                "in common",
+            ),
+            (
+                rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType),
+                TransportError::Tls,
+                "InvalidContentType",
+                "http://",
+            ),
+            (rustls::Error::DecryptError, TransportError::Tls, "", ""),
+        ] {
+            let failure = failure(&error);
+            assert_eq!(failure.error, class, "{error}");
+            assert!(failure.text.contains(text), "{}", failure.text);
+            assert_eq!(hint.is_empty(), failure.hint.is_empty(), "{error}");
+            assert!(failure.hint.contains(hint), "{error}: {}", failure.hint);
+        }
+    }
 
     #[test]
-    fn a_certificate_is_told_from_other_failures() {
-        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-        let (class, text) = failure(&expired);
-        assert_eq!(class, TransportError::Certificate);
-        assert!(text.contains("Expired"), "{text}");
-        let refused = rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA);
-        assert_eq!(failure(&refused).0, TransportError::Certificate);
-        assert_eq!(failure(&rustls::Error::DecryptError).0, TransportError::Tls);
+    fn the_reason_is_found_however_deep_it_lies() {
+        let wrap = |inner: std::boxed::Box<dyn core::error::Error + Send + Sync>| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, inner)
+        };
+        let deep = wrap(wrap(rustls::Error::DecryptError.into()).into());
+        assert_eq!(find(&deep), Some(&rustls::Error::DecryptError));
+        assert_eq!(
+            find(&std::io::Error::from(std::io::ErrorKind::BrokenPipe)),
+            None
+        );
     }
 }

@@ -51,6 +51,32 @@ fn a_connection_that_talks_nonsense_disturbs_nobody() {
     wait(&gateway, |status| status.streams.open == 0);
 }
 
+/// A stream that panics after its bytes.
+struct Panics(Vec<u8>);
+
+impl std::io::Read for Panics {
+    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+        assert!(!self.0.is_empty(), "a fault of the line");
+        let len = self.0.as_slice().read(target)?;
+        self.0.drain(..len);
+        Ok(len)
+    }
+}
+
+// fault X42
+#[test]
+fn a_session_that_panics_ends_alone_and_its_spans_stay_in_the_books() {
+    let server = FaultServer::start([]);
+    let gateway = gateway(&server, GatewayConfig::default());
+    let ended = gateway.serve(&mut Panics(line("pump", 3)), None);
+    let text = ended.unwrap_err().to_string();
+    assert!(text.contains("a fault of the line"), "{text}");
+    gateway.serve(&mut line("fan", 2).as_slice(), None).unwrap();
+    let status = gateway.shutdown(Duration::from_secs(10));
+    assert_eq!(status.streams.open, 0);
+    assert_eq!(status.ledger.exported, 5, "{status}");
+}
+
 #[test]
 fn one_device_too_many_is_turned_away_and_the_others_go_on() {
     let server = FaultServer::start([]);
