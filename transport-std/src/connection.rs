@@ -1,13 +1,13 @@
 //! The facts about the connection that the HTTP client hides from the sender.
 //!
 //! The client hides whether a connection is new or reused, whether anything came back, and it
-//! resolves the host name for every request, on a new thread. Three small parts plugged into its
+//! resolves the host name for every request, on a new thread. Four small parts plugged into its
 //! seams show and mend this:
 //!
 //! ```text
-//! CachedResolver ─► connector of the client ─► Watch ─► Watched transport
-//!       │                                        │             │
-//!       └────────────────── Connection (one per sender) ─────────────┘
+//! CachedResolver ─► Dial ─► connector of the client ─► Watch ─► Watched transport
+//!       │             │                                  │             │
+//!       └─────────────┴──── Connection (one per sender) ─┴─────────────┘
 //! ```
 //!
 //! With it the rule about stale connections is exact: a request is repeated at once only if it went
@@ -30,7 +30,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 /// atomics are there because the client's traits are shared between threads.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
-    /// Connections made during this attempt: 0 = it went out over a reused one.
+    /// Connections begun during this attempt: 0 = it went out over a reused one.
     connects: AtomicU32,
     /// Whether the client took the last byte of the body.
     body_taken: AtomicBool,
@@ -84,6 +84,23 @@ impl Connection {
     }
 }
 
+/// Notes that a connection is made, before TLS: the first in the chain.
+#[derive(Debug)]
+pub(crate) struct Dial(pub(crate) Arc<Connection>);
+
+impl Connector<()> for Dial {
+    type Out = ();
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<()>, ureq::Error> {
+        self.0.connects.fetch_add(1, Ordering::Relaxed);
+        Ok(chained)
+    }
+}
+
 /// Wraps every new connection into a [`Watched`]. Last in the chain, so that it sees HTTP
 /// and not TLS.
 #[derive(Debug)]
@@ -97,7 +114,6 @@ impl<In: Transport> Connector<In> for Watch {
         _: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        self.0.connects.fetch_add(1, Ordering::Relaxed);
         Ok(chained.map(|inner| Watched {
             inner,
             connection: Arc::clone(&self.0),

@@ -17,10 +17,12 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::{HttpSettings, HttpTarget, Proxy};
+use spandrel_core::hosted::config::{HttpSettings, HttpTarget};
 use spandrel_core::hosted::diagnostics::RedactedUrl;
 use spandrel_core::hosted::unversioned::answer::Secrets;
-use spandrel_core::hosted::unversioned::client::{BuildError, Failure, check, is_disconnect};
+use spandrel_core::hosted::unversioned::client::{
+    BuildError, Failure, check, is_disconnect, proxy,
+};
 use spandrel_core::hosted::unversioned::coding::CodingTrial;
 use spandrel_core::hosted::unversioned::encode::{Coding, EncodeError, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
@@ -33,7 +35,7 @@ use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, SendBody};
 
 use crate::addresses::EachAddress;
-use crate::connection::{CachedResolver, Connection, Watch};
+use crate::connection::{CachedResolver, Connection, Dial, Watch};
 use crate::{failure, tls};
 
 /// Our own product in `User-Agent`.
@@ -113,9 +115,12 @@ impl HttpSender {
         };
         let connection = Arc::new(Connection::default());
         let resolver = CachedResolver::new(Arc::clone(&connection), settings.max_idle_age);
-        let connector = EachAddress(DefaultConnector::new()).chain(Watch(Arc::clone(&connection)));
+        let connector = Dial(Arc::clone(&connection))
+            .chain(EachAddress(DefaultConnector::new()))
+            .chain(Watch(Arc::clone(&connection)));
         let user_agent = target.user_agent(USER_AGENT);
-        let config = client_config(settings, tls, user_agent)?;
+        let proxy = proxy(settings, &target);
+        let config = client_config(settings, proxy.as_deref(), tls, user_agent)?;
         Ok(Self {
             headers: fixed_headers(&target)?,
             agent: Agent::with_parts(config, connector, resolver),
@@ -412,14 +417,13 @@ fn fixed_headers(target: &HttpTarget) -> Result<HeaderMap, BuildError> {
 /// Every setting that the promises depend on, none left to a default.
 fn client_config(
     settings: &HttpSettings,
+    proxy: Option<&str>,
     tls: TlsConfig,
     user_agent: String,
 ) -> Result<Config, BuildError> {
-    let proxy = match &settings.proxy {
-        Proxy::Environment => ureq::Proxy::try_from_env(),
-        Proxy::Url(url) => Some(ureq::Proxy::new(url).map_err(refused)?),
-        _ => None,
-    };
+    // With a URL the client reads no variable.
+    let proxy = proxy.map(ureq::Proxy::new).transpose();
+    let proxy = proxy.map_err(refused)?;
     Ok(Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)

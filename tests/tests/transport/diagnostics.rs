@@ -104,7 +104,8 @@ fn s6_a_refusal_is_an_error_with_its_status() {
         1,
         &[
             "Error ExportFailed: export failed after 1 attempt: 2 spans for @ dropped as \
-             rejected_4xx: the collector answered with status 400",
+             rejected_4xx: the collector answered with status 400; the request was compressed: if \
+             the receiver does not read gzip, set OTEL_EXPORTER_OTLP_COMPRESSION=none",
             &format!("{ALL_LOST} (rejected_4xx 2) {REST}"),
         ],
     );
@@ -120,8 +121,16 @@ fn s7_a_refusal_of_everything_is_said_once() {
 #[test]
 fn s8_wrong_credentials_and_wrong_paths_come_with_a_hint() {
     for (status, reason, hint) in [
-        (401, "auth", "; check the credentials in `headers`"),
-        (403, "auth", "; check the credentials in `headers`"),
+        (
+            401,
+            "auth",
+            "; check the credentials in `headers` (OTEL_EXPORTER_OTLP_HEADERS)",
+        ),
+        (
+            403,
+            "auth",
+            "; check the credentials in `headers` (OTEL_EXPORTER_OTLP_HEADERS)",
+        ),
         (
             404,
             "endpoint",
@@ -140,15 +149,46 @@ fn s8_wrong_credentials_and_wrong_paths_come_with_a_hint() {
 #[test]
 fn s10_what_is_no_otlp_receiver_comes_with_a_hint() {
     answers(
-        [Reply::status(415)],
+        [Reply::status(415), Reply::status(415)],
         1,
         &[
             "Error ExportFailed: export failed after 1 attempt: 2 spans for @ dropped as \
-             rejected_4xx: the collector answered with status 415; is there an OTLP/HTTP receiver \
-             at this endpoint?",
+             rejected_4xx: the collector answered with status 415; without gzip it was refused \
+             too, so OTEL_EXPORTER_OTLP_COMPRESSION=none would not help; is there an OTLP/HTTP \
+             receiver at this endpoint?",
             &format!("{ALL_LOST} (rejected_4xx 2) {REST}"),
         ],
     );
+}
+
+// fault X43, fault X44
+#[test]
+fn a_refusal_is_told_in_the_servers_words_without_secrets() {
+    let server = FaultServer::start([Reply::Status {
+        code: 422,
+        headers: vec![("content-type".into(), "application/json".into())],
+        body: format!(r#"{{"detail":"Bearer {SECRET} lacks x-id"}}"#).into(),
+    }]);
+    let said = Said::of("diagnose", &server, 1, None);
+    let failed = &said.lines[0];
+    let told = r#"status 422 ({"detail":"[redacted] lacks x-id"})"#;
+    assert!(failed.ends_with(told), "{failed}");
+}
+
+// fault X45
+#[test]
+fn a_receiver_without_gzip_is_named_once() {
+    let server = FaultServer::start([Reply::status(415)]);
+    let said = Said::of("diagnose", &server, 3, None);
+    let [warning, ledger] = said.lines.as_slice() else {
+        panic!("{:?}", said.lines);
+    };
+    let remedy = "OTEL_EXPORTER_OTLP_COMPRESSION=none";
+    assert!(
+        warning.starts_with("Warn Config: ") && warning.contains(remedy),
+        "{warning}"
+    );
+    assert!(ledger.contains("dropped 0"), "{ledger}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
     reason = "tests fail at once, with the reason"
 )]
 
+mod alike;
 mod answers;
 mod cases;
 mod child;

@@ -19,9 +19,9 @@ use std::{error, fmt};
 use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use ::reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ::reqwest::{Client, Url, redirect};
-use spandrel_core::hosted::config::{HttpSettings, Proxy};
+use spandrel_core::hosted::config::HttpSettings;
 use spandrel_core::hosted::unversioned::answer::Secrets;
-use spandrel_core::hosted::unversioned::client::{BuildError, check};
+use spandrel_core::hosted::unversioned::client::{BuildError, check, proxy};
 use spandrel_core::hosted::unversioned::coding::CodingTrial;
 use spandrel_core::hosted::unversioned::tls::TlsMaterial;
 
@@ -37,7 +37,7 @@ pub(super) struct Blueprint {
     headers: HeaderMap,
     user_agent: HeaderValue,
     tls: rustls::ClientConfig,
-    proxy: Proxy,
+    proxy: Option<String>,
     connect_timeout: Duration,
     max_idle_age: Duration,
     max_response_bytes: usize,
@@ -83,7 +83,7 @@ impl Blueprint {
             headers,
             user_agent: HeaderValue::from_str(&target.user_agent(USER_AGENT)).map_err(refused)?,
             tls,
-            proxy: settings.proxy.clone(),
+            proxy: proxy(settings, &target),
             connect_timeout: settings.connect_timeout,
             max_idle_age: settings.max_idle_age,
             max_response_bytes: settings.max_response_bytes,
@@ -113,12 +113,12 @@ impl Blueprint {
             .pool_idle_timeout(self.max_idle_age)
             .pool_max_idle_per_host(1);
         builder = match &self.proxy {
-            Proxy::Environment => builder,
-            Proxy::Url(url) => {
+            // With a URL the client reads no variable.
+            Some(url) => {
                 let proxy = ::reqwest::Proxy::all(url);
                 builder.proxy(proxy.map_err(client_refused)?)
             }
-            _ => builder.no_proxy(),
+            None => builder.no_proxy(),
         };
         Ok(Connected {
             client: builder.build().map_err(client_refused)?,

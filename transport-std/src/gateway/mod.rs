@@ -114,7 +114,9 @@ impl fmt::Display for StreamError {
             Self::TooManyStreams => f.write_str("too many connections"),
             Self::Device(error) => error.fmt(f),
             Self::Stopped => f.write_str("the gateway has been stopped"),
-            Self::Panicked(message) => write!(f, "its session panicked: {message}; please report it"),
+            Self::Panicked(message) => {
+                write!(f, "its session panicked: {message}; please report it")
+            }
         }
     }
 }
@@ -207,7 +209,10 @@ impl Gateway {
                     Err(_) => std::thread::sleep(STOP_POLL / 4),
                 });
                 if let Err(panic) = catch_unwind(accepted) {
-                    tell_end("a connection", &StreamError::Panicked(panic_message(&*panic).into()));
+                    tell_end(
+                        "a connection",
+                        &StreamError::Panicked(panic_message(&*panic).into()),
+                    );
                     std::thread::sleep(STOP_POLL);
                 }
             }
@@ -252,7 +257,10 @@ impl Gateway {
         std::thread::scope(|scope| {
             for device in &devices {
                 let thread = std::thread::Builder::new();
-                if thread.spawn_scoped(scope, || device.shutdown(left)).is_err() {
+                if thread
+                    .spawn_scoped(scope, || device.shutdown(left))
+                    .is_err()
+                {
                     // The system gives no thread: this one waits for each in turn.
                     device.shutdown(deadline.saturating_duration_since(Instant::now()));
                 }

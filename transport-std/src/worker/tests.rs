@@ -25,7 +25,10 @@ fn panicking() -> (Arc<WorkerState>, TracerProvider) {
     };
     let (pipeline, provider) = Pipeline::new(&settings.resolve().unwrap()).unwrap();
     let output = Output::Panics(LastError::default());
-    (Worker::start(pipeline, output, "here".into()).unwrap(), provider)
+    (
+        Worker::start(pipeline, output, "here".into()).unwrap(),
+        provider,
+    )
 }
 
 // fault X40, fault D4
@@ -54,7 +57,10 @@ fn a_sender_that_always_panics_makes_few_attempts_and_loses_no_count() {
     assert_eq!(report.left, 0, "{report:?}");
     let pipeline = &state.lock().pipeline;
     let ledger = pipeline.ledger();
-    assert!(ledger.is_closed() && ledger.dropped_total() == ended, "{ledger}");
+    assert!(
+        ledger.is_closed() && ledger.dropped_total() == ended,
+        "{ledger}"
+    );
     assert!(pipeline.stats().attempts > stats.attempts, "no last chance");
 }
 

@@ -94,18 +94,17 @@ impl Secrets {
     }
 
     /// Returns what the body of an answer says, at most 200 characters in one line; empty if it says
-    /// nothing, is an OTLP answer without a message, or no text.
+    /// nothing, or is no text. A success says nothing.
     #[must_use]
     pub fn said(&self, response: &Response<'_>) -> String {
         let Some(body) = response.body.filter(|body| !body.is_empty()) else {
             return String::new();
         };
-        let is_success = (200..300).contains(&response.status);
-        if is_success && response.success_body().valid {
+        if (200..300).contains(&response.status) {
             return String::new();
         }
         let status = response.status_body();
-        if status.valid && !status.message.is_empty() && !is_success {
+        if status.valid && !status.message.is_empty() {
             let message: String = status.message.chars().collect();
             return self.shown(&message);
         }
@@ -361,15 +360,12 @@ mod tests {
     }
 
     #[test]
-    fn a_success_says_nothing_unless_it_is_no_otlp() {
-        let success = |content_type, body| {
-            Secrets::default().said(&Response {
-                content_type: Some(content_type),
-                body: Some(body),
-                ..Response::new(200)
-            })
+    fn a_success_says_nothing() {
+        let success = Response {
+            content_type: Some("text/html"),
+            body: Some(b"<title>Log in</title>"),
+            ..Response::new(200)
         };
-        assert_eq!(success("application/json", b"{}"), "");
-        assert_eq!(success("text/html", b"<title>Log in</title>"), "Log in");
+        assert_eq!(Secrets::default().said(&success), "");
     }
 }

@@ -113,6 +113,24 @@ pub fn check(settings: &HttpSettings) -> Result<HttpTarget, BuildError> {
     Ok(target)
 }
 
+/// The URL of the proxy through which `target` is reached, or `None` for the direct way. Reports a
+/// variable that names a proxy which cannot be used.
+#[must_use]
+pub fn proxy(settings: &HttpSettings, target: &HttpTarget) -> Option<String> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    settings.proxy_for(target, lookup).unwrap_or_else(|name| {
+        report(
+            Kind::Config,
+            Severity::Warn,
+            format_args!(
+                "{name} is no http or https URL; requests go to the collector directly; correct the \
+                 variable, or turn `use_environment_proxy` off"
+            ),
+        );
+        None
+    })
+}
+
 /// Returns true if the peer ended the connection.
 #[must_use]
 pub const fn is_disconnect(kind: ErrorKind) -> bool {

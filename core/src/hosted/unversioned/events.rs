@@ -119,6 +119,12 @@ impl LastError {
         }
     }
 
+    /// What to do about it, beginning with a semicolon; empty if that is not known.
+    #[must_use]
+    pub const fn hint(&self) -> &str {
+        self.hint
+    }
+
     /// The text with what the server said.
     fn sentence(&self) -> String {
         format!("{}{}", self.text, detail(self.said()))
@@ -133,7 +139,7 @@ impl LastError {
         }
     }
 
-    fn hint(&self, cause: Cause) -> &'static str {
+    fn hint_for(&self, cause: Cause) -> &'static str {
         if self.is_about(cause) {
             self.hint
         } else {
@@ -222,7 +228,7 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             format_args!(
                 "export to {target}: {event}{}{}",
                 detail(last.after(*cause)),
-                last.hint(*cause)
+                last.hint_for(*cause)
             ),
         ),
         Event::Paused { pause } => report(
@@ -258,9 +264,8 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Kind::ResponseInvalid,
             Severity::Warn,
             format_args!(
-                "{target} accepted the spans with an answer that is not OTLP{}; is this the right \
-                 endpoint?",
-                detail(last.said())
+                "{target} accepted the spans with an answer that is not OTLP; is this the right \
+                 endpoint?"
             ),
         ),
         Event::LossStarted => report(Kind::SpansDropped, Severity::Warn, format_args!("{event}")),
@@ -293,7 +298,7 @@ fn emit_drop(
                  {}: {cause}{}{}",
                 reason.as_str(),
                 detail(last.after(cause)),
-                last.hint(cause),
+                last.hint_for(cause),
             ),
         ),
         None => report(
@@ -356,12 +361,9 @@ const fn hint(cause: Cause) -> &'static str {
              (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)"
         }
         Cause::Status(300..=399) => "; redirects are never followed: set the final URL",
-        Cause::Status(500..=599) => "; the collector's log may say why",
+        // Not a pause like 502 to 504, but a fault over there.
+        Cause::Status(500 | 501 | 505..=599) => "; the collector's log may say why",
         Cause::ResponseTooLarge(_) => "; is there an OTLP/HTTP receiver at this endpoint?",
-        Cause::Transport(TransportError::Connect) => {
-            "; is the collector running, and is this its port? OTLP/HTTP has 4318"
-        }
-        Cause::Transport(TransportError::Dns) => "; check the host name of the endpoint",
         Cause::Transport(TransportError::Protocol) => {
             "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318"
         }

@@ -7,5 +7,5 @@
 )]
 
 mod plain;
-mod server;
+pub(crate) mod server;
 mod tls;

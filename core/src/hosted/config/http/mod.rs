@@ -10,6 +10,7 @@
 //! the same settings are accepted, refused and sent alike by every transport.
 
 mod error;
+mod proxy;
 mod settings;
 mod target;
 

@@ -141,7 +141,17 @@ pub enum Proxy {
     /// telemetry astray.
     #[default]
     None,
-    /// The one that `ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name.
+    /// The one that the environment names, read when a sender is built:
+    ///
+    /// - `https_proxy` for an `https` endpoint, `http_proxy` for an `http` one, `all_proxy` for either;
+    ///   each also in capitals, which count if the lower-case one is unset or empty. In a CGI program
+    ///   (with `REQUEST_METHOD`) `HTTP_PROXY` is not read: there it is a header of a request.
+    /// - The value is an `http` or `https` URL; without a scheme it is taken for `http`. Another one is
+    ///   reported, and the way is direct.
+    /// - `no_proxy` lists the hosts that are reached directly, separated by commas, semicolons or
+    ///   blanks: `*` for all; a domain for itself and for what is below it, with or without a leading
+    ///   `.` or `*.`; an address; a network such as `10.0.0.0/8` or `fd00::/8`; each but a network
+    ///   also with a port (`[::1]:4318`). Case does not matter, and no name is resolved.
     Environment,
     /// This one: an `http` or `https` URL, which may have a user name and a password in it.
     Url(String),

@@ -81,6 +81,7 @@ impl HttpSettings {
         let mut url = String::new();
         // Writing to a string cannot fail.
         let _ = endpoint.write_url(&mut url);
+        let url = normal(&url);
         Ok(HttpTarget {
             url,
             is_https,
@@ -111,6 +112,55 @@ fn endpoint(url: &str) -> Result<Endpoint<'_>, HttpSettingsError> {
         }
     }
     Ok(endpoint)
+}
+
+/// The URL with what a client may change on its own, done once for all: segments `.` and `..` are
+/// resolved and characters that no URI has are escaped, as [RFC 3986] asks for.
+///
+/// [RFC 3986]: https://www.rfc-editor.org/rfc/rfc3986#section-6.2.2
+fn normal(url: &str) -> String {
+    let (before, query) = match url.split_once('?') {
+        Some((before, query)) => (before, Some(query)),
+        None => (url, None),
+    };
+    let start = before.find("://").map_or(0, |at| at + 3);
+    let end = before.get(start..).and_then(|rest| rest.find('/'));
+    let (root, path) = before.split_at(end.map_or(before.len(), |at| start + at));
+    let mut segments: Vec<&str> = Vec::new();
+    let mut is_folder = false;
+    for segment in path.split('/').skip(1) {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        is_folder = plain == "." || plain == "..";
+        match plain.as_str() {
+            "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(segment),
+        }
+    }
+    let mut normal = String::from(root);
+    for segment in &segments {
+        normal.push('/');
+        escape(segment, "\"<>`{}|^\\", &mut normal);
+    }
+    if is_folder || segments.is_empty() {
+        normal.push('/');
+    }
+    if let Some(query) = query {
+        normal.push('?');
+        escape(query, "\"<>`{}|^\\'", &mut normal);
+    }
+    normal
+}
+
+/// Appends `text`, with the characters in `set`, which are ASCII, as `%xx`.
+fn escape(text: &str, set: &str, target: &mut String) {
+    for c in text.chars() {
+        if set.contains(c) {
+            target.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            target.push(c);
+        }
+    }
 }
 
 /// A server may compare this with its own name, so the scheme's port is never in it.
@@ -221,5 +271,33 @@ impl fmt::Debug for HttpTarget {
             .field("url", &RedactedUrl(&self.url))
             .field("headers", &HeaderNames(&self.headers))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // fault X48
+    #[test]
+    fn a_url_has_one_form_for_all_clients() {
+        for (url, expected) in [
+            ("http://h:1", "http://h:1/"),
+            ("http://h:1/v1/traces", "http://h:1/v1/traces"),
+            ("http://h:1//a//", "http://h:1//a//"),
+            ("http://h:1/a/../b/./c", "http://h:1/b/c"),
+            ("http://h:1/../../a/..", "http://h:1/"),
+            ("http://h:1/a/b/..", "http://h:1/a/"),
+            ("http://h:1/a/%2E%2e/b", "http://h:1/b"),
+            ("http://h:1/a/.../b..", "http://h:1/a/.../b.."),
+            ("http://[::1]:1/a{b}|c'", "http://[::1]:1/a%7Bb%7D%7Cc'"),
+            (
+                "http://h/?q='{../}'&r=%2F?",
+                "http://h/?q=%27%7B../%7D%27&r=%2F?",
+            ),
+        ] {
+            let normal = HttpSettings::new(url).check().unwrap();
+            assert_eq!(normal.url(), expected, "{url}");
+        }
     }
 }
