@@ -6,17 +6,13 @@
 use std::io;
 
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::client::{Failure, after, io_failure};
+use spandrel_core::hosted::unversioned::client::{Failure, io_failure};
 use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
 /// Translates the client's error.
 pub(crate) fn translate(error: &ureq::Error, body_sent: bool) -> Failure {
-    let failure = class_of(error, body_sent);
-    Failure {
-        error: after(failure.error, body_sent),
-        ..failure
-    }
+    class_of(error, body_sent).after(body_sent)
 }
 
 fn class_of(error: &ureq::Error, body_sent: bool) -> Failure {
@@ -90,10 +86,8 @@ mod tests {
             ureq::Error::ConnectionFailed,
             ureq::Error::Rustls(rustls::Error::DecryptError),
         ] {
-            let failure = translate(&error, true);
-            assert!(failure.error.possible_duplicate(), "{}", failure.text);
-            let failure = translate(&error, false);
-            assert!(!failure.error.possible_duplicate(), "{}", failure.text);
+            assert!(translate(&error, true).error.possible_duplicate());
+            assert!(!translate(&error, false).error.possible_duplicate());
         }
     }
 

@@ -62,6 +62,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod addresses;
 mod connection;
 mod failure;
 #[cfg(feature = "gateway")]

@@ -34,6 +34,7 @@ use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::{Connector, DefaultConnector};
 use ureq::{Agent, SendBody};
 
+use crate::addresses::EachAddress;
 use crate::connection::{CachedResolver, Connection, Dial, Watch};
 use crate::{failure, tls};
 
@@ -123,7 +124,7 @@ impl HttpSender {
         let connection = Arc::new(Connection::default());
         let resolver = CachedResolver::new(Arc::clone(&connection), settings.max_idle_age);
         let connector = Dial(Arc::clone(&connection))
-            .chain(DefaultConnector::new())
+            .chain(EachAddress(DefaultConnector::new()))
             .chain(Watch(Arc::clone(&connection)));
         let user_agent = target.user_agent(USER_AGENT);
         let proxy = proxy(settings, &target);

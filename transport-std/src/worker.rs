@@ -218,8 +218,11 @@ impl Worker {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_until_stopped())) {
             // If the books themselves panic, they do so again after the pause.
             let _ = catch_unwind(AssertUnwindSafe(|| self.recover(&*panic)));
-            let now = self.state.lock().pipeline.now();
-            self.rest(restarts.pause(now));
+            let (now, accepted) = {
+                let pipeline = &self.state.lock().pipeline;
+                (pipeline.now(), pipeline.stats().accepted)
+            };
+            self.rest(restarts.pause(now, accepted));
         }
         self.state.lock().ended = true;
         self.state.changed.notify_all();

@@ -348,3 +348,18 @@ fn a_slow_answer_does_not_have_its_request_taken_over() {
         assert_eq!(telemetry.stats().attempts, 10);
     });
 }
+
+/// Each of them may drive, and neither takes the other's request away.
+#[test]
+fn two_flushes_without_a_background_task_send_a_request_once() {
+    let slow = Reply::Ok.delayed(Duration::from_millis(400));
+    let server = FaultServer::start(Script::new().otherwise(slow));
+    let telemetry = current_thread().block_on(async { init(config(&server.url())).unwrap() });
+    record(&telemetry.tracer("test"), &server, 10);
+    multi_thread().block_on(async {
+        let flush = || telemetry.force_flush(PATIENCE);
+        let (first, second) = tokio::join!(flush(), flush());
+        assert!(first.is_success() && second.is_success(), "{second:?}");
+    });
+    assert_eq!(telemetry.stats().attempts, 1);
+}

@@ -31,18 +31,6 @@ pub(crate) fn limit() {
 }
 
 #[test]
-fn m5_a_buffer_that_cannot_be_had_is_an_error_of_the_start() {
-    for sender in SENDERS {
-        let mut service = Remote::start(sender, &[]).expect("a child");
-        service.ask("limit-memory");
-        service.tell("large http://127.0.0.1:1 1000 65536");
-        let answer = service.hear();
-        let refused = answer.as_ref().is_ok_and(|it| it.starts_with("refused: "));
-        assert!(refused, "{sender}: {answer:?}");
-    }
-}
-
-#[test]
 fn m5_a_request_that_cannot_be_made_costs_its_batch_and_not_the_process() {
     for sender in SENDERS {
         let server = FaultServer::start(Script::new());

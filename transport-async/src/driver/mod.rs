@@ -182,7 +182,8 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
             post,
         };
         let Attempt { request, post } = &mut attempt;
-        let ended = until(&*outbox, &*sleep, &polling, deadline, post.post(request)).await;
+        let answer = post.post(request);
+        let ended = until(&*outbox, &*sleep, &polling, deadline, answer).await;
         match ended {
             Ended::Answered(Outcome::Failed(stale @ TransportError::Stale)) => {
                 if post.body_sent(request.is_read()) {

@@ -94,8 +94,11 @@ async fn drive(claim: &Claim) {
         claim
             .state
             .settle(&mut claim.state.event_log(), &last_error);
-        let now = claim.state.lock().pipeline.now();
-        rest(claim, restarts.pause(now)).await;
+        let (now, accepted) = {
+            let pipeline = &claim.state.lock().pipeline;
+            (pipeline.now(), pipeline.stats().accepted)
+        };
+        rest(claim, restarts.pause(now, accepted)).await;
     }
 }
 

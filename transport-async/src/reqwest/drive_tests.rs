@@ -1,3 +1,4 @@
+use core::task::{Context, Waker};
 use std::string::ToString;
 use std::time::Instant as Time;
 
@@ -54,4 +55,35 @@ fn a_sender_that_always_panics_makes_few_attempts_and_leaves_the_runtime_to_othe
         assert!(ledger.is_balanced() && ledger.ended == ended, "{ledger}");
         assert!(ended > 100, "the program had {ended} turns");
     });
+}
+
+// fault X120
+#[test]
+fn an_owner_that_hears_the_ring_within_a_poll_is_alive() {
+    let settings = Config {
+        enabled: true,
+        service_name: "shop".into(),
+        endpoint: "localhost:4318".into(),
+        read_environment: false,
+        ..Config::default()
+    };
+    let settings = settings.resolve().unwrap();
+    let (pipeline, _provider) = Pipeline::new(&settings).unwrap();
+    let plan = Plan::new(&settings).unwrap();
+    let state = DriverState::new(pipeline, plan, "here".to_string());
+    let _owner = state.claim().unwrap();
+    // Another thread looks and rings while the owner's poll is on its way.
+    let mut seen = state.polls();
+    {
+        let mut work = pin!(poll_fn(|_| {
+            seen = state.polls();
+            state.bell.ring();
+            Poll::<()>::Pending
+        }));
+        let polled = pin!(counted(&state, work.as_mut()));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(polled.poll(&mut context).is_pending());
+    }
+    assert!(state.take_over(seen).is_none(), "it was alive");
+    assert!(state.take_over(state.polls()).is_some(), "it stands still");
 }

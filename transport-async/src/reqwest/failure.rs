@@ -7,7 +7,7 @@ use std::io;
 use std::string::{String, ToString};
 
 use spandrel_core::hosted::diagnostics::sanitise;
-use spandrel_core::hosted::unversioned::client::{Failure, after, io_failure};
+use spandrel_core::hosted::unversioned::client::{Failure, io_failure};
 use spandrel_core::hosted::unversioned::tls;
 use spandrel_core::response::TransportError;
 
@@ -15,18 +15,14 @@ use super::client::{Connection, DnsFailure};
 
 /// Translates the client's error. The text is redacted: the client's own names the URL.
 pub(super) fn translate(error: &::reqwest::Error, connection: &Connection) -> Failure {
-    if let Some(error) = tls::find(error) {
-        return tls::failure(error);
-    }
     let body_sent = connection.body_sent();
-    let failure = class_of(error, connection, body_sent);
-    Failure {
-        error: after(failure.error, body_sent),
-        ..failure
-    }
+    class_of(error, connection, body_sent).after(body_sent)
 }
 
 fn class_of(error: &::reqwest::Error, connection: &Connection, body_sent: bool) -> Failure {
+    if let Some(error) = tls::find(error) {
+        return tls::failure(error);
+    }
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
         if let Some((class, text)) = known(cause, connection, body_sent) {

@@ -90,6 +90,14 @@ impl Failure {
             hint: "",
         }
     }
+
+    /// The same failure, given whether the whole request had been written: from then on it is a
+    /// connection that was lost, because the server may hold the spans.
+    #[must_use]
+    pub const fn after(mut self, body_sent: bool) -> Self {
+        self.error = after(self.error, body_sent);
+        self
+    }
 }
 
 /// Checks `settings`, and reports each header that is left out because it belongs to the protocol.
@@ -190,17 +198,17 @@ pub const fn io_failure(kind: ErrorKind, body_sent: bool) -> Option<TransportErr
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::NetworkDown
-        | ErrorKind::AddrNotAvailable => Some(after(TransportError::Connect, body_sent)),
+        | ErrorKind::AddrNotAvailable
+        // By a firewall, here or on the way.
+        | ErrorKind::PermissionDenied => Some(after(TransportError::Connect, body_sent)),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Some(TransportError::Timeout { body_sent }),
         kind if is_disconnect(kind) => Some(TransportError::Reset { body_sent }),
         _ => None,
     }
 }
 
-/// The class of a failure, given whether the whole request had been written: from then on it is a
-/// connection that was lost, because the server may hold the spans.
-#[must_use]
-pub const fn after(class: TransportError, body_sent: bool) -> TransportError {
+/// The class of a failure, given whether the whole request had been written.
+const fn after(class: TransportError, body_sent: bool) -> TransportError {
     match class {
         TransportError::Connect | TransportError::Tls | TransportError::Other if body_sent => {
             TransportError::Reset { body_sent }
@@ -224,6 +232,7 @@ mod tests {
         });
         for (kind, failure) in [
             (ErrorKind::HostUnreachable, reset),
+            (ErrorKind::PermissionDenied, reset),
             (ErrorKind::NetworkUnreachable, reset),
             (ErrorKind::ConnectionReset, reset),
             (ErrorKind::BrokenPipe, reset),
@@ -237,6 +246,7 @@ mod tests {
             ErrorKind::ConnectionRefused,
             ErrorKind::HostUnreachable,
             ErrorKind::NetworkUnreachable,
+            ErrorKind::PermissionDenied,
         ] {
             let connect = Some(TransportError::Connect);
             assert_eq!(io_failure(kind, false), connect, "{kind:?}");

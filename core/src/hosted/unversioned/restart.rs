@@ -10,9 +10,10 @@
 //!
 //! let mut restarts = Restarts::default();
 //! let at = Instant::from_secs;
-//! assert_eq!(restarts.pause(at(1)), Duration::from_millis(100));
-//! assert_eq!(restarts.pause(at(2)), Duration::from_millis(200));
-//! assert_eq!(restarts.pause(at(100)), Duration::from_millis(100), "it worked meanwhile");
+//! assert_eq!(restarts.pause(at(1), 0), Duration::from_millis(100));
+//! assert_eq!(restarts.pause(at(2), 0), Duration::from_millis(200));
+//! assert_eq!(restarts.pause(at(3), 1), Duration::from_millis(100), "a request was accepted");
+//! assert_eq!(restarts.pause(at(100), 1), Duration::from_millis(100), "it worked meanwhile");
 //! ```
 
 use core::any::Any;
@@ -31,14 +32,19 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub struct Restarts {
     /// The last pause and its end.
     last: Option<(Duration, Instant)>,
+    /// The requests that had been accepted by then.
+    accepted: u64,
 }
 
 impl Restarts {
     /// Returns how long to do nothing after a panic at `now`: 100 ms, and twice as long each time,
-    /// up to 30 s.
-    pub fn pause(&mut self, now: Instant) -> Duration {
+    /// up to 30 s. `accepted` is the number of requests that were accepted so far: one more is a sender
+    /// that works, and the pauses begin again.
+    pub fn pause(&mut self, now: Instant, accepted: u64) -> Duration {
+        let is_sound = accepted > self.accepted;
+        self.accepted = accepted;
         let pause = match self.last {
-            Some((last, end)) if now.saturating_since(end) < LONGEST => {
+            Some((last, end)) if !is_sound && now.saturating_since(end) < LONGEST => {
                 last.saturating_mul(2).min(LONGEST)
             }
             _ => SHORTEST,
@@ -84,12 +90,12 @@ mod tests {
         let mut now = Instant::from_secs(1);
         let mut total = Duration::ZERO;
         for _ in 0..20 {
-            let pause = restarts.pause(now);
+            let pause = restarts.pause(now, 0);
             assert!((SHORTEST..=LONGEST).contains(&pause), "{pause:?}");
             now = now.saturating_add(pause);
             total += pause;
         }
-        assert_eq!(restarts.pause(now), LONGEST);
+        assert_eq!(restarts.pause(now, 0), LONGEST);
         assert!(total > Duration::from_secs(300), "{total:?}");
     }
 
