@@ -247,18 +247,13 @@ impl Log {
             return self.drop_attribute();
         }
         let (at, old_len) = old.unwrap_or((self.len, 0));
-        let (mut value, mut limits) = (*value, self.limits.value);
-        let mut content = key_value_len(key, &value, limits);
-        let fit = self.fit(bytes, old_len);
-        if !fit.takes(field_len(content)) {
-            let Some(cut) = fit::shortened(key, &value, limits, fit.share()) else {
-                return self.drop_attribute();
-            };
-            (value, limits) = cut;
-            content = key_value_len(key, &value, limits);
-            self.count_cut();
-        }
+        let limits = self.limits.value;
+        let content = key_value_len(key, value, limits);
         let len = field_len(content);
+        let fit = self.fit(bytes, old_len);
+        if !fit.takes(len) {
+            return self.set_cut(bytes, key, value, bits, fit.share());
+        }
         let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) else {
             return self.drop_attribute();
         };
@@ -268,7 +263,30 @@ impl Log {
         }
         let mut writer = Writer::new(target);
         writer.put_header(ATTRIBUTE, content);
-        put_key_value(&mut writer, key, &value, limits);
+        put_key_value(&mut writer, key, value, limits);
+    }
+
+    /// Sets an attribute cut to `share` bytes.
+    #[cold]
+    #[inline(never)]
+    fn set_cut(
+        &mut self,
+        bytes: &mut [u8],
+        key: &str,
+        value: &Value<'_>,
+        bits: usize,
+        share: usize,
+    ) {
+        let limits = self.limits.value;
+        match fit::shortened(key, value, limits, share) {
+            Some((value, shorter)) => {
+                self.count_cut();
+                self.limits.value = shorter;
+                self.set_any(bytes, key, &value, bits);
+                self.limits.value = limits;
+            }
+            None => self.drop_attribute(),
+        }
     }
 
     fn drop_attribute(&mut self) {

@@ -27,5 +27,7 @@ mod process;
 mod settings;
 mod shutdown;
 mod statuses;
+mod texts;
+mod times;
 mod tls;
 mod wire;
