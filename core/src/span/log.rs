@@ -56,11 +56,9 @@ pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERV
 pub(crate) struct Log {
     dropped_attributes: u32,
     dropped_events: u32,
-    dropped_links: u32,
+    dropped_links: u16,
     /// Items whose texts or arrays were cut.
     cut: u16,
-    /// Something was cut or left out.
-    incomplete: bool,
     limits: SpanLimits,
     len: usize,
     /// A Bloom filter of the attribute keys: a clear bit proves that a key is new.
@@ -69,9 +67,15 @@ pub(crate) struct Log {
     events: u16,
     links: u16,
     status: u8,
-    /// False for nearly all spans, which saves the search.
-    has_trace_state: bool,
+    /// Bits, clear for nearly all spans: [`HAS_TRACE_STATE`] saves a search, [`INCOMPLETE`] the
+    /// counts.
+    facts: u8,
 }
+
+/// A tracestate is written.
+const HAS_TRACE_STATE: u8 = 1;
+/// Something was cut or left out.
+const INCOMPLETE: u8 = 2;
 
 /// Status codes as OTLP numbers them.
 const UNSET: u8 = 0;
@@ -103,12 +107,11 @@ impl Log {
             events: 0,
             links: 0,
             status: UNSET,
-            has_trace_state: false,
+            facts: 0,
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
             cut: 0,
-            incomplete: false,
         }
     }
 
@@ -168,7 +171,7 @@ impl Log {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
-            self.has_trace_state = true;
+            self.facts |= HAS_TRACE_STATE;
         }
     }
 
@@ -290,7 +293,7 @@ impl Log {
     }
 
     fn drop_attribute(&mut self) {
-        self.incomplete = true;
+        self.facts |= INCOMPLETE;
         self.dropped_attributes = self.dropped_attributes.saturating_add(1);
     }
 
@@ -339,11 +342,11 @@ impl Log {
         if let Some(target) = slot(bytes, stored::END, 8) {
             target.copy_from_slice(&end.to_le_bytes());
         }
-        if self.incomplete {
+        if self.facts & INCOMPLETE != 0 {
             let counts = [
                 (10, self.dropped_attributes),
                 (12, self.dropped_events),
-                (14, self.dropped_links),
+                (14, self.dropped_links.into()),
             ];
             let len: usize = counts.iter().map(|(_, n)| nonzero_len(u64::from(*n))).sum();
             let at = self.len;
@@ -377,7 +380,7 @@ impl Log {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) const fn is_incomplete(&self) -> bool {
-        self.incomplete
+        self.facts & INCOMPLETE != 0
     }
 
     /// The numbers of attributes, events and links that were left out.
@@ -385,16 +388,16 @@ impl Log {
         [
             self.dropped_attributes,
             self.dropped_events,
-            self.dropped_links,
+            self.dropped_links as u32,
         ]
     }
 
     /// The tracestate text that the span carries.
     #[inline]
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
-        match self.has_trace_state {
-            true => self.find_trace_state(bytes),
-            false => "",
+        match self.facts & HAS_TRACE_STATE {
+            0 => "",
+            _ => self.find_trace_state(bytes),
         }
     }
 

@@ -10,7 +10,7 @@
 //!
 //! All of this runs only for items that are not small or do not fit.
 
-use super::{AttributeList, COUNTS_RESERVE, Log};
+use super::{AttributeList, COUNTS_RESERVE, INCOMPLETE, Log};
 #[cfg(not(target_os = "none"))]
 use crate::attribute::KeyValue;
 use crate::attribute::{Value, ValueLimits, truncate_chars};
@@ -74,7 +74,7 @@ impl Log {
     }
 
     pub(in crate::span) const fn count_cut(&mut self) {
-        self.incomplete = true;
+        self.facts |= INCOMPLETE;
         self.cut = self.cut.saturating_add(1);
     }
 
