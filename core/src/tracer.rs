@@ -287,9 +287,6 @@ impl<'a> Plan<'a> {
             None => (valid_trace_id(ids).to_word(), G::RANDOM),
         };
         let trace_id = TraceId::from_word(trace_id);
-        if !G::NEVER_ZERO && !trace_id.is_valid() {
-            return Self::without_id(parent);
-        }
         let flags = TraceFlags::NONE.with_random(is_random);
         let sampling = sampler.should_sample(&SamplingParameters {
             parent: match parent {
@@ -304,33 +301,21 @@ impl<'a> Plan<'a> {
         });
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
         let span_id = valid_span_id(ids);
-        if !G::NEVER_ZERO && !span_id.is_valid() {
-            return Self::without_id(parent);
-        }
+        // A span without ids could not be told from others, so it is not recorded.
+        let has_ids = G::NEVER_ZERO || (trace_id.is_valid() && span_id.is_valid());
         Self {
             context: SpanContext::new(trace_id, span_id, flags.with_sampled(is_sampled)),
             parent,
-            trace_state: sampling.trace_state,
+            trace_state: if has_ids { sampling.trace_state } else { "" },
             inherited_state: match parent {
                 Some(_) => builder.parent.trace_state,
                 None => "",
             },
-            decision: sampling.decision,
+            decision: match has_ids {
+                true => sampling.decision,
+                false => SamplingDecision::Drop,
+            },
             attributes: sampling.attributes,
-        }
-    }
-
-    /// A span that is not recorded, because it could not be told from others: it stands for its
-    /// parent.
-    #[cold]
-    fn without_id(parent: Option<&'a SpanContext>) -> Self {
-        Self {
-            context: parent.copied().unwrap_or(SpanContext::INVALID),
-            parent,
-            trace_state: "",
-            inherited_state: "",
-            decision: SamplingDecision::Drop,
-            attributes: &[],
         }
     }
 
@@ -366,11 +351,12 @@ impl<'a> Plan<'a> {
         self.is_recording() || !self.trace_state.is_empty()
     }
 
-    /// The context of a span that is not recorded: the sampler's choice, or for lack of scratch.
+    /// The context of a span that is not recorded, by the sampler's choice or for lack of scratch.
+    /// Without a valid id it stands for its parent.
     #[inline]
-    pub(crate) const fn unsampled(&self) -> SpanContext {
-        if matches!(self.decision, SamplingDecision::Drop) {
-            return self.context;
+    pub(crate) fn unsampled(&self) -> SpanContext {
+        if let (Some(parent), false) = (self.parent, self.context.is_valid()) {
+            return *parent;
         }
         let flags = self.context.trace_flags().with_sampled(false);
         SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)

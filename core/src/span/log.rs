@@ -56,11 +56,9 @@ pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERV
 pub(crate) struct Log {
     dropped_attributes: u32,
     dropped_events: u32,
-    dropped_links: u32,
+    dropped_links: u16,
     /// Items whose texts or arrays were cut.
     cut: u16,
-    /// Something was cut or left out.
-    incomplete: bool,
     limits: SpanLimits,
     len: usize,
     /// A Bloom filter of the attribute keys: a clear bit proves that a key is new.
@@ -69,9 +67,15 @@ pub(crate) struct Log {
     events: u16,
     links: u16,
     status: u8,
-    /// False for nearly all spans, which saves the search.
-    has_trace_state: bool,
+    /// Bits, clear for nearly all spans: [`HAS_TRACE_STATE`] saves a search, [`INCOMPLETE`] the
+    /// counts.
+    facts: u8,
 }
+
+/// A tracestate is written.
+const HAS_TRACE_STATE: u8 = 1;
+/// Something was cut or left out.
+const INCOMPLETE: u8 = 2;
 
 /// Status codes as OTLP numbers them.
 const UNSET: u8 = 0;
@@ -103,12 +107,11 @@ impl Log {
             events: 0,
             links: 0,
             status: UNSET,
-            has_trace_state: false,
+            facts: 0,
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
             cut: 0,
-            incomplete: false,
         }
     }
 
@@ -168,7 +171,7 @@ impl Log {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
-            self.has_trace_state = true;
+            self.facts |= HAS_TRACE_STATE;
         }
     }
 
@@ -247,18 +250,13 @@ impl Log {
             return self.drop_attribute();
         }
         let (at, old_len) = old.unwrap_or((self.len, 0));
-        let (mut value, mut limits) = (*value, self.limits.value);
-        let mut content = key_value_len(key, &value, limits);
-        let fit = self.fit(bytes, old_len);
-        if !fit.takes(field_len(content)) {
-            let Some(cut) = fit::shortened(key, &value, limits, fit.share()) else {
-                return self.drop_attribute();
-            };
-            (value, limits) = cut;
-            content = key_value_len(key, &value, limits);
-            self.count_cut();
-        }
+        let limits = self.limits.value;
+        let content = key_value_len(key, value, limits);
         let len = field_len(content);
+        let fit = self.fit(bytes, old_len);
+        if !fit.takes(len) {
+            return self.set_cut(bytes, key, value, bits, fit.share());
+        }
         let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) else {
             return self.drop_attribute();
         };
@@ -268,11 +266,34 @@ impl Log {
         }
         let mut writer = Writer::new(target);
         writer.put_header(ATTRIBUTE, content);
-        put_key_value(&mut writer, key, &value, limits);
+        put_key_value(&mut writer, key, value, limits);
+    }
+
+    /// Sets an attribute cut to `share` bytes.
+    #[cold]
+    #[inline(never)]
+    fn set_cut(
+        &mut self,
+        bytes: &mut [u8],
+        key: &str,
+        value: &Value<'_>,
+        bits: usize,
+        share: usize,
+    ) {
+        let limits = self.limits.value;
+        match fit::shortened(key, value, limits, share) {
+            Some((value, shorter)) => {
+                self.count_cut();
+                self.limits.value = shorter;
+                self.set_any(bytes, key, &value, bits);
+                self.limits.value = limits;
+            }
+            None => self.drop_attribute(),
+        }
     }
 
     fn drop_attribute(&mut self) {
-        self.incomplete = true;
+        self.facts |= INCOMPLETE;
         self.dropped_attributes = self.dropped_attributes.saturating_add(1);
     }
 
@@ -321,11 +342,11 @@ impl Log {
         if let Some(target) = slot(bytes, stored::END, 8) {
             target.copy_from_slice(&end.to_le_bytes());
         }
-        if self.incomplete {
+        if self.facts & INCOMPLETE != 0 {
             let counts = [
                 (10, self.dropped_attributes),
                 (12, self.dropped_events),
-                (14, self.dropped_links),
+                (14, self.dropped_links.into()),
             ];
             let len: usize = counts.iter().map(|(_, n)| nonzero_len(u64::from(*n))).sum();
             let at = self.len;
@@ -359,7 +380,7 @@ impl Log {
     #[cfg(feature = "std")]
     #[inline]
     pub(crate) const fn is_incomplete(&self) -> bool {
-        self.incomplete
+        self.facts & INCOMPLETE != 0
     }
 
     /// The numbers of attributes, events and links that were left out.
@@ -367,16 +388,16 @@ impl Log {
         [
             self.dropped_attributes,
             self.dropped_events,
-            self.dropped_links,
+            self.dropped_links as u32,
         ]
     }
 
     /// The tracestate text that the span carries.
     #[inline]
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
-        match self.has_trace_state {
-            true => self.find_trace_state(bytes),
-            false => "",
+        match self.facts & HAS_TRACE_STATE {
+            0 => "",
+            _ => self.find_trace_state(bytes),
         }
     }
 

@@ -21,6 +21,29 @@ pub(crate) fn handler_records() {
     end(&telemetry);
 }
 
+/// Spans that do not hold all that was set on them.
+pub(crate) fn incomplete() {
+    tell_everything();
+    let telemetry = init(settings()).unwrap();
+    let tracer = telemetry.tracer("incomplete");
+    for _ in 0..3 {
+        let mut span = tracer.start("long");
+        span.set_attribute("prompt", &"p".repeat(25_000));
+        span.set_error(&"e".repeat(25_000));
+        for _ in 0..129 {
+            span.add_event("work", &[]);
+        }
+    }
+    tracer.start("whole").end();
+    // The other thread's report would say the same.
+    let other = tracer.clone();
+    let one = move || other.start(&"n".repeat(25_000)).end();
+    std::thread::spawn(one).join().unwrap();
+    let _ = telemetry.force_flush(PATIENCE);
+    say(&format!("incomplete {}", telemetry.counts().incomplete));
+    end(&telemetry);
+}
+
 /// The last handle goes away on the sender's own thread, which cannot wait for itself.
 pub(crate) fn handler_drops() {
     let telemetry = init(Config {

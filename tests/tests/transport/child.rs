@@ -214,6 +214,7 @@ fn case() {
             deliver(&telemetry);
             end(&telemetry);
         }
+        "incomplete" => cases::incomplete(),
         "handler-records" => cases::handler_records(),
         "handler-drops" => cases::handler_drops(),
         "handler-parks" => cases::handler_parks(),

@@ -29,6 +29,8 @@ mod settings;
 mod shutdown;
 mod start;
 mod statuses;
+mod texts;
+mod times;
 mod tls;
 mod values;
 mod wire;

@@ -10,9 +10,13 @@
 //!
 //! All of this runs only for items that are not small or do not fit.
 
-use super::{AttributeList, COUNTS_RESERVE, Log};
-use crate::attribute::{KeyValue, Value, ValueLimits, truncate_chars};
-use crate::wire::{field_len, key_value_len, varint_len};
+use super::{AttributeList, COUNTS_RESERVE, INCOMPLETE, Log};
+#[cfg(not(target_os = "none"))]
+use crate::attribute::KeyValue;
+use crate::attribute::{Value, ValueLimits, truncate_chars};
+#[cfg(not(target_os = "none"))]
+use crate::wire::key_value_len;
+use crate::wire::{field_len, varint_len};
 
 /// The most bytes of an item that is never cut to a share: tag, length, and 127 bytes.
 const SMALL: usize = 129;
@@ -70,7 +74,7 @@ impl Log {
     }
 
     pub(in crate::span) const fn count_cut(&mut self) {
-        self.incomplete = true;
+        self.facts |= INCOMPLETE;
         self.cut = self.cut.saturating_add(1);
     }
 
@@ -108,17 +112,22 @@ impl Log {
             self.count_cut();
         }
         len = len.min(room.saturating_sub(1 + varint_len(room as u64)));
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
-        text.get(..len).unwrap_or_default()
+        start(text, len)
     }
+}
+
+/// The longest start of `text`, in whole characters, of at most `len` bytes.
+fn start(text: &str, len: usize) -> &str {
+    let mut len = len.min(text.len());
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    text.get(..len).unwrap_or_default()
 }
 
 /// An attribute cut to `share` bytes: a shorter value, or limits under which it is shorter. `None` if
 /// that leaves nothing.
-#[cold]
-#[inline(never)]
+#[cfg(not(target_os = "none"))]
 pub(super) fn shortened<'a>(
     key: &str,
     value: &Value<'a>,
@@ -134,6 +143,24 @@ pub(super) fn shortened<'a>(
     })?;
     let is_empty_array = cut.items == 0 && count(value) > 0;
     (!is_empty_array).then(|| (first(value, cut.items), cut.apply(limits)))
+}
+
+/// The same with less code, for texts and bytes. Devices have no long arrays.
+#[cfg(target_os = "none")]
+pub(super) fn shortened<'a>(
+    key: &str,
+    value: &Value<'a>,
+    limits: ValueLimits,
+    share: usize,
+) -> Option<(Value<'a>, ValueLimits)> {
+    // Five tags, and lengths of two bytes.
+    let most = share.saturating_sub(key.len() + 5 + 4 * 2);
+    let value = match *value {
+        Value::String(text) if most >= LEAST_TEXT => Value::String(start(text, most)),
+        Value::Bytes(bytes) if most >= LEAST_TEXT => Value::Bytes(some(bytes, most)),
+        _ => return None,
+    };
+    Some((value, limits))
 }
 
 impl<'a> AttributeList<'a> {
@@ -231,6 +258,7 @@ fn last(mut low: usize, high: usize, is_good: &dyn Fn(usize) -> bool) -> usize {
 }
 
 /// The elements of an array or a map.
+#[cfg(not(target_os = "none"))]
 const fn count(value: &Value<'_>) -> usize {
     match value {
         Value::Strings(items) => items.len(),
@@ -244,6 +272,7 @@ const fn count(value: &Value<'_>) -> usize {
 }
 
 /// An array or a map of the first `count` elements.
+#[cfg(not(target_os = "none"))]
 fn first<'a>(value: &Value<'a>, count: usize) -> Value<'a> {
     match *value {
         Value::Strings(items) => Value::Strings(some(items, count)),

@@ -1,6 +1,6 @@
 //! Events and links.
 
-use super::{AttributeList, EVENT, LINK, Log, MAX_TRACE_STATE, remote_flags};
+use super::{AttributeList, EVENT, INCOMPLETE, LINK, Log, MAX_TRACE_STATE, remote_flags};
 use crate::attribute::KeyValue;
 use crate::context::Link;
 use crate::time::Instant;
@@ -38,7 +38,9 @@ impl Log {
             content = event_len(name, &list, dropped);
             self.count_cut();
         }
-        self.incomplete |= dropped > 0;
+        if dropped > 0 {
+            self.facts |= INCOMPLETE;
+        }
         if let Some(mut writer) = self.open(bytes, EVENT, content) {
             put_event_start(&mut writer, name, time);
             list.put(&mut writer);
@@ -52,7 +54,7 @@ impl Log {
     }
 
     pub(in crate::span) fn drop_event(&mut self) {
-        self.incomplete = true;
+        self.facts |= INCOMPLETE;
         self.dropped_events = self.dropped_events.saturating_add(1);
     }
 
@@ -115,7 +117,9 @@ impl Log {
             content = link_len(trace_state, &list, dropped);
             self.count_cut();
         }
-        self.incomplete |= dropped > 0;
+        if dropped > 0 {
+            self.facts |= INCOMPLETE;
+        }
         if let Some(mut writer) = self.open(bytes, LINK, content) {
             writer.put_bytes_field(1, context.trace_id().as_bytes());
             writer.put_bytes_field(2, context.span_id().as_bytes());
@@ -131,7 +135,7 @@ impl Log {
     }
 
     fn drop_link(&mut self) {
-        self.incomplete = true;
+        self.facts |= INCOMPLETE;
         self.dropped_links = self.dropped_links.saturating_add(1);
     }
 }

@@ -1,6 +1,8 @@
 //! Facts that the `tracing` layer learns late about a span: its kind and its trace.
 
-use super::{Log, PARENT, PARENT_LEN, TRACE_STATE, is_valid_trace_state, remote_flags};
+use super::{
+    HAS_TRACE_STATE, Log, PARENT, PARENT_LEN, TRACE_STATE, is_valid_trace_state, remote_flags,
+};
 use crate::context::{ParentContext, SpanContext, SpanKind};
 use crate::span::stored::{self, FIXED_LEN};
 use crate::wire::{BYTES, Writer, field_len, tag};
@@ -38,13 +40,13 @@ impl Log {
             .find(bytes, TRACE_STATE, b"")
             .unwrap_or((FIXED_LEN + new_len, 0));
         self.splice(bytes, at, old_len, 0, 0);
-        self.has_trace_state = false;
+        self.facts &= !HAS_TRACE_STATE;
         let state = parent.trace_state.as_bytes();
         if is_valid_trace_state(parent.trace_state) {
             let len = field_len(state.len());
             if let Some(field) = self.splice(bytes, at, 0, len, self.reserve()) {
                 Writer::new(field).put_bytes_field(TRACE_STATE, state);
-                self.has_trace_state = true;
+                self.facts |= HAS_TRACE_STATE;
             }
         }
         if let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() {

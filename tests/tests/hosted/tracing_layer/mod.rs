@@ -12,3 +12,4 @@ mod fields;
 mod lifecycle;
 mod parents;
 mod rig;
+mod texts;
