@@ -54,6 +54,7 @@ mod entered;
 mod error;
 mod ext;
 mod fields;
+mod open;
 mod span;
 mod subscriber;
 mod table;

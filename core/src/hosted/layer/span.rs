@@ -1,5 +1,6 @@
 //! A span between its start and its end, as the layer keeps it.
 
+use std::boxed::Box;
 use std::sync::Arc;
 
 use super::entered::SpanState;
@@ -26,9 +27,15 @@ pub(super) struct LayerSpan {
     settled: bool,
     /// The status is an error.
     failed: bool,
+    /// The status is an error with a description.
+    described: bool,
+    /// The fields that the program's sampler was asked with, until the span is settled.
+    asked_with: Option<Arc<StoredFields>>,
+    /// The parent, if this span was started when the parent had been left.
+    left_parent: Option<u64>,
     /// The number of stays in the span, on all threads.
     entered: u32,
-    /// The time when it was left last; zero if never.
+    /// The time when it was left last, or used after that; zero if it is to end when it is closed.
     left: Instant,
     times: Option<Times>,
 }
@@ -54,6 +61,9 @@ impl LayerSpan {
             kind,
             settled: false,
             failed: false,
+            described: false,
+            asked_with: None,
+            left_parent: None,
             entered: 0,
             left: Instant::ZERO,
             times,
@@ -98,6 +108,7 @@ impl LayerSpan {
     pub(super) fn settle(&mut self, tracer: &Tracer) {
         if !self.settled {
             self.settled = true;
+            self.asked_with = None;
             tracer.settle(&mut self.undecided);
         }
     }
@@ -114,6 +125,57 @@ impl LayerSpan {
         }
         self.renew_trace_state();
         Some(self.context())
+    }
+
+    pub(super) const fn stands_for_parent(&self) -> bool {
+        self.undecided.stands_for_parent()
+    }
+
+    pub(super) fn keep_fields(&mut self, fields: Box<StoredFields>) {
+        self.asked_with = Some(Arc::new(*fields));
+    }
+
+    /// What the sampler was asked with.
+    pub(super) fn description(&self) -> Description {
+        Description {
+            fields: self.asked_with.clone(),
+            kind: self.kind,
+        }
+    }
+
+    /// Notes that this span was started under `parent` when that had been left.
+    pub(super) const fn set_left_parent(&mut self, parent: u64) {
+        self.left_parent = Some(parent);
+    }
+
+    /// Something happens to the span now. If it had been left, it does not end before now, and the
+    /// return value is true.
+    #[inline]
+    pub(super) fn is_used_again(&mut self) -> bool {
+        let was_left = self.was_left();
+        if was_left {
+            self.used_at(clock::now());
+        }
+        was_left
+    }
+
+    /// Something happens to the span at `at`.
+    #[inline]
+    pub(super) fn used_at(&mut self, at: Instant) {
+        if self.was_left() {
+            self.left = self.left.max(at);
+        }
+    }
+
+    /// Something may happen to the span, unnoticed, until it is closed.
+    pub(super) const fn end_when_closed(&mut self) {
+        if self.was_left() {
+            self.left = Instant::ZERO;
+        }
+    }
+
+    const fn was_left(&self) -> bool {
+        self.entered == 0 && self.left.as_nanos() != 0
     }
 
     pub(super) const fn span(&mut self) -> &mut Span {
@@ -149,7 +211,16 @@ impl LayerSpan {
     pub(super) fn fail(&mut self, description: &str) {
         if !(description.is_empty() && self.failed) {
             self.failed = true;
+            self.described |= !description.is_empty();
             self.undecided.span.set_status(Status::error(description));
+        }
+    }
+
+    /// Sets the status to error because the function of the span returned one. A description that
+    /// is there already stays: it was chosen by hand.
+    pub(super) fn fail_by_return(&mut self, description: &str) {
+        if !self.described {
+            self.fail(description);
         }
     }
 
@@ -161,6 +232,7 @@ impl LayerSpan {
         fields: &StoredFields,
         at: Instant,
     ) {
+        self.used_at(at);
         let mut list = heapless::Vec::<KeyValue<'_>, 8>::new();
         // There is room for these and two more.
         let _ = list.extend_from_slice(first);
@@ -197,9 +269,10 @@ impl LayerSpan {
         self.entered > 0
     }
 
-    /// Ends the span at the time when it was left last, or now if it never was entered.
+    /// Ends the span at the time when it was left or used last, or now if it never was entered.
+    /// Returns the parent that must not end before, and this time.
     #[inline]
-    pub(super) fn end(mut self, tracer: &Tracer) {
+    pub(super) fn end(mut self, tracer: &Tracer) -> Option<(u64, Instant)> {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
             let span = &mut self.undecided.span;
@@ -211,10 +284,37 @@ impl LayerSpan {
             span.set_attribute("busy_ns", times.busy);
             span.set_attribute("idle_ns", times.idle);
         }
+        let parent = self.left_parent;
         if self.left == Instant::ZERO {
             self.undecided.span.end();
+            parent.map(|parent| (parent, clock::now()))
         } else {
             self.undecided.span.end_at(self.left);
+            parent.map(|parent| (parent, self.left))
+        }
+    }
+}
+
+/// What a sampler is asked with, for another time.
+pub(super) struct Description {
+    fields: Option<Arc<StoredFields>>,
+    kind: SpanKind,
+}
+
+impl Description {
+    /// Hands name, kind and attributes to `ask`; `name` is the name in the macro.
+    pub(super) fn with<T>(
+        &self,
+        name: &str,
+        ask: impl FnOnce(&str, SpanKind, &[KeyValue<'_>]) -> T,
+    ) -> T {
+        match self.fields.as_deref() {
+            None => ask(name, self.kind, &[]),
+            Some(fields) => {
+                let name = fields.name().unwrap_or(name);
+                let kind = fields.kind().unwrap_or_default();
+                fields.with_attributes(&[], |list| ask(name, kind, list))
+            }
         }
     }
 }

@@ -24,6 +24,8 @@
 
 mod global;
 mod inner;
+mod late;
+mod place;
 mod pool;
 mod provider;
 mod recording;

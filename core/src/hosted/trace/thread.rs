@@ -12,7 +12,7 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::inner::ProviderInner;
+use super::inner::{NO_PROVIDER, ProviderInner};
 use super::pool::{Pool, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
@@ -100,6 +100,12 @@ fn find_state(
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<ThreadState>> {
+    if id == NO_PROVIDER {
+        if let Some(first) = first {
+            give_back(first);
+        }
+        return None;
+    }
     let (mut found, mut others) = (None, None);
     let mut rest = first;
     while let Some(mut state) = rest {
@@ -130,6 +136,20 @@ fn find_state(
 #[inline(always)]
 pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
     take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| temporary(inner))
+}
+
+/// As [`state_for`]; `None` after the shutdown of `inner`.
+#[inline(always)]
+pub(super) fn open_state_for(inner: &Arc<ProviderInner>) -> Option<Box<ThreadState>> {
+    match take_state(inner.open_id(), || Some(Arc::clone(inner))) {
+        Some(state) => Some(state),
+        None => temporary_if_open(inner),
+    }
+}
+
+#[cold]
+fn temporary_if_open(inner: &ProviderInner) -> Option<Box<ThreadState>> {
+    inner.is_open().then(|| temporary(inner))
 }
 
 #[cold]

@@ -11,4 +11,6 @@ mod events;
 mod fields;
 mod lifecycle;
 mod parents;
+mod places;
 mod rig;
+mod travel;
