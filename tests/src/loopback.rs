@@ -35,7 +35,15 @@ impl ReservedPort {
     /// # Errors
     /// What `socket` or `bind` answered.
     pub fn new() -> io::Result<Self> {
-        let held = bound((Ipv4Addr::LOCALHOST, 0).into())?;
+        Self::at((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Reserves the port of `addr`, which another network namespace may hold too.
+    ///
+    /// # Errors
+    /// What `socket` or `bind` answered.
+    pub fn at(addr: SocketAddr) -> io::Result<Self> {
+        let held = bound(addr)?;
         let addr = held
             .local_addr()?
             .as_socket()
@@ -67,7 +75,7 @@ impl ReservedPort {
 }
 
 fn bound(addr: SocketAddr) -> io::Result<socket2::Socket> {
-    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
     Ok(socket)

@@ -30,7 +30,6 @@ impl RecordFlags {
     }
 
     /// Ignores bits without a meaning.
-    #[cfg(feature = "link")]
     pub(crate) const fn from_bits(bits: u8) -> Self {
         Self(bits & (Self::DATED.0 | Self::HAS_EVENTS.0 | Self::ERROR.0))
     }

@@ -110,9 +110,24 @@ impl FaultServer {
     /// If the machine has no free port or thread.
     #[must_use]
     pub fn start_with(script: impl Into<Script>, front: Front) -> Self {
+        let port = ReservedPort::new().expect("a free loopback port");
+        Self::start_on(port, script, front)
+    }
+
+    /// Starts a plain HTTP server at an address of its own network namespace.
+    ///
+    /// # Panics
+    /// If the address is taken or is none of this machine, or if there is no free thread.
+    #[must_use]
+    pub fn start_at(addr: SocketAddr, script: impl Into<Script>) -> Self {
+        let port = ReservedPort::at(addr).expect("an address of this machine");
+        Self::start_on(port, script, Front::Plain)
+    }
+
+    fn start_on(port: ReservedPort, script: impl Into<Script>, front: Front) -> Self {
         let server = Self {
             shared: Arc::new(Shared {
-                port: ReservedPort::new().expect("a free loopback port"),
+                port,
                 front,
                 script: Mutex::new(script.into()),
                 requests: Mutex::default(),

@@ -150,10 +150,16 @@ impl Books {
         }
         let (threshold, shutting_down) =
             (self.config.breaker.failure_threshold, self.shutting_down);
-        for batch in self.held.iter().filter(|batch| batch.ids[0] != first) {
-            let suspect = batch.failures >= threshold || batch.failed_probes >= 2;
-            assert!(suspect, "I7: {ids:?} overtakes {:?}", batch.ids);
-            self.seen.parked += 1;
+        let (suspects, others): (Vec<_>, Vec<_>) = self
+            .held
+            .iter()
+            .filter(|batch| batch.ids[0] != first)
+            .partition(|batch| batch.failures >= threshold || batch.failed_probes >= 2);
+        self.seen.parked += suspects.len() as u32;
+        // Only suspects are overtaken, so any other batch is one that was dropped meanwhile.
+        let others: Vec<_> = others.iter().map(|batch| batch.ids[0]).collect();
+        for other in others {
+            assert!(self.is_gone(other), "I7: {ids:?} overtakes {other}");
         }
         let floor = self.config.backoff.floor.min(self.config.backoff.initial);
         let batch = self.batch_mut(first);
@@ -458,7 +464,20 @@ impl Books {
         }
     }
 
-    /// The batch that begins with `first` has been sent: it is not the one that was dropped.
+    /// The batch that begins with `first` must be one that was dropped; false if none can be it.
+    fn is_gone(&mut self, first: u64) -> bool {
+        let fits = |doubt: &Doubt| doubt.candidates.contains(&first);
+        let Some(place) = self.doubts.iter().position(fits) else {
+            return false;
+        };
+        let doubt = self.doubts.remove(place);
+        self.take_first(first, doubt.spans);
+        self.is_not_gone(first);
+        true
+    }
+
+    /// The batch that begins with `first` has been sent, or is accounted for: it is not the one that
+    /// was dropped.
     fn is_not_gone(&mut self, first: u64) {
         for doubt in &mut self.doubts {
             doubt.candidates.retain(|&candidate| candidate != first);

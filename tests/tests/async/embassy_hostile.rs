@@ -1,8 +1,8 @@
 //! Answers that are wrong in every way, at the bare-metal transport: what is understood holds, what
 //! is not is a failure, nothing is read without end, and the connection is never used again.
 //!
-//! The answers are bytes of a stack in memory, given in pieces of every size. The rows of the fault
-//! catalogue that need a socket or time are in [`crate::embassy`].
+//! The answers are bytes of a stack in memory, given in pieces of every size. The faults
+//! that need a socket or time are in [`crate::embassy`].
 
 use core::time::Duration;
 

@@ -174,22 +174,27 @@ fn without_task_and_runtime_the_spans_are_counted_as_lost_at_once() {
 
 #[test]
 fn shutdown_returns_by_its_deadline_whatever_the_collector_does() {
+    const DEADLINE: Duration = Duration::from_millis(300);
+    /// How late a shutdown may return, on a machine that is not busy.
+    const LATE: Duration = Duration::from_millis(50);
     let hanging = FaultServer::start(Script::from(Reply::Hang));
     let refusing = refuse();
     for url in [hanging.url(), refusing.url()] {
-        current_thread().block_on(async {
-            let telemetry = init(config(&url)).unwrap();
-            telemetry.tracer("test").start("work").end();
-            let begin = Instant::now();
-            let report = telemetry.shutdown(Duration::from_millis(300)).await;
-            assert!(
-                begin.elapsed() < Duration::from_secs(5),
-                "{:?}",
-                begin.elapsed()
-            );
-            assert_eq!((report.dropped, report.left), (1, 0), "{report:?}");
-            assert!(telemetry.ledger().is_closed());
-        });
+        let shut_down = |_| {
+            current_thread().block_on(async {
+                let telemetry = init(config(&url)).unwrap();
+                telemetry.tracer("test").start("work").end();
+                let begin = Instant::now();
+                let report = telemetry.shutdown(DEADLINE).await;
+                let took = begin.elapsed();
+                assert_eq!((report.dropped, report.left), (1, 0), "{report:?}");
+                assert!(telemetry.ledger().is_closed());
+                took
+            })
+        };
+        // A busy machine delays some of the tries, a shutdown that is late delays all.
+        let soonest = (0..5).map(shut_down).min().unwrap();
+        assert!(soonest <= DEADLINE + LATE, "{url}: {soonest:?}");
     }
 }
 

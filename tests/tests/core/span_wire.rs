@@ -162,7 +162,7 @@ fn a_span_in_place_that_has_ended_records_no_more() {
     assert_eq!(span.end_time_unix_nano, 1_000_000_000);
 }
 
-/// Checklist D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
+/// spec D-059: the default depth of 64 is deeper than the official decoder goes, so the bytes
 /// are built from the inside out.
 #[test]
 fn values_are_kept_down_to_the_sixty_fourth_level() {

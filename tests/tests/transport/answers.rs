@@ -5,7 +5,7 @@ use std::time::Duration;
 use spandrel_core::response::DropReason;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 
-use crate::harness::{PATIENCE, Rig, complete, ms};
+use crate::harness::{PATIENCE, Rig, complete, ms, until};
 
 #[test]
 fn s11_a_redirect_is_neither_followed_nor_a_success() {
@@ -149,6 +149,9 @@ fn s16_a_body_with_broken_framing_leaves_the_status_standing() {
     for reply in [Reply::BadChunks, Reply::BothLengthAndChunked] {
         let rig = Rig::new([reply]);
         rig.deliver(2);
+        until("the end of the connection", || {
+            rig.server.counters().open == 0
+        });
         rig.deliver(1);
         let end = rig.settle(PATIENCE);
         end.is(3, &[]).attempts(2);

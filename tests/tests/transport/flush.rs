@@ -85,7 +85,9 @@ fn a_flush_covers_finished_threads_and_quiet_ones_beyond_the_number_of_shards() 
 
 #[test]
 fn a_flush_reaches_spans_for_which_the_buffer_had_no_room_at_first() {
-    let rig = Rig::with(Script::new(), |config| {
+    // No answer comes before the flush begins, so that its report is about all spans.
+    let script = Script::new().then(Reply::Ok.delayed(ms(50)));
+    let rig = Rig::with(script, |config| {
         config.max_queue_size = Some(16);
         config.max_export_batch_size = Some(16);
     });
@@ -145,7 +147,9 @@ fn a_flush_while_the_circuit_is_open_returns_at_once_wherever_the_spans_are() {
 
 #[test]
 fn a_flush_that_times_out_tells_what_it_has_reached() {
-    let script = Script::new().then(Reply::Ok).then(Reply::Hang);
+    // As above.
+    let first = Reply::Ok.delayed(ms(50));
+    let script = Script::new().then(first).then(Reply::Hang);
     let rig = Rig::with(script, |config| {
         config.max_export_batch_size = Some(5);
         config.timeout = Some(Duration::from_secs(60));

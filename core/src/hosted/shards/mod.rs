@@ -10,8 +10,11 @@
 //! spans into it. The sending side ([`pipeline`](super::unversioned::pipeline)) drains all shards.
 //! Neither knows anything else of the other.
 
+mod atomic;
 mod drain;
 mod hub;
+#[cfg(all(test, spandrel_loom))]
+mod interleavings;
 mod set;
 mod shard;
 mod spsc;

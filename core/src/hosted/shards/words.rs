@@ -1,8 +1,8 @@
 //! Records as words: a header and a body, each padded to whole words.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
+use super::atomic::{AtomicUsize, Ordering};
 use crate::buffer::record::Header;
 use crate::buffer::{RECORD_HEADER_BYTES, Record};
 

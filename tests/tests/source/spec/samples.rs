@@ -38,7 +38,7 @@ fn orderly() -> Repository {
             Source::new(file(
                 "tests/tests/a.rs",
                 "/// Also faults S20 and P1, invariant I34, rule R7.\n#[test]\nfn one() {}\n\
-                 #[tokio::test(flavor = \"current_thread\")]\n#[ignore]\npub async fn two() {}\n\
+                 #[tokio::test(flavor = \"current_thread\")]\n#[should_panic]\npub async fn two() {}\n\
                  proptest! {\n#[test]\nfn s20_a_herd(n in 0..3) {}\n}\n",
             )),
         ],
