@@ -183,7 +183,10 @@ fn x63_a_panic_keeps_the_statuses_that_were_set_and_spans_of_destructors_are_wel
         ("error without description", Some((StatusCode::Error, ""))),
         ("ok", Some((StatusCode::Ok, ""))),
         ("cleanup that went well", None),
-        ("cleanup that failed", Some((StatusCode::Error, "disk full"))),
+        (
+            "cleanup that failed",
+            Some((StatusCode::Error, "disk full")),
+        ),
         ("panics again", Some((StatusCode::Error, "panicked"))),
     ];
     assert_eq!(statuses, expected.into());

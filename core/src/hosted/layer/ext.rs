@@ -20,10 +20,15 @@ use crate::span::Status;
 /// Reaches the Spandrel span behind a [`tracing::Span`](Span).
 ///
 /// Everything but [`SpanExt::set_parent`] does nothing when there is none: the `tracing` span is
-/// disabled, filtered out, not sampled, or its subscriber has no [`TracingLayer`].
+/// disabled, filtered out, not sampled, or its subscriber has no [`TracingLayer`]. While nothing is
+/// recorded, `set_parent` and [`context`](Self::context) pass on what came with a request.
+///
+/// The layer is found wherever it is in the subscriber, also in a `reload::Layer`. There the methods
+/// read the extensions of the span, so a `Debug` that is called while another layer formats the
+/// span's fields must not call them.
 pub trait SpanExt {
     /// Sets the parent, usually the one extracted from a request; an invalid one makes a root. The
-    /// sampler decides again.
+    /// sampler decides again, asked with the name, the kind and the fields that the span started with.
     ///
     /// It works until something has happened in the span: a child, an event, a call of
     /// [`context`](Self::context). The span may have been entered, so that
@@ -38,7 +43,7 @@ pub trait SpanExt {
     fn set_parent<'a>(&self, parent: impl Into<ParentContext<'a>>) -> Result<(), SetParentError>;
 
     /// The context of the span, for propagation and as a parent elsewhere. From now on the span's
-    /// own parent is final.
+    /// own parent is final. While nothing is recorded, it is the parent's context, if there is one.
     fn context(&self) -> Option<Context>;
 
     /// Sets an attribute, whose key need not be a field of the span.

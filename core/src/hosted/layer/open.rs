@@ -39,9 +39,7 @@ impl Drop for OpenSpans {
     fn drop(&mut self) {
         alive().retain(|number| *number != self.number);
         // No exit and no close will come.
-        self.table.take_all(|live| {
-            live.end(&self.tracer);
-        });
+        self.table.take_all(|live| live.end(&self.tracer));
     }
 }
 
@@ -83,13 +81,14 @@ impl OpenSpans {
 
     /// As [`Self::settled`], for a use that is not seen here.
     pub(super) fn handed_out(&self, id: &Id) -> Option<Context> {
-        self.table.with(id.into_u64(), |live| {
-            live.settle(&self.tracer);
-            live.end_when_closed();
-            live.context()
-        })
-        // A span that stands for no parent has none.
-        .filter(|context| context.span_context.is_valid())
+        self.table
+            .with(id.into_u64(), |live| {
+                live.settle(&self.tracer);
+                live.end_when_closed();
+                live.context()
+            })
+            // A span that stands for no parent has none.
+            .filter(|context| context.span_context.is_valid())
     }
 
     /// Settles the innermost span of the thread, because something happens in it. Returns its id

@@ -1,6 +1,5 @@
 //! A span between its start and its end, as the layer keeps it.
 
-use std::boxed::Box;
 use std::sync::Arc;
 
 use super::entered::SpanState;
@@ -31,8 +30,8 @@ pub(super) struct LayerSpan {
     described: bool,
     /// The fields that the program's sampler was asked with, until the span is settled.
     asked_with: Option<Arc<StoredFields>>,
-    /// The parent, if this span was started when the parent had been left.
-    left_parent: Option<u64>,
+    /// The parent, if this span was started when the parent had been left; 0 if not.
+    left_parent: u64,
     /// The number of stays in the span, on all threads.
     entered: u32,
     /// The time when it was left last, or used after that; zero if it is to end when it is closed.
@@ -63,7 +62,7 @@ impl LayerSpan {
             failed: false,
             described: false,
             asked_with: None,
-            left_parent: None,
+            left_parent: 0,
             entered: 0,
             left: Instant::ZERO,
             times,
@@ -131,8 +130,8 @@ impl LayerSpan {
         self.undecided.stands_for_parent()
     }
 
-    pub(super) fn keep_fields(&mut self, fields: Box<StoredFields>) {
-        self.asked_with = Some(Arc::new(*fields));
+    pub(super) fn keep_fields(&mut self, fields: StoredFields) {
+        self.asked_with = Some(Arc::new(fields));
     }
 
     /// What the sampler was asked with.
@@ -143,9 +142,24 @@ impl LayerSpan {
         }
     }
 
-    /// Notes that this span was started under `parent` when that had been left.
+    /// Notes that this span was started under `parent` when that had been left; 0 is none.
+    #[inline]
     pub(super) const fn set_left_parent(&mut self, parent: u64) {
-        self.left_parent = Some(parent);
+        self.left_parent = parent;
+    }
+
+    /// The parent that must not end before this span; 0 is none.
+    #[inline]
+    pub(super) const fn left_parent(&self) -> u64 {
+        self.left_parent
+    }
+
+    /// The time at which the span ends, which is fixed now.
+    pub(super) fn end_time(&mut self) -> Instant {
+        if self.left == Instant::ZERO {
+            self.left = clock::now();
+        }
+        self.left
     }
 
     /// Something happens to the span now. If it had been left, it does not end before now, and the
@@ -270,9 +284,8 @@ impl LayerSpan {
     }
 
     /// Ends the span at the time when it was left or used last, or now if it never was entered.
-    /// Returns the parent that must not end before, and this time.
     #[inline]
-    pub(super) fn end(mut self, tracer: &Tracer) -> Option<(u64, Instant)> {
+    pub(super) fn end(mut self, tracer: &Tracer) {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
             let span = &mut self.undecided.span;
@@ -284,13 +297,10 @@ impl LayerSpan {
             span.set_attribute("busy_ns", times.busy);
             span.set_attribute("idle_ns", times.idle);
         }
-        let parent = self.left_parent;
         if self.left == Instant::ZERO {
             self.undecided.span.end();
-            parent.map(|parent| (parent, clock::now()))
         } else {
             self.undecided.span.end_at(self.left);
-            parent.map(|parent| (parent, self.left))
         }
     }
 }

@@ -4,8 +4,8 @@ use core::cell::Cell;
 use core::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use ::tracing::span::{Attributes, Id, Record};
 use ::tracing::dispatcher::WeakDispatch;
+use ::tracing::span::{Attributes, Id, Record};
 use ::tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Spans;
@@ -25,7 +25,7 @@ use crate::hosted::trace::{Span, Tracer, UndecidedStart};
 /// A layer that turns `tracing` spans into Spandrel spans; see the [module](super).
 ///
 /// A subscriber has at most one. The layer does not filter; wrap it with `Layer::with_filter` to
-/// limit what it records.
+/// limit what it records. A layer that is dropped ends its open spans.
 pub struct TracingLayer {
     open: Arc<OpenSpans>,
     options: Options,
@@ -65,8 +65,9 @@ struct Options {
 
 /// A layer that records through `tracer`, whose scope its spans carry.
 ///
-/// When `tracer` records nothing, neither does the layer. `Option<TracingLayer>` is a layer as
-/// well: `tracer.enabled().then(|| layer(&tracer))` removes even the cost of asking.
+/// While `tracer` records nothing, neither does the layer; its spans then stand for their parents, so
+/// that what came with a request goes on. `Option<TracingLayer>` is a layer as well:
+/// `tracer.enabled().then(|| layer(&tracer))` removes even that cost, and then nothing goes on.
 #[must_use]
 pub fn layer(tracer: &Tracer) -> TracingLayer {
     TracingLayer {
@@ -191,7 +192,9 @@ impl TracingLayer {
     {
         let is_known = |id: u64| self.open.table.with(id, |_| ()).is_some();
         let dispatch = self.home.get().and_then(|home| home.dispatch.upgrade());
-        let registry = dispatch.as_ref().and_then(Dispatch::downcast_ref::<Registry>);
+        let registry = dispatch
+            .as_ref()
+            .and_then(Dispatch::downcast_ref::<Registry>);
         if let Some(registry) = registry {
             let mut ids = registry.span(id)?.scope().map(|span| span.id().into_u64());
             return ids.find(|id| is_known(*id));
@@ -200,8 +203,14 @@ impl TracingLayer {
         ids.find(|id| is_known(*id))
     }
 
-    /// The parent of a new span, with the parent's id if it must not end before the new one.
-    fn parent_of<S>(&self, attributes: &Attributes<'_>, id: &Id, spans: &Spans<'_, S>) -> (Context, Option<u64>)
+    /// The parent of a new span, with the parent's id if it must not end before the new one;
+    /// 0 if it may.
+    fn parent_of<S>(
+        &self,
+        attributes: &Attributes<'_>,
+        id: &Id,
+        spans: &Spans<'_, S>,
+    ) -> (Context, u64)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -210,10 +219,10 @@ impl TracingLayer {
             if let Some(parent) = self.hidden_parent(top, spans) {
                 return self.as_parent(parent);
             }
-            return (current::current().unwrap_or_default(), None);
+            return (current::current().unwrap_or_default(), 0);
         }
         let Some(parent) = attributes.parent() else {
-            return (Context::default(), None);
+            return (Context::default(), 0);
         };
         let parent = match self.open.table.with(parent.into_u64(), |_| ()) {
             Some(()) => Some(parent.into_u64()),
@@ -221,15 +230,16 @@ impl TracingLayer {
         };
         match parent {
             Some(parent) => self.as_parent(parent),
-            None => (Context::default(), None),
+            None => (Context::default(), 0),
         }
     }
 
-    /// The context of `id` for a child, with `id` itself if it must not end before the child does.
-    fn as_parent(&self, id: u64) -> (Context, Option<u64>) {
+    /// The context of `id` for a child, with `id` itself if it must not end before the child does; 0
+    /// if it may.
+    fn as_parent(&self, id: u64) -> (Context, u64) {
         match self.open.settled_for_child(id) {
-            Some((context, was_left)) => (context, was_left.then_some(id)),
-            None => (Context::default(), None),
+            Some((context, was_left)) => (context, if was_left { id } else { 0 }),
+            None => (Context::default(), 0),
         }
     }
 
@@ -244,11 +254,17 @@ impl TracingLayer {
         if Some(id.into_u64()) == top {
             return None;
         }
-        self.nearest(id, spans).filter(|nearest| Some(*nearest) != top)
+        self.nearest(id, spans)
+            .filter(|nearest| Some(*nearest) != top)
     }
 
     /// Starts a span. Code of the program runs here, and no lock is held.
-    fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> LayerSpan {
+    fn start(
+        &self,
+        attributes: &Attributes<'_>,
+        parent: ParentContext<'_>,
+        left_parent: u64,
+    ) -> LayerSpan {
         let keep = self.options.late_parents;
         let start = UndecidedStart {
             name: attributes.metadata().name(),
@@ -276,7 +292,7 @@ impl TracingLayer {
             live = LayerSpan::new(undecided, kind, self.options.inactivity);
             live.apply_outcome(&fields);
             if keep {
-                live.keep_fields(fields);
+                live.keep_fields(*fields);
             } else {
                 fields.give_back();
             }
@@ -288,6 +304,7 @@ impl TracingLayer {
                 attributes.record(&mut Visitor { sink, max_len });
             }
         }
+        live.set_left_parent(left_parent);
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
         }
@@ -295,6 +312,13 @@ impl TracingLayer {
             live.settle(tracer);
         }
         live
+    }
+
+    /// Keeps the parent of a span that ends now from ending before.
+    #[cold]
+    fn keep_parent_open(&self, live: &mut LayerSpan) {
+        let at = live.end_time();
+        self.open.table.with(live.left_parent(), |parent| parent.used_at(at));
     }
 
     /// Sets the attributes that the options ask for.
@@ -430,10 +454,7 @@ where
             self.leave_trace(id, &spans);
         }
         let (parent, left_parent) = self.parent_of(attributes, id, &spans);
-        let mut live = self.start(attributes, parent.as_parent());
-        if let Some(parent) = left_parent {
-            live.set_left_parent(parent);
-        }
+        let live = self.start(attributes, parent.as_parent(), left_parent);
         if let Some(left) = self.open.table.insert(id.into_u64(), live) {
             // The subscriber reused the id without closing its span.
             left.end(&self.open.tracer);
@@ -505,16 +526,17 @@ where
 
     fn on_close(&self, id: Id, _: Spans<'_, S>) {
         let key = self.open.key(&id);
-        let Some(live) = self.open.table.remove(key.id) else {
+        let Some(mut live) = self.open.table.remove(key.id) else {
             return;
         };
         if live.is_entered() {
             // It was never left, so its context is still current.
             while entered::pop(key).is_some() {}
         }
-        if let Some((parent, at)) = live.end(&self.open.tracer) {
-            self.open.table.with(parent, |live| live.used_at(at));
+        if live.left_parent() != 0 {
+            self.keep_parent_open(&mut live);
         }
+        live.end(&self.open.tracer);
     }
 }
 

@@ -58,7 +58,10 @@ impl<T> Table<T> {
     pub(super) fn take_all(&self, mut take: impl FnMut(T)) {
         for shard in &self.shards {
             let slots = shard.0.lock().map(|mut slots| core::mem::take(&mut *slots));
-            slots.into_iter().flatten().for_each(|(_, value)| take(value));
+            slots
+                .into_iter()
+                .flatten()
+                .for_each(|(_, value)| take(value));
         }
     }
 

@@ -19,13 +19,18 @@ pub(super) fn take(provider: &Arc<ProviderInner>) -> bool {
         *place = Some(Arc::clone(provider));
         IS_TAKEN.store(true, Ordering::Release);
     }
-    taken || place.as_ref().is_some_and(|there| Arc::ptr_eq(there, provider))
+    taken
+        || place
+            .as_ref()
+            .is_some_and(|there| Arc::ptr_eq(there, provider))
 }
 
 /// Empties the place, if `provider` is there.
 pub(super) fn leave(provider: &Arc<ProviderInner>) {
     let mut place = write();
-    let is_there = place.as_ref().is_some_and(|there| Arc::ptr_eq(there, provider));
+    let is_there = place
+        .as_ref()
+        .is_some_and(|there| Arc::ptr_eq(there, provider));
     if is_there {
         IS_TAKEN.store(false, Ordering::Release);
         // Dropped without the lock.

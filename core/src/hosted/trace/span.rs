@@ -54,6 +54,7 @@ impl Span {
     }
 
     /// A span that records nothing and stands for `parent`, with its tracestate.
+    #[cold]
     #[inline(never)]
     pub(in crate::hosted) fn standing_for(parent: &ParentContext<'_>) -> Self {
         let recorder = match parent.trace_state {
@@ -284,7 +285,11 @@ fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
 fn note_panic(recorder: &mut Recorder) {
     let is_well = recorder.while_unwinding;
     let recording = &mut recorder.recording;
-    if !is_well && recording.recorder().is_some_and(|(_, log)| !log.has_status()) {
+    if !is_well
+        && recording
+            .recorder()
+            .is_some_and(|(_, log)| !log.has_status())
+    {
         recording.set_status(Status::error("panicked"));
     }
 }

@@ -112,7 +112,7 @@ impl Tracer {
     #[inline(never)]
     fn start_enabled(&self, name: &str) -> Span {
         let Some(inner) = self.recording() else {
-            return self.span(name).start_otherwise();
+            return self.start_unusual(name);
         };
         // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
@@ -121,6 +121,12 @@ impl Tracer {
             Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None),
             Err(parent) => begin_slowly(inner, builder().parent(parent.as_parent()), None),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start_unusual(&self, name: &str) -> Span {
+        self.span(name).start_otherwise()
     }
 
     /// The provider, in the usual case: the tracer came from it, and nothing is suppressed here.
@@ -140,7 +146,9 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     };
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
-        return Span::standing_for(builder.parent_context());
+        // A copy, so that the builder need not be in memory.
+        let parent = *builder.parent_context();
+        return Span::standing_for(&parent);
     };
     let plan = Plan::new(sampler, &mut state.ready().ids, builder);
     let span = state.begin_counted(&plan, inner, builder, at);

@@ -41,10 +41,7 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
 impl Tracer {
     /// Starts an undecided span; one that stands for its parent if this tracer records nothing now.
     #[inline(never)]
-    pub(in crate::hosted) fn start_undecided(
-        &self,
-        start: &UndecidedStart<'_>,
-    ) -> Undecided {
+    pub(in crate::hosted) fn start_undecided(&self, start: &UndecidedStart<'_>) -> Undecided {
         self.start_undecided_inline(start)
     }
 
@@ -56,7 +53,8 @@ impl Tracer {
         start: &UndecidedStart<'_>,
     ) -> Undecided {
         let Some((inner, scope)) = self.provider().filter(|_| !current::is_suppressed()) else {
-            return Undecided::standing_for(&start.parent);
+            let parent = start.parent;
+            return Undecided::standing_for(&parent);
         };
         let builder = SpanBuilder::new(start.name)
             .scope(scope)
@@ -69,7 +67,8 @@ impl Tracer {
             HostedSampler::Builtin(sampler) => {
                 // No foreign code runs while the thread's state is taken out.
                 let Some(open) = thread::open_state_for(inner) else {
-                    return Undecided::standing_for(&start.parent);
+                    let parent = start.parent;
+                    return Undecided::standing_for(&parent);
                 };
                 state = open;
                 plan = Plan::new(sampler, &mut state.ready().ids, &builder);

@@ -247,7 +247,10 @@ fn x69_a_span_ends_with_its_last_use() {
         let end = left.end_time_unix_nano;
         let length = std::time::Duration::from_nanos(end - left.start_time_unix_nano);
         assert!(length >= PAUSE, "{name}: {length:?}");
-        assert!(left.events.iter().all(|event| event.time_unix_nano <= end), "{name}");
+        assert!(
+            left.events.iter().all(|event| event.time_unix_nano <= end),
+            "{name}"
+        );
         for child in spans.0.iter().filter(|span| span.name == "late") {
             assert!(child.end_time_unix_nano <= end, "{name}");
         }

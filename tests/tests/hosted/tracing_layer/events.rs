@@ -203,10 +203,16 @@ fn x65_a_returned_error_is_the_outcome_of_the_span_and_a_logged_one_is_not() {
     assert_eq!(run(true, || drop(described())), error("out of stock"));
     let fine = Some((StatusCode::Ok, String::new()));
     assert_eq!(run(true, || drop(said_to_be_fine())), fine);
-    assert_eq!(run(true, || logged(|| error!(error = %"why"))), error("why"));
+    assert_eq!(
+        run(true, || logged(|| error!(error = %"why"))),
+        error("why")
+    );
     // Logged, and perhaps dealt with.
     assert_eq!(run(true, || logged(|| warn!(error = %"why"))), None);
-    assert_eq!(run(true, || logged(|| error!(error = %"why", "tried"))), None);
+    assert_eq!(
+        run(true, || logged(|| error!(error = %"why", "tried"))),
+        None
+    );
     assert_eq!(run(true, || logged(|| error!(error = %"why", n = 1))), None);
     assert_eq!(run(false, || drop(displayed())), None);
     assert_eq!(run(false, || drop(quiet())), None);

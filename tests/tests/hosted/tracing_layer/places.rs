@@ -15,10 +15,13 @@ use super::rig::{Rig, Spans, attributes, int};
 
 /// With spans below the level debug hidden from our layer alone.
 fn filtered() -> Rig {
-    Rig::subscribed(|_| (), |tracer| {
-        let ours = layer(tracer).with_filter(LevelFilter::DEBUG);
-        registry().with(ours).into()
-    })
+    Rig::subscribed(
+        |_| (),
+        |tracer| {
+            let ours = layer(tracer).with_filter(LevelFilter::DEBUG);
+            registry().with(ours).into()
+        },
+    )
 }
 
 fn happens() {
@@ -123,14 +126,20 @@ fn slot() -> (
 
 const WRAPPINGS: [(&str, Wrapping); 9] = [
     ("plain", |tracer| registry().with(layer(tracer)).into()),
-    ("Option", |tracer| registry().with(Some(layer(tracer))).into()),
-    ("Box", |tracer| registry().with(layer(tracer).boxed()).into()),
+    ("Option", |tracer| {
+        registry().with(Some(layer(tracer))).into()
+    }),
+    ("Box", |tracer| {
+        registry().with(layer(tracer).boxed()).into()
+    }),
     ("Vec of boxes", |tracer| {
         let nothing = tracing_subscriber::layer::Identity::new().boxed();
         registry().with(vec![nothing, layer(tracer).boxed()]).into()
     }),
     ("filter", |tracer| {
-        registry().with(layer(tracer).with_filter(LevelFilter::INFO)).into()
+        registry()
+            .with(layer(tracer).with_filter(LevelFilter::INFO))
+            .into()
     }),
     ("reload, filled at once", |tracer| {
         let (slot, handle) = reload::Layer::new(Some(layer(tracer)));

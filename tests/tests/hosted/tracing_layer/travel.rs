@@ -164,7 +164,10 @@ fn model(state: State, parent: &Context, seen: &Seen) -> Seen {
         let ids = context.span_context;
         let (trace, span) = (ids.trace_id(), ids.span_id());
         let flags = ids.trace_flags().bits();
-        headers.push(("traceparent".into(), format!("00-{trace}-{span}-{flags:02x}")));
+        headers.push((
+            "traceparent".into(),
+            format!("00-{trace}-{span}-{flags:02x}"),
+        ));
         if let Some(state) = context.trace_state.as_deref() {
             headers.push(("tracestate".into(), state.into()));
         }
@@ -306,14 +309,24 @@ fn x62_tracers_and_layers_from_before_init_live_after_it() {
                     let name = scope.scope.clone().unwrap_or_default();
                     for span in &scope.spans {
                         let events = span.events.len();
-                        arrived.push((span.name.clone(), name.name.clone(), name.version.clone(), events));
+                        arrived.push((
+                            span.name.clone(),
+                            name.name.clone(),
+                            name.version.clone(),
+                            events,
+                        ));
                     }
                 }
             }
         }
         arrived.sort();
         let row = |span: &str, scope: &str, version: &str, events| {
-            (span.to_owned(), scope.to_owned(), version.to_owned(), events)
+            (
+                span.to_owned(),
+                scope.to_owned(),
+                version.to_owned(),
+                events,
+            )
         };
         let expected = [
             row("after", "early", "1.2", 0),
