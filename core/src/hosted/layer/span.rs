@@ -28,7 +28,7 @@ pub(super) struct LayerSpan {
     failed: bool,
     /// The status is an error with a description.
     described: bool,
-    /// The fields that the program's sampler was asked with, until the span is settled.
+    /// The fields that the program's sampler was asked with.
     asked_with: Option<Arc<StoredFields>>,
     /// The parent, if this span was started when the parent had been left; 0 if not.
     left_parent: u64,
@@ -107,7 +107,6 @@ impl LayerSpan {
     pub(super) fn settle(&mut self, tracer: &Tracer) {
         if !self.settled {
             self.settled = true;
-            self.asked_with = None;
             tracer.settle(&mut self.undecided);
         }
     }

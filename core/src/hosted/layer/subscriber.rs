@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use ::tracing::dispatcher::WeakDispatch;
@@ -31,13 +32,9 @@ pub struct TracingLayer {
     options: Options,
     /// The subscriber that the layer was installed with; none if it came later, in a slot of a
     /// `reload::Layer`.
-    home: OnceLock<Home>,
-}
-
-struct Home {
-    dispatch: WeakDispatch,
+    home: OnceLock<WeakDispatch>,
     /// The subscriber leads to the layer. A `reload::Layer` around it does not.
-    is_direct: bool,
+    is_direct: AtomicBool,
 }
 
 /// Leads from a span of the registry to the layer that records it.
@@ -73,6 +70,7 @@ pub fn layer(tracer: &Tracer) -> TracingLayer {
     TracingLayer {
         open: Arc::new(OpenSpans::new(tracer)),
         home: OnceLock::new(),
+        is_direct: AtomicBool::new(false),
         options: Options {
             location: false,
             threads: false,
@@ -191,7 +189,7 @@ impl TracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let is_known = |id: u64| self.open.table.with(id, |_| ()).is_some();
-        let dispatch = self.home.get().and_then(|home| home.dispatch.upgrade());
+        let dispatch = self.home.get().and_then(WeakDispatch::upgrade);
         let registry = dispatch
             .as_ref()
             .and_then(Dispatch::downcast_ref::<Registry>);
@@ -215,9 +213,14 @@ impl TracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         if attributes.is_contextual() {
-            let top = self.open.settle_top().map(|(id, _)| id);
-            if let Some(parent) = self.hidden_parent(top, spans) {
-                return self.as_parent(parent);
+            let innermost = spans.current_span();
+            if let Some(id) = innermost.id() {
+                let top = self.open.settle_top().map(|(id, _)| id);
+                if Some(id.into_u64()) != top {
+                    if let Some(parent) = self.nearest(id, spans).filter(|id| Some(*id) != top) {
+                        return self.as_parent(parent);
+                    }
+                }
             }
             return (current::current().unwrap_or_default(), 0);
         }
@@ -241,21 +244,6 @@ impl TracingLayer {
             Some((context, was_left)) => (context, if was_left { id } else { 0 }),
             None => (Context::default(), 0),
         }
-    }
-
-    /// The nearest span above the thread's current one, if that is hidden from this layer and was
-    /// not entered inside of the layer's innermost span here, `top`.
-    fn hidden_parent<S>(&self, top: Option<u64>, spans: &Spans<'_, S>) -> Option<u64>
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let current = spans.current_span();
-        let id = current.id()?;
-        if Some(id.into_u64()) == top {
-            return None;
-        }
-        self.nearest(id, spans)
-            .filter(|nearest| Some(*nearest) != top)
     }
 
     /// Starts a span. Code of the program runs here, and no lock is held.
@@ -318,7 +306,9 @@ impl TracingLayer {
     #[cold]
     fn keep_parent_open(&self, live: &mut LayerSpan) {
         let at = live.end_time();
-        self.open.table.with(live.left_parent(), |parent| parent.used_at(at));
+        self.open
+            .table
+            .with(live.left_parent(), |parent| parent.used_at(at));
     }
 
     /// Sets the attributes that the options ask for.
@@ -443,14 +433,13 @@ where
 {
     fn on_register_dispatch(&self, subscriber: &Dispatch) {
         let reached = subscriber.downcast_ref::<Self>();
-        let _ = self.home.set(Home {
-            dispatch: subscriber.downgrade(),
-            is_direct: reached.is_some_and(|reached| core::ptr::eq(reached, self)),
-        });
+        let is_direct = reached.is_some_and(|reached| core::ptr::eq(reached, self));
+        self.is_direct.store(is_direct, Ordering::Relaxed);
+        let _ = self.home.set(subscriber.downgrade());
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, spans: Spans<'_, S>) {
-        if !self.home.get().is_some_and(|home| home.is_direct) {
+        if !self.is_direct.load(Ordering::Relaxed) {
             self.leave_trace(id, &spans);
         }
         let (parent, left_parent) = self.parent_of(attributes, id, &spans);

@@ -6,7 +6,7 @@ use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
-use super::pool::{Pool, Reserve};
+use super::pool::{NO_PROVIDER, Pool, Reserve};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
@@ -18,9 +18,6 @@ use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// The providers that exist, for spans, which know theirs by number.
 static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
-
-/// The number that no provider has.
-pub(super) const NO_PROVIDER: u32 = 0;
 
 pub(super) struct ProviderInner {
     id: u32,

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
-use super::inner::NO_PROVIDER;
 use crate::attribute::Value;
 use crate::context::{SpanContext, SpanKind};
 use crate::limits::SpanLimits;
@@ -24,15 +23,19 @@ const HALF: usize = LOCAL / 2;
 /// The most recorders that the reserve keeps; others are freed.
 const RESERVE: usize = 512;
 
+/// The number that no provider has.
+pub(super) const NO_PROVIDER: u32 = 0;
+/// Beside a provider's number: the span was started while its thread unwound from a panic. It is no
+/// number of a provider, so the end of such a span takes the long way, and others pay nothing.
+pub(super) const WHILE_UNWINDING: u32 = 1 << 31;
+
 /// The recording of an open span, boxed so that it is never moved. It knows its provider, because
 /// recorders of different providers differ in size and must not mix.
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) recording: Recording<Box<[u8]>>,
-    /// The number of the provider.
+    /// The number of the provider, with [`WHILE_UNWINDING`].
     pub(super) provider: u32,
-    /// The span was started while its thread unwound from a panic.
-    pub(super) while_unwinding: bool,
 }
 
 impl Recorder {
@@ -40,7 +43,6 @@ impl Recorder {
         Self {
             recording: Recording::idle(scratch),
             provider,
-            while_unwinding: false,
         }
     }
 

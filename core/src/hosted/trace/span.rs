@@ -3,7 +3,7 @@
 use core::fmt;
 use std::boxed::Box;
 
-use super::pool::Recorder;
+use super::pool::{Recorder, WHILE_UNWINDING};
 use super::thread;
 use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
@@ -283,7 +283,7 @@ fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
 
 #[cold]
 fn note_panic(recorder: &mut Recorder) {
-    let is_well = recorder.while_unwinding;
+    let is_well = recorder.provider & WHILE_UNWINDING != 0;
     let recording = &mut recorder.recording;
     if !is_well
         && recording

@@ -12,8 +12,8 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::inner::{NO_PROVIDER, ProviderInner};
-use super::pool::{Pool, Recorder};
+use super::inner::ProviderInner;
+use super::pool::{NO_PROVIDER, Pool, Recorder, WHILE_UNWINDING};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
@@ -100,7 +100,7 @@ fn find_state(
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<ThreadState>> {
-    if id == NO_PROVIDER {
+    if id == NO_PROVIDER || id & WHILE_UNWINDING != 0 {
         if let Some(first) = first {
             give_back(first);
         }
@@ -163,17 +163,29 @@ fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
 pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
     let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
-        // The thread's locals are gone, or the provider is. Without a provider the span has no
-        // exporter to go to.
-        if let Some(inner) = ProviderInner::find(provider) {
-            temporary(&inner).finish(recorder, now);
-        }
-        return;
+        return finish_elsewhere(recorder, now);
     };
     let wake = state.finish(recorder, now);
     give_back(state);
     if wake {
         wake_drainer(provider);
+    }
+}
+
+/// Ends a span that was started while its thread unwound, or whose thread's locals are gone, or its
+/// provider. Without a provider it has no exporter to go to.
+#[cold]
+#[inline(never)]
+fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
+    recorder.provider &= !WHILE_UNWINDING;
+    let Some(inner) = ProviderInner::find(recorder.provider) else {
+        return;
+    };
+    let mut state = state_for(&inner);
+    let wake = state.finish(recorder, now);
+    give_back(state);
+    if wake {
+        inner.hub.wake();
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::late::Late;
+use super::pool::WHILE_UNWINDING;
 use super::span::Span;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
@@ -203,11 +204,14 @@ impl ThreadState {
         at: Option<Instant>,
     ) -> Option<Span> {
         let mut recorder = self.pool.take();
-        recorder.while_unwinding = std::thread::panicking();
+        if std::thread::panicking() {
+            recorder.provider |= WHILE_UNWINDING;
+        }
         let now = at.unwrap_or_else(clock::now);
         if plan.begin(&mut recorder.recording, &inner.limits, builder, now) {
             return Some(Span::of(plan.context, recorder));
         }
+        recorder.provider &= !WHILE_UNWINDING;
         self.pool.put(recorder);
         None
     }
@@ -263,14 +267,16 @@ impl<'a> SpanStart<'a> {
     }
 
     /// Starts the span. It does not become current.
-    pub fn start(self) -> Span {
-        let Some(inner) = self.tracer.recording() else {
-            return self.start_otherwise();
-        };
-        self.start_in(inner)
+    pub fn start(mut self) -> Span {
+        let tracer = self.tracer;
+        match tracer.recording() {
+            Some(inner) => self.start_in(inner),
+            None => self.start_otherwise(),
+        }
     }
 
-    /// Starts the span of a tracer that is late, or one that stands for its parent (spec D-045).
+    /// Starts the span of a tracer that is late, or one that stands for its parent.
+    #[cold]
     #[inline(never)]
     fn start_otherwise(mut self) -> Span {
         if let (Some((inner, scope)), false) = (self.tracer.provider(), current::is_suppressed()) {
@@ -284,7 +290,7 @@ impl<'a> SpanStart<'a> {
     }
 
     #[inline(always)]
-    fn start_in(mut self, inner: &Arc<ProviderInner>) -> Span {
+    fn start_in(&mut self, inner: &Arc<ProviderInner>) -> Span {
         if !self.parent_given {
             // Most current spans carry no tracestate; then their context is a plain copy.
             match current::current_without_trace_state() {
