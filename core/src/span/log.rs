@@ -308,6 +308,12 @@ impl Log {
         }
     }
 
+    /// Returns true if a status is set.
+    #[cfg(feature = "std")]
+    pub(crate) const fn has_status(&self) -> bool {
+        self.status != UNSET
+    }
+
     /// Sets a status by the total order; the description is cut by the rule for long texts.
     pub(super) fn set_status(&mut self, bytes: &mut [u8], code: u8, description: &str) {
         if code == UNSET || self.status == OK {

@@ -50,8 +50,11 @@ pub(crate) fn memory(field: &'static str, bytes: usize) -> Result<Memory, Missin
 pub(crate) struct Hub {
     shards: ShardSet,
     registry: Mutex<Registry<Memory>>,
-    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    waker: OnceLock<Hook>,
+    on_close: OnceLock<Hook>,
 }
+
+type Hook = Box<dyn Fn() + Send + Sync>;
 
 impl Hub {
     /// A hub with shards of `shard_bytes`, whose drainer is woken for batches of `batch`.
@@ -71,6 +74,7 @@ impl Hub {
             shards: ShardSet::new(shard_bytes, wake_at),
             registry: Mutex::new(registry),
             waker: OnceLock::new(),
+            on_close: OnceLock::new(),
         })
     }
 
@@ -140,7 +144,15 @@ impl Hub {
 
     /// Ends the intake of all shards.
     pub(crate) fn close(&self) {
+        if let Some(on_close) = self.on_close.get() {
+            on_close();
+        }
         self.shards.close();
+    }
+
+    /// Sets what runs when the intake ends. Only the first one counts: a hub has one provider.
+    pub(in crate::hosted) fn set_on_close(&self, on_close: Hook) {
+        let _ = self.on_close.set(on_close);
     }
 
     /// Counts what is left in the shards as lost.
@@ -149,7 +161,7 @@ impl Hub {
     }
 
     /// Sets what wakes the drainer. Only the first waker counts: a hub has one drainer.
-    pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+    pub(crate) fn set_waker(&self, waker: Hook) {
         let _ = self.waker.set(waker);
     }
 

@@ -25,6 +25,8 @@
 mod global;
 mod incomplete;
 mod inner;
+mod late;
+mod place;
 mod pool;
 mod provider;
 mod recording;
@@ -34,9 +36,6 @@ mod tracer;
 #[cfg(feature = "tracing")]
 mod undecided;
 
-#[cfg(feature = "tracing")]
-pub(super) use global::note_early;
-pub(super) use global::take_early;
 pub use global::{clear_global, global, set_global, tracer};
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;

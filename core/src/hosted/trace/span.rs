@@ -3,7 +3,7 @@
 use core::fmt;
 use std::boxed::Box;
 
-use super::pool::Recorder;
+use super::pool::{Recorder, WHILE_UNWINDING};
 use super::thread;
 use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
@@ -17,7 +17,8 @@ use crate::time::Instant;
 
 /// A span that ends when it is dropped.
 ///
-/// Dropped by a panic, it ends with the status error, unless one was set.
+/// Dropped by a panic, it ends with the status error, described as `panicked`, unless a status was
+/// set. A span that was started while its thread unwinds already, by a destructor, is not concerned.
 #[must_use = "a span ends when it is dropped; bind it to a name"]
 pub struct Span {
     context: SpanContext,
@@ -47,7 +48,24 @@ impl Span {
 
     #[inline(never)]
     fn of_what_is_current() -> Self {
-        Self::non_recording(current::current_span_context().unwrap_or(SpanContext::INVALID))
+        match current::current_without_trace_state() {
+            Ok(context) => Self::non_recording(context.unwrap_or(SpanContext::INVALID)),
+            Err(context) => Self::standing_for(&context.as_parent()),
+        }
+    }
+
+    /// A span that records nothing and stands for `parent`, with its tracestate.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::hosted) fn standing_for(parent: &ParentContext<'_>) -> Self {
+        let recorder = match parent.trace_state {
+            state if state.is_empty() || !parent.span_context.is_valid() => None,
+            state => Some(Recorder::carrying(state)),
+        };
+        Self {
+            context: parent.span_context,
+            recorder,
+        }
     }
 
     #[inline(always)]
@@ -278,9 +296,22 @@ impl Span {
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
     if std::thread::panicking() {
-        recorder.recording.set_status(Status::error("panicked"));
+        note_panic(&mut recorder);
     }
     thread::finish(recorder, now);
+}
+
+#[cold]
+fn note_panic(recorder: &mut Recorder) {
+    let is_well = recorder.provider & WHILE_UNWINDING != 0;
+    let recording = &mut recorder.recording;
+    if !is_well
+        && recording
+            .recorder()
+            .is_some_and(|(_, log)| !log.has_status())
+    {
+        recording.set_status(Status::error("panicked"));
+    }
 }
 
 impl Drop for Span {
@@ -332,10 +363,8 @@ mod tests {
 
     /// A span that is recorded for no provider.
     fn carrying(trace_state: &str) -> Span {
-        let mut recorder = Box::new(Recorder {
-            recording: Recording::idle(vec![0; 256].into_boxed_slice()),
-            provider: 0,
-        });
+        let scratch = vec![0; 256].into_boxed_slice();
+        let mut recorder = Box::new(Recorder::new(scratch, 0));
         let parent = ParentContext {
             span_context: context(1),
             trace_state,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
-use super::pool::{Pool, Recorder};
+use super::pool::{NO_PROVIDER, Pool, Recorder, WHILE_UNWINDING};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
@@ -101,6 +101,12 @@ fn find_state(
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<ThreadState>> {
+    if id == NO_PROVIDER || id & WHILE_UNWINDING != 0 {
+        if let Some(first) = first {
+            give_back(first);
+        }
+        return None;
+    }
     let (mut found, mut others) = (None, None);
     let mut rest = first;
     while let Some(mut state) = rest {
@@ -131,6 +137,20 @@ fn find_state(
 #[inline(always)]
 pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
     take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| temporary(inner))
+}
+
+/// As [`state_for`]; `None` after the shutdown of `inner`.
+#[inline(always)]
+pub(super) fn open_state_for(inner: &Arc<ProviderInner>) -> Option<Box<ThreadState>> {
+    match take_state(inner.open_id(), || Some(Arc::clone(inner))) {
+        Some(state) => Some(state),
+        None => temporary_if_open(inner),
+    }
+}
+
+#[cold]
+fn temporary_if_open(inner: &ProviderInner) -> Option<Box<ThreadState>> {
+    inner.is_open().then(|| temporary(inner))
 }
 
 #[cold]
@@ -175,17 +195,29 @@ fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
 fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
     let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
-        // The thread's locals are gone, or the provider is. Without a provider the span has no
-        // exporter to go to.
-        if let Some(inner) = ProviderInner::find(provider) {
-            temporary(&inner).finish(recorder, now);
-        }
-        return;
+        return finish_elsewhere(recorder, now);
     };
     let wake = state.finish(recorder, now);
     give_back(state);
     if wake {
         wake_drainer(provider);
+    }
+}
+
+/// Ends a span that was started while its thread unwound, or whose thread's locals are gone, or its
+/// provider. Without a provider it has no exporter to go to.
+#[cold]
+#[inline(never)]
+fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
+    recorder.provider &= !WHILE_UNWINDING;
+    let Some(inner) = ProviderInner::find(recorder.provider) else {
+        return;
+    };
+    let mut state = state_for(&inner);
+    let wake = state.finish(recorder, now);
+    give_back(state);
+    if wake {
+        inner.hub.wake();
     }
 }
 

@@ -25,12 +25,10 @@
 //! ```
 
 use core::fmt::Display;
-use std::borrow::ToOwned;
-use std::format;
 
 use crate::hosted::config::Settings;
 use crate::hosted::diagnostics::{Kind, Severity, release_kept, report, report_cause, set_level};
-use crate::hosted::trace::{TracerProvider, set_global, take_early};
+use crate::hosted::trace::{TracerProvider, set_global};
 
 /// Reports the error of an `init`, and returns the result. An error goes to the standard error if
 /// nothing listens: there is no sender that could say it later.
@@ -106,20 +104,6 @@ pub fn announce_started(settings: &Settings, provider: &TracerProvider) {
             format_args!(
                 "tracing was initialised twice: the first provider stays the process-wide one; \
                  use the tracers of this handle, or shut the first one down before"
-            ),
-        );
-    }
-    let early = take_early();
-    if early > 0 {
-        report(
-            Kind::Misuse,
-            Severity::Warn,
-            format_args!(
-                "{} made before `init` and will never record: get tracers and make layers after it",
-                match early {
-                    1 => "1 tracer or layer was".to_owned(),
-                    more => format!("{more} tracers or layers were"),
-                }
             ),
         );
     }

@@ -30,13 +30,13 @@ use heapless::Deque;
 
 use crate::breaker::State;
 use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
-use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
 use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::resource::{Registry, RegistryError, Resource};
-use crate::response::{DropReason, Outcome};
+use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
 

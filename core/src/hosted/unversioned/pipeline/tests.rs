@@ -1,7 +1,8 @@
 use super::*;
 use crate::buffer::Overflow;
+use crate::exporter::Event;
 use crate::hosted::config::Config;
-use crate::response::Response;
+use crate::response::{DropReason, Response};
 use std::string::ToString;
 use std::vec;
 
