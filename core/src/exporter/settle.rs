@@ -280,6 +280,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use crate::exporter::OnTooLarge;
     use crate::prelude::*;
     use crate::test_support::TestRng;
 
@@ -303,6 +304,108 @@ mod tests {
         exporter.handle_response(now, again, &Outcome::Response(Response::new(200)));
         assert_eq!(exporter.ledger().exported, 1);
         assert!(exporter.ledger().is_closed());
+    }
+
+    const NOW: Instant = Instant::from_secs(10);
+    const LOST: Outcome<'static> = Outcome::Failed(TransportError::Reset { body_sent: true });
+    const OK: Outcome<'static> = Outcome::Response(Response::new(200));
+
+    /// An exporter with two spans, which are due.
+    fn exporter() -> Exporter<[u8; 512], [u8; 64]> {
+        let registry = Registry::new([0_u8; 64], &Resource::default()).unwrap();
+        let buffer = Buffer::new([0_u8; 512]);
+        let config = ExporterConfig {
+            on_too_large: OnTooLarge::Split,
+            ..ExporterConfig::DEFAULT
+        };
+        let mut exporter = Exporter::new(config, buffer, registry).unwrap();
+        let mut tracer = BareTracer::new(AlwaysOn, RandomIdGenerator::new(TestRng::new(1)));
+        for name in ["first", "second"] {
+            let span = tracer.start::<128>(SpanBuilder::new(name), Instant::ZERO);
+            span.end(Instant::ZERO, &mut exporter).unwrap();
+        }
+        exporter.force_flush(NOW, Instant::MAX);
+        exporter
+    }
+
+    // fault X121
+    #[test]
+    fn a_cancelled_request_may_be_a_duplicate_unless_its_body_cannot_have_left() {
+        let mut exporter = exporter();
+        let duplicates = |exporter: &Exporter<_, _>| exporter.stats().possible_duplicates;
+        let mut body = [0; 256];
+        let unread = exporter.poll_transmit(NOW).unwrap();
+        exporter.cancel(NOW, unread);
+        let mut partly = exporter.poll_transmit(NOW).unwrap();
+        assert_eq!(exporter.read_body(&mut partly, &mut body[..9]), 9);
+        exporter.cancel(NOW, partly);
+        let mut kept = exporter.poll_transmit(NOW).unwrap();
+        exporter.read_body(&mut kept, &mut body);
+        assert!(kept.is_read());
+        kept.rewind();
+        exporter.cancel(NOW, kept);
+        assert_eq!(duplicates(&exporter), 0);
+
+        let mut read = exporter.poll_transmit(NOW).unwrap();
+        exporter.read_body(&mut read, &mut body);
+        exporter.handle_response(NOW, read, &Outcome::Failed(TransportError::Cancelled));
+        assert_eq!(duplicates(&exporter), 2);
+        let lost = exporter.poll_transmit(NOW).unwrap();
+        exporter.cancel_in_flight(NOW);
+        assert_eq!(duplicates(&exporter), 2, "each span once");
+        exporter.handle_response(NOW, lost, &OK);
+        assert_eq!(exporter.ledger().exported, 0, "too late");
+    }
+
+    // fault X121
+    #[test]
+    fn a_request_that_was_lost_with_its_driver_may_be_a_duplicate() {
+        let mut exporter = exporter();
+        exporter.cancel_in_flight(NOW);
+        assert_eq!(
+            exporter.stats().possible_duplicates,
+            0,
+            "nothing is in flight"
+        );
+        let _lost = exporter.poll_transmit(NOW).unwrap();
+        exporter.cancel_in_flight(NOW);
+        assert_eq!(exporter.stats().possible_duplicates, 2);
+    }
+
+    // fault X122
+    #[test]
+    fn the_rest_of_a_batch_that_was_parted_counts_on_its_own() {
+        let mut exporter = exporter();
+        let mut now = NOW;
+        for (spans, outcome, duplicates) in [
+            (2, Outcome::Response(Response::new(413)), 0),
+            (1, LOST, 1),
+            (1, LOST, 1),
+            (1, OK, 1),
+            (1, LOST, 2),
+            (1, OK, 2),
+        ] {
+            now = now.max(exporter.poll_timeout().unwrap());
+            let transmit = exporter.poll_transmit(now).unwrap();
+            assert_eq!(transmit.spans(), spans);
+            exporter.handle_response(now, transmit, &outcome);
+            assert_eq!(exporter.stats().possible_duplicates, duplicates);
+        }
+        assert_eq!(exporter.ledger().exported, 2);
+    }
+
+    // fault M5
+    #[test]
+    fn a_batch_without_memory_is_dropped_at_once_and_the_circuit_stays_closed() {
+        let mut exporter = exporter();
+        let transmit = exporter.poll_transmit(NOW).unwrap();
+        let no_memory = Outcome::Failed(TransportError::OutOfMemory);
+        exporter.handle_response(NOW, transmit, &no_memory);
+        let ledger = exporter.ledger();
+        assert_eq!(ledger.dropped(DropReason::OutOfMemory), 2);
+        assert!(ledger.is_closed(), "{ledger}");
+        assert_eq!(exporter.circuit(), crate::breaker::State::Closed);
+        assert_eq!(exporter.stats().possible_duplicates, 0);
     }
 
     /// A cancelled request would go out again at once, and panic again.

@@ -1,6 +1,7 @@
 //! Fault M5: memory that cannot be had.
 
 use nix::sys::resource::{Resource, setrlimit};
+use spandrel_core::env::{Compression, Protocol};
 use spandrel_core::hosted::config::Config;
 use spandrel_tests::fault_server::{FaultServer, Script};
 
@@ -9,8 +10,23 @@ use crate::sender::SENDERS;
 
 const MIB: usize = 1 << 20;
 
-/// In the child: spans of up to 128 KiB, and a buffer of so many MiB for them.
-pub(crate) fn large(config: Config, mib: Option<&str>) -> Config {
+/// How requests are written whose bodies are as large as their spans.
+const CODINGS: [&str; 3] = ["plain", "stored", "json"];
+
+/// In the child: spans of up to 128 KiB, a buffer of so many MiB for them, and one of the codings.
+pub(crate) fn large(config: Config, mib: Option<&str>, coding: Option<&str>) -> Config {
+    let config = match coding {
+        Some("stored") => Config {
+            compression: Some(Compression::Gzip),
+            gzip_level: Some(0),
+            ..config
+        },
+        Some("json") => Config {
+            protocol: Some(Protocol::HttpJson),
+            ..config
+        },
+        _ => config,
+    };
     Config {
         buffer_bytes: mib.and_then(|mib| Some(mib.parse::<usize>().ok()? * MIB)),
         shard_bytes: Some(16 * MIB),
@@ -32,12 +48,15 @@ pub(crate) fn limit() {
 
 #[test]
 fn m5_a_request_that_cannot_be_made_costs_its_batch_and_not_the_process() {
-    for sender in SENDERS {
+    for (sender, coding) in SENDERS
+        .into_iter()
+        .flat_map(|sender| CODINGS.map(|coding| (sender, coding)))
+    {
         let server = FaultServer::start(Script::new());
         // Arenas of threads reserve address space that the limit would not touch.
         let one_arena = ["env", "MALLOC_ARENA_MAX=1"];
         let mut service = Remote::start(sender, &one_arena).expect("a child");
-        service.ask(&format!("large {} 5000 16", server.url()));
+        service.ask(&format!("large {} 5000 16 {coding}", server.url()));
         // The first record makes the shard, which has room for all; then requests of megabytes.
         service.ask("record 1");
         service.ask("limit-memory");
@@ -49,6 +68,11 @@ fn m5_a_request_that_cannot_be_made_costs_its_batch_and_not_the_process() {
         assert!(answer.is_ok(), "{sender}: {answer:?}");
         let books = service.books("books");
         assert_eq!((books["closed"], books["ended"]), (1, 80), "{sender}");
-        assert!(books["dropped"] > 0, "{sender}: {books:?}");
+        assert!(books["dropped"] > 0, "{sender}, {coding}: {books:?}");
+        let reports = service.ask("reports");
+        for words in ["dropped as out_of_memory", "lower `max_export_batch_size`"] {
+            let times = reports.matches(words).count();
+            assert_eq!(times, 1, "{sender}, {coding}: {reports}");
+        }
     }
 }

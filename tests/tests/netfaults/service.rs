@@ -37,7 +37,8 @@ pub(crate) fn run(name: &str) {
                 }
             }
             "large" => {
-                let large = out_of_memory::large(config(first, millis(words.next())), words.next());
+                let plain = config(first, millis(words.next()));
+                let large = out_of_memory::large(plain, words.next(), words.next());
                 match Sender::start(name, large) {
                     Ok(sender) => {
                         service.sender = Some(Arc::new(sender));

@@ -329,7 +329,7 @@ mod tests {
         let mut written = Vec::new();
         let mut bits = BitWriter::new(&mut written);
         write(&tokens, bytes, true, &mut bits);
-        bits.finish();
+        bits.finish().unwrap();
         written
     }
 
@@ -375,7 +375,7 @@ mod tests {
             let mut written = Vec::new();
             let mut bits = BitWriter::new(&mut written);
             write(&tokens, &[0; 60_000], true, &mut bits);
-            bits.finish();
+            bits.finish().unwrap();
             assert_eq!(form(&written), (true, 2));
             assert_eq!(written.len(), (cost + BLOCK_HEADER_BITS).div_ceil(8));
         }
