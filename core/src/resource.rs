@@ -25,7 +25,7 @@ use core::fmt;
 pub use encoded::EncodedEntry;
 
 use crate::attribute::{KeyValue, ValueLimits};
-use crate::wire::{Writer, key_value_len, nonempty_len, put_key_value};
+use crate::wire::{BYTES, Writer, get_varint, key_value_len, nonempty_len, put_key_value, tag};
 
 /// The [entity that produces telemetry](https://opentelemetry.io/docs/specs/otel/resource/sdk/):
 /// its attributes, and the schema that they follow.
@@ -190,8 +190,8 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
     ///
     /// # Errors
     ///
-    /// There is no room to encode the scope. A known one needs that room too, because it is encoded
-    /// behind the others to be compared with them. Get each scope once and keep its number.
+    /// The scope is new and does not fit. A known scope is found in a full registry as well, unless
+    /// it has an attribute of more than 128 bytes: that is compared where the next entry would go.
     pub fn scope(&mut self, scope: &InstrumentationScope<'_>) -> Result<ScopeId, RegistryError> {
         if self.used == 0 {
             // The first entry is always the resource, even an empty one.
@@ -206,11 +206,15 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         // Always `Some`: `used` bytes have been written.
         let storage = self.storage.as_mut().split_at_mut_checked(self.used);
         let (kept, free) = storage.unwrap_or_default();
-        let len = encode_entry(free, content, scope.schema_url, &|w| {
+        let encoded = encode_entry(free, content, scope.schema_url, &|w| {
             w.put_nonempty(1, scope.name.as_bytes());
             w.put_nonempty(2, scope.version.as_bytes());
             attributes.put(w);
-        })?;
+        });
+        let len = match encoded {
+            Ok(len) => len,
+            Err(error) => return find_unencoded(kept, content, scope).ok_or(error),
+        };
         let encoded = free.get(..len).unwrap_or_default();
         if let Some(id) = find(kept, encoded) {
             return Ok(id);
@@ -319,6 +323,9 @@ impl<'a> Entries<'a> {
     }
 }
 
+/// The longest attribute of a scope that is compared without room in the registry.
+const COMPARED_ATTRIBUTE: usize = 128;
+
 /// Iterates over encoded entries, each with its whole bytes, the two lengths included.
 struct EntryIter<'a> {
     rest: &'a [u8],
@@ -344,6 +351,66 @@ fn find(kept: &[u8], encoded: &[u8]) -> Option<ScopeId> {
         .skip(1)
         .position(|(_, whole)| whole == encoded)?;
     u16::try_from(index).ok().map(ScopeId)
+}
+
+/// Finds a scope without room to encode it. `content` is the length of its message.
+#[cold]
+#[inline(never)]
+fn find_unencoded(
+    kept: &[u8],
+    content: usize,
+    scope: &InstrumentationScope<'_>,
+) -> Option<ScopeId> {
+    let index = EntryIter { rest: kept }
+        .skip(1)
+        .position(|(entry, _)| is_entry_of(&entry, content, scope).is_some())?;
+    u16::try_from(index).ok().map(ScopeId)
+}
+
+/// `Some` if `entry` is what the scope would be encoded to.
+fn is_entry_of(entry: &Entry<'_>, content: usize, scope: &InstrumentationScope<'_>) -> Option<()> {
+    let mut rest = entry.head;
+    if content > 0 {
+        rest = without_header(rest, 1, content)?;
+    }
+    rest = without_text(rest, 1, scope.name)?;
+    rest = without_text(rest, 2, scope.version)?;
+    let attributes = Attributes {
+        field: 3,
+        items: scope.attributes,
+    };
+    for item in attributes.kept() {
+        let mut encoded = [0; COMPARED_ATTRIBUTE];
+        let len = key_value_len(item.key, &item.value, ValueLimits::DEFAULT);
+        let encoded = encoded.get_mut(..len)?;
+        put_key_value(
+            &mut Writer::new(encoded),
+            item.key,
+            &item.value,
+            ValueLimits::DEFAULT,
+        );
+        rest = without_header(rest, 3, len)?.strip_prefix(&*encoded)?;
+    }
+    let tail = without_text(entry.tail, 3, scope.schema_url)?;
+    (rest.is_empty() && tail.is_empty()).then_some(())
+}
+
+/// What follows the header of a field of `len` bytes.
+fn without_header(bytes: &[u8], field: u8, len: usize) -> Option<&[u8]> {
+    let (first, rest) = bytes.split_first()?;
+    let (found, header) = get_varint(rest)?;
+    if *first != tag(field, BYTES) || found != len as u64 {
+        return None;
+    }
+    rest.get(header..)
+}
+
+/// What follows a text field, which is left out if it is empty.
+fn without_text<'a>(bytes: &'a [u8], field: u8, text: &str) -> Option<&'a [u8]> {
+    if text.is_empty() {
+        return Some(bytes);
+    }
+    without_header(bytes, field, text.len())?.strip_prefix(text.as_bytes())
 }
 
 /// Writes `[head length][tail length][head][tail]` and returns the number of bytes.
@@ -408,6 +475,8 @@ impl<'a> Attributes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec;
+    use std::vec::Vec;
 
     #[test]
     fn equal_scopes_share_a_number_and_different_ones_do_not() {
@@ -425,17 +494,59 @@ mod tests {
     }
 
     #[test]
-    fn a_known_scope_is_recognised_only_with_room_to_compare_it() {
-        let scope = InstrumentationScope::new("a");
-        let mut tight = Registry::new([0; 4 + 9], &Resource::default()).unwrap();
-        tight.scope(&scope).unwrap();
-        assert!(matches!(
-            tight.scope(&scope),
-            Err(RegistryError::Full { .. })
-        ));
-        let mut roomy = Registry::new([0; 4 + 9 + 9], &Resource::default()).unwrap();
-        let known = roomy.scope(&scope).unwrap();
-        assert_eq!(roomy.scope(&scope), Ok(known));
+    fn a_known_scope_is_found_in_a_full_registry() {
+        let attributes = [
+            KeyValue::new("k", "text"),
+            KeyValue::new("k", 1_i64),
+            KeyValue::new("list", &["a", "b"][..]),
+        ];
+        let full = InstrumentationScope {
+            name: "orders",
+            version: "1.2",
+            schema_url: "u",
+            attributes: &attributes,
+        };
+        let scopes = [
+            InstrumentationScope::default(),
+            InstrumentationScope::new("orders"),
+            InstrumentationScope::new("orders").with_version("1.2"),
+            InstrumentationScope::new("").with_version("orders"),
+            full,
+        ];
+        let mut roomy = Registry::new([0; 512], &Resource::default()).unwrap();
+        for scope in &scopes {
+            roomy.scope(scope).unwrap();
+        }
+        let mut tight = vec![0; roomy.used_bytes()];
+        let mut tight = Registry::new(&mut tight[..], &Resource::default()).unwrap();
+        let ids: Vec<_> = scopes.iter().map(|s| tight.scope(s).unwrap()).collect();
+        assert_eq!(tight.used_bytes(), roomy.used_bytes());
+        for (scope, id) in scopes.iter().zip(ids) {
+            assert_eq!(tight.scope(scope), Ok(id));
+        }
+        for new in [
+            InstrumentationScope::new("order"),
+            InstrumentationScope::new("orders").with_version("1.3"),
+            InstrumentationScope {
+                schema_url: "v",
+                ..full
+            },
+            InstrumentationScope {
+                attributes: &attributes[..2],
+                ..full
+            },
+            InstrumentationScope {
+                attributes: &attributes[1..],
+                name: "order",
+                ..full
+            },
+        ] {
+            let found = tight.scope(&new);
+            assert!(
+                matches!(found, Err(RegistryError::Full { .. })),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

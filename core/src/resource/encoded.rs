@@ -50,7 +50,8 @@ impl<'a> EncodedEntry<'a> {
 }
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
-    /// A registry over `storage` for a resource of another registry, with `more` attributes, which replace attributes of the same key.
+    /// A registry over `storage` for a resource of another registry, with `more` attributes, which
+    /// replace attributes of the same key.
     ///
     /// # Errors
     ///

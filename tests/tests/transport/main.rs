@@ -25,6 +25,7 @@ mod limits;
 mod network;
 mod outcomes;
 mod process;
+mod resources;
 mod settings;
 mod shutdown;
 mod start;

@@ -1,7 +1,7 @@
 //! The state that all tracers of a provider share.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
@@ -32,6 +32,8 @@ pub(super) struct ProviderInner {
     /// The causes of [`Shortage`]s that were reported, as bits.
     reported: AtomicU8,
     reserve: Reserve,
+    /// A tracer found no room for its name, which is said once.
+    scopes_full: AtomicBool,
     /// For starting threads, waking and counting. A thread's state holds its own shard, so that no
     /// span goes through here.
     pub(super) hub: Arc<Hub>,
@@ -49,6 +51,7 @@ impl ProviderInner {
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
             reserve: Reserve::default(),
+            scopes_full: AtomicBool::new(false),
             hub,
         });
         let weak = Arc::downgrade(&inner);
@@ -112,25 +115,30 @@ impl ProviderInner {
     /// The number of `scope`; the nameless scope's when there is no room for another.
     pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
         let found = self.hub.registry().scope(scope);
-        Self::number(found, scope.name)
+        self.number(found, scope.name)
     }
 
     /// As [`Self::scope`], for the first scope of another registry, named `name`.
     pub(super) fn adopt_scope(&self, other: &Registry<Box<[u8]>>, name: &str) -> ScopeId {
         let found = self.hub.registry().adopt_scope(other);
-        Self::number(found, name)
+        self.number(found, name)
     }
 
-    fn number(found: Result<ScopeId, RegistryError>, name: &str) -> ScopeId {
+    fn number(&self, found: Result<ScopeId, RegistryError>, name: &str) -> ScopeId {
         found.unwrap_or_else(|error| {
-            diagnostics::report(
-                Kind::Misuse,
-                Severity::Warn,
-                format_args!(
-                    "the spans of tracer {name:?} are exported without a scope name: {error}; get each \
-                     tracer once and keep it, and do not generate tracer names"
-                ),
-            );
+            let is_full = !matches!(error, RegistryError::TooLong);
+            if !(is_full && self.scopes_full.swap(true, Ordering::Relaxed)) {
+                diagnostics::report(
+                    Kind::Misuse,
+                    Severity::Warn,
+                    format_args!(
+                        "the spans of tracer {:?} are exported without a scope name, as are those \
+                         of other new tracers: {error}; get each tracer once and keep it, and do \
+                         not generate tracer names",
+                        name
+                    ),
+                );
+            }
             ScopeId::default()
         })
     }
