@@ -5,8 +5,8 @@
 //! cargo run -q --example stdout | jq .
 //! ```
 //!
-//! Each batch is one line of OTLP/JSON, as the collector's `otlpjsonfile` receiver reads it. The
-//! lines are for debugging and for other programs. This example makes one batch of two spans: look
+//! A terminal shows each batch as a waterfall. Behind a pipe or in a file each batch is one line of
+//! OTLP/JSON, as the collector's `otlpjsonfile` receiver reads it. This example makes one batch of two spans: look
 //! for `order.validate`, whose `parentSpanId` is the `spanId` of `order.place`.
 #![allow(clippy::print_stderr, reason = "a failed delivery must be seen")]
 

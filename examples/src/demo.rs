@@ -10,7 +10,7 @@ use spandrel_core::id::TraceId;
 use spandrel_transport_std::{Config, Telemetry, start};
 
 use crate::output::{Failure, show_warnings};
-use crate::waterfall::{Style, waterfall};
+use crate::waterfall::{style_of_stdout, waterfall};
 use crate::{Collector, ReceivedSpan};
 use seen::SeenTraces;
 
@@ -140,5 +140,5 @@ pub fn check_delivery(report: &FlushReport) -> Result<(), Failure> {
 /// colours.
 #[must_use]
 pub fn drawn(spans: &[ReceivedSpan]) -> String {
-    waterfall(spans, Style::of_stdout())
+    waterfall(spans, style_of_stdout())
 }

@@ -1,5 +1,6 @@
 //! OpenTelemetry tracing for programs with threads: spans go as gzip-compressed OTLP/HTTP to a
-//! collector, or as OTLP/JSON lines to the standard output. Without an async runtime.
+//! collector, or to the standard output as a drawing for people or as OTLP/JSON lines. Without an
+//! async runtime.
 //!
 //! ```sh
 //! cargo add spandrel-transport-std
@@ -80,7 +81,7 @@ pub use telemetry::{InitError, Telemetry, init, start};
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
-pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, TlsFiles};
+pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;

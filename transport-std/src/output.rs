@@ -7,8 +7,9 @@ use std::time::Duration;
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, Settings};
 use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
-use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
+use spandrel_core::hosted::unversioned::encode::Coding;
 use spandrel_core::hosted::unversioned::events::LastError;
+use spandrel_core::hosted::unversioned::print::Printer;
 use spandrel_core::response::{Outcome, Response, TransportError};
 
 use crate::{Canceller, HttpSender};
@@ -36,10 +37,10 @@ pub(crate) struct Waiting {
     last_error: LastError,
 }
 
-/// OTLP/JSON lines.
-pub(crate) struct Lines {
-    stdout: Stdout,
-    encoder: RequestEncoder,
+/// Batches as text.
+pub(crate) struct Lines<W = Stdout> {
+    stdout: W,
+    printer: Printer,
     line: Vec<u8>,
     /// Why there is no line.
     unsent: Option<TransportError>,
@@ -67,7 +68,7 @@ impl Output {
             }
             None => Self::Stdout(Box::new(Lines {
                 stdout: std::io::stdout(),
-                encoder: RequestEncoder::new(Protocol::HttpJson, Coding::Identity),
+                printer: Printer::new(settings),
                 line: Vec::new(),
                 unsent: Some(TransportError::Other),
                 last_error: LastError::default(),
@@ -161,9 +162,9 @@ impl Waiting {
     }
 }
 
-impl Lines {
+impl<W: Write> Lines<W> {
     fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
-        let encoded = self.encoder.encode(pull, &mut self.line);
+        let encoded = self.printer.encode(pull, &mut self.line);
         self.unsent = encoded.err().map(|error| error.class());
         if let Err(error) = encoded {
             self.fail(&error, error.class());
@@ -174,9 +175,13 @@ impl Lines {
         if let Some(class) = self.unsent {
             return Outcome::Failed(class);
         }
+        self.printer.begin();
         let written = self.stdout.write_all(&self.line);
         match written.and_then(|()| self.stdout.flush()) {
-            Ok(()) => Outcome::Response(Response::new(200)),
+            Ok(()) => {
+                self.printer.end();
+                Outcome::Response(Response::new(200))
+            }
             Err(error) => self.fail(&error, TransportError::Other),
         }
     }
@@ -185,5 +190,66 @@ impl Lines {
         let outcome = Outcome::Failed(class);
         self.last_error.set(error.to_string(), &outcome);
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use spandrel_core::hosted::config::{Config, StdoutFormat};
+
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let len = bytes.len().min(self.room);
+            if len == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= len;
+            self.written.extend_from_slice(&bytes[..len]);
+            Ok(len)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn x103_a_line_after_a_torn_one_stands_alone() {
+        let config = Config {
+            stdout_format: StdoutFormat::Json,
+            ..Config::default()
+        };
+        let settings = config.resolve_with(|_| None).unwrap();
+        let mut lines = Lines {
+            stdout: Disk {
+                written: Vec::new(),
+                room: 5,
+            },
+            printer: Printer::new(&settings),
+            line: Vec::new(),
+            unsent: Some(TransportError::Other),
+            last_error: LastError::default(),
+        };
+        let mut print = |room| {
+            lines.stdout.room += room;
+            lines.encode(|_| 0);
+            matches!(lines.send(), Outcome::Response(_))
+        };
+        // `{}` and a line feed: the second line is torn, and so is what begins the third.
+        let arrived = [0, 0, 1, 10, 3].map(&mut print);
+        assert_eq!(arrived, [true, false, false, true, true]);
+        let text = String::from_utf8(lines.stdout.written).unwrap();
+        let whole = text.lines().filter(|line| *line == "{}").count();
+        assert!(whole >= 3, "{text:?}");
     }
 }

@@ -57,8 +57,8 @@ impl std::error::Error for InitError {
 /// Starts tracing.
 ///
 /// With `enabled: false`, or `OTEL_SDK_DISABLED=true`, the handle and its tracers do nothing.
-/// Without an endpoint, in code or in the environment, spans go to the standard output as OTLP/JSON
-/// lines. Otherwise one thread is started, which sends to the collector, which need not be up.
+/// Without an endpoint, in code or in the environment, spans go to the standard output, in the form
+/// of [`Config::stdout_format`](Config::stdout_format). Otherwise one thread is started, which sends to the collector, which need not be up.
 ///
 /// The first `init` of a process also makes its provider the process-wide one, so that
 /// [`tracer`](crate::tracer) works everywhere. Another `init` before its shutdown starts a second

@@ -11,6 +11,7 @@
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
+//! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
 //! | [`prelude`] | the names that nearly every application needs |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
@@ -34,6 +35,8 @@ pub mod trace;
 pub mod layer;
 #[cfg(feature = "_deflate")]
 pub mod span_gzip;
+#[cfg(feature = "_waterfall")]
+pub mod waterfall;
 // L5
 pub mod prelude;
 pub mod unversioned;

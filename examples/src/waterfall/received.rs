@@ -3,8 +3,7 @@
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
-use super::text::hex;
-use super::view::SpanView;
+use super::SpanView;
 use crate::ReceivedSpan;
 
 impl<'a> From<&'a ReceivedSpan> for SpanView<'a> {
@@ -40,7 +39,10 @@ fn text_of(value: Option<&AnyValue>) -> String {
         Some(Value::BoolValue(v)) => v.to_string(),
         Some(Value::IntValue(v)) => v.to_string(),
         Some(Value::DoubleValue(v)) => format!("{v:?}"),
-        Some(Value::BytesValue(v)) => format!("0x{}", hex(v)),
+        Some(Value::BytesValue(v)) => {
+            let digits: Vec<String> = v.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("0x{}", digits.concat())
+        }
         Some(Value::ArrayValue(v)) => {
             let values: Vec<String> = v.values.iter().map(|value| text_of(Some(value))).collect();
             format!("[{}]", values.join(", "))

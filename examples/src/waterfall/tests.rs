@@ -6,6 +6,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
+use unicode_width::UnicodeWidthStr;
+
 use super::*;
 
 const MS: u64 = 1_000_000;
@@ -226,11 +228,8 @@ fn ascii_is_enough_to_draw() {
 fn no_line_is_wider_than_asked() {
     for width in [0, 40, 41, 60, 61, 77, 80, 100, 120, 200] {
         for line in waterfall(&shop(), Style::plain(width)).lines() {
-            let columns = width_of(line);
-            assert!(
-                columns <= width.max(MIN_WIDTH),
-                "{columns} > {width}: {line}"
-            );
+            let columns = line.width();
+            assert!(columns <= width.max(40), "{columns} > {width}: {line}");
             assert_eq!(line, line.trim_end());
         }
     }
@@ -376,4 +375,59 @@ fn a_chain_of_thousands_is_drawn_in_bounded_space() {
         .collect();
     let drawn = waterfall(&spans, Style::plain(100));
     assert_eq!(drawn.matches("link").count(), spans.len());
+}
+
+#[test]
+fn an_encoded_request_is_drawn_as_the_spans_that_it_holds() {
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+    use prost::Message;
+    use spandrel_core::hosted::waterfall::draw_request;
+
+    let all_values = vec![
+        attribute("yes", Value::BoolValue(true)),
+        attribute("minus", Value::IntValue(-7)),
+        attribute("half", Value::DoubleValue(0.5)),
+        attribute("bytes", Value::BytesValue(vec![1, 0xff])),
+    ];
+    let list = attribute(
+        "list",
+        Value::ArrayValue(ArrayValue {
+            values: vec![
+                AnyValue {
+                    value: Some(text("a")),
+                },
+                AnyValue { value: None },
+            ],
+        }),
+    );
+    let mut spans = shop();
+    spans.push(span(9, 1, "values", (1_100, 1_200)).with(all_values));
+    spans.push(span(10, 1, "list", (1_100, 1_200)).with(vec![list]));
+    let resource_spans = spans.iter().map(|received| ResourceSpans {
+        resource: Some((*received.resource).clone()),
+        scope_spans: vec![ScopeSpans {
+            spans: vec![received.span.clone()],
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    });
+    let request = ExportTraceServiceRequest {
+        resource_spans: resource_spans.collect(),
+    };
+    let drawn = draw_request(&request.encode_to_vec(), Style::plain(100));
+    let expected = waterfall(&spans, Style::plain(100));
+    let note = "its parent is not in this batch (more of this trace may follow)";
+    assert_eq!(drawn, expected.replace("its parent has not arrived", note));
+    assert!(drawn.contains("half=0.5  bytes=0x01ff"), "{drawn}");
+}
+
+#[test]
+fn a_batch_without_the_parent_says_that_more_may_follow() {
+    use spandrel_core::hosted::waterfall::draw_request;
+
+    let cut = [0x0a, 0x04, 0x12, 0x02, 0x12, 0xff];
+    assert_eq!(draw_request(&cut, Style::plain(80)), "");
+    let child = [span(2, 1, "child", (1, 2))];
+    assert!(waterfall(&child, Style::plain(80)).contains("its parent has not arrived"));
 }

@@ -11,6 +11,7 @@
 mod crate_source;
 mod defmt;
 mod layers;
+mod manifests;
 mod names;
 mod no_std;
 mod references;

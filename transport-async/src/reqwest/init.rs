@@ -20,7 +20,7 @@ use super::time::{has_io, has_timers};
 ///
 /// With `enabled: false`, or `OTEL_SDK_DISABLED=true`, the handle and its tracers do nothing, and
 /// no runtime is needed. Without an endpoint, in code or in the environment, spans go to the
-/// standard output as OTLP/JSON lines. The collector need not be up.
+/// standard output, in the form of [`Config::stdout_format`](Config::stdout_format). The collector need not be up.
 ///
 /// The first `init` of a process also makes its provider the process-wide one, so that
 /// [`tracer`](super::tracer) works everywhere. Another `init` before its shutdown, of this transport or

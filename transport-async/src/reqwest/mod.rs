@@ -72,7 +72,7 @@ pub use telemetry::Telemetry;
 
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
-pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, TlsFiles};
+pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;

@@ -2,17 +2,18 @@
 
 use std::boxed::Box;
 use std::string::ToString;
+use std::vec::Vec;
 
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, Settings};
 use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
 use spandrel_core::hosted::unversioned::encode::Coding;
 use spandrel_core::hosted::unversioned::events::LastError;
+use spandrel_core::hosted::unversioned::print::Printer;
 use spandrel_core::response::{Outcome, Response, TransportError};
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use super::client::Blueprint;
-use super::encode::LendingEncoder;
 use super::sender::HttpSender;
 use crate::{Body, Post};
 
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     /// Every request panics.
     #[cfg(test)]
     pub(super) panics: bool,
+    /// Of the standard output.
+    printer: Option<Printer>,
 }
 
 impl Plan {
@@ -45,6 +48,7 @@ impl Plan {
                 coding: Coding::Identity,
                 #[cfg(test)]
                 panics: false,
+                printer: Some(Printer::new(settings)),
             });
         };
         // So that what the client refuses is an error of the start.
@@ -63,6 +67,7 @@ impl Plan {
             http,
             protocol: settings.protocol,
             coding: settings.into(),
+            printer: None,
             #[cfg(test)]
             panics: false,
         })
@@ -73,11 +78,20 @@ impl Plan {
             http,
             protocol,
             coding,
+            printer,
             ..
         } = self;
         #[cfg(test)]
         if self.panics {
             return Output::Panics(LastError::default());
+        }
+        if let Some(printer) = printer {
+            return Output::Stdout(Box::new(Lines {
+                stdout: tokio::io::stdout(),
+                printer: printer.another(),
+                line: Vec::new(),
+                last_error: LastError::default(),
+            }));
         }
         let built = match http {
             Http::Ready(blueprint) => blueprint.build(),
@@ -89,13 +103,8 @@ impl Plan {
                     last_error: LastError::default(),
                 }));
             }
-            Http::Not => {
-                return Output::Stdout(Box::new(Lines {
-                    stdout: tokio::io::stdout(),
-                    encoder: LendingEncoder::new(*protocol, *coding),
-                    last_error: LastError::default(),
-                }));
-            }
+            // There is a printer then.
+            Http::Not => return Output::Nowhere(LastError::default()),
         };
         match built {
             Ok(connected) => {
@@ -141,10 +150,11 @@ impl Waiting {
     }
 }
 
-/// OTLP/JSON lines.
+/// Batches as text.
 pub(super) struct Lines {
     stdout: Stdout,
-    encoder: LendingEncoder,
+    printer: Printer,
+    line: Vec<u8>,
     last_error: LastError,
 }
 
@@ -193,8 +203,11 @@ impl Post for Output {
 
 impl Lines {
     async fn write<B: Body>(&mut self, body: &mut B) -> Outcome<'static> {
-        let (error, class) = match self.encoder.encode(|chunk| body.read(chunk)) {
-            Ok(line) => match self.write_line(&line).await {
+        let encoded = self
+            .printer
+            .encode(|chunk| body.read(chunk), &mut self.line);
+        let (error, class) = match encoded {
+            Ok(()) => match self.write_line().await {
                 Ok(()) => return Outcome::Response(Response::new(200)),
                 Err(error) => (error.to_string(), TransportError::Other),
             },
@@ -205,8 +218,11 @@ impl Lines {
         failed
     }
 
-    async fn write_line(&mut self, line: &[u8]) -> std::io::Result<()> {
-        self.stdout.write_all(line).await?;
-        self.stdout.flush().await
+    async fn write_line(&mut self) -> std::io::Result<()> {
+        self.printer.begin();
+        self.stdout.write_all(&self.line).await?;
+        self.stdout.flush().await?;
+        self.printer.end();
+        Ok(())
     }
 }

@@ -8,6 +8,23 @@ use super::notes::Notes;
 use super::settings::Target;
 use crate::env::{Diagnostics, Endpoint};
 
+/// What spans look like on the standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StdoutFormat {
+    /// A drawing where the standard output is a terminal, else lines. `OTEL_TRACES_EXPORTER=otlp/stdout`
+    /// means lines everywhere.
+    #[default]
+    Auto,
+    /// [OTLP/JSON
+    /// lines](https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/#json-lines-file), one
+    /// for each batch, for programs.
+    Json,
+    /// A waterfall for each trace of a batch, for people. Its width is that of `COLUMNS`, else 80 columns on a
+    /// terminal; `NO_COLOR` turns its colours off.
+    Waterfall,
+}
+
 /// A place as code or environment named it.
 pub(super) enum Destination<'a> {
     /// The endpoint in code, not yet parsed.
@@ -16,6 +33,8 @@ pub(super) enum Destination<'a> {
     Collector(Endpoint<'a>),
     Stdout {
         immediate: bool,
+        /// The operator asked for OTLP/JSON lines.
+        lines: bool,
     },
     Nowhere,
 }
@@ -25,7 +44,7 @@ impl Destination<'_> {
         Ok(match self {
             Self::InCode(text) => endpoint_in_code(text, notes)?,
             Self::Collector(endpoint) => otlp(&endpoint),
-            Self::Stdout { immediate } => Target::Stdout { immediate },
+            Self::Stdout { immediate, .. } => Target::Stdout { immediate },
             Self::Nowhere => Target::None,
         })
     }

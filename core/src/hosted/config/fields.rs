@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, HeaderNames, debug_struct};
+use super::destination::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
 use crate::buffer::Overflow;
@@ -53,6 +54,8 @@ pub struct Config {
     /// the environment either, spans go to the standard output. User info, a query and a fragment
     /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
     pub endpoint: String,
+    /// What spans look like that go to the standard output.
+    pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
     /// repeated name the last one counts. Empty = left out; otherwise none of the environment's
     /// headers is used. A header that belongs to the protocol is left out with a diagnostic, one
@@ -98,9 +101,9 @@ pub struct Config {
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
-    /// The bytes in which one live span is recorded, at least
+    /// The most bytes of one span, at least
     /// [`MIN_SCRATCH_BYTES`](crate::span::MIN_SCRATCH_BYTES). What does not fit is left out and
-    /// counted.
+    /// counted. A live span starts with 1 KiB and grows as it needs more.
     pub max_span_bytes: Option<usize>,
 
     /// How long a span may wait for others of its batch; zero = not at all.
@@ -199,6 +202,7 @@ impl Default for Config {
             environment: None,
             resource_attributes: Vec::new(),
             endpoint: String::new(),
+            stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
             protocol: None,
             compression: None,
@@ -241,6 +245,7 @@ debug_struct!(Config {
     environment,
     resource_attributes,
     endpoint => RedactedUrl(endpoint),
+    stdout_format,
     headers => HeaderNames(headers),
     protocol,
     compression,

@@ -154,8 +154,14 @@ fn destination<'a>(
     }
     match env.traces_exporter {
         Some(TracesExporter::None) => Destination::Nowhere,
-        Some(TracesExporter::Console) => Destination::Stdout { immediate: true },
-        Some(TracesExporter::OtlpStdout) => Destination::Stdout { immediate: false },
+        Some(TracesExporter::Console) => Destination::Stdout {
+            immediate: true,
+            lines: false,
+        },
+        Some(TracesExporter::OtlpStdout) => Destination::Stdout {
+            immediate: false,
+            lines: true,
+        },
         // If the endpoint of the environment is missing or bad, the diagnostic of the bad value
         // names the default one.
         Some(TracesExporter::Otlp) => {
@@ -164,7 +170,10 @@ fn destination<'a>(
         None => match env.endpoint {
             Some(endpoint) => Destination::Collector(endpoint),
             None if *asks_for_collector => Destination::Collector(Endpoint::DEFAULT),
-            None => Destination::Stdout { immediate: false },
+            None => Destination::Stdout {
+                immediate: false,
+                lines: false,
+            },
         },
     }
 }

@@ -39,6 +39,7 @@
 //! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
+//! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
 //! | `protocol` | `T_PROTOCOL` | `http/protobuf` | name |
 //! | `compression` | `T_COMPRESSION` | `gzip` | name |
@@ -120,6 +121,7 @@ mod sampler;
 mod settings;
 mod sizes;
 
+pub use destination::StdoutFormat;
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};

@@ -6,6 +6,7 @@ use std::format;
 use std::string::String;
 
 use super::credential::{InClear, is_loopback_host, plaintext_credential};
+use super::destination::{Destination, StdoutFormat};
 use super::environment::Variables;
 use super::error::SettingsError;
 use super::fields::Config;
@@ -59,6 +60,10 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
     let code = merged.code;
     let tls = check_identity(merged.tls)?;
     let sizes = merged.sizes.check()?;
+    let stdout_format = match (code.stdout_format, &merged.destination) {
+        (StdoutFormat::Auto, Destination::Stdout { lines: true, .. }) => StdoutFormat::Json,
+        (format, _) => format,
+    };
     let target = merged.destination.check(&mut notes)?;
     let headers = CheckedHeaders::new(&merged.headers).map_err(|bad| SettingsError::Header {
         number: bad.number,
@@ -84,6 +89,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
     Ok(Settings {
         enabled: merged.enabled,
         target,
+        stdout_format,
         protocol: merged.protocol,
         headers: headers.pairs,
         compression: merged.compression,
@@ -181,6 +187,31 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
+
+    #[test]
+    fn the_format_of_the_standard_output_follows_code_and_then_the_operator() {
+        for (format, exporter, expected) in [
+            (StdoutFormat::Auto, None, StdoutFormat::Auto),
+            (StdoutFormat::Auto, Some("console"), StdoutFormat::Auto),
+            (StdoutFormat::Auto, Some("otlp/stdout"), StdoutFormat::Json),
+            (
+                StdoutFormat::Waterfall,
+                Some("otlp/stdout"),
+                StdoutFormat::Waterfall,
+            ),
+            (StdoutFormat::Json, Some("console"), StdoutFormat::Json),
+        ] {
+            let config = Config {
+                stdout_format: format,
+                ..Config::development("x")
+            };
+            let settings = resolve(&config, |name| match name {
+                "OTEL_TRACES_EXPORTER" => exporter.map(Into::into).ok_or(VarError::NotPresent),
+                _ => Err(VarError::NotPresent),
+            });
+            assert_eq!(settings.unwrap().stdout_format, expected, "{exporter:?}");
+        }
+    }
 
     #[test]
     fn a_variable_that_is_not_utf8_is_named_and_unset() {

@@ -7,6 +7,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
+use super::destination::StdoutFormat;
 use super::sampler::HostedSampler;
 use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
@@ -38,7 +39,7 @@ pub enum Target {
         /// `scheme://host:port`, for logs.
         origin: String,
     },
-    /// OTLP/JSON lines on the standard output.
+    /// The standard output, in the form of [`Settings::stdout_format`].
     Stdout {
         /// Span by span (`console`) and not in batches.
         immediate: bool,
@@ -83,6 +84,8 @@ pub struct Settings {
     pub enabled: bool,
     /// The place that spans go to.
     pub target: Target,
+    /// What spans look like on the standard output.
+    pub stdout_format: StdoutFormat,
     /// The encoding of spans.
     pub protocol: Protocol,
     /// Headers of every request: none that cannot be sent, each name once, values without blanks
@@ -167,6 +170,7 @@ impl Settings {
 debug_struct!(Settings {
     enabled,
     target,
+    stdout_format,
     protocol,
     headers => HeaderNames(headers),
     compression,

@@ -11,6 +11,7 @@
 //! | [`answer`] | what a server says beside its status, without secrets |
 //! | [`coding`] | the one try without compression |
 //! | [`client`] | why an HTTP client cannot be built, and what its I/O errors mean |
+//! | `print` | a batch as text on the standard output (features `_deflate` and `_waterfall`) |
 //! | `tls` | the certificates and keys of a client, from files (feature `_tls`) |
 
 pub mod answer;
@@ -22,6 +23,8 @@ pub mod events;
 pub mod handle;
 pub mod lifecycle;
 pub mod pipeline;
+#[cfg(all(feature = "_deflate", feature = "_waterfall"))]
+pub mod print;
 pub mod restart;
 #[cfg(feature = "_tls")]
 pub mod tls;

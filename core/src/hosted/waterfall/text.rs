@@ -1,6 +1,10 @@
 //! Words and numbers in a given number of terminal columns.
 
-use std::fmt::Write;
+use core::fmt::Write;
+use std::borrow::ToOwned;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

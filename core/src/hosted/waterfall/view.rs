@@ -1,5 +1,8 @@
 //! What the drawing needs to know of a span.
 
+use std::string::String;
+use std::vec::Vec;
+
 /// A span as it is drawn, whatever it was decoded from. It borrows the texts.
 #[derive(Clone, Debug, Default)]
 pub struct SpanView<'a> {

@@ -1,6 +1,7 @@
 //! What a drawing may use: how wide it is, and whether colours and drawing characters are shown.
 
 use std::io::IsTerminal;
+use std::string::String;
 
 /// The width of a drawing that goes into a file or another program.
 const PIPED: usize = 100;
@@ -31,16 +32,12 @@ impl Style {
         }
     }
 
-    /// The style that fits this program's standard output, see [`Style::choose`].
+    /// The style that fits this program's standard output, see [`Style::choose`]. `columns` is the
+    /// terminal's width, if the program knows it.
     #[must_use]
-    pub fn of_stdout() -> Self {
-        let stdout = std::io::stdout();
-        let columns = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0.into());
-        Self::choose(
-            |name| std::env::var(name).ok(),
-            stdout.is_terminal(),
-            columns,
-        )
+    pub fn of_stdout(columns: Option<usize>) -> Self {
+        let is_terminal = std::io::stdout().is_terminal();
+        Self::choose(|name| std::env::var(name).ok(), is_terminal, columns)
     }
 
     /// The style for an output, from the environment that `variable` looks up, from whether the

@@ -1,5 +1,9 @@
 //! The time axis and the bars on it, in half columns.
 
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
 use super::text::{cell, round, width_of};
 use super::view::SpanView;
 

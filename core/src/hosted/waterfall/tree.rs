@@ -1,6 +1,10 @@
 //! Who is whose child, and in which order they are drawn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::format;
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
 
 use super::bar::Axis;
 use super::view::SpanView;
