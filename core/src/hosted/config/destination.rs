@@ -8,23 +8,6 @@ use super::notes::Notes;
 use super::settings::Target;
 use crate::env::{Diagnostics, Endpoint};
 
-/// What spans look like on the standard output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StdoutFormat {
-    /// A drawing where the standard output is a terminal, else lines. `OTEL_TRACES_EXPORTER=otlp/stdout`
-    /// means lines everywhere.
-    #[default]
-    Auto,
-    /// [OTLP/JSON
-    /// lines](https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/#json-lines-file), one
-    /// for each batch, for programs.
-    Json,
-    /// A waterfall for each trace of a batch, for people. Its width is that of `COLUMNS`, else 80 columns on a
-    /// terminal; `NO_COLOR` turns its colours off.
-    Waterfall,
-}
-
 /// A place as code or environment named it.
 pub(super) enum Destination<'a> {
     /// The endpoint in code, not yet parsed.

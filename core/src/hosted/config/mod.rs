@@ -120,11 +120,12 @@ mod resolve;
 mod sampler;
 mod settings;
 mod sizes;
+mod stdout_format;
 
-pub use destination::StdoutFormat;
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
 pub use sampler::HostedSampler;
 pub(in crate::hosted) use settings::VariableUse;
 pub use settings::{Settings, Target};
+pub use stdout_format::StdoutFormat;

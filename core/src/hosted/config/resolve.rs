@@ -6,7 +6,7 @@ use std::format;
 use std::string::String;
 
 use super::credential::{InClear, is_loopback_host, plaintext_credential};
-use super::destination::{Destination, StdoutFormat};
+use super::destination::Destination;
 use super::environment::Variables;
 use super::error::SettingsError;
 use super::fields::Config;
@@ -15,7 +15,8 @@ use super::http::TlsFiles;
 use super::merge::Merged;
 use super::notes::Notes;
 use super::settings::{Settings, Target};
-use crate::env::{Diagnostics, Endpoint, Scheme};
+use super::credential::{InClear, is_loopback_host, plaintext_credential};
+use super::destination::Destination;
 
 impl Config {
     /// Merges this with the environment of the process and the defaults, and checks it. Also

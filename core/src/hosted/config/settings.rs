@@ -7,8 +7,8 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
-use super::destination::StdoutFormat;
 use super::sampler::HostedSampler;
+use super::stdout_format::StdoutFormat;
 use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
