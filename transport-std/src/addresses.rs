@@ -98,7 +98,6 @@ fn says(error: &Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
     use std::net::SocketAddr;
     use std::sync::{Arc, Mutex};
 
