@@ -181,12 +181,20 @@ impl TraceId {
 }
 
 /// A source of trace and span ids.
+///
+/// What it gives is not trusted: a zero id is drawn again up to three times. A generator that still
+/// gives zero has failed; then the span is not recorded, stands for its parent, and is counted in
+/// [`Started::not_sampled`](crate::tracer::Started::not_sampled).
 pub trait IdGenerator {
     /// True if the lowest 56 bits of generated trace ids are uniformly random. Only then do root
     /// spans carry the [random flag] of W3C Trace Context level 2.
     ///
     /// [random flag]: https://www.w3.org/TR/trace-context-2/#random-trace-id-flag
     const RANDOM: bool;
+
+    /// True for a generator whose ids need no check.
+    #[doc(hidden)]
+    const NEVER_ZERO: bool = false;
 
     /// Returns a new valid trace id.
     fn trace_id(&mut self) -> TraceId;
@@ -225,6 +233,7 @@ impl<R: Rng> RandomIdGenerator<R> {
 
 impl<R: Rng> IdGenerator for RandomIdGenerator<R> {
     const RANDOM: bool = true;
+    const NEVER_ZERO: bool = true;
 
     #[inline]
     fn trace_id(&mut self) -> TraceId {

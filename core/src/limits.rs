@@ -14,7 +14,18 @@ use crate::attribute::ValueLimits;
 /// Limits on counts and on the size of values; the defaults are the
 /// [specification](https://opentelemetry.io/docs/specs/otel/trace/sdk/#span-limits)'s.
 ///
-/// The bytes of a span's scratch are another limit, set where the span is started.
+/// The bytes of a span's scratch are another limit, set where the span is started; on a host,
+/// `max_span_bytes`.
+///
+/// # What does not fit
+///
+/// One long text must not cost a span the small things that come after it. So an item of more than
+/// 127 bytes (an attribute, an event, a link, the name, the status) takes at most half of the
+/// scratch that is still free. If it is longer, its texts are cut after a whole character, then its
+/// arrays lose their last elements, and events and links their last attributes. Cut items are kept;
+/// [`BareSpan::cut`](crate::span::BareSpan::cut) counts them. An item that cannot be cut to 24
+/// characters for each text is left out and counted on the wire. The last sixteenth of the scratch
+/// is for small attributes, the name and the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SpanLimits {

@@ -221,6 +221,34 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         Ok(id)
     }
 
+    /// Returns the number of the first scope of `other`, which is added if it is new.
+    #[cfg(feature = "std")]
+    pub(crate) fn adopt_scope<T: AsRef<[u8]>>(
+        &mut self,
+        other: &Registry<T>,
+    ) -> Result<ScopeId, RegistryError> {
+        let bytes = other.storage.as_ref().get(..other.used);
+        let mut entries = EntryIter {
+            rest: bytes.unwrap_or_default(),
+        };
+        let Some((_, entry)) = entries.nth(1) else {
+            return Ok(ScopeId::default());
+        };
+        let storage = self.storage.as_mut().split_at_mut_checked(self.used);
+        let (kept, free) = storage.unwrap_or_default();
+        if let Some(id) = find(kept, entry) {
+            return Ok(id);
+        }
+        let missing = entry.len().saturating_sub(free.len());
+        let target = free.get_mut(..entry.len());
+        let target = target.ok_or(RegistryError::Full { missing })?;
+        target.copy_from_slice(entry);
+        let id = ScopeId(self.scopes);
+        self.scopes = self.scopes.checked_add(1).ok_or(RegistryError::TooMany)?;
+        self.used += entry.len();
+        Ok(id)
+    }
+
     /// Copies the entries of `other` that this registry does not have yet. Only for a registry that
     /// began as a copy of `other`, where equal numbers mean equal scopes.
     #[cfg(feature = "std")]

@@ -72,6 +72,18 @@ impl Ledger {
             .filter(|(_, count)| *count > 0)
     }
 
+    /// The reason for which most spans were lost since `before`, an earlier copy of this ledger.
+    pub(crate) fn main_reason_since(&self, before: &Self) -> Option<DropReason> {
+        let mut most = (None, 0);
+        for (reason, count) in self.dropped_reasons() {
+            let since = count.saturating_sub(before.dropped(reason));
+            if since > most.1 {
+                most = (Some(reason), since);
+            }
+        }
+        most.0
+    }
+
     /// Returns true if the loss equation holds.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
@@ -177,6 +189,19 @@ mod tests {
         );
         ledger.drop_spans(DropReason::Shutdown, 1);
         assert!(ledger.is_balanced() && !ledger.is_closed());
+    }
+
+    #[test]
+    fn the_main_reason_is_the_most_frequent_one_since_the_copy() {
+        let mut before = Ledger::default();
+        before.drop_spans(DropReason::QueueFull, 9);
+        let mut after = before;
+        assert_eq!(after.main_reason_since(&before), None);
+        after.drop_spans(DropReason::Expired, 2);
+        after.drop_spans(DropReason::QueueFull, 1);
+        assert_eq!(after.main_reason_since(&before), Some(DropReason::Expired));
+        let all = after.main_reason_since(&Ledger::ZERO);
+        assert_eq!(all, Some(DropReason::QueueFull));
     }
 
     #[test]

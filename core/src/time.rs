@@ -152,6 +152,12 @@ impl WallClock {
         }
     }
 
+    /// Nanoseconds by which both clocks differ.
+    #[cfg(feature = "std")]
+    pub(crate) const fn distance(self, other: Self) -> u128 {
+        self.offset.abs_diff(other.offset)
+    }
+
     /// The sum of both offsets.
     #[cfg(feature = "link")]
     pub(crate) const fn then(self, other: Self) -> Self {

@@ -20,7 +20,7 @@
 
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
-use crate::id::{IdGenerator, TraceId};
+use crate::id::{IdGenerator, SpanId, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
@@ -108,7 +108,8 @@ pub struct Started {
     pub recorded: u64,
     /// Recorded, and not exported.
     pub record_only: u64,
-    /// Not recorded: the sampler said drop.
+    /// Not recorded: the sampler said drop, there was too little scratch, or the [generator of
+    /// ids](IdGenerator) gave no valid id.
     pub not_sampled: u64,
 }
 
@@ -261,6 +262,8 @@ pub(crate) struct Plan<'a> {
     parent: Option<&'a SpanContext>,
     /// The tracestate that the span gets.
     trace_state: &'a str,
+    /// The parent's, in case that the sampler's is not valid.
+    inherited_state: &'a str,
     decision: SamplingDecision,
     /// The sampler's, besides the builder's.
     attributes: &'a [KeyValue<'a>],
@@ -281,7 +284,7 @@ impl<'a> Plan<'a> {
                 parent.trace_id().to_word(),
                 parent.trace_flags().is_random(),
             ),
-            None => (ids.trace_id().to_word(), G::RANDOM),
+            None => (valid_trace_id(ids).to_word(), G::RANDOM),
         };
         let trace_id = TraceId::from_word(trace_id);
         let flags = TraceFlags::NONE.with_random(is_random);
@@ -297,11 +300,21 @@ impl<'a> Plan<'a> {
             links: builder.links,
         });
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
+        let span_id = valid_span_id(ids);
+        // A span without ids could not be told from others, so it is not recorded.
+        let has_ids = G::NEVER_ZERO || (trace_id.is_valid() && span_id.is_valid());
         Self {
-            context: SpanContext::new(trace_id, ids.span_id(), flags.with_sampled(is_sampled)),
+            context: SpanContext::new(trace_id, span_id, flags.with_sampled(is_sampled)),
             parent,
-            trace_state: sampling.trace_state,
-            decision: sampling.decision,
+            trace_state: if has_ids { sampling.trace_state } else { "" },
+            inherited_state: match parent {
+                Some(_) => builder.parent.trace_state,
+                None => "",
+            },
+            decision: match has_ids {
+                true => sampling.decision,
+                false => SamplingDecision::Drop,
+            },
             attributes: sampling.attributes,
         }
     }
@@ -338,9 +351,13 @@ impl<'a> Plan<'a> {
         self.is_recording() || !self.trace_state.is_empty()
     }
 
-    /// The context of a span that could not be recorded for lack of scratch.
+    /// The context of a span that is not recorded, by the sampler's choice or for lack of scratch.
+    /// Without a valid id it stands for its parent.
     #[inline]
-    pub(crate) const fn unsampled(&self) -> SpanContext {
+    pub(crate) fn unsampled(&self) -> SpanContext {
+        if let (Some(parent), false) = (self.parent, self.context.is_valid()) {
+            return *parent;
+        }
         let flags = self.context.trace_flags().with_sampled(false);
         SpanContext::new(self.context.trace_id(), self.context.span_id(), flags)
     }
@@ -359,6 +376,7 @@ impl<'a> Plan<'a> {
             context: &self.context,
             parent: self.parent,
             trace_state: self.trace_state,
+            inherited_state: self.inherited_state,
             name: builder.name,
             kind: builder.kind,
             scope: builder.scope,
@@ -387,6 +405,29 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// How often an id that is not valid is drawn again.
+const REDRAWS: usize = 3;
+
+#[inline(always)]
+fn valid_trace_id<G: IdGenerator>(ids: &mut G) -> TraceId {
+    let id = ids.trace_id();
+    if G::NEVER_ZERO || id.is_valid() {
+        return id;
+    }
+    let mut others = (0..REDRAWS).map(|_| ids.trace_id());
+    others.find(|id| id.is_valid()).unwrap_or_default()
+}
+
+#[inline(always)]
+fn valid_span_id<G: IdGenerator>(ids: &mut G) -> SpanId {
+    let id = ids.span_id();
+    if G::NEVER_ZERO || id.is_valid() {
+        return id;
+    }
+    let mut others = (0..REDRAWS).map(|_| ids.span_id());
+    others.find(|id| id.is_valid()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,7 +451,7 @@ mod tests {
     fn a_span_in_place_is_recorded_as_one_that_is_returned_and_nothing_is_left_of_the_one_before() {
         let remote = SpanContext::remote(
             TraceId::from_bytes([1; 16]),
-            crate::id::SpanId::from_bytes([2; 8]),
+            SpanId::from_bytes([2; 8]),
             TraceFlags::SAMPLED,
         );
         let parent = ParentContext {

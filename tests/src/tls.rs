@@ -12,6 +12,7 @@
 //! | expired | [`Authority::expired_server`] |
 //! | unknown CA | [`Authority::server`] of an authority that the client does not trust |
 //! | self-signed | [`self_signed`] |
+//! | an authority's own | [`self_signed_authority`] |
 //! | client | [`Authority::client`] |
 //!
 //! TLS 1.0 and 1.1 do not exist in rustls; [`Front::Tls11`](crate::fault_server::Front::Tls11) plays
@@ -212,6 +213,19 @@ pub fn self_signed() -> Identity {
     let certificate = server_params(LOOPBACK_NAMES)
         .self_signed(&key)
         .expect("a certificate");
+    identity(&certificate, &key)
+}
+
+/// What `openssl req -x509` makes: a certificate for [`LOOPBACK_NAMES`] that is an authority as well.
+///
+/// # Panics
+/// If no key can be made.
+#[must_use]
+pub fn self_signed_authority() -> Identity {
+    let key = new_key();
+    let mut params = server_params(LOOPBACK_NAMES);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = params.self_signed(&key).expect("a certificate");
     identity(&certificate, &key)
 }
 

@@ -5,8 +5,8 @@ use std::io::{Stdout, Write};
 use std::time::Duration;
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::Settings;
-use spandrel_core::hosted::unversioned::client::BuildError;
+use spandrel_core::hosted::config::{HttpSettings, Settings};
+use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
 use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -19,10 +19,21 @@ const NO_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A destination. First [`Output::encode`], then [`Output::send`].
 pub(crate) enum Output {
     Http(Box<HttpSender>),
+    /// In place of a sender that cannot be built yet.
+    Waiting(Box<Waiting>),
     Stdout(Box<Lines>),
     /// Whose every request panics.
     #[cfg(test)]
     Panics(LastError),
+}
+
+/// The settings of a sender that cannot be built yet, for which a variable is to blame.
+pub(crate) struct Waiting {
+    http: HttpSettings,
+    protocol: Protocol,
+    coding: Coding,
+    canceller: Canceller,
+    last_error: LastError,
 }
 
 /// OTLP/JSON lines.
@@ -39,9 +50,20 @@ impl Output {
     pub(crate) fn new(settings: &Settings) -> Result<Self, BuildError> {
         Ok(match settings.http() {
             Some(http) => {
-                let sender = HttpSender::new(&http)?;
-                let sender = sender.with_encoding(settings.protocol, Coding::from(settings));
-                Self::Http(Box::new(sender))
+                let mut waiting = Waiting {
+                    http,
+                    protocol: settings.protocol,
+                    coding: Coding::from(settings),
+                    canceller: Canceller::default(),
+                    last_error: LastError::default(),
+                };
+                match waiting.build() {
+                    Ok(sender) => Self::Http(Box::new(sender)),
+                    Err(error) => {
+                        postpone(settings, error)?;
+                        Self::Waiting(Box::new(waiting))
+                    }
+                }
             }
             None => Self::Stdout(Box::new(Lines {
                 stdout: std::io::stdout(),
@@ -57,6 +79,7 @@ impl Output {
     pub(crate) fn canceller(&self) -> Option<Canceller> {
         match self {
             Self::Http(sender) => Some(sender.canceller()),
+            Self::Waiting(waiting) => Some(waiting.canceller.clone()),
             Self::Stdout(_) => None,
             #[cfg(test)]
             Self::Panics(_) => None,
@@ -66,6 +89,7 @@ impl Output {
     pub(crate) fn last_error(&self) -> &LastError {
         match self {
             Self::Http(sender) => sender.last_error(),
+            Self::Waiting(waiting) => &waiting.last_error,
             Self::Stdout(lines) => &lines.last_error,
             #[cfg(test)]
             Self::Panics(last_error) => last_error,
@@ -76,6 +100,7 @@ impl Output {
     pub(crate) fn note_panic(&mut self, panic: &(dyn Any + Send)) {
         let last_error = match self {
             Self::Http(sender) => sender.last_error_mut(),
+            Self::Waiting(waiting) => &mut waiting.last_error,
             Self::Stdout(lines) => &mut lines.last_error,
             #[cfg(test)]
             Self::Panics(last_error) => last_error,
@@ -87,7 +112,7 @@ impl Output {
     pub(crate) fn body_sent(&self) -> bool {
         match self {
             Self::Http(sender) => sender.body_sent(),
-            Self::Stdout(_) => false,
+            Self::Waiting(_) | Self::Stdout(_) => false,
             #[cfg(test)]
             Self::Panics(_) => false,
         }
@@ -95,10 +120,18 @@ impl Output {
 
     /// Pulls a body and encodes it. [`send`](Self::send) reports a failure.
     pub(crate) fn encode(&mut self, pull: impl FnMut(&mut [u8]) -> usize) {
+        let built = match self {
+            Self::Waiting(waiting) => waiting.build().ok(),
+            _ => None,
+        };
+        if let Some(sender) = built {
+            *self = Self::Http(Box::new(sender));
+        }
         match self {
             Self::Http(sender) => {
                 let _ = sender.encode(pull);
             }
+            Self::Waiting(_) => {}
             Self::Stdout(lines) => lines.encode(pull),
             #[cfg(test)]
             Self::Panics(_) => {}
@@ -109,10 +142,22 @@ impl Output {
     pub(crate) fn send(&mut self, timeout: Option<Duration>) -> Outcome<'_> {
         match self {
             Self::Http(sender) => sender.send(timeout.unwrap_or(NO_LIMIT)),
+            Self::Waiting(_) => Outcome::Failed(TransportError::Other),
             Self::Stdout(lines) => lines.send(),
             #[cfg(test)]
             Self::Panics(_) => panic!("a fault in the client"),
         }
+    }
+}
+
+impl Waiting {
+    fn build(&mut self) -> Result<HttpSender, BuildError> {
+        let built = HttpSender::with_canceller(&self.http, self.canceller.clone());
+        if let Err(error) = &built {
+            let failed = Outcome::Failed(TransportError::Other);
+            self.last_error.set(error.to_string(), &failed);
+        }
+        Ok(built?.with_encoding(self.protocol, self.coding))
     }
 }
 

@@ -11,8 +11,8 @@
 //! limit, and every wait has a deadline: a client with a default setting does the opposite of each.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -68,7 +68,7 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 pub struct HttpSender {
     agent: Agent,
     connection: Arc<Connection>,
-    cancelled: Arc<AtomicBool>,
+    canceller: Canceller,
     uri: Uri,
     headers: HeaderMap,
     connect_timeout: Duration,
@@ -106,6 +106,14 @@ impl HttpSender {
     ///
     /// What is wrong with the settings, never showing a header's value.
     pub fn new(settings: &HttpSettings) -> Result<Self, BuildError> {
+        Self::with_canceller(settings, Canceller::default())
+    }
+
+    /// A sender for a canceller that was handed out before. It sends nothing if that was used.
+    pub(crate) fn with_canceller(
+        settings: &HttpSettings,
+        canceller: Canceller,
+    ) -> Result<Self, BuildError> {
         let target = check(settings)?;
         let uri: Uri = target.url().parse().map_err(refused)?;
         let tls = if target.is_https() {
@@ -121,11 +129,17 @@ impl HttpSender {
         let user_agent = target.user_agent(USER_AGENT);
         let proxy = proxy(settings, &target);
         let config = client_config(settings, proxy.as_deref(), tls, user_agent)?;
+        let headers = fixed_headers(&target)?;
+        let agent = Agent::with_parts(config, connector, resolver);
+        let _ = canceller.agent.set(agent.clone());
+        if canceller.is_cancelled() {
+            canceller.cancel();
+        }
         Ok(Self {
-            headers: fixed_headers(&target)?,
-            agent: Agent::with_parts(config, connector, resolver),
+            headers,
+            agent,
             connection,
-            cancelled: Arc::new(AtomicBool::new(false)),
+            canceller,
             uri,
             connect_timeout: settings.connect_timeout,
             max_response_bytes: settings.max_response_bytes,
@@ -236,10 +250,7 @@ impl HttpSender {
     /// deadline.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        Canceller {
-            agent: self.agent.clone(),
-            cancelled: Arc::clone(&self.cancelled),
-        }
+        self.canceller.clone()
     }
 
     fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failed> {
@@ -324,7 +335,7 @@ impl HttpSender {
     fn failure(&self, error: &ureq::Error) -> Failure {
         self.connection.forget_addresses();
         let failure = failure::translate(error, self.connection.body_sent());
-        if self.cancelled.load(Ordering::Acquire) {
+        if self.canceller.is_cancelled() {
             Failure::new(TransportError::Cancelled, "cancelled")
         } else if self.connection.unresolved() {
             Failure::new(TransportError::Dns, failure.text)
@@ -355,9 +366,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 /// Ends what an [`HttpSender`] is doing, for good: the sender sends nothing any more.
 ///
 /// A name look-up under way cannot be interrupted; it ends with the connect timeout.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Canceller {
-    agent: Agent,
+    /// Empty as long as there is no client.
+    agent: Arc<OnceLock<Agent>>,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -366,7 +378,13 @@ impl Canceller {
     /// [`TransportError::Cancelled`], as does every later one. May be called twice.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        self.agent.clone().shutdown();
+        if let Some(agent) = self.agent.get() {
+            agent.clone().shutdown();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
+use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::client::BuildError;
 use spandrel_core::hosted::unversioned::handle::Handle;
@@ -95,7 +96,7 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     if !announce_start(settings) {
-        return Ok(Telemetry::disabled());
+        return Ok(Telemetry::idle());
     }
     let output = Output::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
@@ -115,6 +116,8 @@ pub struct Telemetry {
     handle: Handle,
     worker: Option<Arc<WorkerState>>,
     shutdown_timeout: Duration,
+    /// It is the last one that can say what its start reported.
+    was_started: bool,
 }
 
 impl Telemetry {
@@ -124,7 +127,15 @@ impl Telemetry {
             handle: Handle::disabled(),
             worker: None,
             shutdown_timeout: Duration::ZERO,
+            was_started: false,
         }
+    }
+
+    /// The handle of a start that records nothing.
+    const fn idle() -> Self {
+        let mut idle = Self::disabled();
+        idle.was_started = true;
+        idle
     }
 
     fn start(
@@ -139,6 +150,7 @@ impl Telemetry {
             handle: Handle::new(provider, Arc::clone(&worker) as _),
             worker: Some(worker),
             shutdown_timeout: settings.shutdown_timeout,
+            was_started: true,
         })
     }
 
@@ -163,6 +175,8 @@ impl Telemetry {
 
     /// Sends everything that has ended so far, and waits for it, `timeout` at most.
     ///
+    /// If spans were lost that no report has told of, before the call too, the report is no success.
+    ///
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
@@ -174,16 +188,28 @@ impl Telemetry {
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
     ///
+    /// The report is a success only if no span was lost since the start. Meanwhile each request gets at
+    /// most half of the time that is left.
+    ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
         let Some(worker) = &self.worker else {
+            self.release();
             return FlushReport::NOTHING;
         };
         let report = worker.shutdown(timeout);
         clear_global(self.provider());
+        self.release();
         report
+    }
+
+    /// Says what nothing has listened to.
+    fn release(&self) {
+        if self.was_started {
+            release_kept();
+        }
     }
 }
 
@@ -202,5 +228,6 @@ impl Drop for Telemetry {
             worker.shutdown(self.shutdown_timeout);
             clear_global(self.provider());
         }
+        self.release();
     }
 }

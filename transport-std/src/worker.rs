@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
-use spandrel_core::hosted::unversioned::events::EventLog;
+use spandrel_core::hosted::diagnostics::poll_kept;
+use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
 use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
@@ -42,6 +43,8 @@ pub(crate) struct WorkerState {
     thread: OnceLock<Thread>,
     /// Ends the request under way.
     canceller: Option<Canceller>,
+    /// The collector, for reports.
+    target: String,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,7 @@ pub(crate) struct Locked {
 }
 
 impl WorkerState {
-    fn new(pipeline: Pipeline, canceller: Option<Canceller>) -> Arc<Self> {
+    fn new(pipeline: Pipeline, canceller: Option<Canceller>, target: String) -> Arc<Self> {
         Arc::new(Self {
             locked: Mutex::new(Locked {
                 pipeline,
@@ -61,6 +64,7 @@ impl WorkerState {
             changed: Condvar::new(),
             thread: OnceLock::new(),
             canceller,
+            target,
         })
     }
 
@@ -91,13 +95,16 @@ impl WorkerState {
         locked.pipeline.shutdown(deadline);
         self.wake();
         locked = self.wait_shut_down(locked, timeout);
+        let mut log = EventLog::new(self.target.as_str());
         if locked.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
-            // the request is ended.
+            // the request is ended. The worker may be too busy to report it before the process ends.
             locked.pipeline.shutdown(Instant::ZERO);
+            log.collect(&mut locked.pipeline);
         }
         let report = locked.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(locked);
+        log.emit(&LastError::default());
         self.changed.notify_all();
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
@@ -181,7 +188,7 @@ impl Worker {
         output: Output,
         target: String,
     ) -> std::io::Result<Arc<WorkerState>> {
-        let state = WorkerState::new(pipeline, output.canceller());
+        let state = WorkerState::new(pipeline, output.canceller(), target.clone());
         let wake = Arc::downgrade(&state);
         state.lock().pipeline.set_waker(Box::new(move || {
             if let Some(state) = wake.upgrade() {
@@ -254,7 +261,8 @@ impl Worker {
             if stopped {
                 return;
             }
-            match wait {
+            // Reports that wait for a listener have the thread look for one again.
+            match [wait, poll_kept()].into_iter().flatten().min() {
                 Some(wait) => std::thread::park_timeout(wait),
                 None => std::thread::park(),
             }

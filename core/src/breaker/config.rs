@@ -19,6 +19,21 @@ pub enum OpenInterval {
         /// The longest interval before jitter; at least `initial`.
         cap: Duration,
     },
+    /// In proportion to the outage: `initial` after the first opening, then after each failed probe
+    /// a sixteenth of the time since that opening, but at least twice `initial` and at most `cap`;
+    /// back to `initial` after a successful probe. Jitter is added.
+    ///
+    /// So the silence after an outage is short beside the outage. It suits servers: on a battery each
+    /// probe costs more than the wait.
+    Prompt {
+        /// The first interval; above zero.
+        initial: Duration,
+        /// The longest interval before jitter; at least `initial`.
+        cap: Duration,
+        /// The longest interval before jitter while the buffer is more than half full, when the next
+        /// spans to be lost are near; above zero.
+        filling_cap: Duration,
+    },
 }
 
 impl OpenInterval {
@@ -26,7 +41,7 @@ impl OpenInterval {
     pub(super) const fn first(self) -> u64 {
         match self {
             Self::Fixed(interval) => duration_nanos(interval),
-            Self::Growing { initial, .. } => duration_nanos(initial),
+            Self::Growing { initial, .. } | Self::Prompt { initial, .. } => duration_nanos(initial),
         }
     }
 }
@@ -68,6 +83,21 @@ impl BreakerConfig {
         }
     }
 
+    /// Like [`DEFAULT`](Self::DEFAULT), but open for 0.8 s at first, then for 1.6 s or a sixteenth of
+    /// the outage, whichever is longer, up to 30 s, or 8 s while the buffer is more than half full;
+    /// with up to 20 % of jitter. The preset for servers.
+    #[must_use]
+    pub const fn prompt() -> Self {
+        Self {
+            open: OpenInterval::Prompt {
+                initial: Duration::from_millis(800),
+                cap: Duration::from_secs(30),
+                filling_cap: Duration::from_secs(8),
+            },
+            ..Self::DEFAULT
+        }
+    }
+
     /// These settings, if a [`CircuitBreaker`](super::CircuitBreaker) can be built from them.
     ///
     /// # Errors
@@ -77,6 +107,16 @@ impl BreakerConfig {
         let (initial, cap) = match self.open {
             OpenInterval::Fixed(interval) => (interval, interval),
             OpenInterval::Growing { initial, cap } => (initial, cap),
+            OpenInterval::Prompt {
+                initial,
+                cap,
+                filling_cap,
+            } => {
+                if filling_cap.is_zero() {
+                    return Err(BreakerConfigError::ZeroInterval);
+                }
+                (initial, cap)
+            }
         };
         if self.failure_threshold == 0 {
             Err(BreakerConfigError::ZeroThreshold)
@@ -104,10 +144,19 @@ impl BreakerConfig {
             OpenInterval::Fixed(interval) => OpenInterval::Fixed(above_zero(interval)),
             OpenInterval::Growing { initial, cap } => {
                 let initial = above_zero(initial);
-                let cap_is_short = duration_nanos(cap) < duration_nanos(initial);
-                OpenInterval::Growing {
+                let cap = at_least(cap, initial);
+                OpenInterval::Growing { initial, cap }
+            }
+            OpenInterval::Prompt {
+                initial,
+                cap,
+                filling_cap,
+            } => {
+                let initial = above_zero(initial);
+                OpenInterval::Prompt {
                     initial,
-                    cap: if cap_is_short { initial } else { cap },
+                    cap: at_least(cap, initial),
+                    filling_cap: above_zero(filling_cap),
                 }
             }
         };
@@ -116,6 +165,14 @@ impl BreakerConfig {
             self.jitter_percent = 100;
         }
         self
+    }
+}
+
+const fn at_least(duration: Duration, least: Duration) -> Duration {
+    if duration_nanos(duration) < duration_nanos(least) {
+        least
+    } else {
+        duration
     }
 }
 
@@ -173,6 +230,7 @@ mod tests {
         let good = BreakerConfig::DEFAULT;
         assert_eq!(good.clamp(), good);
         assert_eq!(BreakerConfig::adaptive().clamp(), BreakerConfig::adaptive());
+        assert_eq!(BreakerConfig::prompt().clamp(), BreakerConfig::prompt());
         for (config, error) in [
             (
                 BreakerConfig {
@@ -197,6 +255,17 @@ mod tests {
                     ..good
                 },
                 BreakerConfigError::CapBelowInitial,
+            ),
+            (
+                BreakerConfig {
+                    open: OpenInterval::Prompt {
+                        initial: Duration::from_secs(1),
+                        cap: Duration::from_secs(1),
+                        filling_cap: Duration::ZERO,
+                    },
+                    ..good
+                },
+                BreakerConfigError::ZeroInterval,
             ),
             (
                 BreakerConfig {

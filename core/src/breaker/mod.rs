@@ -142,6 +142,10 @@ pub struct CircuitBreaker {
     opened: u32,
     /// The next open one in nanoseconds, before jitter.
     interval: u64,
+    /// When the circuit left the closed state.
+    since: Instant,
+    /// The buffer is more than half full.
+    is_filling: bool,
     /// The latest one, kept for an opening without a report: a lost probe.
     draw: u64,
     latest: Instant,
@@ -172,6 +176,8 @@ impl CircuitBreaker {
             failures: 0,
             opened: 0,
             interval: config.open.first(),
+            since: Instant::ZERO,
+            is_filling: false,
             draw: 0,
             latest: Instant::ZERO,
         }
@@ -237,8 +243,10 @@ impl CircuitBreaker {
             }
             (Phase::Closed, Verdict::Failure) => {
                 self.failures = self.failures.saturating_add(1);
-                (self.failures >= self.config.failure_threshold)
-                    .then(|| self.open(TransitionReason::FailureThreshold))
+                (self.failures >= self.config.failure_threshold).then(|| {
+                    self.since = self.latest;
+                    self.open(TransitionReason::FailureThreshold)
+                })
             }
             (Phase::HalfOpen { .. }, Verdict::Success) => {
                 self.failures = 0;
@@ -262,6 +270,17 @@ impl CircuitBreaker {
     pub fn hold_until(&mut self, instant: Instant) {
         if let Phase::Open { until } = &mut self.phase {
             *until = instant.max(*until);
+        }
+    }
+
+    /// Notes whether the buffer is more than half full, which shortens the intervals of
+    /// [`OpenInterval::Prompt`], also the one under way; no effect on the others.
+    pub fn set_filling(&mut self, is_filling: bool) {
+        self.is_filling = is_filling;
+        if let (true, Phase::Open { until }, OpenInterval::Prompt { filling_cap, .. }) =
+            (is_filling, &mut self.phase, self.config.open)
+        {
+            *until = self.latest.saturating_add(filling_cap).min(*until);
         }
     }
 
@@ -355,8 +374,24 @@ impl CircuitBreaker {
     }
 
     fn reopen(&mut self, reason: TransitionReason) -> Transition {
-        if let OpenInterval::Growing { cap, .. } = self.config.open {
-            self.interval = self.interval.saturating_mul(2).min(duration_nanos(cap));
+        match self.config.open {
+            OpenInterval::Fixed(_) => {}
+            OpenInterval::Growing { cap, .. } => {
+                self.interval = self.interval.saturating_mul(2).min(duration_nanos(cap));
+            }
+            OpenInterval::Prompt {
+                initial,
+                cap,
+                filling_cap,
+            } => {
+                let least = duration_nanos(initial).saturating_mul(2);
+                let part = self.latest.nanos_since(self.since) / 16;
+                let cap = match self.is_filling {
+                    true => duration_nanos(filling_cap).min(duration_nanos(cap)),
+                    false => duration_nanos(cap),
+                };
+                self.interval = part.max(least).min(cap);
+            }
         }
         self.open(reason)
     }
@@ -367,7 +402,7 @@ impl CircuitBreaker {
     fn open(&mut self, reason: TransitionReason) -> Transition {
         let jitter = match self.config.open {
             OpenInterval::Fixed(_) => 0,
-            OpenInterval::Growing { .. } => {
+            OpenInterval::Growing { .. } | OpenInterval::Prompt { .. } => {
                 let (hundredth, _) = divide(self.interval, 100);
                 let most = hundredth * u64::from(self.config.jitter_percent);
                 (most >> 16) * (self.draw >> 48)
@@ -451,6 +486,58 @@ mod tests {
         }
         let until = breaker.poll_timeout().unwrap();
         assert_eq!(until.saturating_since(now), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn prompt_intervals_are_a_sixteenth_of_the_outage_and_shorter_while_the_buffer_fills() {
+        let mut breaker = open(BreakerConfig::prompt(), 0);
+        let next = |breaker: &mut CircuitBreaker, now: u64| {
+            let now = Instant::from_millis(now);
+            let probe = breaker.acquire_forced(now, 0).unwrap();
+            breaker.record(now, 0, probe, Verdict::Failure);
+            breaker.poll_timeout().unwrap().saturating_since(now)
+        };
+        assert_eq!(breaker.poll_timeout(), Some(Instant::from_millis(800)));
+        for (outage, interval) in [
+            (800, 1_600),
+            (20_000, 1_600),
+            (32_000, 2_000),
+            (160_000, 10_000),
+            (3_600_000, 30_000),
+        ] {
+            let expected = Duration::from_millis(interval);
+            assert_eq!(next(&mut breaker, outage), expected, "{outage}");
+        }
+        // The interval under way ends 8 s from now.
+        breaker.set_filling(true);
+        assert_eq!(breaker.poll_timeout(), Some(Instant::from_secs(3_608)));
+        breaker.handle_timeout(Instant::from_secs(3_601));
+        breaker.set_filling(true);
+        assert_eq!(breaker.poll_timeout(), Some(Instant::from_secs(3_608)));
+        assert_eq!(next(&mut breaker, 3_700_000), Duration::from_secs(8));
+        breaker.set_filling(false);
+        assert_eq!(next(&mut breaker, 3_800_000), Duration::from_secs(30));
+        // A success begins again.
+        let now = Instant::from_secs(4_000);
+        let probe = breaker.acquire_forced(now, 0).unwrap();
+        breaker.record(now, 0, probe, Verdict::Success);
+        for _ in 0..5 {
+            let permit = breaker.try_acquire(now, 0).unwrap();
+            breaker.record(now, 0, permit, Verdict::Failure);
+        }
+        let first = breaker.poll_timeout().unwrap().saturating_since(now);
+        assert_eq!(first, Duration::from_millis(800));
+        assert_eq!(next(&mut breaker, 4_000_800), Duration::from_millis(1_600));
+    }
+
+    #[test]
+    fn a_filling_buffer_shortens_no_other_interval() {
+        for config in [BreakerConfig::DEFAULT, BreakerConfig::adaptive()] {
+            let mut breaker = open(config, 0);
+            let until = breaker.poll_timeout();
+            breaker.set_filling(true);
+            assert_eq!(breaker.poll_timeout(), until);
+        }
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl Bookkeeping {
         need > capacity || self.overflow == Overflow::DropOldest || (spans && bytes)
     }
 
+    /// Returns true if more than half of the spans or of the bytes are taken.
+    pub(super) const fn is_more_than_half_full(&self, capacity: usize) -> bool {
+        self.queued + self.leased > self.max_records / 2
+            || self.queued_bytes + self.leased_bytes > capacity / 2
+    }
+
     fn has_room(&self, capacity: usize, need: usize) -> bool {
         self.queued + self.leased < self.max_records && self.ring.fits(capacity, need)
     }

@@ -288,6 +288,10 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         self.storage.as_ref().len()
     }
 
+    pub(crate) fn is_more_than_half_full(&self) -> bool {
+        self.state.is_more_than_half_full(self.capacity_bytes())
+    }
+
     /// The oldest queued record.
     #[must_use]
     pub fn front(&self) -> Option<Record<'_>> {

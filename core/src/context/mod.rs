@@ -27,7 +27,7 @@
 
 mod trace_state;
 
-pub(crate) use trace_state::HeaderParser;
+pub(crate) use trace_state::{HeaderParser, is_trace_state};
 pub use trace_state::{TraceState, TraceStateError};
 
 use crate::attribute::KeyValue;

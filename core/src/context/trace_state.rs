@@ -237,6 +237,12 @@ impl FromStr for TraceState {
     }
 }
 
+/// Returns true if `text` is a list of at least one member, all of them valid.
+pub(crate) fn is_trace_state(text: &str) -> bool {
+    let mut parser = HeaderParser::new();
+    parser.add(text).is_ok() && !parser.is_empty()
+}
+
 /// Collects the members of any number of header values, borrowed until the end: which ones to leave
 /// out is known only when all have been seen.
 pub(crate) struct HeaderParser<'v> {

@@ -14,7 +14,7 @@ use super::variable as var;
 pub enum TracesExporter {
     /// `otlp`: OTLP over HTTP, the default.
     Otlp,
-    /// `console`: text for people, span by span.
+    /// `console`: OTLP/JSON lines on the standard output, like `otlp/stdout`.
     Console,
     /// `otlp/stdout`: OTLP/JSON lines on the standard output.
     OtlpStdout,

@@ -234,7 +234,7 @@ impl fmt::Display for Diagnostic<'_> {
                 write!(f, "{value} is not supported here; leaving it out")
             }
             Kind::NoneAmongOthers => {
-                write!(f, "{value} has none among others; propagating nothing")
+                write!(f, "{value} has none among others; taking it as none")
             }
             Kind::NoPropagatorLeft => {
                 write!(f, "{value} has no supported propagator; {instead}")

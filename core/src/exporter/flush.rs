@@ -20,18 +20,22 @@ pub struct Flush {
     before: Counts,
 }
 
+/// Counts at the start of a flush.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Counts {
     exported: u64,
     dropped: u64,
+    /// The dropped ones that an earlier flush knew.
+    known: u64,
 }
 
 impl Counts {
-    fn of(ledger: &Ledger) -> Self {
+    fn of(ledger: &Ledger, known: u64) -> Self {
         Self {
             exported: ledger.exported,
             dropped: ledger.dropped_total(),
+            known,
         }
     }
 }
@@ -69,6 +73,16 @@ pub struct FlushReport {
     pub dropped: u64,
     /// Spans that it covers and that are still held: always 0 after a shutdown.
     pub left: u64,
+    /// Spans dropped before it began that no flush has reported yet; in the report of a shutdown, all
+    /// spans dropped before it began.
+    ///
+    /// A telemetry handle counts from the last report that was handed out; a bare
+    /// [`Exporter`] from the start of the flush before this one.
+    pub dropped_before: u64,
+    /// Spans dropped since the pipeline was started, whether reported before or not.
+    pub lost: u64,
+    /// The most frequent reason among the dropped spans of this report.
+    pub reason: Option<DropReason>,
 }
 
 impl FlushReport {
@@ -78,6 +92,9 @@ impl FlushReport {
         exported: 0,
         dropped: 0,
         left: 0,
+        dropped_before: 0,
+        lost: 0,
+        reason: None,
     };
 
     /// The report when the time was over before anything happened.
@@ -86,21 +103,34 @@ impl FlushReport {
         ..Self::NOTHING
     };
 
-    /// Returns true if all spans that it covers have arrived: complete, and nothing dropped.
+    /// Returns true if all spans have arrived: complete, and nothing dropped, neither since it began
+    /// nor [before](Self::dropped_before).
+    ///
+    /// So a loss makes exactly one flush fail, even if the flush itself delivered everything that was
+    /// still there, and the flushes after that succeed again. It also makes the shutdown fail, whose
+    /// report is about everything.
     #[must_use]
     pub const fn is_success(&self) -> bool {
-        matches!(self.outcome, FlushOutcome::Complete) && self.dropped == 0
+        matches!(self.outcome, FlushOutcome::Complete)
+            && self.dropped == 0
+            && self.dropped_before == 0
     }
 }
 
 /// `12 exported, 0 dropped, 0 left`, and the reason in brackets if not all spans arrived in time.
+///
+/// With an earlier loss:
+/// `10 exported, 0 dropped in this flush, 512 dropped before: queue_full, 0 left`.
 impl fmt::Display for FlushReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} exported, {} dropped, {} left",
-            self.exported, self.dropped, self.left
-        )?;
+        write!(f, "{} exported, {} dropped", self.exported, self.dropped)?;
+        if self.dropped_before > 0 {
+            write!(f, " in this flush, {} dropped before", self.dropped_before)?;
+            if let Some(reason) = self.reason {
+                write!(f, ": {reason}")?;
+            }
+        }
+        write!(f, ", {} left", self.left)?;
         f.write_str(match self.outcome {
             FlushOutcome::Complete => "",
             FlushOutcome::CircuitOpen { .. } => " (circuit breaker open)",
@@ -124,6 +154,8 @@ struct Shutdown {
 pub(super) struct Closing {
     /// Spans below this number are sent without waiting for a full batch.
     flush_target: u64,
+    /// Spans dropped before the latest flush began: its report tells of them.
+    known: u64,
     shutdown: Option<Shutdown>,
     stopped: bool,
     more_to_come: bool,
@@ -133,6 +165,7 @@ impl Closing {
     pub(super) const fn none() -> Self {
         Self {
             flush_target: 0,
+            known: 0,
             shutdown: None,
             stopped: false,
             more_to_come: false,
@@ -156,6 +189,18 @@ impl Closing {
         self.shutdown
             .as_ref()
             .map_or(Instant::MAX, |shutdown| shutdown.deadline)
+    }
+
+    /// When a request that starts now must be over, which is `deadline` but for a shutdown: then it
+    /// gets half of the time that is left, so that one that hangs leaves time for another.
+    pub(super) fn request_deadline(&self, now: Instant, deadline: Instant) -> Instant {
+        match &self.shutdown {
+            Some(shutdown) if shutdown.deadline < Instant::MAX => {
+                let half = shutdown.deadline.nanos_since(now) / 2;
+                deadline.min(now.saturating_add_nanos(half))
+            }
+            _ => deadline,
+        }
     }
 
     pub(super) const fn pace(&self) -> Pace {
@@ -189,10 +234,12 @@ where
         self.tick(now);
         let target = self.intake.next_number();
         self.closing.flush_target = target;
+        let before = Counts::of(self.books.ledger(), self.closing.known);
+        self.closing.known = before.dropped;
         Flush {
             target,
             deadline,
-            before: Counts::of(self.books.ledger()),
+            before,
         }
     }
 
@@ -225,7 +272,8 @@ where
 
     /// Ends the intake and asks for all spans held to be sent by `deadline`.
     ///
-    /// Waits are cut short. If the circuit is open, one last attempt is made all the same, because
+    /// Waits are cut short, and each request gets at most half of the time that is left, so that one
+    /// that hangs does not take it all. If the circuit is open, one last attempt is made all the same, because
     /// there is no later. What cannot be delivered is dropped as `shutdown`. A second call can only
     /// bring the deadline nearer.
     pub fn shutdown(&mut self, now: Instant, deadline: Instant) {
@@ -236,7 +284,7 @@ where
                 self.closing.shutdown = Some(Shutdown {
                     deadline,
                     forced: false,
-                    before: Counts::of(self.books.ledger()),
+                    before: Counts::of(self.books.ledger(), 0),
                     timed_out: false,
                 });
                 self.closing.flush_target = self.intake.next_number();
@@ -322,12 +370,44 @@ where
     }
 
     fn report(&self, outcome: FlushOutcome, before: Counts, left: u64) -> FlushReport {
-        let after = Counts::of(self.books.ledger());
+        let ledger = self.books.ledger();
+        let lost = ledger.dropped_total();
+        let dropped_before = before.dropped.saturating_sub(before.known);
+        let dropped = lost.saturating_sub(before.dropped);
+        let reason = ledger.main_reason_since(&Ledger::ZERO);
         FlushReport {
             outcome,
-            exported: after.exported.saturating_sub(before.exported),
-            dropped: after.dropped.saturating_sub(before.dropped),
+            exported: ledger.exported.saturating_sub(before.exported),
+            dropped,
             left,
+            dropped_before,
+            lost,
+            reason: reason.filter(|_| dropped + dropped_before > 0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn a_report_reads_as_what_was_delivered_and_what_was_lost() {
+        let mut report = FlushReport {
+            exported: 10_081,
+            ..FlushReport::NOTHING
+        };
+        assert!(report.is_success());
+        assert_eq!(report.to_string(), "10081 exported, 0 dropped, 0 left");
+        report.dropped_before = 478_144;
+        report.reason = Some(DropReason::QueueFull);
+        assert!(!report.is_success());
+        assert_eq!(
+            report.to_string(),
+            "10081 exported, 0 dropped in this flush, 478144 dropped before: queue_full, 0 left"
+        );
+        let late = FlushReport::LATE.to_string();
+        assert_eq!(late, "0 exported, 0 dropped, 0 left (timed out)");
     }
 }

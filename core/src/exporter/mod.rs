@@ -275,6 +275,12 @@ where
         ledger
     }
 
+    /// Spans lost for `reason`: one count of the [`ledger`](Self::ledger).
+    #[cfg(feature = "std")]
+    pub(crate) fn lost_for(&self, reason: crate::response::DropReason) -> u64 {
+        self.books.ledger().dropped(reason)
+    }
+
     /// Counts of what the delivery has done.
     #[must_use]
     pub const fn stats(&self) -> DeliveryStats {
@@ -333,6 +339,10 @@ where
         }
         if let Some(transition) = self.schedule.handle_timeout(now) {
             self.on_transition(transition, now);
+        }
+        if !self.schedule.is_healthy() {
+            self.schedule
+                .set_filling(self.buffer.is_more_than_half_full());
         }
         self.expire(now);
         self.schedule.observe(now, self.buffer.queued());

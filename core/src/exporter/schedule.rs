@@ -153,6 +153,11 @@ impl Schedule {
         self.breaker.record(now, draw, permit, verdict)
     }
 
+    /// The buffer is more than half full.
+    pub(super) fn set_filling(&mut self, is_filling: bool) {
+        self.breaker.set_filling(is_filling);
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Transition> {
         self.breaker.handle_timeout(now)
     }

@@ -180,6 +180,7 @@ where
         } else {
             now.saturating_add(timeout)
         };
+        let deadline = self.closing.request_deadline(now, deadline);
         self.books.count_attempt();
         let generation = self.flights.start(Flight {
             permit,
@@ -355,6 +356,33 @@ mod tests {
             exporter.poll_transmit(now).map(|rest| rest.spans()),
             Some(1)
         );
+    }
+
+    #[test]
+    fn in_a_shutdown_a_request_gets_half_of_the_time_that_is_left() {
+        let mut exporter = exporter(20);
+        let at = Instant::from_millis;
+        exporter.shutdown(at(1000), at(6000));
+        let hangs = exporter.poll_transmit(at(1000)).unwrap();
+        assert_eq!(hangs.deadline(), at(3500));
+        let late = Outcome::Failed(TransportError::Timeout { body_sent: true });
+        exporter.handle_response(at(3500), hangs, &late);
+        assert!(exporter.poll_timeout().unwrap() <= at(3600), "the backoff");
+        let again = exporter.poll_transmit(at(3600)).unwrap();
+        assert_eq!(again.deadline(), at(4800));
+        exporter.handle_response(at(3601), again, &Outcome::Response(Response::new(200)));
+        let report = exporter.poll_shutdown().unwrap();
+        assert_eq!((report.exported, report.dropped), (4, 0));
+    }
+
+    #[test]
+    fn a_shutdown_lengthens_no_request_and_one_without_end_limits_none() {
+        for (end, deadline) in [(Instant::MAX, 11), (Instant::from_secs(60), 11)] {
+            let mut exporter = exporter(20);
+            exporter.shutdown(Instant::from_secs(1), end);
+            let transmit = exporter.poll_transmit(Instant::from_secs(1)).unwrap();
+            assert_eq!(transmit.deadline(), Instant::from_secs(deadline));
+        }
     }
 
     #[test]

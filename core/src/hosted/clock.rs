@@ -20,7 +20,7 @@
 //! machine. Without such a counter a reading costs as much as the system's clock. The counter is
 //! calibrated once per process, in about a millisecond.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{Instant, UnixNanos, WallClock, duration_nanos};
@@ -33,8 +33,6 @@ struct Source {
     origin: u64,
     /// Nanoseconds of a step of the counter, times 2^[`SHIFT`].
     scale: u64,
-    /// The same moment on the clock of the standard library.
-    std_origin: StdInstant,
 }
 
 static SOURCE: OnceLock<Source> = OnceLock::new();
@@ -46,10 +44,10 @@ impl Source {
             let counter = quanta::Clock::new();
             let scale = counter.delta_as_nanos(0, 1 << SHIFT).max(1);
             let head_start = (u128::from(HEAD_START_NANOS) << SHIFT) / u128::from(scale);
+            let head_start = head_start.min(u128::from(u64::MAX / 2));
             Self {
                 origin: counter.raw().wrapping_sub(head_start as u64),
                 scale,
-                std_origin: StdInstant::now(),
                 counter,
             }
         })
@@ -67,9 +65,15 @@ impl Source {
 /// The fractional bits of [`Source::scale`]. Its error is below a microsecond in ten days.
 const SHIFT: u32 = 40;
 
-/// Core time starts this far from zero. So times shortly before the first reading can be expressed
-/// (another core's counter may be behind), and no reading is [`Instant::ZERO`].
-const HEAD_START_NANOS: u64 = 1_000_000_000;
+/// Core time begins 80 years before its first reading, so that the past can be expressed: times of the
+/// application, back to 1970 and before, and a counter of another core that is behind. Half of the
+/// counter's range is left for the future. No reading is [`Instant::ZERO`].
+const HEAD_START_NANOS: u64 = 80 * 31_557_600 * 1_000_000_000;
+
+/// A measured distance between two clocks replaces the last one only if they differ by more than
+/// this, in nanoseconds. So times of the application come out as they went in, and a duration between
+/// two of them is exact. Clocks that are set by NTP are off by more.
+const SLACK_NANOS: u64 = 50_000;
 
 /// The pairs of readings that [`Clock::re_anchor`] takes; the tightest one counts.
 const ANCHOR_TRIES: u32 = 3;
@@ -94,8 +98,8 @@ impl Clock {
         }
     }
 
-    /// Measures the distance to the wall clock again and returns it. Spans that were dated before
-    /// keep their dates.
+    /// Measures the distance to the wall clock again and returns it: the last one, if they differ by
+    /// less than 50 microseconds. Spans that were dated before keep their dates.
     pub fn re_anchor(&mut self) -> WallClock {
         self.wall = measure(self.source);
         self.wall
@@ -114,15 +118,130 @@ impl Clock {
         self.wall
     }
 
-    /// Converts a reading of the standard library's clock, for spans with explicit times.
+    /// Converts a reading of the standard library's clock. Spans take one as it is; see
+    /// [`SpanTime`].
     #[must_use]
     pub fn instant_of(&self, reading: StdInstant) -> Instant {
-        let origin = self.source.std_origin;
-        let after = duration_nanos(reading.saturating_duration_since(origin));
-        let before = duration_nanos(origin.saturating_duration_since(reading));
-        let nanos = HEAD_START_NANOS.saturating_add(after);
+        measure_std(self.source).convert(reading)
+    }
+}
+
+/// A time that the application gives for the start or end of a span, or for an event.
+///
+/// It is made from a [`SystemTime`](std::time::SystemTime), a [`std::time::Instant`], the
+/// [`UnixNanos`] of a message, or an [`Instant`] of [`Tracer::now`](crate::hosted::trace::Tracer::now),
+/// and may lie in the past, before the start of the process, or in the future. It arrives at the
+/// collector as it was given, to 50 microseconds; the difference of two such times is exact, unless
+/// the clock is set in between. A time before 1970, which OTLP cannot express, becomes 1970. A span
+/// that would end before its start ends at its start.
+///
+/// ```
+/// # use spandrel_core::hosted::trace::TracerProvider;
+/// use std::time::{Duration, Instant, SystemTime};
+///
+/// # let tracer = TracerProvider::disabled().tracer("shop");
+/// let now = SystemTime::now();
+/// let waited = tracer.span("order.queued").start_time(now - Duration::from_secs(90)).start();
+/// waited.end_at(now - Duration::from_secs(30)); // 60 seconds long
+///
+/// let begun = Instant::now();
+/// tracer.span("order.place").start_time(begun).start().end();
+/// ```
+///
+/// <https://opentelemetry.io/docs/specs/otel/trace/api/#timestamp>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SpanTime(Instant);
+
+impl SpanTime {
+    /// The time as an instant of the clock that times spans.
+    #[must_use]
+    pub const fn to_instant(self) -> Instant {
+        self.0
+    }
+}
+
+impl From<Instant> for SpanTime {
+    fn from(instant: Instant) -> Self {
+        Self(instant)
+    }
+}
+
+impl From<UnixNanos> for SpanTime {
+    fn from(unix: UnixNanos) -> Self {
+        Self(measure(Source::of_process()).to_instant(unix))
+    }
+}
+
+impl From<SystemTime> for SpanTime {
+    fn from(time: SystemTime) -> Self {
+        unix_nanos(time).into()
+    }
+}
+
+impl From<StdInstant> for SpanTime {
+    fn from(reading: StdInstant) -> Self {
+        Self(measure_std(Source::of_process()).convert(reading))
+    }
+}
+
+/// The distance between core time and the standard library's clock: two readings taken together.
+#[derive(Clone, Copy)]
+struct StdAnchor {
+    reading: StdInstant,
+    instant: Instant,
+}
+
+impl StdAnchor {
+    fn convert(self, reading: StdInstant) -> Instant {
+        let after = duration_nanos(reading.saturating_duration_since(self.reading));
+        let before = duration_nanos(self.reading.saturating_duration_since(reading));
+        let nanos = self.instant.as_nanos().saturating_add(after);
         Instant::from_nanos(nanos.saturating_sub(before))
     }
+}
+
+fn measure_std(source: &Source) -> StdAnchor {
+    static LAST: Mutex<Option<StdAnchor>> = Mutex::new(None);
+    let before = source.now();
+    let reading = StdInstant::now();
+    let width = source.now().saturating_since(before);
+    let new = StdAnchor {
+        reading,
+        instant: before.saturating_add(width / 2),
+    };
+    let distance = |last: &StdAnchor| {
+        let expected = last.convert(reading).as_nanos();
+        expected.abs_diff(new.instant.as_nanos()).into()
+    };
+    last_unless_moved(&LAST, new, distance)
+}
+
+/// The last measurement, unless it differs from the `new` one by more than [`SLACK_NANOS`]. A
+/// measurement under a lock that is not free soon stands for itself: a fork may have left it locked.
+fn last_unless_moved<T: Copy>(
+    place: &Mutex<Option<T>>,
+    new: T,
+    distance: impl Fn(&T) -> u128,
+) -> T {
+    const TRIES: usize = 1000;
+    for _ in 0..TRIES {
+        let mut last = match place.try_lock() {
+            Ok(last) => last,
+            Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
+            Err(TryLockError::WouldBlock) => {
+                core::hint::spin_loop();
+                continue;
+            }
+        };
+        return match *last {
+            Some(last) if distance(&last) <= u128::from(SLACK_NANOS) => last,
+            _ => {
+                *last = Some(new);
+                new
+            }
+        };
+    }
+    new
 }
 
 /// The present instant in core time.
@@ -162,8 +281,10 @@ fn measure(source: &Source) -> WallClock {
             best = next;
         }
     }
+    static LAST: Mutex<Option<WallClock>> = Mutex::new(None);
     let (width, before, wall) = best;
-    WallClock::from_pair(before.saturating_add(width / 2), unix_nanos(wall))
+    let new = WallClock::from_pair(before.saturating_add(width / 2), unix_nanos(wall));
+    last_unless_moved(&LAST, new, |last| last.distance(new))
 }
 
 /// Nanoseconds since 1970, clamped to the range of OTLP: 0 for earlier times.
@@ -207,19 +328,55 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_before_the_origin_keeps_its_distance() {
+    fn readings_of_the_standard_clock_keep_their_distances() {
         let clock = Clock::new();
-        let origin = clock.source.std_origin;
-        let step = Duration::from_millis(5);
-        let at = clock.instant_of(origin);
-        let after = clock.instant_of(origin + step);
-        assert_eq!(after.saturating_since(at), step);
-        if let Some(earlier) = origin.checked_sub(step) {
-            assert_eq!(at.saturating_since(clock.instant_of(earlier)), step);
+        let reading = StdInstant::now();
+        let at = clock.instant_of(reading);
+        for step in [Duration::from_millis(5), Duration::from_secs(86_400 * 365)] {
+            let after = clock.instant_of(reading + step);
+            assert_eq!(after.saturating_since(at), step);
+            if let Some(earlier) = reading.checked_sub(step) {
+                assert_eq!(at.saturating_since(clock.instant_of(earlier)), step);
+            }
         }
-        if let Some(long_ago) = origin.checked_sub(Duration::from_secs(9)) {
-            assert_eq!(clock.instant_of(long_ago), Instant::ZERO);
+        let now = clock.now();
+        assert!(now.saturating_since(at) < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn times_of_the_application_are_neither_cut_nor_bent() {
+        let wall = Clock::new().wall();
+        let now = unix_nanos(SystemTime::now()).as_nanos();
+        let year = 365 * 86_400 * 1_000_000_000;
+        for given in [
+            0,
+            1,
+            20 * year,
+            now - 60_000_000_000,
+            now,
+            now + year,
+            500 * year,
+        ] {
+            let instant = SpanTime::from(UnixNanos::from_nanos(given)).to_instant();
+            let back = wall.to_unix(instant).as_nanos();
+            assert!(
+                back.abs_diff(given) <= 2 * SLACK_NANOS,
+                "{given} became {back}"
+            );
         }
+    }
+
+    #[test]
+    fn a_distance_is_kept_until_the_clocks_have_moved() {
+        let place = Mutex::new(None);
+        let measured = |new: u64| last_unless_moved(&place, new, |last| last.abs_diff(new).into());
+        assert_eq!(measured(1_000_000), 1_000_000);
+        assert_eq!(measured(1_050_000), 1_000_000);
+        assert_eq!(measured(1_050_001), 1_050_001);
+        assert_eq!(measured(1_000_001), 1_050_001);
+        let locked = place.lock().unwrap();
+        assert_eq!(last_unless_moved(&place, 7, |_| 0), 7);
+        drop(locked);
     }
 
     /// What spans measure and what the standard library measures stay close.

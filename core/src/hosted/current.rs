@@ -211,10 +211,15 @@ fn attach_by(put: impl FnOnce(&mut Context)) -> Guard {
     }
 }
 
-/// Replaces the context that `guard` keeps current.
+/// Replaces the context that `guard` keeps current. If it keeps none, a valid one is attached.
 #[cfg(feature = "tracing")]
-pub(super) fn replace(guard: &Guard, context: Context) {
-    let Some(slot) = guard.slot else { return };
+pub(super) fn replace(guard: &mut Guard, context: Context) {
+    let Some(slot) = guard.slot else {
+        if context.span_context.is_valid() {
+            *guard = attach(context);
+        }
+        return;
+    };
     let old = STACK.try_with(|stack| {
         let mut stack = stack.try_borrow_mut().ok()?;
         let slot = stack.slots.get_mut(slot)?;
@@ -262,6 +267,17 @@ fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
         .try_with(|stack| stack.try_borrow().ok()?.top().map(read))
         .ok()
         .flatten()
+}
+
+#[cfg(feature = "tracing")]
+impl Guard {
+    /// A guard that keeps nothing current.
+    pub(super) const fn of_nothing() -> Self {
+        Self {
+            slot: None,
+            _thread: PhantomData,
+        }
+    }
 }
 
 /// Keeps a context current; see [`attach`]. Guards may be dropped in any order, but only on the

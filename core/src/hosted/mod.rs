@@ -22,6 +22,7 @@ pub mod current;
 pub mod diagnostics;
 pub mod resource;
 pub mod rng;
+mod text;
 // L1
 pub mod config;
 // L2

@@ -43,7 +43,7 @@ pub use traceparent::{TraceParent, TraceParentError, format_traceparent, parse_t
 use core::fmt;
 use core::ops::ControlFlow;
 
-use crate::context::{HeaderParser, ParentContext, SpanContext, TraceState};
+use crate::context::{HeaderParser, ParentContext, SpanContext, TraceState, is_trace_state};
 
 /// The name of the [header with ids and
 /// flags](https://www.w3.org/TR/trace-context-2/#traceparent-header).
@@ -195,8 +195,7 @@ impl TextMapPropagator for TraceContextPropagator {
         }
         // The text may come from a sampler of the application, so it is checked again: nothing
         // that splits a header gets out, and no empty header either (spec E-029, E-036).
-        let mut parser = HeaderParser::new();
-        if parser.add(context.trace_state).is_ok() && !parser.is_empty() {
+        if is_trace_state(context.trace_state) {
             carrier.set(TRACESTATE, context.trace_state);
         }
     }

@@ -110,7 +110,8 @@ pub struct SamplingResult<'a> {
     /// Attributes to add to the span.
     pub attributes: &'a [KeyValue<'a>],
     /// The tracestate of the span. Empty clears it, so the samplers of this module pass the
-    /// parent's through, its `ot` entry included.
+    /// parent's through, its `ot` entry included. One that is not valid, or longer than 512 bytes, is
+    /// replaced by the parent's.
     pub trace_state: &'a str,
 }
 

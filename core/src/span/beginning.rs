@@ -10,6 +10,8 @@ pub(crate) struct Beginning<'a> {
     pub(crate) context: &'a SpanContext,
     pub(crate) parent: Option<&'a SpanContext>,
     pub(crate) trace_state: &'a str,
+    /// The parent's, for a span whose own is not valid.
+    pub(crate) inherited_state: &'a str,
     pub(crate) name: &'a str,
     pub(crate) kind: SpanKind,
     pub(crate) scope: ScopeId,

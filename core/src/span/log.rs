@@ -3,24 +3,28 @@
 //! Every call appends one whole field behind the fixed start, or changes nothing and counts the
 //! item as dropped. A field that is set again (name, status, an attribute of the same key) is
 //! replaced in place. Room for the dropped counts and a status code is held back, so the end of a
-//! span always fits.
+//! span always fits. Long texts are cut by the rule in [`fit`], so that small items fit, too.
 
+mod fit;
+mod items;
 mod list;
 #[cfg(feature = "tracing")]
 mod reparent;
 
+pub(super) use fit::{Cut, search};
+pub(super) use items::exception_len;
 pub(super) use list::AttributeList;
 
 use super::beginning::Beginning;
-use crate::attribute::{KeyValue, Value};
+use crate::attribute::Value;
 use crate::buffer::RecordFlags;
-use crate::context::{Link, SpanContext};
+use crate::context::SpanContext;
 use crate::limits::SpanLimits;
 use crate::span::stored::{self, FIXED_LEN, length_prefixed};
 use crate::time::Instant;
 use crate::wire::{
-    BYTES, FIXED32, FIXED64, Writer, copy_id, copy_short, field_len, key_value_len, move_within,
-    nonempty_len, nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
+    BYTES, Writer, copy_id, copy_short, field_len, key_value_len, move_within, nonempty_len,
+    nonzero_len, put_key_value, put_short_attribute, short_attribute_len, slot, tag,
 };
 
 const TRACE_STATE: u8 = 3;
@@ -36,6 +40,8 @@ const COUNTS_RESERVE: usize = 18;
 /// A status without a description.
 const STATUS_RESERVE: usize = 4;
 const PARENT_LEN: usize = 10;
+/// The most bytes of a tracestate that W3C asks to carry.
+const MAX_TRACE_STATE: usize = 512;
 
 /// The least scratch that a span can be recorded in: its fixed part, the reserves, and 10 bytes of
 /// name.
@@ -50,7 +56,9 @@ pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERV
 pub(crate) struct Log {
     dropped_attributes: u32,
     dropped_events: u32,
-    dropped_links: u32,
+    dropped_links: u16,
+    /// Items whose texts or arrays were cut.
+    cut: u16,
     limits: SpanLimits,
     len: usize,
     /// A Bloom filter of the attribute keys: a clear bit proves that a key is new.
@@ -59,9 +67,15 @@ pub(crate) struct Log {
     events: u16,
     links: u16,
     status: u8,
-    /// False for nearly all spans, which saves the search.
-    has_trace_state: bool,
+    /// Bits, clear for nearly all spans: [`HAS_TRACE_STATE`] saves a search, [`INCOMPLETE`] the
+    /// counts.
+    facts: u8,
 }
+
+/// A tracestate is written.
+const HAS_TRACE_STATE: u8 = 1;
+/// Something was cut or left out.
+const INCOMPLETE: u8 = 2;
 
 /// Status codes as OTLP numbers them.
 const UNSET: u8 = 0;
@@ -93,10 +107,11 @@ impl Log {
             events: 0,
             links: 0,
             status: UNSET,
-            has_trace_state: false,
+            facts: 0,
             dropped_attributes: 0,
             dropped_events: 0,
             dropped_links: 0,
+            cut: 0,
         }
     }
 
@@ -137,20 +152,26 @@ impl Log {
             }
         }
         if !with.trace_state.is_empty() {
-            self.put_trace_state(bytes, with.trace_state.as_bytes());
+            self.put_trace_state(bytes, with.trace_state, with.inherited_state);
         }
         self.put_name(bytes, with.name);
         true
     }
 
-    /// Leaves out a tracestate that would leave no room for a name.
+    /// Writes `state`, or `inherited` if it is not valid: a sampler or a propagator of the program may
+    /// give any text. Leaves out a tracestate that would leave no room for a name.
     #[inline(never)]
-    fn put_trace_state(&mut self, bytes: &mut [u8], state: &[u8]) {
+    fn put_trace_state(&mut self, bytes: &mut [u8], state: &str, inherited: &str) {
+        let mut states = [state, inherited].into_iter();
+        let Some(state) = states.find(|state| is_valid_trace_state(state)) else {
+            return;
+        };
+        let state = state.as_bytes();
         if self.room(bytes) >= field_len(state.len()) + field_len(10) {
             self.append(bytes, field_len(state.len()), |w| {
                 w.put_bytes_field(TRACE_STATE, state);
             });
-            self.has_trace_state = true;
+            self.facts |= HAS_TRACE_STATE;
         }
     }
 
@@ -172,7 +193,7 @@ impl Log {
 
     #[inline(never)]
     fn put_long_name(&mut self, bytes: &mut [u8], name: &str) {
-        let name = fitting(name, self.room(bytes)).as_bytes();
+        let name = self.name_for(bytes, name, 0).as_bytes();
         self.append(bytes, field_len(name.len()), |w| {
             w.put_bytes_field(NAME, name);
         });
@@ -220,25 +241,24 @@ impl Log {
 
     #[inline(never)]
     fn set_any(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>, bits: usize) {
-        let limits = self.limits.value;
-        let content = key_value_len(key, value, limits);
-        let len = field_len(content);
         let old = if self.keys & bits != bits {
             None
         } else {
             self.find(bytes, ATTRIBUTE, key.as_bytes())
         };
-        let done = match old {
-            Some((at, old_len)) => self.splice(bytes, at, old_len, len, self.reserve()),
-            None if self.attributes >= self.limits.attribute_count => None,
-            None => {
-                let at = self.len;
-                self.splice(bytes, at, 0, len, self.reserve())
-            }
-        };
-        let Some(target) = done else {
-            self.dropped_attributes = self.dropped_attributes.saturating_add(1);
-            return;
+        if old.is_none() && self.attributes >= self.limits.attribute_count {
+            return self.drop_attribute();
+        }
+        let (at, old_len) = old.unwrap_or((self.len, 0));
+        let limits = self.limits.value;
+        let content = key_value_len(key, value, limits);
+        let len = field_len(content);
+        let fit = self.fit(bytes, old_len);
+        if !fit.takes(len) {
+            return self.set_cut(bytes, key, value, bits, fit.share());
+        }
+        let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) else {
+            return self.drop_attribute();
         };
         self.keys |= bits;
         if old.is_none() {
@@ -249,18 +269,52 @@ impl Log {
         put_key_value(&mut writer, key, value, limits);
     }
 
+    /// Sets an attribute cut to `share` bytes.
+    #[cold]
+    #[inline(never)]
+    fn set_cut(
+        &mut self,
+        bytes: &mut [u8],
+        key: &str,
+        value: &Value<'_>,
+        bits: usize,
+        share: usize,
+    ) {
+        let limits = self.limits.value;
+        match fit::shortened(key, value, limits, share) {
+            Some((value, shorter)) => {
+                self.count_cut();
+                self.limits.value = shorter;
+                self.set_any(bytes, key, &value, bits);
+                self.limits.value = limits;
+            }
+            None => self.drop_attribute(),
+        }
+    }
+
+    fn drop_attribute(&mut self) {
+        self.facts |= INCOMPLETE;
+        self.dropped_attributes = self.dropped_attributes.saturating_add(1);
+    }
+
     pub(super) fn set_name(&mut self, bytes: &mut [u8], name: &str) {
         let Some((at, old_len)) = self.find(bytes, NAME, b"") else {
             return;
         };
-        let name = fitting(name, self.room(bytes) + old_len).as_bytes();
+        let name = self.name_for(bytes, name, old_len).as_bytes();
         let len = field_len(name.len());
         if let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) {
             Writer::new(target).put_bytes_field(NAME, name);
         }
     }
 
-    /// Sets a status by the total order; a description is cut to the room that there is.
+    /// Returns true if a status is set.
+    #[cfg(feature = "std")]
+    pub(crate) const fn has_status(&self) -> bool {
+        self.status != UNSET
+    }
+
+    /// Sets a status by the total order; the description is cut by the rule for long texts.
     pub(super) fn set_status(&mut self, bytes: &mut [u8], code: u8, description: &str) {
         if code == UNSET || self.status == OK {
             return;
@@ -269,9 +323,7 @@ impl Log {
             UNSET => (self.len, 0),
             _ => self.find(bytes, STATUS, b"").unwrap_or((self.len, 0)),
         };
-        let room = (bytes.len() - COUNTS_RESERVE).saturating_sub(self.len - old_len);
-        // Tag and length of the status and of its description, and the code: 12 at most.
-        let description = fitting(description, room.saturating_sub(8)).as_bytes();
+        let description = self.description_for(bytes, description, old_len).as_bytes();
         let content = nonempty_len(description.len()) + 2;
         let Some(target) = self.splice(bytes, at, old_len, field_len(content), COUNTS_RESERVE)
         else {
@@ -282,97 +334,6 @@ impl Log {
         writer.put_nonempty(2, description);
         writer.put_nonzero(3, u64::from(code));
         self.status = code;
-    }
-
-    pub(super) fn add_event(
-        &mut self,
-        bytes: &mut [u8],
-        name: &str,
-        attributes: &[KeyValue<'_>],
-        time: Instant,
-    ) {
-        let list = AttributeList {
-            field: 3,
-            items: attributes,
-            limit: self.limits.attribute_per_event_count,
-            limits: self.limits,
-        };
-        let dropped = list.dropped();
-        let content = 9 + field_len(name.len()) + list.len() + nonzero_len(u64::from(dropped));
-        let full = self.events >= self.limits.event_count;
-        match self.open(bytes, EVENT, content, full) {
-            Some(mut writer) => {
-                put_event_start(&mut writer, name, time);
-                list.put(&mut writer);
-                writer.put_nonzero(4, u64::from(dropped));
-                self.events += 1;
-            }
-            None => self.dropped_events = self.dropped_events.saturating_add(1),
-        }
-    }
-
-    /// Adds the event `exception`. `put` writes the attribute fields; if they are not exactly `len`
-    /// bytes, the event is removed.
-    pub(super) fn add_exception(
-        &mut self,
-        bytes: &mut [u8],
-        time: Instant,
-        len: usize,
-        put: &mut dyn FnMut(&mut Writer<'_>),
-    ) {
-        const EXCEPTION: &str = "exception";
-        let before = self.len;
-        let content = 9 + field_len(EXCEPTION.len()) + len;
-        let full = self.events >= self.limits.event_count;
-        let exact = self
-            .open(bytes, EVENT, content, full)
-            .is_some_and(|mut writer| {
-                put_event_start(&mut writer, EXCEPTION, time);
-                put(&mut writer);
-                writer.finish() == Some(field_len(content))
-            });
-        if exact {
-            self.events += 1;
-        } else {
-            self.len = before;
-            self.dropped_events = self.dropped_events.saturating_add(1);
-        }
-    }
-
-    pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
-        let context = &link.span_context;
-        if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
-            return;
-        }
-        let list = AttributeList {
-            field: 4,
-            items: link.attributes,
-            limit: self.limits.attribute_per_link_count,
-            limits: self.limits,
-        };
-        let dropped = list.dropped();
-        let content = 18
-            + 10
-            + nonempty_len(link.trace_state.len())
-            + list.len()
-            + nonzero_len(u64::from(dropped))
-            + 5;
-        let full = self.links >= self.limits.link_count;
-        match self.open(bytes, LINK, content, full) {
-            Some(mut writer) => {
-                writer.put_bytes_field(1, context.trace_id().as_bytes());
-                writer.put_bytes_field(2, context.span_id().as_bytes());
-                writer.put_nonempty(3, link.trace_state.as_bytes());
-                list.put(&mut writer);
-                writer.put_nonzero(5, u64::from(dropped));
-                writer.put_byte(tag(6, FIXED32));
-                let flags = u32::from(context.trace_flags().known().bits())
-                    | remote_flags(context.is_remote());
-                writer.put(&flags.to_le_bytes());
-                self.links += 1;
-            }
-            None => self.dropped_links = self.dropped_links.saturating_add(1),
-        }
     }
 
     /// Completes the record with the end time and the dropped counts, and returns its length and
@@ -387,11 +348,11 @@ impl Log {
         if let Some(target) = slot(bytes, stored::END, 8) {
             target.copy_from_slice(&end.to_le_bytes());
         }
-        if self.dropped_attributes | self.dropped_events | self.dropped_links != 0 {
+        if self.facts & INCOMPLETE != 0 {
             let counts = [
                 (10, self.dropped_attributes),
                 (12, self.dropped_events),
-                (14, self.dropped_links),
+                (14, self.dropped_links.into()),
             ];
             let len: usize = counts.iter().map(|(_, n)| nonzero_len(u64::from(*n))).sum();
             let at = self.len;
@@ -416,27 +377,58 @@ impl Log {
         &self.limits
     }
 
+    /// The number of items that were cut.
+    pub(super) const fn cut(&self) -> u16 {
+        self.cut
+    }
+
+    /// Returns true if anything was cut or left out.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn is_incomplete(&self) -> bool {
+        self.facts & INCOMPLETE != 0
+    }
+
     /// The numbers of attributes, events and links that were left out.
     pub(super) const fn dropped(&self) -> [u32; 3] {
         [
             self.dropped_attributes,
             self.dropped_events,
-            self.dropped_links,
+            self.dropped_links as u32,
         ]
     }
 
     /// The tracestate text that the span carries.
     #[inline]
     pub(super) fn trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
-        match self.has_trace_state {
-            true => self.find_trace_state(bytes),
-            false => "",
+        match self.facts & HAS_TRACE_STATE {
+            0 => "",
+            _ => self.find_trace_state(bytes),
         }
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn name<'b>(&self, bytes: &'b [u8]) -> &'b str {
+        self.find_text(bytes, NAME)
+    }
+
+    /// Returns true for attributes, events and links if there are as many as their limit allows.
+    #[cfg(feature = "std")]
+    pub(super) const fn limits_reached(&self) -> [bool; 3] {
+        [
+            self.attributes >= self.limits.attribute_count,
+            self.events >= self.limits.event_count,
+            self.links >= self.limits.link_count,
+        ]
     }
 
     #[inline(never)]
     fn find_trace_state<'b>(&self, bytes: &'b [u8]) -> &'b str {
-        self.find(bytes, TRACE_STATE, b"")
+        self.find_text(bytes, TRACE_STATE)
+    }
+
+    fn find_text<'b>(&self, bytes: &'b [u8], field: u8) -> &'b str {
+        self.find(bytes, field, b"")
             .and_then(|(at, len)| bytes.get(at..at + len))
             .and_then(|field| field.get(length_prefixed(field)?.1..))
             .and_then(|text| core::str::from_utf8(text).ok())
@@ -466,16 +458,7 @@ impl Log {
     }
 
     /// Opens a new length-prefixed field of `content` bytes; `None` leaves everything as it was.
-    fn open<'b>(
-        &mut self,
-        bytes: &'b mut [u8],
-        field: u8,
-        content: usize,
-        over_limit: bool,
-    ) -> Option<Writer<'b>> {
-        if over_limit {
-            return None;
-        }
+    fn open<'b>(&mut self, bytes: &'b mut [u8], field: u8, content: usize) -> Option<Writer<'b>> {
         let at = self.len;
         let target = self.splice(bytes, at, 0, field_len(content), self.reserve())?;
         let mut writer = Writer::new(target);
@@ -534,21 +517,10 @@ fn remote_flags(is_remote: bool) -> u32 {
     if is_remote { 0x300 } else { 0x100 }
 }
 
-/// The longest start of `text`, in whole characters, that fits a field of at most `room` bytes.
-fn fitting(text: &str, room: usize) -> &str {
-    let mut len = text.len();
-    if field_len(len) <= room {
-        return text;
-    }
-    len = len.min(room.saturating_sub(1 + crate::wire::varint_len(room as u64)));
-    while !text.is_char_boundary(len) {
-        len -= 1;
-    }
-    text.get(..len).unwrap_or_default()
-}
-
-fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
-    writer.put_byte(tag(1, FIXED64));
-    writer.put(&time.as_nanos().to_le_bytes());
-    writer.put_bytes_field(2, name.as_bytes());
+/// Returns true if `state` may be exported and propagated. Devices, where the full check would take
+/// flash, look at length and characters; a propagator checks the rest.
+fn is_valid_trace_state(state: &str) -> bool {
+    let is_harmless = (1..=MAX_TRACE_STATE).contains(&state.len())
+        && state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_harmless && (cfg!(target_os = "none") || crate::context::is_trace_state(state))
 }

@@ -37,6 +37,8 @@ mod recording;
 pub mod stored;
 
 pub(crate) use beginning::Beginning;
+#[cfg(feature = "tracing")]
+pub(crate) use exception::type_name;
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
 pub(crate) use recording::{PutLink, Recording};
@@ -138,6 +140,17 @@ impl<B> BareSpan<B> {
             None => [0; 3],
         }
     }
+
+    /// Returns the number of items that were cut so far because the scratch has no room for the whole:
+    /// names, descriptions, attributes, events and links with long texts or arrays. See
+    /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
+    #[must_use]
+    pub const fn cut(&self) -> u16 {
+        match &self.live {
+            Some(live) => live.cut(),
+            None => 0,
+        }
+    }
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
@@ -188,7 +201,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
     /// Records `error` as an [event named `exception`], with its type and message. The status does
     /// not change; set it too if the error is the outcome of the span.
     ///
-    /// For a `dyn Error` the type is `dyn Error`, because the concrete one is not known.
+    /// For a `dyn Error` the attribute `exception.type` is left out, because the concrete type is not
+    /// known.
     ///
     /// [event named `exception`]: https://opentelemetry.io/docs/specs/otel/trace/exceptions/
     pub fn record_error<E: Error + ?Sized>(&mut self, error: &E, now: Instant) {
@@ -198,8 +212,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> BareSpan<B> {
     /// Like [`BareSpan::record_error`], with more attributes; one named like a generated one
     /// replaces it.
     ///
-    /// The message is formatted twice, for its length and into the record, so it is never copied.
-    /// An error whose text differs between the two is left out and counted as a dropped event.
+    /// The message is formatted for its length and again into the record, so it is never copied.
+    /// A message that is longer than the scratch is formatted no further than that. An error whose text differs between the two is left out and counted as a dropped event.
     pub fn record_error_with<E: Error + ?Sized>(
         &mut self,
         error: &E,

@@ -63,6 +63,25 @@ impl<B> Recording<B> {
     pub(crate) const fn dropped(&self) -> [u32; 3] {
         self.log.dropped()
     }
+
+    /// Returns true if the record is exported at the end.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn is_sampled(&self) -> bool {
+        self.is_sampled
+    }
+
+    /// Returns true if something was cut or left out.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) const fn is_incomplete(&self) -> bool {
+        self.log.is_incomplete()
+    }
+
+    /// The number of items that were cut.
+    pub(crate) const fn cut(&self) -> u16 {
+        self.log.cut()
+    }
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
@@ -138,6 +157,24 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
             flags,
             body: self.scratch.as_ref().get(..len).unwrap_or_default(),
         })
+    }
+
+    /// The bytes of the scratch.
+    #[cfg(feature = "std")]
+    pub(crate) fn capacity(&self) -> usize {
+        self.scratch.as_ref().len()
+    }
+
+    /// The name of the span, for reports.
+    #[cfg(feature = "std")]
+    pub(crate) fn name(&self) -> &str {
+        self.log.name(self.scratch.as_ref())
+    }
+
+    /// Returns true for attributes, events and links if there are as many as their limit allows.
+    #[cfg(feature = "std")]
+    pub(crate) const fn limits_reached(&self) -> [bool; 3] {
+        self.log.limits_reached()
     }
 
     pub(crate) fn trace_state(&self) -> &str {

@@ -153,6 +153,8 @@ struct Model {
     failures: u32,
     /// Probes failed or lost since the circuit was last closed.
     failed_probes: u32,
+    /// When the circuit left the closed state.
+    since: Instant,
     opened: u32,
     /// Where the end of the open interval must lie; one value once it is known.
     until: RangeInclusive<Instant>,
@@ -169,6 +171,7 @@ impl Model {
             latest: Instant::ZERO,
             state: State::Closed,
             failures: 0,
+            since: Instant::ZERO,
             failed_probes: 0,
             opened: 0,
             until: Instant::ZERO..=Instant::ZERO,
@@ -183,6 +186,9 @@ impl Model {
         self.lease = None;
         if state == State::Open {
             self.opened += 1;
+            if from == State::Closed {
+                self.since = self.latest;
+            }
             let (shortest, longest) = self.interval();
             self.until = self.latest.saturating_add(shortest)..=self.latest.saturating_add(longest);
         }
@@ -201,6 +207,18 @@ impl Model {
             OpenInterval::Growing { initial, cap } => {
                 let doubled = initial.as_nanos() << self.failed_probes.min(60);
                 let nanos = u64::try_from(doubled.min(cap.as_nanos())).unwrap_or(u64::MAX);
+                let percent = u64::from(self.config.jitter_percent);
+                let longest = nanos.saturating_add(nanos / 100 * percent);
+                (Duration::from_nanos(nanos), Duration::from_nanos(longest))
+            }
+            OpenInterval::Prompt { initial, cap, .. } => {
+                let part = self.latest.saturating_since(self.since) / 16;
+                let later = part.max(initial.saturating_mul(2)).min(cap);
+                let nanos = match self.failed_probes {
+                    0 => initial.as_nanos(),
+                    _ => later.as_nanos(),
+                };
+                let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
                 let percent = u64::from(self.config.jitter_percent);
                 let longest = nanos.saturating_add(nanos / 100 * percent);
                 (Duration::from_nanos(nanos), Duration::from_nanos(longest))
@@ -518,6 +536,11 @@ pub fn configs() -> impl Strategy<Value = BreakerConfig> {
         (millis(), 1..40_u32).prop_map(|(initial, times)| OpenInterval::Growing {
             initial,
             cap: initial * times,
+        }),
+        (millis(), 1..40_u32).prop_map(|(initial, times)| OpenInterval::Prompt {
+            initial,
+            cap: initial * times,
+            filling_cap: initial,
         }),
     ];
     (1..6_u32, open, millis(), 0..=100_u8).prop_map(

@@ -511,7 +511,8 @@ impl Books {
             Open => {
                 self.open_until = now.saturating_add(match self.config.breaker.open {
                     OpenInterval::Fixed(interval) => interval,
-                    OpenInterval::Growing { initial, .. } => initial,
+                    OpenInterval::Growing { initial, .. }
+                    | OpenInterval::Prompt { initial, .. } => initial,
                 });
             }
             HalfOpen => assert!(now >= self.open_until, "I27"),

@@ -174,6 +174,11 @@ fn breakers() -> impl Strategy<Value = BreakerConfig> {
             initial,
             cap: initial * 30
         }),
+        millis(100..2_000).prop_map(|initial| OpenInterval::Prompt {
+            initial,
+            cap: initial * 30,
+            filling_cap: initial * 4,
+        }),
     ];
     (1..6_u32, open).prop_map(|(failure_threshold, open)| BreakerConfig {
         failure_threshold,

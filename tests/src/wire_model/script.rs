@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use opentelemetry_proto::tonic::trace::v1;
 use spandrel_core::attribute::{KeyValue, ValueLimits};
 use spandrel_core::buffer::{PushError, RecordSink};
-use spandrel_core::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
+use spandrel_core::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags, TraceState};
 use spandrel_core::id::{IdGenerator, RandomIdGenerator, SpanId, TraceId};
 use spandrel_core::limits::SpanLimits;
 use spandrel_core::resource::ScopeId;
@@ -104,14 +104,10 @@ pub struct ScriptError {
 }
 
 impl ScriptError {
-    /// The type as `exception.type` has it.
+    /// The type as `exception.type` has it; the type of a trait object is not known.
     #[must_use]
-    pub fn type_name(&self) -> &'static str {
-        if self.is_dyn {
-            std::any::type_name::<dyn std::error::Error>()
-        } else {
-            std::any::type_name::<Self>()
-        }
+    pub fn type_name(&self) -> Option<&'static str> {
+        (!self.is_dyn).then(std::any::type_name::<Self>)
     }
 }
 
@@ -380,12 +376,21 @@ impl SpanScript {
         Started { expected, pushed }
     }
 
-    /// The state of the parent is that of a valid parent only; the sampler has the last word.
+    /// The state of the parent is that of a valid parent only; the sampler has the last word, unless
+    /// what it says is not valid (spec D-079).
     fn expected_trace_state(&self) -> &str {
+        let is_valid = |state: &str| {
+            state
+                .parse::<TraceState>()
+                .is_ok_and(|state| !state.is_empty())
+        };
+        let inherited = match self.parent.context().is_valid() && is_valid(&self.trace_state) {
+            true => &*self.trace_state,
+            false => "",
+        };
         match &self.sampler.trace_state {
-            Some(state) => state,
-            None if self.parent.context().is_valid() => &self.trace_state,
-            None => "",
+            Some(state) if state.is_empty() || is_valid(state) => state,
+            _ => inherited,
         }
     }
 

@@ -79,6 +79,36 @@ impl ModelValue {
     }
 }
 
+impl ModelValue {
+    /// The elements of an array or a map.
+    pub(super) const fn elements(&self) -> usize {
+        match self {
+            Self::Strings(v) => v.len(),
+            Self::Bools(v) => v.len(),
+            Self::I64s(v) => v.len(),
+            Self::F64s(v) => v.len(),
+            Self::Array(v) => v.len(),
+            Self::Map(v) => v.len(),
+            _ => 0,
+        }
+    }
+
+    /// An array or a map of no more than `count` elements.
+    pub(super) fn first(&self, count: usize) -> Self {
+        let mut value = self.clone();
+        match &mut value {
+            Self::Strings(v) => v.truncate(count),
+            Self::Bools(v) => v.truncate(count),
+            Self::I64s(v) => v.truncate(count),
+            Self::F64s(v) => v.truncate(count),
+            Self::Array(v) => v.truncate(count),
+            Self::Map(v) => v.truncate(count),
+            _ => {}
+        }
+        value
+    }
+}
+
 impl<'a> Arbitrary<'a> for ModelValue {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Self::generate(u, 4)

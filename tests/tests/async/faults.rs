@@ -248,15 +248,41 @@ async fn credentials_do_not_go_out_in_the_clear() {
         headers: vec![("authorization".into(), "Bearer hunter2".into())],
         ..config("http://192.0.2.1:4318")
     };
-    let error = init(config.clone()).unwrap_err().to_string();
+    let strict = Config {
+        refuse_plaintext_credentials: true,
+        ..config.clone()
+    };
+    let error = init(strict).unwrap_err().to_string();
     assert!(
         error.contains("authorization") && !error.contains("hunter2"),
         "{error}"
     );
+    let said = config.resolve().unwrap().diagnostics;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("`authorization` crosses the network in clear text"));
     let permitted = Config {
         allow_plaintext_credentials: true,
-        ..config
+        ..config.clone()
     };
-    let telemetry = init(permitted).unwrap();
-    assert!(telemetry.shutdown(PATIENCE).await.is_success());
+    assert!(permitted.resolve().unwrap().diagnostics.is_empty());
+    for config in [config, permitted] {
+        let telemetry = init(config).unwrap();
+        assert!(telemetry.shutdown(PATIENCE).await.is_success());
+    }
+}
+
+/// Fault X3.
+#[tokio::test]
+async fn x3_a_request_that_hangs_in_a_shutdown_leaves_time_for_another() {
+    let server = FaultServer::start([Reply::Hang]);
+    let config = Config {
+        timeout: Some(PATIENCE),
+        ..config(&server.url())
+    };
+    let telemetry = init(config).unwrap();
+    record(&telemetry.tracer("test"), &server, 10);
+    let report = telemetry.shutdown(Duration::from_millis(1_500)).await;
+    assert!(report.is_success(), "{report}");
+    assert_eq!(telemetry.stats().attempts, 2);
+    assert_delivered(&telemetry, &server, 10);
 }

@@ -101,7 +101,8 @@ fn flush_and_shutdown_work_on_both_kinds_of_runtime() {
             record(&telemetry.tracer("test"), &server, 600);
             let report = telemetry.force_flush(PATIENCE).await;
             assert!(report.is_success(), "{report:?}");
-            assert_eq!(report.exported, 600);
+            // A full batch may have left before the flush began, which then does not count it.
+            assert_eq!(telemetry.ledger().exported, 600);
             record(&telemetry.tracer("test"), &server, 5);
             let report = telemetry.shutdown(PATIENCE).await;
             assert!(report.is_success(), "{report:?}");

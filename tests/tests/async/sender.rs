@@ -145,7 +145,9 @@ fn settings_that_cannot_be_sent_are_refused_without_showing_a_secret() {
         settings.headers = vec![(name.into(), value.into())];
         settings
     };
-    let in_the_clear = with_header("http://collector", "x-api-key", "s3cret");
+    let mut in_the_clear = with_header("http://collector", "x-api-key", "s3cret");
+    assert!(HttpSender::new(&in_the_clear).is_ok());
+    in_the_clear.refuse_plaintext_credentials = true;
     let name = "x-api-key".to_owned();
     assert_eq!(
         HttpSender::new(&in_the_clear).unwrap_err(),

@@ -9,6 +9,7 @@ mod golden;
 mod gzip;
 mod json;
 mod machines;
+mod plug_ins;
 mod propagation;
 mod request_wire;
 mod sampler;

@@ -7,11 +7,13 @@ use core::time::Duration;
 
 use spandrel_core::breaker::BreakerConfig;
 use spandrel_core::exporter::{ExporterConfig, WhenOpen};
+use spandrel_core::hosted::config::Config;
 use spandrel_core::response::DropReason;
 use spandrel_core::time::Instant;
 use spandrel_tests::sim::{Reply, SPAN_BYTES, Setup, Sim, outages};
 
 const QUEUE: u32 = 2048;
+const TROUBLESHOOTING: &str = include_str!("../../../TROUBLESHOOTING.md");
 
 /// What an outage cost.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +25,33 @@ struct Row {
     failures: usize,
 }
 
-/// `rate` spans a second before, during and after an outage of `secs` seconds.
+/// Where spans wait.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    queue: u32,
+    when_open: WhenOpen,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            queue: QUEUE,
+            when_open: WhenOpen::Hold,
+        }
+    }
+}
+
 fn outage(rate: u64, secs: u64, breaker: BreakerConfig, when_open: WhenOpen) -> Row {
+    let room = Room {
+        when_open,
+        ..Room::default()
+    };
+    outage_in(room, rate, secs, breaker)
+}
+
+/// `rate` spans a second before, during and after an outage of `secs` seconds.
+fn outage_in(room: Room, rate: u64, secs: u64, breaker: BreakerConfig) -> Row {
+    let Room { queue, when_open } = room;
     let (start, end) = (Instant::from_secs(10), Instant::from_secs(10 + secs));
     let config = ExporterConfig {
         breaker,
@@ -32,8 +59,8 @@ fn outage(rate: u64, secs: u64, breaker: BreakerConfig, when_open: WhenOpen) -> 
         ..ExporterConfig::DEFAULT
     };
     let mut setup = Setup::new(config);
-    setup.max_records = QUEUE;
-    setup.buffer_bytes = (QUEUE as usize + 1) * (SPAN_BYTES + 8);
+    setup.max_records = queue;
+    setup.buffer_bytes = (queue as usize + 1) * (SPAN_BYTES + 8);
     setup.chunk = 1 << 15;
     let mut sim = Sim::new(setup, outages(vec![start..end]));
     let slice = Duration::from_millis(250);
@@ -103,5 +130,66 @@ fn holding_the_queue_with_a_growing_interval_loses_nothing_in_short_outages() {
             "{} > {most}",
             fixed.lost
         );
+    }
+}
+
+/// What the TROUBLESHOOTING.md shows: spans of one thread at 200 a second, with the defaults and with the
+/// production preset. The room is that of the buffer and of the thread's shard.
+#[test]
+fn the_production_preset_resumes_soon_and_loses_nothing_in_outages_of_up_to_20_s() {
+    const RATE: u64 = 200;
+    /// Spans of 250 bytes in a shard of 256 KiB, which allocates twice that.
+    const SHARD: u32 = 2 * (256 << 10) / 250;
+    println!("outage | default: resumed, lost | production: resumed, lost");
+    let production = Config::production("shop", "");
+    let queue = production.max_queue_size.unwrap_or(QUEUE);
+    let breaker = production.breaker.unwrap_or(BreakerConfig::DEFAULT);
+    for secs in [1, 2, 5, 10, 15, 20] {
+        let room = |queue| Room {
+            queue: queue + SHARD,
+            ..Room::default()
+        };
+        let default = outage_in(room(QUEUE), RATE, secs, BreakerConfig::DEFAULT);
+        let preset = outage_in(room(queue), RATE, secs, breaker);
+        println!(
+            "{secs:4} s | {:6.1} s {:5} | {:6.1} s {:5}",
+            default.resumed, default.lost, preset.resumed, preset.lost
+        );
+        if matches!(secs, 1 | 5 | 20) {
+            let row = format!(
+                "| {secs} s | {:.1} s, {} | {:.1} s, {} |",
+                default.resumed, default.lost, preset.resumed, preset.lost
+            );
+            assert!(TROUBLESHOOTING.contains(&row), "{row}");
+        }
+        assert!(preset.resumed <= 2.0, "{secs} s: {}", preset.resumed);
+        assert_eq!(preset.lost, 0, "{secs} s");
+        // The first probe after the opening, at 0.8 s, comes 30 s later.
+        let silence = 31.0 - secs as f64;
+        assert!(
+            (default.resumed - silence).abs() < 1.0,
+            "{}",
+            default.resumed
+        );
+        assert!((1_500..2_500).contains(&default.lost), "{}", default.lost);
+    }
+}
+
+/// A long outage fills the buffer, and from then on a probe comes every 8 s.
+#[test]
+fn while_the_buffer_fills_the_production_preset_probes_every_8_s() {
+    let breaker = BreakerConfig::prompt();
+    for secs in [200, 400] {
+        let long = outage(50, secs, breaker, WhenOpen::Hold);
+        assert!(
+            long.resumed <= 8.0 * 1.2 + 0.1,
+            "{secs} s: {}",
+            long.resumed
+        );
+        let seldom = outage(1, secs, breaker, WhenOpen::Hold);
+        let most = (secs as f64 / 16.0).min(30.0) * 1.2 + 0.1;
+        assert!(seldom.resumed <= most, "{secs} s: {}", seldom.resumed);
+        assert!(seldom.failures < long.failures);
+        assert_eq!(seldom.lost_to_queue, 0);
     }
 }

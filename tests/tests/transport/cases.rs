@@ -8,7 +8,7 @@ use spandrel_core::hosted::diagnostics::{Kind, set_handler};
 use spandrel_tests::fault_server::{Reply, Script};
 use spandrel_transport_std::{Config, init, start};
 
-use crate::child::{deliver, end, say, settings, tell_everything};
+use crate::child::{deliver, end, end_within, record, say, settings, tell_everything};
 use crate::harness::{PATIENCE, Rig, ms};
 
 /// A logger that is itself traced: what it records on the sender's thread must not be exported, or
@@ -18,6 +18,29 @@ pub(crate) fn handler_records() {
     let tracer = telemetry.tracer("logger");
     set_handler(Box::new(move |_| tracer.start("log").end()));
     deliver(&telemetry);
+    end(&telemetry);
+}
+
+/// Spans that do not hold all that was set on them.
+pub(crate) fn incomplete() {
+    tell_everything();
+    let telemetry = init(settings()).unwrap();
+    let tracer = telemetry.tracer("incomplete");
+    for _ in 0..3 {
+        let mut span = tracer.start("long");
+        span.set_attribute("prompt", &"p".repeat(25_000));
+        span.set_error(&"e".repeat(25_000));
+        for _ in 0..129 {
+            span.add_event("work", &[]);
+        }
+    }
+    tracer.start("whole").end();
+    // The other thread's report would say the same.
+    let other = tracer.clone();
+    let one = move || other.start(&"n".repeat(25_000)).end();
+    std::thread::spawn(one).join().unwrap();
+    let _ = telemetry.force_flush(PATIENCE);
+    say(&format!("incomplete {}", telemetry.counts().incomplete));
     end(&telemetry);
 }
 
@@ -31,7 +54,11 @@ pub(crate) fn handler_drops() {
     let tracer = telemetry.tracer("dropped");
     let (done, finished) = std::sync::mpsc::channel();
     let held = std::sync::Mutex::new(Some(telemetry));
-    set_handler(Box::new(move |_| {
+    set_handler(Box::new(move |report| {
+        if report.kind == Kind::Lifecycle {
+            // The report of the start, which has waited for this handler.
+            return;
+        }
         let held = held.lock().unwrap().take();
         if let Some(telemetry) = held {
             let flushed = telemetry.force_flush(PATIENCE);
@@ -207,4 +234,49 @@ pub(crate) fn idle() {
         let _ = rig.telemetry.force_flush(ms(100));
         watch(state);
     }
+}
+
+/// More spans at once than fit, with a collector that is well.
+pub(crate) fn burst() {
+    tell_everything();
+    let telemetry = init(Config {
+        max_queue_size: Some(8),
+        max_export_batch_size: Some(8),
+        max_span_bytes: Some(1024),
+        shard_bytes: Some(2048),
+        ..settings()
+    })
+    .unwrap();
+    record(&telemetry, 2_000);
+    let report = telemetry.force_flush(PATIENCE);
+    say(&format!("flush {} {report}", report.is_success()));
+    let report = telemetry.shutdown(PATIENCE);
+    say(&format!("shutdown {} {report}", report.is_success()));
+}
+
+/// The caller's patience ends while the sender is still busy, and then the process ends.
+pub(crate) fn gives_up() {
+    tell_everything();
+    let telemetry = init(settings()).unwrap();
+    record(&telemetry, 2);
+    let _ = telemetry.force_flush(ms(50));
+    record(&telemetry, 1);
+    end_within(&telemetry, ms(100));
+    std::process::exit(0);
+}
+
+/// What the documents tell programs to do about signals.
+#[cfg(unix)]
+pub(crate) fn terminated() {
+    let telemetry = init(settings()).unwrap();
+    record(&telemetry, 3);
+    let (stop, stopped) = std::sync::mpsc::channel();
+    ctrlc::set_handler(move || {
+        let _ = stop.send(());
+    })
+    .unwrap();
+    say("ready");
+    stopped.recv_timeout(PATIENCE).unwrap();
+    let report = telemetry.shutdown(PATIENCE);
+    say(&format!("{report}"));
 }

@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio, exit};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spandrel_core::env::LogLevel;
 use spandrel_core::hosted::diagnostics::{set_handler, set_level};
@@ -79,6 +79,15 @@ impl Process {
         lines
     }
 
+    /// Ends it as an operator would.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("the program `kill`").success());
+    }
+
     /// Ends it as an out-of-memory killer would.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("our child");
@@ -140,7 +149,11 @@ pub(crate) fn deliver(telemetry: &Telemetry) {
 }
 
 pub(crate) fn end(telemetry: &Telemetry) {
-    let _ = telemetry.shutdown(PATIENCE);
+    end_within(telemetry, PATIENCE);
+}
+
+pub(crate) fn end_within(telemetry: &Telemetry, timeout: Duration) {
+    let _ = telemetry.shutdown(timeout);
     say(&telemetry.ledger().to_string());
 }
 
@@ -201,6 +214,7 @@ fn case() {
             deliver(&telemetry);
             end(&telemetry);
         }
+        "incomplete" => cases::incomplete(),
         "handler-records" => cases::handler_records(),
         "handler-drops" => cases::handler_drops(),
         "handler-parks" => cases::handler_parks(),
@@ -214,6 +228,10 @@ fn case() {
             end(&telemetry);
         }
         "console" => cases::console(),
+        "burst" => cases::burst(),
+        "gives-up" => cases::gives_up(),
+        #[cfg(unix)]
+        "terminated" => cases::terminated(),
         "exit" => {
             let telemetry = init(settings()).unwrap();
             deliver(&telemetry);

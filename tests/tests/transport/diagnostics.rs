@@ -2,7 +2,8 @@
 //! diagnostics belong to the process and are limited there.
 
 use spandrel_tests::fault_server::{FaultServer, Front, Reply, Script};
-use spandrel_tests::tls::{Authority, Identity};
+use spandrel_tests::loopback::Blackhole;
+use spandrel_tests::tls::{Authority, Identity, self_signed_authority};
 
 use crate::child::{Process, SECRET};
 use crate::harness::five;
@@ -22,10 +23,26 @@ impl Said {
         for line in &lines {
             assert!(!line.contains(SECRET), "{line}");
         }
-        let quiet = ["Debug ", "Info Lifecycle: "];
+        let quiet = ["Debug ", "Info Lifecycle: ", "Info Totals: "];
         let mut lines = lines;
         lines.retain(|line| !quiet.iter().any(|start| line.starts_with(start)));
+        // Nothing but spans that are dropped and those that fit has a place for a number of its own.
+        for line in &mut lines {
+            mask_room(line);
+        }
         Self { lines, url }
+    }
+
+    /// Takes the totals, which must be there, out of the lines.
+    #[track_caller]
+    fn totals(&mut self) -> String {
+        let is_it = |line: &String| line.starts_with("Warn Totals: ");
+        let found = self
+            .lines
+            .extract_if(.., |line| is_it(line))
+            .collect::<Vec<_>>();
+        assert_eq!(found.len(), 1, "{:?} {found:?}", self.lines);
+        found.concat().replace(&self.url, "@")
     }
 
     /// Exactly these lines; `@` stands for the collector.
@@ -39,10 +56,24 @@ impl Said {
     }
 }
 
+/// Writes `N` for the number of spans for which there is room.
+fn mask_room(line: &mut String) {
+    const BEFORE: &str = "room for about ";
+    if let Some((head, tail)) = line.split_once(BEFORE) {
+        let tail = tail.trim_start_matches(|c: char| c.is_ascii_digit());
+        *line = format!("{head}{BEFORE}N{tail}");
+    }
+}
+
 #[track_caller]
 fn answers(script: impl Into<Script>, batches: usize, expected: &[&str]) {
     let server = FaultServer::start(script);
-    Said::of("diagnose", &server, batches, None).are(expected);
+    let mut said = Said::of("diagnose", &server, batches, None);
+    if said.lines.iter().any(|line| line.contains("dropped as ")) {
+        let totals = said.totals();
+        assert!(totals.contains("tracing ended: of "), "{totals}");
+    }
+    said.are(expected);
 }
 
 const ALL_LOST: &str = "ended 2 = exported 0 + dropped 2";
@@ -64,7 +95,8 @@ fn e_each_change_of_the_circuit_is_one_line() {
         1,
         &[
             "Warn BreakerOpened: circuit breaker open: too many export failures (5 in a row at @, \
-             the last one: the collector answered with status 503); spans are held, not lost",
+             the last one: the collector answered with status 503); spans are held while there is \
+             room for about N more",
             "Info BreakerHalfOpen: circuit breaker half-open: one request will try @",
             "Info BreakerClosed: circuit breaker closed: @ answers again",
             "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0",
@@ -76,9 +108,14 @@ fn e_each_change_of_the_circuit_is_one_line() {
 fn n1_connection_refused_is_named() {
     let server = FaultServer::start(Script::new());
     server.available(false);
-    Said::of("diagnose-shutdown", &server, 0, None).are(&[
+    let mut said = Said::of("diagnose-shutdown", &server, 0, None);
+    assert_eq!(
+        said.totals(),
+        "Warn Totals: tracing ended: of 2 spans, 0 exported to @ and 2 dropped (shutdown 2)"
+    );
+    said.are(&[
         "Warn BreakerOpened: circuit breaker open: too many export failures (5 in a row at @, the \
-         last one: Connection refused (os error 111)); spans are held, not lost",
+         last one: Connection refused (os error 111)); tracing is ending, so what is left is dropped",
         "Warn SpansDropped: 2 spans for @ dropped as shutdown after 6 attempts",
         &format!("{ALL_LOST} (shutdown 2) {REST}"),
     ]);
@@ -114,7 +151,9 @@ fn s6_a_refusal_is_an_error_with_its_status() {
 #[test]
 fn s7_a_refusal_of_everything_is_said_once() {
     let server = FaultServer::start(Reply::status(400));
-    let said = Said::of("diagnose", &server, 20, None);
+    let mut said = Said::of("diagnose", &server, 20, None);
+    let totals = said.totals();
+    assert!(totals.ends_with("40 dropped (rejected_4xx 40)"), "{totals}");
     assert_eq!(said.lines.len(), 2, "{:?}", said.lines);
 }
 
@@ -212,7 +251,12 @@ fn s12_a_partial_success_is_said_with_the_servers_words_tamed() {
         rejected: 1,
         message,
     }]);
-    let said = Said::of("diagnose", &server, 1, None);
+    let mut said = Said::of("diagnose", &server, 1, None);
+    let totals = said.totals();
+    assert!(
+        totals.ends_with("1 dropped (partial_rejected 1)"),
+        "{totals}"
+    );
     assert_eq!(said.lines.len(), 2, "{:?}", said.lines);
     let warning = &said.lines[0];
     assert!(warning.starts_with("Warn PartialSuccess: "), "{warning}");
@@ -262,8 +306,8 @@ fn s23_a_port_for_grpc_comes_with_a_hint() {
     );
 }
 
-fn certificate(name: &str, authority: &Authority, identity: &Identity, named: &str) {
-    let trusted = PemFile::new(name, &authority.pem());
+fn certificate(name: &str, trusted: &str, identity: &Identity, named: &str) {
+    let trusted = PemFile::new(name, trusted);
     let front = Front::Tls(identity.server_config());
     let server = FaultServer::start_with(Script::new(), front);
     let said = Said::of("diagnose", &server, 1, Some(&trusted));
@@ -278,19 +322,44 @@ fn certificate(name: &str, authority: &Authority, identity: &Identity, named: &s
 #[test]
 fn n17_each_bad_certificate_is_named() {
     let authority = Authority::new();
+    let trusted = authority.pem();
+    let expired = authority.expired_server();
+    certificate("e-expired", &trusted, &expired, "xpired");
+    let wrong_host = authority.server_for(&["example.org"]);
+    certificate("e-host", &trusted, &wrong_host, "not valid for name");
+    let stranger = Authority::new().server();
+    certificate("e-unknown", &trusted, &stranger, "UnknownIssuer");
+}
+
+/// Fault X32.
+#[test]
+fn the_hint_about_a_certificate_fits_its_fault() {
+    let authority = Authority::new();
+    let trusted = authority.pem();
+    let expired = authority.expired_server();
     certificate(
-        "e-expired",
-        &authority,
-        &authority.expired_server(),
-        "xpired",
+        "x32-expired",
+        &trusted,
+        &expired,
+        "; renew the server's certificate",
     );
     let wrong_host = authority.server_for(&["example.org"]);
-    certificate("e-host", &authority, &wrong_host, "not valid for name");
     certificate(
-        "e-unknown",
-        &authority,
-        &Authority::new().server(),
-        "UnknownIssuer",
+        "x32-host",
+        &trusted,
+        &wrong_host,
+        "must be a subjectAltName",
+    );
+    let stranger = Authority::new().server();
+    let hint = "; set `certificate` to the authority that signed it";
+    certificate("x32-unknown", &trusted, &stranger, hint);
+    // The user has named it already.
+    let own = self_signed_authority();
+    certificate(
+        "x32-own",
+        own.cert_pem(),
+        &own,
+        "give it one that is none (CA:FALSE)",
     );
 }
 
@@ -385,7 +454,7 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
     let server = FaultServer::start([busy.clone(), well.clone(), busy, well]);
     let lines = Process::start("levels", &server.url(), 1, None).lines();
     let ledger = "ended 2 = exported 2 + dropped 0 + buffered 0 + in flight 0";
-    let [first, started, retried, last] = &lines[..] else {
+    let [first, started, retried, exported, totals, last] = &lines[..] else {
         panic!("{lines:?}");
     };
     assert_eq!((first.as_str(), last.as_str()), (ledger, ledger));
@@ -394,4 +463,55 @@ fn e_the_level_of_the_environment_decides_what_is_said() {
         "{started}"
     );
     assert!(retried.starts_with("Debug ExportRetried: "), "{retried}");
+    // The information of the same kind does not hold it back.
+    assert!(
+        exported.starts_with("Debug Lifecycle: exported 2 spans"),
+        "{exported}"
+    );
+    assert!(totals.starts_with("Info Totals: "), "{totals}");
+}
+
+/// Faults X1 and X2.
+#[test]
+fn x1_a_burst_that_is_lost_is_said_and_no_report_reads_as_success() {
+    let server = FaultServer::start(Script::new());
+    let mut said = Said::of("burst", &server, 0, None);
+    let totals = said.totals();
+    assert!(totals.contains("tracing ended: of 2000 spans"), "{totals}");
+    assert!(totals.contains("(queue_full "), "{totals}");
+    assert!(totals.contains("raise `shard_bytes` (2048)"), "{totals}");
+    let [loss, flush, shutdown] = &said.lines[..] else {
+        panic!("{:?}", said.lines);
+    };
+    let begin = "Warn SpansDropped: the span buffer is full: new spans are dropped and counted, ";
+    assert!(loss.starts_with(begin), "{loss}");
+    assert!(loss.contains("raise `shard_bytes` (2048)"), "{loss}");
+    assert!(flush.starts_with("flush false "), "{flush}");
+    assert!(
+        flush.contains("queue_full") || flush.contains(", 0 left"),
+        "{flush}"
+    );
+    assert!(shutdown.starts_with("shutdown false "), "{shutdown}");
+    assert!(
+        shutdown.contains(" dropped before: queue_full"),
+        "{shutdown}"
+    );
+}
+
+/// Fault X4.
+#[test]
+fn x4_a_caller_that_gives_up_says_so_once_whatever_holds_the_sender() {
+    let hole = Blackhole::start();
+    let hanging = FaultServer::start(Reply::Hang);
+    let urls = [Some(hanging.url()), hole.as_ref().ok().map(Blackhole::url)];
+    for url in urls.into_iter().flatten() {
+        let lines = Process::start("gives-up", &url, 0, None).lines();
+        let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        let totals = format!(
+            "Warn Totals: tracing ended: of 3 spans, 0 exported to {url} and 3 dropped (shutdown 3)"
+        );
+        assert_eq!(count(&totals), 1, "{lines:?}");
+        assert_eq!(count("dropped as shutdown after"), 1, "{lines:?}");
+        assert_eq!(count("ended 3 = exported 0"), 1, "{lines:?}");
+    }
 }

@@ -4,7 +4,7 @@ use spandrel_core::buffer::Overflow;
 use spandrel_core::response::DropReason;
 use spandrel_tests::fault_server::{Reply, Script};
 
-use crate::harness::{Rig, ms, until};
+use crate::harness::{PATIENCE, Rig, ms, until};
 
 #[test]
 fn m1_what_does_not_fit_is_counted_exactly() {
@@ -124,4 +124,33 @@ fn m4_no_request_is_larger_than_the_limit() {
         .collect();
     assert!(sizes.iter().all(|size| *size <= LIMIT), "{sizes:?}");
     assert!(sizes.len() <= 9, "{sizes:?}");
+}
+
+/// The advice for a burst, as the documents give it: with the defaults much of it is lost; a pause
+/// while many spans wait, or a large enough shard, lets everything arrive.
+#[test]
+fn x6_a_burst_arrives_whole_with_a_pause_or_a_large_shard() {
+    const SPANS: u64 = 30_000;
+    let rig = |shard_bytes| {
+        Rig::with(Script::new(), |config| {
+            config.shard_bytes = Some(shard_bytes);
+            config.max_span_bytes = Some(1024);
+            config.timeout = Some(PATIENCE);
+        })
+    };
+    let burst = |rig: &Rig, pause: bool| {
+        let tracer = rig.tracer();
+        for number in 0..SPANS {
+            while pause && number % 64 == 0 && rig.telemetry.ledger().buffered > 1000 {
+                std::thread::sleep(ms(1));
+            }
+            tracer.start("burst").end();
+        }
+        let report = rig.telemetry.shutdown(PATIENCE);
+        assert_eq!(report.is_success(), report.lost == 0, "{report}");
+        report.lost
+    };
+    assert!(burst(&rig(4 << 10), false) > 0);
+    assert_eq!(burst(&rig(256 << 10), true), 0);
+    assert_eq!(burst(&rig(8 << 20), false), 0);
 }

@@ -115,3 +115,16 @@ fn c1_waiting_costs_no_processor_time_in_any_state() {
     let states = ["without a delay", "open", "throttled", "hanging"];
     assert_eq!(lines, states.map(|state| format!("{state} true")));
 }
+
+/// Fault X5: with the lines of the documents, a program that is told to end delivers first.
+#[cfg(unix)]
+#[test]
+fn x5_a_program_that_listens_for_sigterm_delivers_before_it_ends() {
+    let server = FaultServer::start(Script::new());
+    let mut child = Process::start("terminated", &server.url(), 0, None);
+    assert_eq!(child.line().as_deref(), Some("ready"));
+    assert_eq!(server.oracle().stored().len(), 0);
+    child.terminate();
+    assert_eq!(child.lines(), ["3 exported, 0 dropped, 0 left"]);
+    assert_eq!(server.oracle().stored().len(), 3);
+}

@@ -84,7 +84,10 @@ fn g2_credentials_stay_off_plain_text_to_other_hosts() {
         headers: vec![("authorization".into(), SECRET.into())],
         ..config(endpoint)
     };
-    let text = refused(with_header("http://collector.example:4318"));
+    let text = refused(Config {
+        refuse_plaintext_credentials: true,
+        ..with_header("http://collector.example:4318")
+    });
     assert!(text.contains("authorization"), "{text}");
     // Credentials in a URL are not sent at all.
     let in_url = config("http://user:s3cr3t@collector.example:4318")
@@ -92,8 +95,16 @@ fn g2_credentials_stay_off_plain_text_to_other_hosts() {
         .unwrap();
     assert_eq!(in_url.diagnostics.len(), 1);
     assert!(!in_url.diagnostics[0].contains(SECRET));
+    let said = with_header("http://collector.example:4318")
+        .resolve()
+        .unwrap()
+        .diagnostics;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("`authorization` crosses the network in clear text"));
+    assert!(!said[0].contains(SECRET));
     for config in [
         with_header("https://collector.example:4318"),
+        with_header("http://collector.example:4318"),
         with_header("http://localhost:4318"),
         with_header("http://[::1]:4318"),
         Config {

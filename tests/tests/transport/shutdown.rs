@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spandrel_core::breaker::{OpenInterval, State};
+use spandrel_core::context::{SpanContext, TraceFlags};
 use spandrel_core::response::DropReason;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 use spandrel_transport_std::{FlushOutcome, init};
@@ -159,11 +160,12 @@ fn d8_shutdown_cuts_pauses_short_for_a_backlog_larger_than_the_buffer_too() {
 fn d7_shutdown_again_gives_the_same_report_whatever_ended_meanwhile() {
     let rig = Rig::new(Script::new());
     rig.record(3);
+    let open = [rig.tracer().start("open"), rig.tracer().start("open")];
     let first = rig.telemetry.shutdown(PATIENCE);
     assert!(first.is_success());
     assert_eq!(first.exported, 3);
-    for _ in 0..2 {
-        rig.record(1);
+    for span in open {
+        rig.end(span);
         assert_eq!(at_once(|| rig.telemetry.shutdown(PATIENCE)), first);
     }
     rig.close().is(3, &[(DropReason::Shutdown, 2)]);
@@ -262,16 +264,40 @@ fn a_cancel_token_ends_a_flush_a_shutdown_and_the_request_at_once() {
 #[test]
 fn spans_that_end_after_the_shutdown_are_counted_and_go_nowhere() {
     let rig = Rig::new(Script::new());
-    let open = rig.tracer().start("open");
+    let open = [rig.tracer().start("open"), rig.tracer().start("open")];
     rig.record(1);
-    assert_eq!(rig.telemetry.counts().live, 1);
+    assert_eq!(rig.telemetry.counts().live, 2);
     assert!(rig.telemetry.shutdown(PATIENCE).is_success());
-    rig.end(open);
-    rig.record(2);
+    open.into_iter().for_each(|span| rig.end(span));
     assert_eq!(rig.telemetry.counts().live, 0);
     let end = rig.close();
-    end.is(1, &[(DropReason::Shutdown, 3)]).attempts(1);
+    end.is(1, &[(DropReason::Shutdown, 2)]).attempts(1);
     assert_eq!(end.server.requests().len(), 1);
+}
+
+/// Fault X61: a span that can never arrive says so.
+#[test]
+fn x61_after_the_shutdown_nothing_is_recorded_nor_sampled() {
+    let rig = Rig::new(Script::new());
+    let old = rig.tracer().clone();
+    rig.record(1);
+    assert!(old.enabled());
+    assert!(rig.telemetry.shutdown(PATIENCE).is_success());
+    let parent = SpanContext::remote(
+        "5b8efff798038103d269b633813fc60c".parse().unwrap(),
+        "eee19b7ec3c1b174".parse().unwrap(),
+        TraceFlags::SAMPLED,
+    );
+    for tracer in [old, rig.telemetry.tracer("new")] {
+        assert!(!tracer.enabled());
+        let root = tracer.start("root");
+        assert!(!root.is_recording() && !root.context().is_sampled());
+        let child = tracer.span("child").parent(parent).start();
+        assert!(!child.is_recording());
+        assert_eq!(*child.context(), parent, "it stands for its parent");
+    }
+    assert!(!rig.telemetry.provider().is_enabled());
+    rig.close().is(1, &[]);
 }
 
 /// Spans that are never ended must show, or a leak looks like an idle service.
@@ -291,9 +317,20 @@ fn spans_that_are_never_ended_show_in_the_counts() {
 fn a_flush_after_the_shutdown_is_complete_at_once() {
     let rig = Rig::new(Script::new());
     rig.record(1);
+    let open = rig.tracer().start("open");
     assert!(rig.telemetry.shutdown(PATIENCE).is_success());
-    rig.record(1);
+    rig.end(open);
     let report = at_once(|| rig.flush());
     assert_eq!((report.outcome, report.left), (FlushOutcome::Complete, 0));
     rig.close().is(1, &[(DropReason::Shutdown, 1)]);
+}
+
+/// Fault X3.
+#[test]
+fn x3_a_request_that_hangs_in_a_shutdown_leaves_time_for_another() {
+    let rig = Rig::with([Reply::Hang], |config| config.timeout = Some(HOUR));
+    rig.record(10);
+    let end = rig.close_within(ms(1_500));
+    end.is(10, &[]).attempts(2);
+    assert!(end.report.is_success(), "{}", end.report);
 }

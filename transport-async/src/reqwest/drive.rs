@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::Result;
 
 use spandrel_core::hosted::current::ContextFutureExt;
-use spandrel_core::hosted::diagnostics::{Kind, Severity, report};
+use spandrel_core::hosted::diagnostics::{Kind, Severity, release_kept, report};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
 use spandrel_core::time::Instant;
@@ -176,6 +176,7 @@ impl Drop for BackgroundEnd {
                 ),
             );
         }
+        release_kept();
         state.changed.ring();
     }
 }

@@ -62,7 +62,7 @@ pub fn init(config: Config) -> Result<Telemetry, InitError> {
 /// As [`init`].
 pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     if !announce_start(settings) {
-        return Ok(Telemetry::disabled());
+        return Ok(Telemetry::idle());
     }
     let runtime = Handle::try_current().map_err(|_| InitError::NoRuntime)?;
     if !has_timers() {

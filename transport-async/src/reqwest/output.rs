@@ -4,8 +4,8 @@ use std::boxed::Box;
 use std::string::ToString;
 
 use spandrel_core::env::Protocol;
-use spandrel_core::hosted::config::Settings;
-use spandrel_core::hosted::unversioned::client::BuildError;
+use spandrel_core::hosted::config::{HttpSettings, Settings};
+use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
 use spandrel_core::hosted::unversioned::encode::Coding;
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -16,10 +16,19 @@ use super::encode::LendingEncoder;
 use super::sender::HttpSender;
 use crate::{Body, Post};
 
+#[derive(Debug)]
+enum Http {
+    Ready(Box<Blueprint>),
+    /// No client can be built yet, and a variable is to blame.
+    Waiting(Box<HttpSettings>),
+    /// The standard output instead.
+    Not,
+}
+
 /// The settings of outputs. Each driver has its own output, because connections live on a runtime.
 #[derive(Debug)]
 pub(super) struct Plan {
-    http: Option<Blueprint>,
+    http: Http,
     protocol: Protocol,
     coding: Coding,
     /// Every request panics.
@@ -31,18 +40,27 @@ impl Plan {
     pub(super) fn new(settings: &Settings) -> Result<Self, BuildError> {
         let Some(http) = settings.http() else {
             return Ok(Self {
-                http: None,
+                http: Http::Not,
                 protocol: Protocol::HttpJson,
                 coding: Coding::Identity,
                 #[cfg(test)]
                 panics: false,
             });
         };
-        let blueprint = Blueprint::new(&http)?;
         // So that what the client refuses is an error of the start.
-        blueprint.build()?;
+        let built = Blueprint::new(&http).and_then(|blueprint| {
+            blueprint.build()?;
+            Ok(blueprint)
+        });
+        let http = match built {
+            Ok(blueprint) => Http::Ready(Box::new(blueprint)),
+            Err(error) => {
+                postpone(settings, error)?;
+                Http::Waiting(Box::new(http))
+            }
+        };
         Ok(Self {
-            http: Some(blueprint),
+            http,
             protocol: settings.protocol,
             coding: settings.into(),
             #[cfg(test)]
@@ -61,17 +79,30 @@ impl Plan {
         if self.panics {
             return Output::Panics(LastError::default());
         }
-        match http.as_ref().map(Blueprint::build) {
-            Some(Ok(connected)) => {
+        let built = match http {
+            Http::Ready(blueprint) => blueprint.build(),
+            Http::Waiting(settings) => {
+                return Output::Waiting(Box::new(Waiting {
+                    settings: *settings.clone(),
+                    protocol: *protocol,
+                    coding: *coding,
+                    last_error: LastError::default(),
+                }));
+            }
+            Http::Not => {
+                return Output::Stdout(Box::new(Lines {
+                    stdout: tokio::io::stdout(),
+                    encoder: LendingEncoder::new(*protocol, *coding),
+                    last_error: LastError::default(),
+                }));
+            }
+        };
+        match built {
+            Ok(connected) => {
                 Output::Http(Box::new(HttpSender::over(connected, *protocol, *coding)))
             }
-            None => Output::Stdout(Box::new(Lines {
-                stdout: tokio::io::stdout(),
-                encoder: LendingEncoder::new(*protocol, *coding),
-                last_error: LastError::default(),
-            })),
             // The same settings worked at the start; the pipeline will try again.
-            Some(Err(error)) => {
+            Err(error) => {
                 let mut last_error = LastError::default();
                 let failed = Outcome::Failed(TransportError::Other);
                 last_error.set(error.to_string(), &failed);
@@ -84,9 +115,30 @@ impl Plan {
 pub(super) enum Output {
     Http(Box<HttpSender>),
     Stdout(Box<Lines>),
+    /// In place of a sender that cannot be built yet.
+    Waiting(Box<Waiting>),
     Nowhere(LastError),
     #[cfg(test)]
     Panics(LastError),
+}
+
+/// The settings of a sender that cannot be built yet.
+pub(super) struct Waiting {
+    settings: HttpSettings,
+    protocol: Protocol,
+    coding: Coding,
+    last_error: LastError,
+}
+
+impl Waiting {
+    fn build(&mut self) -> Result<HttpSender, BuildError> {
+        let connected = Blueprint::new(&self.settings).and_then(|it| it.build());
+        if let Err(error) = &connected {
+            let failed = Outcome::Failed(TransportError::Other);
+            self.last_error.set(error.to_string(), &failed);
+        }
+        Ok(HttpSender::over(connected?, self.protocol, self.coding))
+    }
 }
 
 /// OTLP/JSON lines.
@@ -101,6 +153,7 @@ impl Output {
         match self {
             Self::Http(sender) => sender.last_error(),
             Self::Stdout(lines) => &lines.last_error,
+            Self::Waiting(waiting) => &waiting.last_error,
             Self::Nowhere(last_error) => last_error,
             #[cfg(test)]
             Self::Panics(last_error) => last_error,
@@ -110,10 +163,17 @@ impl Output {
 
 impl Post for Output {
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
+        let built = match self {
+            Self::Waiting(waiting) => waiting.build().ok(),
+            _ => None,
+        };
+        if let Some(sender) = built {
+            *self = Self::Http(Box::new(sender));
+        }
         match self {
             Self::Http(sender) => sender.post(body).await,
             Self::Stdout(lines) => lines.write(body).await,
-            Self::Nowhere(_) => Outcome::Failed(TransportError::Other),
+            Self::Waiting(_) | Self::Nowhere(_) => Outcome::Failed(TransportError::Other),
             #[cfg(test)]
             Self::Panics(_) => panic!("a fault in the client"),
         }
@@ -124,7 +184,7 @@ impl Post for Output {
             Self::Http(sender) => sender.body_sent(),
             // A line is written on another thread, which goes on after a future was dropped.
             Self::Stdout(_) => is_read,
-            Self::Nowhere(_) => false,
+            Self::Waiting(_) | Self::Nowhere(_) => false,
             #[cfg(test)]
             Self::Panics(_) => false,
         }

@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use spandrel_core::exporter::Transmit;
+use spandrel_core::exporter::{FlushReport, Transmit};
+use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
 use spandrel_core::hosted::unversioned::pipeline::Pipeline;
@@ -39,11 +40,18 @@ pub(super) struct Locked {
     pub(super) has_background: bool,
     /// Whether the handle is gone, so that nothing can wait for the shutdown.
     pub(super) is_orphaned: bool,
+    /// Whether the end of the shutdown has been logged.
+    is_told: bool,
 }
 
 impl Locked {
     pub(super) fn is_stopped(&self) -> bool {
         self.pipeline.poll_shutdown().is_some()
+    }
+
+    /// The shutdown's report, once its end has been logged.
+    pub(super) fn told(&self) -> Option<FlushReport> {
+        self.pipeline.poll_shutdown().filter(|_| self.is_told)
     }
 }
 
@@ -56,6 +64,7 @@ impl DriverState {
                 claims: 0,
                 has_background: false,
                 is_orphaned: false,
+                is_told: false,
             }),
             bell: Bell::default(),
             changed: Bell::default(),
@@ -77,11 +86,19 @@ impl DriverState {
         self.polls.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Wakes the futures that wait and logs the events of a step, without the lock.
+    /// Logs the events of a step, without the lock, and only then wakes the futures that wait: their
+    /// program may end next.
     pub(super) fn settle(&self, log: &mut EventLog, last_error: &LastError) {
-        log.collect(&mut self.lock().pipeline);
-        self.changed.ring();
+        let is_stopped = {
+            let mut locked = self.lock();
+            log.collect(&mut locked.pipeline);
+            locked.is_stopped()
+        };
         log.emit(last_error);
+        if is_stopped {
+            self.lock().is_told = true;
+        }
+        self.changed.ring();
     }
 
     /// Gives up what is held, at once.
@@ -169,7 +186,11 @@ impl Outbox for Claim {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.state.lock().pipeline.poll_timeout()
+        // Reports that wait for a listener have the driver look for one again.
+        let kept = poll_kept();
+        let pipeline = &self.state.lock().pipeline;
+        let kept = kept.map(|wait| pipeline.now().saturating_add(wait));
+        [pipeline.poll_timeout(), kept].into_iter().flatten().min()
     }
 
     fn is_stopped(&self) -> bool {
@@ -187,5 +208,32 @@ impl Drop for Claim {
             }
         }
         self.state.changed.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use spandrel_core::hosted::config::Config;
+
+    /// Fault X4.
+    #[test]
+    fn x4_a_shutdown_is_over_for_its_caller_once_its_end_has_been_logged() {
+        let config = Config {
+            enabled: true,
+            endpoint: "localhost:4318".into(),
+            read_environment: false,
+            ..Config::default()
+        };
+        let settings = config.resolve().unwrap();
+        let (mut pipeline, provider) = Pipeline::new(&settings).unwrap();
+        provider.tracer("tests").start("lost").end();
+        pipeline.shutdown(Instant::ZERO);
+        let plan = Plan::new(&settings).unwrap();
+        let state = DriverState::new(pipeline, plan, "the collector".into());
+        assert!(state.lock().is_stopped());
+        assert_eq!(state.lock().told(), None);
+        state.settle(&mut state.event_log(), &LastError::default());
+        assert_eq!(state.lock().told().map(|report| report.dropped), Some(1));
     }
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use spandrel_core::exporter::FlushReport;
+use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
@@ -26,6 +27,8 @@ pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
     shutdown_timeout: Duration,
+    /// It is the last one that can say what its start reported.
+    was_started: bool,
 }
 
 impl Telemetry {
@@ -35,7 +38,15 @@ impl Telemetry {
             handle: Handle::disabled(),
             state: None,
             shutdown_timeout: Duration::ZERO,
+            was_started: false,
         }
+    }
+
+    /// The handle of a start that records nothing.
+    pub(super) const fn idle() -> Self {
+        let mut idle = Self::disabled();
+        idle.was_started = true;
+        idle
     }
 
     pub(super) fn running(
@@ -47,10 +58,13 @@ impl Telemetry {
             handle: Handle::new(provider, Arc::clone(&state) as _),
             state: Some(state),
             shutdown_timeout,
+            was_started: true,
         }
     }
 
     /// Sends everything that has ended so far, and waits for it, `timeout` at most.
+    ///
+    /// If spans were lost that no report has told of, before the call too, the report is no success.
     ///
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer. May
@@ -68,26 +82,41 @@ impl Telemetry {
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
     ///
+    /// The report is a success only if no span was lost since the start. Meanwhile each request gets at
+    /// most half of the time that is left.
+    ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report. Works on any tokio runtime, also when `init`'s is gone. May be
     /// dropped at any await: the shutdown goes on in the background, or with the next call.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
         let Some(state) = &self.state else {
+            self.release();
             return FlushReport::NOTHING;
         };
         let deadline = begin_shutdown(state, timeout);
-        let poll = || state.lock().pipeline.poll_shutdown();
-        let report = match wait_for(state, deadline, poll).await {
+        let report = match wait_for(state, deadline, || state.lock().told()).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
             None => {
                 state.abandon();
-                poll().unwrap_or(FlushReport::LATE)
+                state
+                    .lock()
+                    .pipeline
+                    .poll_shutdown()
+                    .unwrap_or(FlushReport::LATE)
             }
         };
         clear_global(self.provider());
+        self.release();
         report
+    }
+
+    /// Says what nothing has listened to.
+    fn release(&self) {
+        if self.was_started {
+            release_kept();
+        }
     }
 }
 
@@ -103,6 +132,7 @@ impl Deref for Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         let Some(state) = self.state.take() else {
+            self.release();
             return;
         };
         begin_shutdown(&state, self.shutdown_timeout);
@@ -115,6 +145,7 @@ impl Drop for Telemetry {
             state.abandon();
         }
         clear_global(self.provider());
+        self.release();
     }
 }
 

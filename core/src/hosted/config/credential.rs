@@ -1,9 +1,14 @@
 //! Which headers are secrets, and to which hosts they may go in clear text.
 
+use core::fmt;
 use std::net::IpAddr;
+use std::string::String;
 
-/// Parts of names by which credentials are recognised. The list errs on the side of refusing: a
-/// refusal says what to do, while a token sent in clear text is lost.
+use crate::env::{Endpoint, Scheme};
+use crate::hosted::diagnostics::sanitise;
+
+/// Parts of names by which credentials are recognised. The list errs on the side of too many: a
+/// word too much costs less than a secret that crosses a network unnoticed.
 const CREDENTIAL_WORDS: [&str; 9] = [
     "auth",
     "cookie",
@@ -22,6 +27,32 @@ const CREDENTIAL_WORDS: [&str; 9] = [
 pub(crate) fn is_credential_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     CREDENTIAL_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// The name of the first header that looks like a credential and crosses a network in clear text.
+pub(super) fn plaintext_credential<'h>(
+    endpoint: &Endpoint<'_>,
+    headers: &'h [(String, String)],
+) -> Option<&'h str> {
+    if endpoint.scheme() == Scheme::Https || is_loopback_host(endpoint.host()) {
+        return None;
+    }
+    let mut names = headers.iter().map(|(name, _)| name.as_str());
+    names.find(|name| is_credential_name(name))
+}
+
+/// The sentence about such a header.
+pub(super) struct InClear<'a>(pub(super) &'a str);
+
+impl fmt::Display for InClear<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` crosses the network in clear text, because the endpoint is http and not this \
+             machine; use https, or set allow_plaintext_credentials in code if it may",
+            sanitise(self.0)
+        )
+    }
 }
 
 /// Returns true if requests to `host` do not leave this machine. An IPv6 address may be in

@@ -17,6 +17,17 @@ pub(super) struct Environment<'a> {
     pub(super) values: EnvConfig<'a>,
     /// A variable asks for an exporter or an endpoint, be its value good or bad.
     pub(super) asks_for_collector: bool,
+    pub(super) names: Names,
+}
+
+/// The names of the variables that text was taken from, for sentences about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    pub(super) endpoint: Option<&'static str>,
+    pub(super) headers: Option<&'static str>,
+    pub(super) certificate: Option<&'static str>,
+    pub(super) client_certificate: Option<&'static str>,
+    pub(super) client_key: Option<&'static str>,
 }
 
 impl Variables {
@@ -66,7 +77,28 @@ impl Variables {
             ]
             .into_iter()
             .any(|name| self.get(name).is_some_and(|text| !text.trim().is_empty())),
+            names: Names {
+                endpoint: self.name_of("ENDPOINT"),
+                headers: self.name_of("HEADERS"),
+                certificate: self.name_of("CERTIFICATE"),
+                client_certificate: self.name_of("CLIENT_CERTIFICATE"),
+                client_key: self.name_of("CLIENT_KEY"),
+            },
         }
+    }
+
+    /// The variable of the pair with this ending whose text counts.
+    fn name_of(&self, ending: &str) -> Option<&'static str> {
+        ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"]
+            .into_iter()
+            .find_map(|start| {
+                let is_it = |name: &str| name.strip_prefix(start) == Some(ending);
+                let (name, _) = self
+                    .0
+                    .iter()
+                    .find(|(name, text)| is_it(name) && !text.is_empty())?;
+                Some(*name)
+            })
     }
 
     fn get(&self, name: &str) -> Option<&str> {

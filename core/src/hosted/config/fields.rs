@@ -66,8 +66,9 @@ pub struct Config {
     /// error. `None` takes the encoder [made for spans](crate::hosted::span_gzip), which makes full
     /// batches smaller than level 4 does, in less time than level 1. Not used without gzip.
     pub gzip_level: Option<u32>,
-    /// The time limit of one request; zero = none, so that only `export_timeout` limits it.
-    /// Retries have their limits in [`backoff`](Self::backoff).
+    /// The time limit of one request, from connecting to the end of the answer; zero = none, so
+    /// that only `export_timeout` limits it. How long a batch may take with its retries is in the
+    /// [module](super#how-long-an-export-takes).
     pub timeout: Option<Duration>,
     /// A PEM file with the authorities to trust, instead of the transport's roots. The transport
     /// reads it when it starts.
@@ -80,9 +81,14 @@ pub struct Config {
     /// Sends through the proxy that `HTTPS_PROXY` and its like name. Off by default, so that a
     /// variable meant for another purpose cannot lead telemetry astray.
     pub use_environment_proxy: bool,
-    /// Permits headers that look like credentials over plain `http` to another machine. Without
-    /// it a transport refuses to start with such headers.
+    /// Silences the diagnostic about headers that look like credentials and go over plain `http` to
+    /// another machine: for a network that encrypts by itself, such as a service mesh.
     pub allow_plaintext_credentials: bool,
+    /// Has a transport refuse to start with headers that look like credentials, also those of a
+    /// variable, if they would go over plain `http` to another machine. Off by default: they are
+    /// sent as they were configured, with one diagnostic. It wins over
+    /// `allow_plaintext_credentials`.
+    pub refuse_plaintext_credentials: bool,
 
     /// The share of traces to sample, from 0 to 1. It applies to spans without a parent; others
     /// follow their parent's decision. A number outside of the range is moved into it, with a
@@ -99,9 +105,8 @@ pub struct Config {
 
     /// How long a span may wait for others of its batch; zero = not at all.
     pub scheduled_delay: Option<Duration>,
-    /// The specification's time limit for the export of a batch; zero = none. Here the smaller of
-    /// this and `timeout` limits one request, and [`backoff`](Self::backoff) limits all requests of
-    /// a batch together.
+    /// A second limit of one request; zero = none. The smaller of this and `timeout` counts. How
+    /// long a batch may take with its retries is in the [module](super#how-long-an-export-takes).
     pub export_timeout: Option<Duration>,
     /// The most finished spans that wait to be sent; zero is an error.
     pub max_queue_size: Option<u32>,
@@ -167,6 +172,9 @@ impl Config {
 
     /// Samples one trace in ten and sends to the collector at `endpoint`; an empty one is asked of
     /// the environment. The environment's name is `production`.
+    ///
+    /// After an outage it resumes soon ([`BreakerConfig::prompt`]), and 8192 spans may wait, for which
+    /// the buffer has room as it is.
     #[must_use]
     pub fn production(service_name: impl Into<String>, endpoint: impl Into<String>) -> Self {
         Self {
@@ -175,6 +183,8 @@ impl Config {
             endpoint: endpoint.into(),
             environment: Some("production".into()),
             sample_rate: Some(0.1),
+            breaker: Some(BreakerConfig::prompt()),
+            max_queue_size: Some(8192),
             ..Self::default()
         }
     }
@@ -199,6 +209,7 @@ impl Default for Config {
             client_key: None,
             use_environment_proxy: false,
             allow_plaintext_credentials: false,
+            refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
             limits: None,
@@ -240,6 +251,7 @@ debug_struct!(Config {
     client_key,
     use_environment_proxy,
     allow_plaintext_credentials,
+    refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
     limits,

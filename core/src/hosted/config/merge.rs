@@ -3,17 +3,21 @@
 
 use core::time::Duration;
 use std::borrow::Cow;
+use std::format;
 use std::path::PathBuf;
 use std::string::{String, ToString};
+use std::vec::Vec;
 
 use super::delivery::Delivery;
 use super::destination::Destination;
-use super::environment::Environment;
+use super::environment::{Environment, Names};
 use super::fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 use super::http::TlsFiles;
 use super::notes::Notes;
 use super::sampler::SamplerSource;
+use super::settings::VariableUse;
 use super::sizes::Sizes;
+use crate::attribute::{KeyValue, Value};
 use crate::env::{
     Compression, DEFAULT_MAX_QUEUE_SIZE, Endpoint, EnvConfig, LogLevel, Propagators, Protocol,
     Timeout, TracesExporter,
@@ -28,6 +32,8 @@ pub(super) struct Merged<'a> {
     pub(super) destination: Destination<'a>,
     pub(super) protocol: Protocol,
     pub(super) headers: Cow<'a, [(String, String)]>,
+    pub(super) names: Names,
+    pub(super) variables: VariableUse,
     pub(super) compression: Compression,
     pub(super) tls: TlsFiles,
     pub(super) delivery: Delivery,
@@ -49,6 +55,8 @@ impl<'a> Merged<'a> {
             destination: destination(code, environment, notes),
             protocol: code.protocol.or(env.protocol).unwrap_or_default(),
             headers: headers(code, env),
+            names: environment.names,
+            variables: variables(code, environment),
             compression: code
                 .compression
                 .or(env.compression)
@@ -69,11 +77,54 @@ impl<'a> Merged<'a> {
                 (None, Some(rate)) => SamplerSource::Rate(rate),
                 (None, None) => SamplerSource::Named(env.sampler),
             },
-            resource: resource(code, env),
-            propagators: env.propagators.unwrap_or(Propagators::TRACE_CONTEXT),
+            resource: resource(code, env, notes),
+            propagators: propagators(env, notes),
             log_level: env.log_level,
             code,
         }
+    }
+}
+
+/// Programs call a propagator themselves, so the variable cannot stop them; but it is not ignored
+/// silently.
+fn propagators(env: &EnvConfig<'_>, notes: &mut Notes) -> Propagators {
+    let propagators = env.propagators.unwrap_or(Propagators::TRACE_CONTEXT);
+    if propagators.is_empty() {
+        notes.push(
+            "OTEL_PROPAGATORS: none is not obeyed: traceparent and tracestate are read and \
+             written wherever the program calls its propagator; leave out these calls in code"
+                .into(),
+        );
+    }
+    propagators
+}
+
+/// The variables that are in use and that only the transport can judge.
+fn variables(code: &Config, environment: &Environment<'_>) -> VariableUse {
+    let (env, names) = (&environment.values, environment.names);
+    let has_identity = code.has_client_identity();
+    let files = [
+        (
+            names.certificate,
+            env.certificate,
+            code.certificate.is_some(),
+        ),
+        (
+            names.client_certificate,
+            env.client_certificate,
+            has_identity,
+        ),
+        (names.client_key, env.client_key, has_identity),
+    ];
+    let used = files.into_iter().filter(|(_, _, is_in_code)| !is_in_code);
+    VariableUse {
+        only_code_disables: !code.enabled && env.sdk_disabled != Some(true),
+        asks_for_collector: environment.asks_for_collector
+            && env.traces_exporter != Some(TracesExporter::None),
+        endpoint: names.endpoint.filter(|_| !code.has_endpoint()),
+        files: used
+            .filter_map(|(name, path, _)| Some((name?, PathBuf::from(path?))))
+            .collect(),
     }
 }
 
@@ -86,6 +137,7 @@ fn destination<'a>(
     let Environment {
         values: env,
         asks_for_collector,
+        ..
     } = environment;
     if code.has_endpoint() {
         if env
@@ -197,12 +249,77 @@ fn limits(env: &EnvConfig<'_>) -> SpanLimits {
     limits
 }
 
-/// The fields with names of their own come last, because the last call in code wins.
-fn resource(code: &Config, env: &EnvConfig<'_>) -> HostedResource {
+/// The most bytes of a resource with attributes of the environment. An encoded resource takes at
+/// most 65,535, and the scopes need room beside it.
+const MAX_RESOURCE_BYTES: usize = 60_000;
+/// More than the tags and lengths of an encoded attribute take.
+const ATTRIBUTE_OVERHEAD: usize = 24;
+
+/// Attributes of the environment that do not fit are left out: a variable does not stop a program.
+fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedResource {
+    let without = build_resource(code, Vec::new(), "");
+    let mut left = MAX_RESOURCE_BYTES.saturating_sub(resource_bytes(&without));
+    let mut left_out = Vec::new();
+    let mut fits = |key: &str, value: &str| {
+        let needed = key.len() + value.len() + ATTRIBUTE_OVERHEAD;
+        let rest = left.checked_sub(needed);
+        left = rest.unwrap_or(left);
+        if rest.is_none() {
+            left_out.push(String::from(key));
+        }
+        rest.is_some()
+    };
+    let name = env.service_name.filter(|name| fits("service.name", name));
     let pairs = env.resource_attributes.into_iter().flatten();
+    let pairs = pairs
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .filter(|(key, value)| fits(key, value))
+        .collect();
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME: a resource takes at most \
+             {MAX_RESOURCE_BYTES} bytes; leaving out {}",
+            shown(&left_out)
+        ));
+    }
+    build_resource(code, pairs, name.unwrap_or_default())
+}
+
+/// The names, without the length that made them not fit.
+fn shown(keys: &[String]) -> String {
+    const MOST: usize = 5;
+    let mut text = String::new();
+    for key in keys.iter().take(MOST) {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let short: String = key.chars().take(40).collect();
+        text.push_str(&format!("{separator}{short:?}"));
+    }
+    if let Some(more) = keys.len().checked_sub(MOST).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+fn resource_bytes(resource: &HostedResource) -> usize {
+    let size = |attribute: KeyValue<'_>| {
+        let value = match attribute.value {
+            Value::String(text) => text.len(),
+            _ => 0,
+        };
+        attribute.key.len() + value + ATTRIBUTE_OVERHEAD
+    };
+    resource.attributes().map(size).sum()
+}
+
+/// The fields with names of their own come last, because the last call in code wins.
+fn build_resource(
+    code: &Config,
+    pairs: Vec<(String, String)>,
+    service_name_variable: &str,
+) -> HostedResource {
     let mut builder = ResourceBuilder::detect()
-        .environment(pairs.map(|(key, value)| (key.to_string(), value.to_string())))
-        .service_name_variable(env.service_name.unwrap_or_default());
+        .environment(pairs)
+        .service_name_variable(service_name_variable);
     for (key, value) in &code.resource_attributes {
         builder = builder.attribute(key.clone(), value.as_str());
     }

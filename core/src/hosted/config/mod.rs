@@ -15,8 +15,11 @@
 //! ```
 //!
 //! A mistake of an operator must not stop a service: a bad variable adds a sentence to
-//! [`Settings::diagnostics`], and the next source is used. A mistake in code should not survive
-//! its first run: it is a [`SettingsError`]. A variable that code overrides is not read, so
+//! [`Settings::diagnostics`], and the next source is used. That holds for the start of a transport,
+//! too. A certificate or key of a variable that cannot be read is reported as an error, and spans
+//! wait: it is read again before each request, and nothing is sent without it. Attributes that make
+//! the resource too large are left out. A mistake in code should not survive
+//! its first run: it is a [`SettingsError`], or an error of the transport's `init`. A variable that code overrides is not read, so
 //! nothing is said about it; only headers are looked for, because code replaces all of them.
 //!
 //! Two rules apply to all fields. `OTEL_SDK_DISABLED=true` beats `enabled: true`: with this switch
@@ -58,10 +61,25 @@
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
 //! | `shutdown_timeout` | - | 5 s | - |
-//! | `use_environment_proxy`, `allow_plaintext_credentials` | - | `false` | - |
+//! | `use_environment_proxy` | - | `false` | - |
+//! | `allow_plaintext_credentials`, `refuse_plaintext_credentials` | - | `false`: sent with a diagnostic | - |
 //! | `read_environment`, `set_global` | - | `true` | - |
-//! | - | `OTEL_PROPAGATORS` | `tracecontext` | names |
+//! | - | `OTEL_PROPAGATORS`, which is checked; the program calls its propagator itself | `tracecontext` | names |
 //! | - | `OTEL_LOG_LEVEL` | `info` | name |
+//!
+//! # How long an export takes
+//!
+//! | limit | of what | default |
+//! |---|---|---|
+//! | the smaller of `timeout` and `export_timeout` | one request, from connecting to the end of the answer | 10 s |
+//! | [`backoff.max_retries`](crate::backoff::BackoffConfig::max_retries) | requests after the first one | 5 |
+//! | [`backoff.max_elapsed`](crate::backoff::BackoffConfig::max_elapsed) | from the end of the first request to the start of the last one | 10 s |
+//! | `max_batch_age` | from the first request to the last one, also while the circuit is open | 300 s |
+//!
+//! So a batch for a collector that hangs is given up after at most `timeout`, `max_elapsed` and
+//! `timeout` again: 30 s. When the circuit breaker opens meanwhile, the batch is held until the
+//! collector answers, `max_batch_age` at most. Later versions of the specification have the time
+//! limit cover the export with all its retries; for that set `max_batch_age` to the same time.
 //!
 //! Durations in code are [`Duration`](core::time::Duration)s, so they have no unit of their own.
 //!
@@ -106,4 +124,5 @@ pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
 pub use sampler::HostedSampler;
+pub(in crate::hosted) use settings::VariableUse;
 pub use settings::{Settings, Target};

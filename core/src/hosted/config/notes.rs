@@ -5,7 +5,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use crate::env::Diagnostics;
+use crate::env::{Diagnostic, DiagnosticKind, Diagnostics};
 
 /// The sentences that become [`Settings::diagnostics`](super::Settings::diagnostics).
 #[derive(Default)]
@@ -21,7 +21,10 @@ impl Notes {
     }
 
     pub(super) fn extend_from(&mut self, diagnostics: &Diagnostics<'_>) {
-        self.0.extend(diagnostics.iter().map(ToString::to_string));
+        // Code may set one of endpoint and headers, so that is judged when both are known.
+        let judged_later = |it: &&Diagnostic<'_>| it.kind() == DiagnosticKind::HeadersInClear;
+        let shown = diagnostics.iter().filter(|it| !judged_later(it));
+        self.0.extend(shown.map(ToString::to_string));
         match diagnostics.overflow() {
             0 => {}
             1 => self.push("one more problem with the variables is not shown".to_owned()),

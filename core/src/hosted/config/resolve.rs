@@ -5,6 +5,7 @@ use std::env::VarError;
 use std::format;
 use std::string::String;
 
+use super::credential::{InClear, is_loopback_host, plaintext_credential};
 use super::environment::Variables;
 use super::error::SettingsError;
 use super::fields::Config;
@@ -13,6 +14,7 @@ use super::http::TlsFiles;
 use super::merge::Merged;
 use super::notes::Notes;
 use super::settings::{Settings, Target};
+use crate::env::{Diagnostics, Endpoint, Scheme};
 
 impl Config {
     /// Merges this with the environment of the process and the defaults, and checks it. Also
@@ -64,6 +66,13 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         problem: bad.problem,
     })?;
     notes.extend(headers.notes);
+    note_headers_in_clear(
+        code,
+        &target,
+        &headers.pairs,
+        merged.names.headers,
+        &mut notes,
+    );
     let mut exporter = merged.delivery.check(&sizes, &mut notes)?;
     if target == (Target::Stdout { immediate: true }) {
         // A person is watching the output.
@@ -84,6 +93,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         client_key: tls.client_key,
         use_environment_proxy: code.use_environment_proxy,
         allow_plaintext_credentials: code.allow_plaintext_credentials,
+        refuse_plaintext_credentials: code.refuse_plaintext_credentials,
         exporter,
         max_queue_size: merged.delivery.max_queue_size,
         buffer_bytes: sizes.buffer,
@@ -98,7 +108,46 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         set_global: code.set_global,
         log_level: merged.log_level,
         diagnostics: notes.into_sentences(),
+        variables: merged.variables,
     })
+}
+
+/// Headers that cross a network in clear text are sent, because writing `http://` is an explicit
+/// choice, but with one sentence. Of code, only those that look like credentials are noticed.
+fn note_headers_in_clear(
+    code: &Config,
+    target: &Target,
+    headers: &[(String, String)],
+    variable: Option<&'static str>,
+    notes: &mut Notes,
+) {
+    let Target::Otlp { url, .. } = target else {
+        return;
+    };
+    // It was written by an endpoint.
+    let Ok(endpoint) = Endpoint::parse_exact(url, &mut Diagnostics::new()) else {
+        return;
+    };
+    if code.allow_plaintext_credentials || code.refuse_plaintext_credentials {
+        return;
+    }
+    let credential = plaintext_credential(&endpoint, headers);
+    let source = if code.headers.is_empty() {
+        variable
+    } else {
+        None
+    };
+    let any = headers.first().filter(|_| {
+        let is_in_clear = endpoint.scheme() == Scheme::Http && !is_loopback_host(endpoint.host());
+        source.is_some() && is_in_clear
+    });
+    if let Some(name) = credential.or(any.map(|(name, _)| name.as_str())) {
+        notes.push(format!(
+            "{}: {}",
+            source.unwrap_or("headers"),
+            InClear(name)
+        ));
+    }
 }
 
 fn check_identity(tls: TlsFiles) -> Result<TlsFiles, SettingsError> {

@@ -100,8 +100,10 @@ pub struct Settings {
     pub client_key: Option<PathBuf>,
     /// Requests go through the proxy that the environment names.
     pub use_environment_proxy: bool,
-    /// Headers that look like credentials may cross a network in clear text.
+    /// Nothing is said about headers that look like credentials and cross a network in clear text.
     pub allow_plaintext_credentials: bool,
+    /// A transport refuses to start with such headers.
+    pub refuse_plaintext_credentials: bool,
     /// The settings of the exporter, valid, with a seed that no other pipeline has.
     pub exporter: ExporterConfig,
     /// The most finished spans that wait to be sent, above zero.
@@ -131,6 +133,20 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// What was wrong or has no effect, one sentence each, for the log. Without secrets.
     pub diagnostics: Vec<String>,
+    pub(in crate::hosted) variables: VariableUse,
+}
+
+/// What a start has to know of the variables.
+#[derive(Clone, Debug, Default)]
+pub(in crate::hosted) struct VariableUse {
+    /// `enabled` is false in code, and nothing else stands in the way.
+    pub(in crate::hosted) only_code_disables: bool,
+    /// A variable asks for an exporter or an endpoint.
+    pub(in crate::hosted) asks_for_collector: bool,
+    /// The one that the URL is from.
+    pub(in crate::hosted) endpoint: Option<&'static str>,
+    /// Those that name files, and the files.
+    pub(in crate::hosted) files: Vec<(&'static str, PathBuf)>,
 }
 
 impl Settings {
@@ -160,6 +176,7 @@ debug_struct!(Settings {
     client_key,
     use_environment_proxy,
     allow_plaintext_credentials,
+    refuse_plaintext_credentials,
     exporter,
     max_queue_size,
     buffer_bytes,
@@ -174,4 +191,5 @@ debug_struct!(Settings {
     set_global,
     log_level,
     diagnostics,
+    variables,
 });

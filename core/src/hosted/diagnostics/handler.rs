@@ -10,11 +10,8 @@ pub type Handler = Box<dyn Fn(&Report<'_>) + Send + Sync>;
 
 static HANDLER: RwLock<Option<Arc<Handler>>> = RwLock::new(None);
 
-/// Installs `handler` in place of the `log` facade and of any earlier handler.
-///
-/// It is called on the thread that reports, which may be the sender's, so it must not block. A
-/// panic in it is caught.
-pub fn set_handler(handler: Handler) {
+/// Puts `handler` in the place of the `log` facade and of any earlier handler.
+pub(super) fn put_handler(handler: Handler) {
     replace_handler(Some(Arc::new(handler)));
 }
 

@@ -19,3 +19,8 @@ impl From<Severity> for log::Level {
 pub(super) fn log_report(report: &Report<'_>) {
     log::log!(target: LOG_TARGET, report.severity.into(), "{report}");
 }
+
+/// Returns true if the program has set up a logger: until then the level is off.
+pub(super) fn has_logger() -> bool {
+    log::max_level() != log::LevelFilter::Off
+}

@@ -6,7 +6,7 @@ use crate::env::LogLevel;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The subject of a report. Each kind is limited separately.
+        /// The subject of a report.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {
@@ -34,6 +34,8 @@ kinds! {
     BreakerClosed,
     /// Spans were dropped, for whatever reason.
     SpansDropped,
+    /// A span could not hold all that was set on it.
+    SpanIncomplete,
     /// The collector accepted only a part, or sent a warning.
     PartialSuccess,
     /// The collector's answer could not be understood.
@@ -44,7 +46,11 @@ kinds! {
     Internal,
     /// Start and stop.
     Lifecycle,
+    /// The end of tracing: what became of all spans.
+    Totals,
 }
+
+pub(super) const SEVERITIES: usize = 4;
 
 /// How much a report matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +87,7 @@ pub struct Report<'a> {
     /// The text, without control characters, at most
     /// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES) long.
     pub text: &'a str,
-    /// The number of reports of this kind held back since the last one shown.
+    /// The number of reports of the same cause held back since the last one shown.
     pub suppressed: u32,
 }
 

@@ -47,7 +47,11 @@ fn with<T>(work: impl FnOnce(&mut Vec<Entered>) -> T) -> Option<T> {
 
 /// Makes `context` current for the span of `key`.
 pub(super) fn push(key: Key, state: SpanState, context: Context) {
-    let guard = current::attach(context);
+    let guard = match context.span_context.is_valid() {
+        true => current::attach(context),
+        // It stands for no parent, so what is current stays current.
+        false => Guard::of_nothing(),
+    };
     with(|entered| entered.push(Entered { key, state, guard }));
 }
 
@@ -58,6 +62,17 @@ pub(super) fn pop(key: Key) -> Option<SpanState> {
         Some(entered.remove(at))
     })??;
     Some(found.state)
+}
+
+/// Ends the last stay in the span `id` of a layer that `is_gone`.
+#[cold]
+pub(super) fn pop_of_gone(id: u64, is_gone: impl Fn(u32) -> bool) {
+    // Dropped without the borrow.
+    let _left = with(|entered| {
+        let left = |entered: &Entered| entered.key.id == id && is_gone(entered.key.layer);
+        let at = entered.iter().rposition(left)?;
+        Some(entered.remove(at))
+    });
 }
 
 /// The innermost span of `layer` that this thread is in.
@@ -86,8 +101,8 @@ pub(super) fn count(key: Key) -> usize {
 /// Replaces the context that the span of `key` keeps current.
 pub(super) fn replace(key: Key, context: &Context) {
     with(|entered| {
-        for entered in entered.iter().filter(|entered| entered.key == key) {
-            current::replace(&entered.guard, context.clone());
+        for entered in entered.iter_mut().filter(|entered| entered.key == key) {
+            current::replace(&mut entered.guard, context.clone());
         }
     });
 }

@@ -2,24 +2,34 @@
 
 use core::fmt;
 
-use ::tracing::Span;
+use std::sync::Arc;
+
 use ::tracing::span::Id;
+use ::tracing::{Dispatch, Span};
+use tracing_subscriber::registry::{LookupSpan as _, Registry};
 
 use super::error::SetParentError;
-use super::subscriber::TracingLayer;
+use super::open::OpenSpans;
+use super::subscriber::{Trace, TracingLayer};
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, ParentContext};
 use crate::hosted::clock;
 use crate::hosted::current::Context;
-use crate::span::Status;
+use crate::hosted::text::capped_text;
+use crate::span::{Status, type_name};
 
 /// Reaches the Spandrel span behind a [`tracing::Span`](Span).
 ///
 /// Everything but [`SpanExt::set_parent`] does nothing when there is none: the `tracing` span is
-/// disabled, filtered out, not sampled, or its subscriber has no [`TracingLayer`].
+/// disabled, filtered out, not sampled, or its subscriber has no [`TracingLayer`]. While nothing is
+/// recorded, `set_parent` and [`context`](Self::context) pass on what came with a request.
+///
+/// The layer is found wherever it is in the subscriber, also in a `reload::Layer`. There the methods
+/// read the extensions of the span, so a `Debug` that is called while another layer formats the
+/// span's fields must not call them.
 pub trait SpanExt {
     /// Sets the parent, usually the one extracted from a request; an invalid one makes a root. The
-    /// sampler decides again.
+    /// sampler decides again, asked with the name, the kind and the fields that the span started with.
     ///
     /// It works until something has happened in the span: a child, an event, a call of
     /// [`context`](Self::context). The span may have been entered, so that
@@ -34,7 +44,7 @@ pub trait SpanExt {
     fn set_parent<'a>(&self, parent: impl Into<ParentContext<'a>>) -> Result<(), SetParentError>;
 
     /// The context of the span, for propagation and as a parent elsewhere. From now on the span's
-    /// own parent is final.
+    /// own parent is final. While nothing is recorded, it is the parent's context, if there is one.
     fn context(&self) -> Option<Context>;
 
     /// Sets an attribute, whose key need not be a field of the span.
@@ -59,66 +69,82 @@ pub trait SpanExt {
 impl SpanExt for Span {
     fn set_parent<'a>(&self, parent: impl Into<ParentContext<'a>>) -> Result<(), SetParentError> {
         let metadata = self.metadata().ok_or(SetParentError::NotRecorded)?;
-        with_layer(self, |layer, id| {
-            layer.set_parent(id, metadata, parent.into())
+        with_open(self, |open, id| {
+            open.set_parent(id, metadata, parent.into())
         })
         .unwrap_or(Err(SetParentError::NotRecorded))
     }
 
     fn context(&self) -> Option<Context> {
-        with_layer(self, TracingLayer::context)?
+        with_open(self, OpenSpans::handed_out)?
     }
 
     fn set_attribute<'v>(&self, key: &str, value: impl Into<Value<'v>>) {
         let value = value.into();
-        with_layer(self, |layer, id| {
-            layer.with_span(id, |span| span.set_attribute(key, value));
+        with_open(self, |open, id| {
+            open.with_span(id, |span| span.set_attribute(key, value));
         });
     }
 
     fn set_status(&self, status: Status<'_>) {
-        with_layer(self, |layer, id| match status {
-            Status::Error { description } => layer.fail(id, description),
-            status => layer.with_span(id, |span| span.set_status(status)),
+        with_open(self, |open, id| match status {
+            Status::Error { description } => open.fail(id, description),
+            status => open.with_span(id, |span| span.set_status(status)),
         });
     }
 
     fn update_name(&self, name: &str) {
-        with_layer(self, |layer, id| {
-            layer.with_span(id, |span| span.update_name(name));
+        with_open(self, |open, id| {
+            open.with_span(id, |span| span.update_name(name));
         });
     }
 
     fn add_link(&self, link: &Link<'_>) {
-        with_layer(self, |layer, id| {
-            layer.with_span(id, |span| span.add_link(link));
+        with_open(self, |open, id| {
+            open.with_span(id, |span| span.add_link(link));
         });
     }
 
     fn add_event(&self, name: &str, attributes: &[KeyValue<'_>]) {
-        with_layer(self, |layer, id| {
+        with_open(self, |open, id| {
             let now = clock::now();
-            layer.with_span(id, |span| span.add_event_at(name, attributes, now));
+            open.with_span(id, |span| span.add_event_at(name, attributes, now));
         });
     }
 
     fn record_error<E: fmt::Display + ?Sized>(&self, error: &E) {
-        with_layer(self, |layer, id| {
+        with_open(self, |open, id| {
             let now = clock::now();
             // Formatting runs code of the program, so no lock may be held.
-            let text = std::format!("{error}");
+            let text = capped_text(open.tracer.max_span_bytes(), format_args!("{error}"));
+            let type_name = type_name::<E>();
             let attributes = [
-                KeyValue::new("exception.type", core::any::type_name::<E>()),
+                KeyValue::new("exception.type", type_name.unwrap_or_default()),
                 KeyValue::new("exception.message", text.as_str()),
             ];
-            layer.with_span(id, |span| span.add_event_at("exception", &attributes, now));
+            // Not the type of a trait object, which is not known.
+            let known = usize::from(type_name.is_none());
+            let attributes = attributes.get(known..).unwrap_or_default();
+            open.with_span(id, |span| span.add_event_at("exception", attributes, now));
         });
     }
 }
 
-fn with_layer<T>(span: &Span, work: impl FnOnce(&TracingLayer, &Id) -> T) -> Option<T> {
+fn with_open<T>(span: &Span, work: impl FnOnce(&OpenSpans, &Id) -> T) -> Option<T> {
     span.with_subscriber(|(id, subscriber)| {
-        let layer = subscriber.downcast_ref::<TracingLayer>()?;
-        Some(work(layer, id))
+        if let Some(layer) = subscriber.downcast_ref::<TracingLayer>() {
+            return Some(work(layer.open(), id));
+        }
+        let open = behind_a_wrapper(id, subscriber)?;
+        Some(work(&open, id))
     })?
+}
+
+/// The layer that left its trace in the span, because something like a `reload::Layer` hides it.
+#[cold]
+fn behind_a_wrapper(id: &Id, subscriber: &Dispatch) -> Option<Arc<OpenSpans>> {
+    let registry = subscriber.downcast_ref::<Registry>()?;
+    let span = registry.span(id)?;
+    let extensions = span.extensions();
+    extensions.get::<Trace>()?.0.upgrade()
 }

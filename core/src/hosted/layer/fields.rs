@@ -64,6 +64,18 @@ impl StoredFields {
         record: impl FnOnce(&mut Visitor<'_, Self>),
         apply: impl FnOnce(&Self) -> T,
     ) -> T {
+        let fields = Self::collected(max_len, owner, record);
+        let done = apply(&fields);
+        fields.give_back();
+        done
+    }
+
+    /// Lets `record` write the fields.
+    pub(super) fn collected(
+        max_len: usize,
+        owner: Owner,
+        record: impl FnOnce(&mut Visitor<'_, Self>),
+    ) -> Box<Self> {
         let spare = SPARE.try_with(Cell::take).ok().flatten();
         let mut fields = spare.unwrap_or_else(|| Box::new(Self::new()));
         fields.owner = owner;
@@ -72,11 +84,14 @@ impl StoredFields {
             sink: &mut *fields,
             max_len,
         });
-        let done = apply(&fields);
-        fields.clear();
+        fields
+    }
+
+    /// Keeps the memory for the next use.
+    pub(super) fn give_back(mut self: Box<Self>) {
+        self.clear();
         // While the thread ends there is no place for it.
-        let _ = SPARE.try_with(|spare| spare.set(Some(fields)));
-        done
+        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 
     const fn new() -> Self {
@@ -130,6 +145,15 @@ impl StoredFields {
     pub(super) fn error_text(&self) -> Option<&str> {
         let mut texts = self.texts();
         texts.find(|(key, _)| *key == "error").map(|(_, text)| text)
+    }
+
+    /// The text of the field `error`, if there is no other field and no message: what
+    /// `#[instrument(err)]` makes of a returned error.
+    pub(super) fn lone_error(&self) -> Option<&str> {
+        match (self.items.len(), &self.message) {
+            (1, None) => self.error_text(),
+            _ => None,
+        }
     }
 
     /// The text of the first error, and the texts of its sources.

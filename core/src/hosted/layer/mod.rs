@@ -26,7 +26,7 @@
 //!
 //! | in `tracing` | in the trace |
 //! |---|---|
-//! | span | span; it ends when it was left last, or when it is closed if it was never entered |
+//! | span | span; it ends when it was left or used last, or when it is closed if it was never entered |
 //! | entered span | the [current](crate::hosted::current) context of the thread: the parent of spans of both kinds that start there |
 //! | field: `bool`, integer, float, `str`, bytes | attribute of that type |
 //! | field: `?debug`, `%display` | attribute of text |
@@ -34,26 +34,51 @@
 //! | field `otel.name`, `otel.kind`, `otel.status_code`, `otel.status_description` (or `otel.status_message`) | name, kind and status; with an unknown value an ordinary attribute |
 //! | `span.record(..)` | the same, later |
 //! | `follows_from` | link, as long as the followed span is open |
-//! | event in a span | event named by its message, or by `name:`, with `level` and `target` |
+//! | event in a span | event of this span, or of its nearest recorded ancestor if a filter hides it; named by its message, or by `name:`, with `level` and `target` |
 //! | event without a message, with a field `error` | event `exception` |
+//! | error that a function of `#[instrument(err)]` returns | event `exception`, and the status error |
 //! | event outside of spans | nothing |
 //!
-//! The status is set by these fields, by [`SpanExt`], or by a panic. Events of the level error set
-//! it only with [`TracingLayer::with_error_events_as_status`].
+//! The status is set by these fields, by [`SpanExt`], by a [returned
+//! error](TracingLayer::with_returned_errors_as_status), or by a panic. Other events of the level
+//! error set it only with [`TracingLayer::with_error_events_as_status`].
+//!
+//! A use is an event, a `record`, a call of [`SpanExt`], or a child; a span whose context was taken
+//! after it was left ends when it is closed. A child that started within the span may outlive it.
+//!
+//! # While nothing is recorded
+//!
+//! A span that starts while tracing is disabled or suppressed, before `init`, or after the shutdown
+//! stands for its parent. So the `traceparent` and `tracestate` of a request go on unchanged:
+//! [`SpanExt::set_parent`] and [`SpanExt::context`] work, and the entered span makes its parent
+//! current. The layer may be installed [before `init`](crate::hosted::trace::tracer), and records
+//! from then on.
+//!
+//! # Filters and wrappers
+//!
+//! A filter of this layer alone, such as `Layer::with_filter`, hides spans from it. What happens in a
+//! hidden span lands at the nearest ancestor that is recorded, on whatever thread. The context that
+//! is current in a hidden span is the one outside of it, because the layer does not see the entry.
+//!
+//! The layer may be in an `Option`, a `Box`, a `Vec` or a `reload::Layer`. Behind the last it leaves a
+//! mark in each span of the registry, which costs an allocation per span.
 //!
 //! # Guarantees
 //!
 //! - No lock is held while code of the program runs: a `Debug` may use `tracing` itself. One that
 //!   panics ends with `<panicked>` in the attribute; the panic goes no further.
-//! - At steady state recording allocates nothing beyond the subscriber's registry.
+//! - At steady state recording allocates nothing beyond the subscriber's registry. The exceptions are
+//!   a tracestate, a sampler of the program, whose fields are kept until the parent is final, and a
+//!   `reload::Layer`.
 //! - Nothing is recorded on the sender's thread, so there is no feedback; see
 //!   [`suppress`](crate::hosted::current::suppress).
-//! - A span that ends after the shutdown is counted as lost to it.
+//! - A recorded span that ends after the shutdown is counted as lost to it.
 
 mod entered;
 mod error;
 mod ext;
 mod fields;
+mod open;
 mod span;
 mod subscriber;
 mod table;

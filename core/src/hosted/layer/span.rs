@@ -26,9 +26,15 @@ pub(super) struct LayerSpan {
     settled: bool,
     /// The status is an error.
     failed: bool,
+    /// The status is an error with a description.
+    described: bool,
+    /// The fields that the program's sampler was asked with.
+    asked_with: Option<Arc<StoredFields>>,
+    /// The parent, if this span was started when the parent had been left; 0 if not.
+    left_parent: u64,
     /// The number of stays in the span, on all threads.
     entered: u32,
-    /// The time when it was left last; zero if never.
+    /// The time when it was left last, or used after that; zero if it is to end when it is closed.
     left: Instant,
     times: Option<Times>,
 }
@@ -54,6 +60,9 @@ impl LayerSpan {
             kind,
             settled: false,
             failed: false,
+            described: false,
+            asked_with: None,
+            left_parent: 0,
             entered: 0,
             left: Instant::ZERO,
             times,
@@ -116,6 +125,72 @@ impl LayerSpan {
         Some(self.context())
     }
 
+    pub(super) const fn stands_for_parent(&self) -> bool {
+        self.undecided.stands_for_parent()
+    }
+
+    pub(super) fn keep_fields(&mut self, fields: StoredFields) {
+        self.asked_with = Some(Arc::new(fields));
+    }
+
+    /// What the sampler was asked with.
+    pub(super) fn description(&self) -> Description {
+        Description {
+            fields: self.asked_with.clone(),
+            kind: self.kind,
+        }
+    }
+
+    /// Notes that this span was started under `parent` when that had been left; 0 is none.
+    #[inline]
+    pub(super) const fn set_left_parent(&mut self, parent: u64) {
+        self.left_parent = parent;
+    }
+
+    /// The parent that must not end before this span; 0 is none.
+    #[inline]
+    pub(super) const fn left_parent(&self) -> u64 {
+        self.left_parent
+    }
+
+    /// The time at which the span ends, which is fixed now.
+    pub(super) fn end_time(&mut self) -> Instant {
+        if self.left == Instant::ZERO {
+            self.left = clock::now();
+        }
+        self.left
+    }
+
+    /// Something happens to the span now. If it had been left, it does not end before now, and the
+    /// return value is true.
+    #[inline]
+    pub(super) fn is_used_again(&mut self) -> bool {
+        let was_left = self.was_left();
+        if was_left {
+            self.used_at(clock::now());
+        }
+        was_left
+    }
+
+    /// Something happens to the span at `at`.
+    #[inline]
+    pub(super) fn used_at(&mut self, at: Instant) {
+        if self.was_left() {
+            self.left = self.left.max(at);
+        }
+    }
+
+    /// Something may happen to the span, unnoticed, until it is closed.
+    pub(super) const fn end_when_closed(&mut self) {
+        if self.was_left() {
+            self.left = Instant::ZERO;
+        }
+    }
+
+    const fn was_left(&self) -> bool {
+        self.entered == 0 && self.left.as_nanos() != 0
+    }
+
     pub(super) const fn span(&mut self) -> &mut Span {
         &mut self.undecided.span
     }
@@ -149,7 +224,16 @@ impl LayerSpan {
     pub(super) fn fail(&mut self, description: &str) {
         if !(description.is_empty() && self.failed) {
             self.failed = true;
+            self.described |= !description.is_empty();
             self.undecided.span.set_status(Status::error(description));
+        }
+    }
+
+    /// Sets the status to error because the function of the span returned one. A description that
+    /// is there already stays: it was chosen by hand.
+    pub(super) fn fail_by_return(&mut self, description: &str) {
+        if !self.described {
+            self.fail(description);
         }
     }
 
@@ -161,6 +245,7 @@ impl LayerSpan {
         fields: &StoredFields,
         at: Instant,
     ) {
+        self.used_at(at);
         let mut list = heapless::Vec::<KeyValue<'_>, 8>::new();
         // There is room for these and two more.
         let _ = list.extend_from_slice(first);
@@ -197,7 +282,7 @@ impl LayerSpan {
         self.entered > 0
     }
 
-    /// Ends the span at the time when it was left last, or now if it never was entered.
+    /// Ends the span at the time when it was left or used last, or now if it never was entered.
     #[inline]
     pub(super) fn end(mut self, tracer: &Tracer) {
         self.settle(tracer);
@@ -215,6 +300,30 @@ impl LayerSpan {
             self.undecided.span.end();
         } else {
             self.undecided.span.end_at(self.left);
+        }
+    }
+}
+
+/// What a sampler is asked with, for another time.
+pub(super) struct Description {
+    fields: Option<Arc<StoredFields>>,
+    kind: SpanKind,
+}
+
+impl Description {
+    /// Hands name, kind and attributes to `ask`; `name` is the name in the macro.
+    pub(super) fn with<T>(
+        &self,
+        name: &str,
+        ask: impl FnOnce(&str, SpanKind, &[KeyValue<'_>]) -> T,
+    ) -> T {
+        match self.fields.as_deref() {
+            None => ask(name, self.kind, &[]),
+            Some(fields) => {
+                let name = fields.name().unwrap_or(name);
+                let kind = fields.kind().unwrap_or_default();
+                fields.with_attributes(&[], |list| ask(name, kind, list))
+            }
         }
     }
 }

@@ -2,19 +2,20 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
+use ::tracing::dispatcher::WeakDispatch;
 use ::tracing::span::{Attributes, Id, Record};
-use ::tracing::{Event, Level, Metadata, Subscriber};
+use ::tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Spans;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use super::entered::{self, Key, SpanState};
-use super::error::SetParentError;
+use super::entered::{self, SpanState};
 use super::fields::{Owner, StoredFields};
+use super::open::{self, OpenSpans};
 use super::span::{EXCEPTION, LayerSpan};
-use super::table::Table;
 use super::visit::Visitor;
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
@@ -25,13 +26,26 @@ use crate::hosted::trace::{Span, Tracer, UndecidedStart};
 /// A layer that turns `tracing` spans into Spandrel spans; see the [module](super).
 ///
 /// A subscriber has at most one. The layer does not filter; wrap it with `Layer::with_filter` to
-/// limit what it records.
+/// limit what it records. A layer that is dropped ends its open spans.
 pub struct TracingLayer {
-    tracer: Tracer,
-    /// Distinguishes this layer from others of the thread.
-    number: u32,
-    table: Table<LayerSpan>,
+    open: Arc<OpenSpans>,
     options: Options,
+    /// The subscriber that the layer was installed with; none if it came later, in a slot of a
+    /// `reload::Layer`.
+    home: OnceLock<WeakDispatch>,
+    /// The subscriber leads to the layer. A `reload::Layer` around it does not.
+    is_direct: AtomicBool,
+}
+
+/// Leads from a span of the registry to the layer that records it.
+pub(super) struct Trace(pub(super) Weak<OpenSpans>);
+
+/// The span of an event.
+#[derive(Clone, Copy)]
+struct Owning {
+    id: u64,
+    /// The event happened in this span, and not in one that is hidden.
+    is_own: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,20 +56,21 @@ struct Options {
     target: bool,
     inactivity: bool,
     failing_events: bool,
+    returned_errors: bool,
     late_parents: bool,
 }
 
 /// A layer that records through `tracer`, whose scope its spans carry.
 ///
-/// When `tracer` records nothing, neither does the layer. `Option<TracingLayer>` is a layer as
-/// well: `tracer.enabled().then(|| layer(&tracer))` removes even the cost of asking.
+/// While `tracer` records nothing, neither does the layer; its spans then stand for their parents, so
+/// that what came with a request goes on. `Option<TracingLayer>` is a layer as well:
+/// `tracer.enabled().then(|| layer(&tracer))` removes even that cost, and then nothing goes on.
 #[must_use]
 pub fn layer(tracer: &Tracer) -> TracingLayer {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
     TracingLayer {
-        tracer: tracer.clone(),
-        number: NEXT.fetch_add(1, Ordering::Relaxed),
-        table: Table::new(),
+        open: Arc::new(OpenSpans::new(tracer)),
+        home: OnceLock::new(),
+        is_direct: AtomicBool::new(false),
         options: Options {
             location: false,
             threads: false,
@@ -63,6 +78,7 @@ pub fn layer(tracer: &Tracer) -> TracingLayer {
             target: false,
             inactivity: false,
             failing_events: false,
+            returned_errors: true,
             late_parents: true,
         },
     }
@@ -116,6 +132,17 @@ impl TracingLayer {
         self
     }
 
+    /// Sets whether an error that a function of `#[instrument(err)]` returns sets the status of its
+    /// span to error, with the error's text. On by default. A description that was set before stays.
+    ///
+    /// `err` makes an event with a field `error` and nothing else. Such an event of the level error
+    /// counts, wherever it comes from; of another level, only if the attribute made it.
+    #[must_use]
+    pub const fn with_returned_errors_as_status(mut self, returned_errors: bool) -> Self {
+        self.options.returned_errors = returned_errors;
+        self
+    }
+
     /// Sets whether [`SpanExt::set_parent`](super::SpanExt::set_parent) works. On by default.
     ///
     /// A parent in another process may turn an unsampled span into a sampled one. So, while that
@@ -128,113 +155,104 @@ impl TracingLayer {
     }
 
     /// The Spandrel context of an open `tracing` span, for other layers. From now on its parent is
-    /// final.
+    /// final. A span that was left already ends when it is closed.
     ///
     /// For the span that the thread is in, [`current`](crate::hosted::current::current) is simpler
     /// and faster.
     #[must_use]
     pub fn context(&self, id: &Id) -> Option<Context> {
-        self.settled(id.into_u64())
+        self.open.handed_out(id)
     }
 
-    /// Works on a span that records.
-    pub(super) fn with_span(&self, id: &Id, work: impl FnOnce(&mut Span)) {
-        self.table.with(id.into_u64(), |live| work(live.span()));
+    /// What [`SpanExt`](super::SpanExt) works on.
+    pub(super) fn open(&self) -> &OpenSpans {
+        &self.open
     }
 
-    pub(super) fn fail(&self, id: &Id, description: &str) {
-        let set = |live: &mut LayerSpan| live.fail(description);
-        self.table.with(id.into_u64(), set);
+    /// Leaves a way from the span to its layer, which a wrapper hides.
+    #[cold]
+    fn leave_trace<S>(&self, id: &Id, spans: &Spans<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        if let Some(span) = spans.span(id) {
+            let trace = Trace(Arc::downgrade(&self.open));
+            span.extensions_mut().replace(trace);
+        }
     }
 
-    pub(super) fn set_parent(
+    /// The nearest span to `id`, upwards, that this layer has. A filter hides spans from the layer,
+    /// so the registry is asked itself.
+    #[cold]
+    fn nearest<S>(&self, id: &Id, spans: &Spans<'_, S>) -> Option<u64>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let is_known = |id: u64| self.open.table.with(id, |_| ()).is_some();
+        let dispatch = self.home.get().and_then(WeakDispatch::upgrade);
+        let registry = dispatch
+            .as_ref()
+            .and_then(Dispatch::downcast_ref::<Registry>);
+        if let Some(registry) = registry {
+            let mut ids = registry.span(id)?.scope().map(|span| span.id().into_u64());
+            return ids.find(|id| is_known(*id));
+        }
+        let mut ids = spans.span(id)?.scope().map(|span| span.id().into_u64());
+        ids.find(|id| is_known(*id))
+    }
+
+    /// The parent of a new span, with the parent's id if it must not end before the new one;
+    /// 0 if it may.
+    fn parent_of<S>(
         &self,
+        attributes: &Attributes<'_>,
         id: &Id,
-        metadata: &Metadata<'_>,
-        parent: ParentContext<'_>,
-    ) -> Result<(), SetParentError> {
-        let key = self.key(id);
-        let here = entered::count(key);
-        let kind = self
-            .table
-            .with(key.id, |live| match live.state() {
-                SpanState::Fresh => Ok(live.kind),
-                _ => Err(SetParentError::TooLate),
-            })
-            .ok_or(SetParentError::NotRecorded)??;
-        // The sampler may be the program's, so no lock is held here.
-        let decided = self
-            .tracer
-            .decide_again(metadata.name(), kind, parent, |decision| {
-                self.table.with(key.id, |live| {
-                    live.change_parent(here, |undecided| undecided.reparent(decision))
-                })
-            });
-        let context = decided.flatten().ok_or(SetParentError::NotRecorded)?;
-        let context = context.ok_or(SetParentError::TooLate)?;
-        entered::replace(key, &context);
-        Ok(())
-    }
-
-    fn key(&self, id: &Id) -> Key {
-        Key {
-            layer: self.number,
-            id: id.into_u64(),
-        }
-    }
-
-    /// The context of a span, which is final from now on.
-    fn settled(&self, id: u64) -> Option<Context> {
-        self.table.with(id, |live| {
-            live.settle(&self.tracer);
-            live.context()
-        })
-    }
-
-    /// Settles the innermost span of the thread, because something happens in it. Returns its id
-    /// and state.
-    fn settle_top(&self) -> Option<(u64, SpanState)> {
-        let (id, state) = entered::top(self.number)?;
-        if state != SpanState::Fresh {
-            return Some((id, state));
-        }
-        let state = self.table.with(id, |live| {
-            live.settle(&self.tracer);
-            live.state()
-        })?;
-        let layer = self.number;
-        entered::set_state(Key { layer, id }, state);
-        Some((id, state))
-    }
-
-    /// The parent of a new span.
-    fn parent_of<S>(&self, attributes: &Attributes<'_>, id: &Id, spans: &Spans<'_, S>) -> Context
+        spans: &Spans<'_, S>,
+    ) -> (Context, u64)
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         if attributes.is_contextual() {
-            self.settle_top();
-            return current::current().unwrap_or_default();
+            let innermost = spans.current_span();
+            if let Some(id) = innermost.id() {
+                let top = self.open.settle_top().map(|(id, _)| id);
+                if Some(id.into_u64()) != top {
+                    if let Some(parent) = self.nearest(id, spans).filter(|id| Some(*id) != top) {
+                        return self.as_parent(parent);
+                    }
+                }
+            }
+            return (current::current().unwrap_or_default(), 0);
         }
         let Some(parent) = attributes.parent() else {
-            return Context::default();
+            return (Context::default(), 0);
         };
-        if let Some(context) = self.settled(parent.into_u64()) {
-            return context;
+        let parent = match self.open.table.with(parent.into_u64(), |_| ()) {
+            Some(()) => Some(parent.into_u64()),
+            None => self.nearest(id, spans),
+        };
+        match parent {
+            Some(parent) => self.as_parent(parent),
+            None => (Context::default(), 0),
         }
-        // A filter may hide the parent from this layer, but not the parent's own parent.
-        let mut span = spans.span(id);
-        while let Some(parent) = span.and_then(|span| span.parent()) {
-            if let Some(context) = self.settled(parent.id().into_u64()) {
-                return context;
-            }
-            span = Some(parent);
+    }
+
+    /// The context of `id` for a child, with `id` itself if it must not end before the child does; 0
+    /// if it may.
+    fn as_parent(&self, id: u64) -> (Context, u64) {
+        match self.open.settled_for_child(id) {
+            Some((context, was_left)) => (context, if was_left { id } else { 0 }),
+            None => (Context::default(), 0),
         }
-        Context::default()
     }
 
     /// Starts a span. Code of the program runs here, and no lock is held.
-    fn start(&self, attributes: &Attributes<'_>, parent: ParentContext<'_>) -> Option<LayerSpan> {
+    fn start(
+        &self,
+        attributes: &Attributes<'_>,
+        parent: ParentContext<'_>,
+        left_parent: u64,
+    ) -> LayerSpan {
         let keep = self.options.late_parents;
         let start = UndecidedStart {
             name: attributes.metadata().name(),
@@ -243,40 +261,54 @@ impl TracingLayer {
             attributes: &[],
             keep,
         };
-        let max_len = self.tracer.max_span_bytes();
+        let tracer = &self.open.tracer;
+        let max_len = tracer.max_span_bytes();
         let mut live;
-        if self.tracer.has_custom_sampler() {
+        if tracer.has_custom_sampler() {
             // It may look at all attributes, so they come first.
             let record = |visitor: &mut Visitor<'_, _>| attributes.record(visitor);
-            live = StoredFields::collect(max_len, Owner::Span, record, |fields| {
-                let kind = fields.kind().unwrap_or_default();
-                let undecided = fields.with_attributes(&[], |list| {
-                    self.tracer.start_undecided(&UndecidedStart {
-                        name: fields.name().unwrap_or(start.name),
-                        kind,
-                        attributes: list,
-                        ..start
-                    })
-                })?;
-                let mut live = LayerSpan::new(undecided, kind, self.options.inactivity);
-                live.apply_outcome(fields);
-                Some(live)
-            })?;
+            let fields = StoredFields::collected(max_len, Owner::Span, record);
+            let kind = fields.kind().unwrap_or_default();
+            let undecided = fields.with_attributes(&[], |list| {
+                tracer.start_undecided(&UndecidedStart {
+                    name: fields.name().unwrap_or(start.name),
+                    kind,
+                    attributes: list,
+                    ..start
+                })
+            });
+            live = LayerSpan::new(undecided, kind, self.options.inactivity);
+            live.apply_outcome(&fields);
+            if keep {
+                live.keep_fields(*fields);
+            } else {
+                fields.give_back();
+            }
         } else {
-            let undecided = self.tracer.start_undecided_inline(&start)?;
+            let undecided = tracer.start_undecided_inline(&start);
             live = LayerSpan::new(undecided, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;
                 attributes.record(&mut Visitor { sink, max_len });
             }
         }
+        live.set_left_parent(left_parent);
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
         }
         if !keep {
-            live.settle(&self.tracer);
+            live.settle(tracer);
         }
-        Some(live)
+        live
+    }
+
+    /// Keeps the parent of a span that ends now from ending before.
+    #[cold]
+    fn keep_parent_open(&self, live: &mut LayerSpan) {
+        let at = live.end_time();
+        self.open
+            .table
+            .with(live.left_parent(), |parent| parent.used_at(at));
     }
 
     /// Sets the attributes that the options ask for.
@@ -301,21 +333,44 @@ impl TracingLayer {
         }
     }
 
-    /// The span that an event belongs to, if it records.
-    fn owner_of(&self, event: &Event<'_>) -> Option<u64> {
+    /// The span that an event belongs to, if it records: its own, or the nearest one that no filter
+    /// hides.
+    fn owner_of<S>(&self, event: &Event<'_>, spans: &Spans<'_, S>) -> Option<Owning>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let own;
         if event.is_contextual() {
-            let (id, state) = self.settle_top()?;
-            return (state == SpanState::Recording).then_some(id);
+            let current = spans.current_span();
+            own = current.id()?.into_u64();
+            // Nearly always the innermost of both kinds is the same.
+            if entered::top(self.open.number).is_some_and(|(top, _)| top == own) {
+                let (id, state) = self.open.settle_top()?;
+                let is_own = true;
+                return (state == SpanState::Recording).then_some(Owning { id, is_own });
+            }
+        } else {
+            own = event.parent()?.into_u64();
         }
-        let id = event.parent()?.into_u64();
-        let recording = self.table.with(id, |live| {
-            live.settle(&self.tracer);
+        let settle = |live: &mut LayerSpan| {
+            live.settle(&self.open.tracer);
             live.is_recording()
-        });
-        (recording == Some(true)).then_some(id)
+        };
+        if let Some(recording) = self.open.table.with(own, settle) {
+            return recording.then_some(Owning {
+                id: own,
+                is_own: true,
+            });
+        }
+        let id = self.nearest(&Id::from_u64(own), spans)?;
+        let recording = self.open.table.with(id, settle)?;
+        recording.then_some(Owning { id, is_own: false })
     }
 
-    fn add_event(&self, id: u64, event: &Event<'_>) {
+    fn add_event<S>(&self, owning: Owning, event: &Event<'_>, spans: &Spans<'_, S>)
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
         let at = clock::now();
         let metadata = event.metadata();
         // The name that `tracing-log` gives to the `log` crate's records.
@@ -324,7 +379,7 @@ impl TracingLayer {
             _ => Owner::Event,
         };
         let record = |visitor: &mut Visitor<'_, _>| event.record(visitor);
-        let limit = self.tracer.max_span_bytes();
+        let limit = self.open.tracer.max_span_bytes();
         StoredFields::collect(limit, owner, record, |fields| {
             let target = fields.target().unwrap_or(metadata.target());
             let (file, line) = match self.options.location {
@@ -355,10 +410,17 @@ impl TracingLayer {
                 let _ = first.push(attribute);
             }
             let fails = self.options.failing_events && *metadata.level() == Level::ERROR;
-            self.table.with(id, |live| {
+            let returned = match self.options.returned_errors && !named && owning.is_own {
+                true => fields.lone_error(),
+                false => None,
+            };
+            let returned = returned.filter(|_| is_of_function(metadata, owning.id, spans));
+            self.open.table.with(owning.id, |live| {
                 live.add_event(name, &first, fields, at);
                 if fails {
                     live.fail(fields.error_text().or(message).unwrap_or_default());
+                } else if let Some(error) = returned {
+                    live.fail_by_return(error);
                 }
             });
         });
@@ -369,55 +431,64 @@ impl<S> Layer<S> for TracingLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    fn on_register_dispatch(&self, subscriber: &Dispatch) {
+        let reached = subscriber.downcast_ref::<Self>();
+        let is_direct = reached.is_some_and(|reached| core::ptr::eq(reached, self));
+        self.is_direct.store(is_direct, Ordering::Relaxed);
+        let _ = self.home.set(subscriber.downgrade());
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, spans: Spans<'_, S>) {
-        if !self.tracer.enabled() {
-            return;
+        if !self.is_direct.load(Ordering::Relaxed) {
+            self.leave_trace(id, &spans);
         }
-        let parent = self.parent_of(attributes, id, &spans);
-        if let Some(live) = self.start(attributes, parent.as_parent()) {
-            if let Some(left) = self.table.insert(id.into_u64(), live) {
-                // The subscriber reused the id without closing its span.
-                left.end(&self.tracer);
-            }
+        let (parent, left_parent) = self.parent_of(attributes, id, &spans);
+        let live = self.start(attributes, parent.as_parent(), left_parent);
+        if let Some(left) = self.open.table.insert(id.into_u64(), live) {
+            // The subscriber reused the id without closing its span.
+            left.end(&self.open.tracer);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, _: Spans<'_, S>) {
         let id = id.into_u64();
-        let recording = self.table.with(id, |live| live.is_recording());
+        let recording = self.open.table.with(id, |live| live.is_recording());
         if recording == Some(true) {
             let record = |visitor: &mut Visitor<'_, _>| values.record(visitor);
-            let limit = self.tracer.max_span_bytes();
+            let limit = self.open.tracer.max_span_bytes();
             StoredFields::collect(limit, Owner::Span, record, |fields| {
-                self.table.with(id, |live| fields.replay(live));
+                self.open.table.with(id, |live| {
+                    live.is_used_again();
+                    fields.replay(live);
+                });
             });
         }
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, _: Spans<'_, S>) {
         // One lock at a time.
-        if let Some(context) = self.settled(follows.into_u64()) {
+        if let Some(context) = self.open.settled(follows.into_u64()) {
             let link = Link {
                 span_context: context.span_context,
                 trace_state: context.trace_state.as_deref().unwrap_or_default(),
                 attributes: &[],
             };
-            self.with_span(id, |span| span.add_link(&link));
+            self.open.with_span(id, |span| span.add_link(&link));
         }
     }
 
-    fn on_event(&self, event: &Event<'_>, _: Spans<'_, S>) {
-        if !self.tracer.enabled() {
+    fn on_event(&self, event: &Event<'_>, spans: Spans<'_, S>) {
+        if !self.open.tracer.enabled() {
             return;
         }
-        if let Some(id) = self.owner_of(event) {
-            self.add_event(id, event);
+        if let Some(owning) = self.owner_of(event, &spans) {
+            self.add_event(owning, event, &spans);
         }
     }
 
     fn on_enter(&self, id: &Id, _: Spans<'_, S>) {
-        let key = self.key(id);
-        let found = self.table.with(key.id, |live| {
+        let key = self.open.key(id);
+        let found = self.open.table.with(key.id, |live| {
             let state = live.state();
             // Where an inert one was entered does not matter.
             if state != SpanState::Inert {
@@ -431,36 +502,53 @@ where
     }
 
     fn on_exit(&self, id: &Id, _: Spans<'_, S>) {
-        let key = self.key(id);
+        let key = self.open.key(id);
         match entered::pop(key) {
-            Some(SpanState::Inert) | None => {}
+            Some(SpanState::Inert) => {}
+            None => entered::pop_of_gone(key.id, open::is_gone),
             Some(SpanState::Fresh | SpanState::Recording) => {
                 let now = clock::now();
-                self.table.with(key.id, |live| live.exit(now));
+                self.open.table.with(key.id, |live| live.exit(now));
             }
         }
     }
 
     fn on_close(&self, id: Id, _: Spans<'_, S>) {
-        let key = self.key(&id);
-        let Some(live) = self.table.remove(key.id) else {
+        let key = self.open.key(&id);
+        let Some(mut live) = self.open.table.remove(key.id) else {
             return;
         };
         if live.is_entered() {
             // It was never left, so its context is still current.
             while entered::pop(key).is_some() {}
         }
-        live.end(&self.tracer);
+        if live.left_parent() != 0 {
+            self.keep_parent_open(&mut live);
+        }
+        live.end(&self.open.tracer);
     }
 }
 
 impl fmt::Debug for TracingLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TracingLayer")
-            .field("tracer", &self.tracer)
+            .field("tracer", &self.open.tracer)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns true if an event with a lone error tells the outcome of the span `id`. The macros of
+/// `#[instrument]` have one place in the source.
+#[cold]
+fn is_of_function<S>(event: &Metadata<'_>, id: u64, spans: &Spans<'_, S>) -> bool
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    *event.level() == Level::ERROR
+        || spans.metadata(&Id::from_u64(id)).is_some_and(|span| {
+            event.line().is_some() && (event.file(), event.line()) == (span.file(), span.line())
+        })
 }
 
 /// The number in the thread's `ThreadId`, which the standard library gives as text only.

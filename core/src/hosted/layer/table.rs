@@ -54,6 +54,17 @@ impl<T> Table<T> {
         self.shard(id)?.get_mut(&id).map(work)
     }
 
+    /// Takes out all values.
+    pub(super) fn take_all(&self, mut take: impl FnMut(T)) {
+        for shard in &self.shards {
+            let slots = shard.0.lock().map(|mut slots| core::mem::take(&mut *slots));
+            slots
+                .into_iter()
+                .flatten()
+                .for_each(|(_, value)| take(value));
+        }
+    }
+
     #[inline]
     fn shard(&self, id: u64) -> Option<MutexGuard<'_, Slots<T>>> {
         let at = (id >> THREAD_SHIFT) as usize % SHARDS;

@@ -13,6 +13,7 @@ use ::tracing::field::{Field, Visit};
 
 use crate::attribute::Value;
 use crate::context::SpanKind;
+use crate::hosted::text::Capped;
 
 /// Replaces the rest of a text whose formatting panicked.
 const PANICKED: &str = "<panicked>";
@@ -111,10 +112,7 @@ impl<S: FieldSink> Visitor<'_, S> {
     }
 
     fn format(&self, text: &mut String, value: fmt::Arguments<'_>) {
-        let mut capped = Capped {
-            text,
-            left: self.max_len.saturating_add(1),
-        };
+        let mut capped = Capped::new(text, self.max_len);
         // A text ends where it fails to format or gets too long.
         let written = catch_unwind(AssertUnwindSafe(|| capped.write_fmt(value)));
         if written.is_err() {
@@ -170,6 +168,9 @@ impl<S: FieldSink> Visit for Visitor<'_, S> {
             let line = if sources.is_empty() { "" } else { "\n" };
             self.format(&mut sources, format_args!("{line}caused by: {error}"));
             source = error.source();
+            if sources.len() > self.max_len {
+                break;
+            }
         }
         self.formatted(format_args!("{value}"), |sink, text| {
             sink.error(field.name(), text, &sources);
@@ -180,28 +181,5 @@ impl<S: FieldSink> Visit for Visitor<'_, S> {
         self.formatted(format_args!("{value:?}"), |sink, text| {
             sink.text(field.name(), text);
         });
-    }
-}
-
-/// Takes text until it is longer than anything that can be stored.
-struct Capped<'a> {
-    text: &'a mut String,
-    left: usize,
-}
-
-impl fmt::Write for Capped<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.len() <= self.left {
-            self.left -= text.len();
-            self.text.push_str(text);
-            return Ok(());
-        }
-        let mut end = self.left;
-        while !text.is_char_boundary(end) {
-            end += 1;
-        }
-        self.left = 0;
-        self.text.push_str(text.get(..end).unwrap_or_default());
-        Err(fmt::Error)
     }
 }

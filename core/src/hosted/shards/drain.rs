@@ -39,4 +39,15 @@ pub(crate) struct DrainOutcome {
     pub(crate) awaited: usize,
     /// When the oldest span taken had ended.
     pub(crate) oldest: Option<Instant>,
+    /// The spans that the shards have lost so far.
+    pub(crate) lost: Lost,
+}
+
+/// Counts of spans that found no place in a shard. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// The shard was full.
+    pub(crate) full: u64,
+    /// The span was larger than the shard.
+    pub(crate) too_large: u64,
 }

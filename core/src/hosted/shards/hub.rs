@@ -1,13 +1,16 @@
 //! The hub: what the recording and the sending side of a provider share.
 
 use core::fmt;
+use core::hint::black_box;
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::vec;
+use std::vec::Vec;
 
 use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::set::ShardSet;
 use super::shard::Shard;
+use super::spsc::SpscQueue;
 use crate::batch::BatchConfig;
 use crate::resource::{InstrumentationScope, Registry, RegistryError};
 use crate::stats::Ledger;
@@ -18,12 +21,40 @@ const REGISTRY_BYTES: usize = 64 * 1024;
 /// Memory of a registry on the heap.
 pub(crate) type Memory = Box<[u8]>;
 
+/// Memory that cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MissingMemory {
+    pub(crate) field: &'static str,
+    pub(crate) bytes: usize,
+}
+
+impl MissingMemory {
+    fn unless_possible(field: &'static str, bytes: usize) -> Result<(), Self> {
+        let mut probe = Vec::<u8>::new();
+        let reserved = probe.try_reserve_exact(bytes);
+        // Without it the compiler may leave out memory that is not used.
+        black_box(&mut probe);
+        reserved.map_err(|_| Self { field, bytes })
+    }
+}
+
+/// `bytes` zeros for what `field` is about.
+pub(crate) fn memory(field: &'static str, bytes: usize) -> Result<Memory, MissingMemory> {
+    // Asked for first: zeroed memory, which takes no pages until it is used, can only be asked for
+    // in a way that ends the program.
+    MissingMemory::unless_possible(field, bytes)?;
+    Ok(vec![0; bytes].into_boxed_slice())
+}
+
 /// The shards, the scopes and the waker of one provider.
 pub(crate) struct Hub {
     shards: ShardSet,
     registry: Mutex<Registry<Memory>>,
-    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    waker: OnceLock<Hook>,
+    on_close: OnceLock<Hook>,
 }
+
+type Hook = Box<dyn Fn() + Send + Sync>;
 
 impl Hub {
     /// A hub with shards of `shard_bytes`, whose drainer is woken for batches of `batch`.
@@ -43,12 +74,25 @@ impl Hub {
             shards: ShardSet::new(shard_bytes, wake_at),
             registry: Mutex::new(registry),
             waker: OnceLock::new(),
+            on_close: OnceLock::new(),
         })
     }
 
-    /// Memory for the registry of a hub.
-    pub(crate) fn registry_memory() -> Memory {
-        vec![0; REGISTRY_BYTES].into_boxed_slice()
+    /// Memory for the registry of a hub, and for the exporter's copy of it.
+    pub(crate) fn registry_memory() -> Result<Memory, MissingMemory> {
+        MissingMemory::unless_possible("the registry of scopes", 2 * REGISTRY_BYTES)?;
+        memory("the registry of scopes", REGISTRY_BYTES)
+    }
+
+    /// Checks that a first thread finds memory for its shard.
+    pub(crate) fn check_shard(shard_bytes: usize) -> Result<(), MissingMemory> {
+        match SpscQueue::is_possible(shard_bytes) {
+            true => Ok(()),
+            false => Err(MissingMemory {
+                field: "shard_bytes",
+                bytes: shard_bytes,
+            }),
+        }
     }
 
     /// The resource and the scopes. The exporter's copy is brought up to date before the next request.
@@ -90,9 +134,25 @@ impl Hub {
         self.shards.for_each(|shard| *ledger += shard.ledger());
     }
 
+    /// The free bytes of all shards that threads record into.
+    pub(crate) fn free_bytes(&self) -> usize {
+        let mut free = 0_usize;
+        self.shards
+            .for_each(|shard| free = free.saturating_add(shard.free_bytes()));
+        free
+    }
+
     /// Ends the intake of all shards.
     pub(crate) fn close(&self) {
+        if let Some(on_close) = self.on_close.get() {
+            on_close();
+        }
         self.shards.close();
+    }
+
+    /// Sets what runs when the intake ends. Only the first one counts: a hub has one provider.
+    pub(in crate::hosted) fn set_on_close(&self, on_close: Hook) {
+        let _ = self.on_close.set(on_close);
     }
 
     /// Counts what is left in the shards as lost.
@@ -101,7 +161,7 @@ impl Hub {
     }
 
     /// Sets what wakes the drainer. Only the first waker counts: a hub has one drainer.
-    pub(crate) fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
+    pub(crate) fn set_waker(&self, waker: Hook) {
         let _ = self.waker.set(waker);
     }
 

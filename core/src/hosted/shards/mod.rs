@@ -20,6 +20,6 @@ mod shard;
 mod spsc;
 mod words;
 
-pub(crate) use drain::{Drain, DrainLimit};
-pub(crate) use hub::{Hub, Memory};
+pub(crate) use drain::{Drain, DrainLimit, Lost};
+pub(crate) use hub::{Hub, Memory, MissingMemory, memory};
 pub(super) use shard::Shard;

@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::shard::Shard;
+use crate::hosted::diagnostics::{Kind, Severity, report};
 
 /// The most shards of a provider; the last one is common to all threads that found no other.
 pub(super) const MAX_SHARDS: usize = 64;
@@ -48,20 +49,49 @@ impl ShardSet {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A shard for the calling thread: one without an owner, a new one, or the common one.
+    /// A shard for the calling thread: one without an owner, a new one, or the common one. Where
+    /// there is no memory for a new one, the thread's spans are counted as lost, with a report.
     pub(in crate::hosted) fn claim(&self) -> Arc<Shard> {
+        self.try_claim().unwrap_or_else(|| {
+            report(
+                Kind::SpansDropped,
+                Severity::Error,
+                format_args!(
+                    "there is no memory for the spans of another thread, so they are lost; lower \
+                     shard_bytes, of which a thread takes twice {}",
+                    self.bytes
+                ),
+            );
+            self.claim_without_memory()
+        })
+    }
+
+    fn claim_without_memory(&self) -> Arc<Shard> {
+        let mut list = self.list();
+        let known = list.shards.first();
+        if let Some(shard) = known.filter(|shard| shard.queue.has_no_memory()) {
+            return Arc::clone(shard);
+        }
+        let shard = Arc::new(Shard::without_memory(list.closed));
+        // The last one would be taken for the common one.
+        list.shards.insert(0, Arc::clone(&shard));
+        shard
+    }
+
+    /// `None` if there is no memory for a shard.
+    fn try_claim(&self) -> Option<Arc<Shard>> {
         let mut list = self.list();
         if let Some(shard) = list.shards.iter().find(|shard| shard.own()) {
-            return Arc::clone(shard);
+            return Some(Arc::clone(shard));
         }
         let is_common = list.shards.len() + 1 >= MAX_SHARDS;
         match list.shards.last() {
-            Some(last) if last.is_common() => Arc::clone(last),
+            Some(last) if last.is_common() && !last.queue.has_no_memory() => Some(Arc::clone(last)),
             _ => {
-                let shard = Shard::new(self.bytes, self.wake_at, list.closed, is_common);
+                let shard = Shard::new(self.bytes, self.wake_at, list.closed, is_common)?;
                 let shard = Arc::new(shard);
                 list.shards.push(Arc::clone(&shard));
-                shard
+                Some(shard)
             }
         }
     }
@@ -92,6 +122,8 @@ impl ShardSet {
             sum.taken += drained.taken;
             sum.is_complete &= drained.is_complete;
             sum.awaited += drained.awaited;
+            sum.lost.full += drained.lost.full;
+            sum.lost.too_large += drained.lost.too_large;
             sum.oldest = match (sum.oldest, drained.oldest) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

@@ -6,11 +6,11 @@
 //! [`MAX_SHARDS`](super::set::MAX_SHARDS), further threads take turns at one common shard, so that
 //! memory stays bounded.
 
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
-use super::drain::{Drain, DrainOutcome};
+use super::drain::{Drain, DrainOutcome, Lost};
 use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
 use crate::response::DropReason;
@@ -33,6 +33,8 @@ pub(in crate::hosted) struct Shard {
     /// The drainer has been woken since it last came.
     woken: AtomicBool,
     closed: AtomicBool,
+    /// The reports about spans of this shard that were made, as bits.
+    reported: AtomicU8,
     counters: Counters,
     /// Only the drainer takes this lock, and readers of the counts.
     totals: Mutex<Totals>,
@@ -47,6 +49,8 @@ struct Counters {
     full: Counter,
     too_large: Counter,
     shutdown: Counter,
+    record_only_ended: Counter,
+    incomplete: Counter,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -85,7 +89,18 @@ struct Totals {
     abandoned: bool,
     pushed: Total,
     /// In the order of [`Counters`].
-    counters: [Total; 6],
+    counters: [Total; 8],
+}
+
+/// The spans of the threads of a shard.
+#[derive(Debug)]
+pub(in crate::hosted) struct ShardCounts {
+    pub(in crate::hosted) started: Started,
+    /// Sampled spans that ended.
+    pub(in crate::hosted) ended: u64,
+    pub(in crate::hosted) record_only_ended: u64,
+    /// Sampled spans that ended without all that was set on them.
+    pub(in crate::hosted) incomplete: u64,
 }
 
 impl Shard {
@@ -94,14 +109,25 @@ impl Shard {
         wake_at: usize,
         closed: bool,
         is_common: bool,
-    ) -> Self {
+    ) -> Option<Self> {
+        let queue = SpscQueue::new(bytes)?;
+        Some(Self::over(queue, wake_at, closed, is_common))
+    }
+
+    /// A shard of threads for which there is no memory: it counts their spans as lost.
+    pub(in crate::hosted) fn without_memory(closed: bool) -> Self {
+        Self::over(SpscQueue::without_memory(), usize::MAX, closed, true)
+    }
+
+    fn over(queue: SpscQueue, wake_at: usize, closed: bool, is_common: bool) -> Self {
         Self {
             owned: AtomicBool::new(!is_common),
             turn: is_common.then(Mutex::default),
-            queue: SpscQueue::new(bytes),
+            queue,
             wake_at,
             woken: AtomicBool::new(false),
             closed: AtomicBool::new(closed),
+            reported: AtomicU8::new(0),
             counters: Counters::default(),
             totals: Mutex::default(),
         }
@@ -124,6 +150,11 @@ impl Shard {
     #[inline(never)]
     fn push_in_turn(&self, record: &Record<'_>) -> Result<bool, PushError> {
         let _turn = self.take_turn();
+        if self.queue.has_no_memory() && !self.closed.load(Ordering::Acquire) {
+            // To wake the drainer would not help.
+            self.counters.full.advance();
+            return Err(PushError::Full);
+        }
         self.push_alone(record)
     }
 
@@ -171,6 +202,24 @@ impl Shard {
         }
     }
 
+    /// Counts the end of a span that was recorded only.
+    #[cold]
+    pub(in crate::hosted) fn count_record_only_ended(&self) {
+        let _turn = self.take_turn();
+        self.counters.record_only_ended.advance();
+    }
+
+    /// Counts a span that does not hold all that was set on it. Returns those of the bits `causes`
+    /// that are new here.
+    #[cold]
+    pub(in crate::hosted) fn count_incomplete(&self, causes: u8) -> u8 {
+        let _turn = self.take_turn();
+        self.counters.incomplete.advance();
+        let known = self.reported.load(Ordering::Relaxed);
+        self.reported.store(known | causes, Ordering::Relaxed);
+        causes & !known
+    }
+
     #[cold]
     fn take_turn(&self) -> Option<MutexGuard<'_, ()>> {
         let turn = self.turn.as_ref()?;
@@ -187,6 +236,15 @@ impl Shard {
         // Before the queue is read; see `claim_wake`.
         self.woken.swap(false, Ordering::SeqCst);
         (self.queue.len(), self.queue.bytes())
+    }
+
+    /// The free bytes for the thread that records here; 0 if there is none.
+    pub(in crate::hosted) fn free_bytes(&self) -> usize {
+        if self.is_common() || self.owned.load(Ordering::Relaxed) {
+            self.queue.free_bytes()
+        } else {
+            0
+        }
     }
 
     /// Hands finished spans to `target`, oldest first, until it refuses one, `most` are taken, or
@@ -223,11 +281,16 @@ impl Shard {
         }
         totals.awaited = totals.awaited.saturating_sub(taken);
         totals.update(self);
+        let [_, _, _, full, too_large, ..] = totals.counters;
         DrainOutcome {
             taken,
             is_complete,
             awaited: totals.awaited,
             oldest,
+            lost: Lost {
+                full: full.sum,
+                too_large: too_large.sum,
+            },
         }
     }
 
@@ -247,7 +310,7 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [_, _, _, full, too_large, shutdown] = totals.counters;
+        let [_, _, _, full, too_large, shutdown, ..] = totals.counters;
         let mut ledger = Ledger::default();
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
@@ -263,17 +326,29 @@ impl Shard {
     }
 
     /// The spans started and ended by the threads of this shard.
-    pub(in crate::hosted) fn counts(&self) -> (Started, u64) {
+    pub(in crate::hosted) fn counts(&self) -> ShardCounts {
         let mut totals = self.totals();
         totals.update(self);
-        let [recorded, record_only, not_sampled, lost @ ..] = totals.counters;
-        let started = Started {
-            recorded: recorded.sum,
-            record_only: record_only.sum,
-            not_sampled: not_sampled.sum,
-        };
-        let lost: u64 = lost.iter().map(|total| total.sum).sum();
-        (started, totals.pushed.sum + lost)
+        let [
+            recorded,
+            record_only,
+            not_sampled,
+            full,
+            too_large,
+            shutdown,
+            record_only_ended,
+            incomplete,
+        ] = totals.counters;
+        ShardCounts {
+            started: Started {
+                recorded: recorded.sum,
+                record_only: record_only.sum,
+                not_sampled: not_sampled.sum,
+            },
+            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum,
+            record_only_ended: record_only_ended.sum,
+            incomplete: incomplete.sum,
+        }
     }
 
     /// Frees the shard for the next thread.
@@ -300,6 +375,8 @@ impl Totals {
             full,
             too_large,
             shutdown,
+            record_only_ended,
+            incomplete,
         } = &shard.counters;
         let counters = [
             recorded,
@@ -308,6 +385,8 @@ impl Totals {
             full,
             too_large,
             shutdown,
+            record_only_ended,
+            incomplete,
         ];
         for (total, counter) in self.counters.iter_mut().zip(counters) {
             total.update(counter.0.load(Ordering::Relaxed));
@@ -364,12 +443,30 @@ mod tests {
                 });
             }
         });
-        let (started, ended) = all[0].counts();
-        assert_eq!((started.recorded, ended), (800, 800));
+        let counts = all[0].counts();
+        assert_eq!((counts.started.recorded, counts.ended), (800, 800));
         assert_eq!(all[0].ledger().buffered, 800);
         // One that is given back is taken before the common one.
         own[5].disown();
         assert!(Arc::ptr_eq(&shards.claim(), &own[5]));
+    }
+
+    /// Fault X29.
+    #[test]
+    fn without_memory_for_a_shard_the_spans_are_counted_as_lost() {
+        // More than any machine has.
+        let shards = ShardSet::new(1 << (usize::BITS - 4), 1);
+        let all: Vec<_> = (0..3).map(|_| shards.claim()).collect();
+        assert!(all.iter().all(|shard| Arc::ptr_eq(shard, &all[0])));
+        assert_eq!(push(&all[0]), Err(PushError::Full));
+        let drained = shards.drain(DrainLimit::All, &mut Taker);
+        assert_eq!((drained.taken, drained.is_complete), (0, true));
+        shards.close();
+        assert_eq!(push(&all[1]), Err(PushError::Shutdown));
+        let ledger = all[2].ledger();
+        assert_eq!(ledger.dropped(DropReason::QueueFull), 1);
+        assert_eq!(ledger.dropped(DropReason::Shutdown), 1);
+        assert!(ledger.is_balanced());
     }
 
     #[test]
@@ -392,7 +489,7 @@ mod tests {
     #[test]
     fn the_drainer_is_woken_once_until_it_comes() {
         for wake_at in [1, 3] {
-            let shard = Shard::new(4096, wake_at, false, false);
+            let shard = Shard::new(4096, wake_at, false, false).unwrap();
             for _ in 0..2 {
                 let woken: Vec<_> = (0..6).map(|_| push(&shard).unwrap()).collect();
                 let expected: Vec<_> = (1..=6).map(|n| n == wake_at).collect();

@@ -27,6 +27,7 @@
 //!                  hole: jump                  jump over the hole
 //! ```
 
+use core::hint::black_box;
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -84,17 +85,48 @@ struct Tail {
 }
 
 impl SpscQueue {
-    /// A queue that holds a record of `bytes` bytes wherever it stands. It allocates twice as many.
-    pub(super) fn new(bytes: usize) -> Self {
-        let words = 2 * bytes.div_ceil(WORD) + 1;
+    /// A queue that holds a record of `bytes` bytes wherever it stands. It allocates twice as many;
+    /// `None` if they cannot be had.
+    pub(super) fn new(bytes: usize) -> Option<Self> {
+        let count = Self::words(bytes);
+        let mut words = Vec::new();
+        words.try_reserve_exact(count).ok()?;
+        words.resize_with(count, || AtomicUsize::new(0));
+        Some(Self::over(words.into_boxed_slice()))
+    }
+
+    /// A queue that holds nothing.
+    pub(super) fn without_memory() -> Self {
+        Self::over(Box::default())
+    }
+
+    fn over(words: Box<[AtomicUsize]>) -> Self {
         Self {
             tail: Apart(Tail {
                 end: End::default(),
                 hole: AtomicUsize::new(NOWHERE),
-                words: (0..words).map(|_| AtomicUsize::new(0)).collect(),
+                words,
             }),
             head: Apart(End::default()),
         }
+    }
+
+    const fn words(bytes: usize) -> usize {
+        2 * bytes.div_ceil(WORD) + 1
+    }
+
+    /// Returns true if the memory for a queue of `bytes` bytes can be had now.
+    pub(super) fn is_possible(bytes: usize) -> bool {
+        let mut words = Vec::<AtomicUsize>::new();
+        let reserved = words.try_reserve_exact(Self::words(bytes)).is_ok();
+        // Without it the compiler may leave out memory that is not used.
+        black_box(&mut words);
+        reserved
+    }
+
+    /// Returns true if it was made [without memory](Self::without_memory).
+    pub(super) const fn has_no_memory(&self) -> bool {
+        self.tail.0.words.is_empty()
     }
 
     /// Takes a record in, or leaves everything as it was. `true` if the queue now holds `enough`
@@ -251,6 +283,12 @@ impl SpscQueue {
         self.held_words() * 2 >= self.tail.0.words.len()
     }
 
+    /// The bytes that are free.
+    pub(super) fn free_bytes(&self) -> usize {
+        let free = self.tail.0.words.len().saturating_sub(self.held_words());
+        free * WORD
+    }
+
     /// The bytes that the records take.
     pub(super) fn bytes(&self) -> usize {
         self.held_words() * WORD
@@ -398,7 +436,7 @@ mod tests {
     fn any_sequence_of_pushes_and_drains_equals_a_queue() {
         let mut rng = crate::hosted::rng::ThreadRng;
         for bytes in [72, 200, 1000] {
-            let queue = SpscQueue::new(bytes);
+            let queue = SpscQueue::new(bytes).unwrap();
             let mut model = VecDeque::new();
             let mut model_words = 0;
             for n in 0..5_000_u64 {
@@ -452,7 +490,7 @@ mod tests {
 
     #[test]
     fn the_largest_record_fits_wherever_the_queue_stands_and_a_larger_one_never_does() {
-        let queue = SpscQueue::new(80);
+        let queue = SpscQueue::new(80).unwrap();
         for n in 0..200_u16 {
             let body = vec![7; 72 - usize::from(n % 7)];
             assert!(queue.push(&record(n, &body), 2).is_ok(), "{n}");
@@ -464,7 +502,7 @@ mod tests {
 
     #[test]
     fn while_the_reader_keeps_up_the_start_of_the_memory_is_used_again_and_again() {
-        let queue = SpscQueue::new(1000);
+        let queue = SpscQueue::new(1000).unwrap();
         for n in 0..100 {
             for _ in 0..3 {
                 assert_eq!(queue.push(&record(n, &[7; 40]), 4), Ok(false));
@@ -480,7 +518,7 @@ mod tests {
     fn a_writer_that_went_back_to_the_start_can_use_what_is_behind_the_reader_as_well() {
         const BODY: usize = 40;
         for before in 1..30 {
-            let queue = SpscQueue::new(1000);
+            let queue = SpscQueue::new(1000).unwrap();
             for n in 0..before {
                 queue.push(&record(n, &[7; BODY]), 9).unwrap();
             }
@@ -510,7 +548,7 @@ mod tests {
     #[test]
     fn what_one_thread_pushes_another_drains_whole_and_in_order() {
         const COUNT: u32 = 20_000;
-        let queue = SpscQueue::new(4096);
+        let queue = SpscQueue::new(4096).unwrap();
         let mut got = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| {

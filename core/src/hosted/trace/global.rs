@@ -2,49 +2,53 @@
 //!
 //! <https://opentelemetry.io/docs/specs/otel/trace/api/#tracerprovider>
 
-use std::sync::{PoisonError, RwLock};
-
+use super::place;
 use super::provider::TracerProvider;
 use super::tracer::Tracer;
 
-static GLOBAL: RwLock<TracerProvider> = RwLock::new(TracerProvider::disabled());
-
-/// Makes `provider` the process-wide one, unless another enabled one is. Returns true if it is the
-/// process-wide one now.
+/// Makes `provider` the process-wide one, unless another one is that is enabled and not shut down.
+/// Returns true if it is the process-wide one now.
 pub fn set_global(provider: &TracerProvider) -> bool {
-    let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
-    if global.is_enabled() && !global.same(provider) {
-        return false;
+    match &provider.inner {
+        Some(inner) => place::take(inner),
+        None => place::get().is_none(),
     }
-    *global = provider.clone();
-    true
 }
 
-/// Makes the disabled provider the process-wide one, if `provider` is.
+/// Leaves the process without a provider, if `provider` is the process-wide one.
 pub fn clear_global(provider: &TracerProvider) {
-    let mut global = GLOBAL.write().unwrap_or_else(PoisonError::into_inner);
-    if global.same(provider) {
-        *global = TracerProvider::disabled();
+    if let Some(inner) = &provider.inner {
+        place::leave(inner);
     }
 }
 
-/// The process-wide provider; the disabled one before a transport's `init` and after its shutdown.
+/// The process-wide provider: the one of a transport's `init`, until its shutdown.
+///
+/// Before `init`, what it gives waits for `init`; see [`tracer`].
 #[must_use]
 pub fn global() -> TracerProvider {
-    GLOBAL
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    match place::get() {
+        Some(inner) => inner.into(),
+        None => TracerProvider::PROCESS_WIDE,
+    }
 }
 
 /// A tracer of the process-wide provider.
 ///
-/// Call it after `init`: a tracer stays with the provider that it came from, so one from before
-/// `init` never records.
+/// It may be made before `init`, in a `LazyLock` or for the [`tracing`
+/// layer](crate::hosted::layer). Until `init` it records nothing, and its spans stand for their
+/// parents; from then on it records. A tracer stays with its first provider: after the shutdown it
+/// records nothing, even if there is another `init`.
+///
+/// ```
+/// use std::sync::LazyLock;
+/// use spandrel_core::hosted::trace::{Tracer, tracer};
+///
+/// static TRACER: LazyLock<Tracer> = LazyLock::new(|| tracer("shop"));
+///
+/// TRACER.start("order.place").end(); // recorded after `init`
+/// ```
 #[must_use]
 pub fn tracer(name: &str) -> Tracer {
-    GLOBAL
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .tracer(name)
+    global().tracer(name)
 }

@@ -1,29 +1,36 @@
 //! The state that all tracers of a provider share.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
-use super::pool::{Pool, Reserve};
+use super::incomplete::Shortage;
+use super::pool::{NO_PROVIDER, Pool, Reserve};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::shards::{Hub, Shard};
 use crate::limits::SpanLimits;
-use crate::resource::{InstrumentationScope, ScopeId};
+use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
 
-/// The number of the next provider; 0 is none.
+/// The number of the next provider.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 /// The providers that exist, for spans, which know theirs by number.
 static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
 
 pub(super) struct ProviderInner {
     id: u32,
+    /// `id` until the shutdown, and then [`NO_PROVIDER`], so that a start looks up the thread's
+    /// state and asks whether there is a shutdown in one comparison.
+    open_id: AtomicU32,
     pub(super) clock: Clock,
     pub(super) sampler: HostedSampler,
     pub(super) limits: SpanLimits,
     max_span_bytes: usize,
+    /// The causes of [`Shortage`]s that were reported, as bits.
+    reported: AtomicU8,
     reserve: Reserve,
     /// For starting threads, waking and counting. A thread's state holds its own shard, so that no
     /// span goes through here.
@@ -35,14 +42,22 @@ impl ProviderInner {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let inner = Arc::new(Self {
             id,
+            open_id: AtomicU32::new(id),
             clock: Clock::new(),
             sampler: settings.sampler.clone(),
             limits: settings.limits,
             max_span_bytes: settings.max_span_bytes,
+            reported: AtomicU8::new(0),
             reserve: Reserve::default(),
             hub,
         });
-        alive().push((id, Arc::downgrade(&inner)));
+        let weak = Arc::downgrade(&inner);
+        alive().push((id, weak.clone()));
+        inner.hub.set_on_close(Box::new(move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.open_id.store(NO_PROVIDER, Ordering::Relaxed);
+            }
+        }));
         inner
     }
 
@@ -51,9 +66,24 @@ impl ProviderInner {
         self.id
     }
 
+    /// The number until the shutdown; [`NO_PROVIDER`] from then on.
+    #[inline]
+    pub(super) fn open_id(&self) -> u32 {
+        self.open_id.load(Ordering::Relaxed)
+    }
+
+    /// Returns true until the shutdown.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.open_id() != NO_PROVIDER
+    }
+
     /// The provider of this number, if it still exists.
     #[cold]
     pub(super) fn find(id: u32) -> Option<Arc<Self>> {
+        if id == NO_PROVIDER {
+            return None;
+        }
         let alive = alive();
         let (_, inner) = alive.iter().find(|(known, _)| *known == id)?;
         inner.upgrade()
@@ -63,6 +93,12 @@ impl ProviderInner {
     #[cfg(feature = "tracing")]
     pub(super) const fn max_span_bytes(&self) -> usize {
         self.max_span_bytes
+    }
+
+    /// Reports the causes among the bits `causes` that were not reported before.
+    pub(super) fn report_shortage(&self, shortage: &Shortage, causes: u8) {
+        let known = self.reported.fetch_or(causes, Ordering::Relaxed);
+        shortage.report(causes & !known, self.max_span_bytes);
     }
 
     pub(super) fn claim_shard(&self) -> Arc<Shard> {
@@ -76,14 +112,23 @@ impl ProviderInner {
     /// The number of `scope`; the nameless scope's when there is no room for another.
     pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
         let found = self.hub.registry().scope(scope);
+        Self::number(found, scope.name)
+    }
+
+    /// As [`Self::scope`], for the first scope of another registry, named `name`.
+    pub(super) fn adopt_scope(&self, other: &Registry<Box<[u8]>>, name: &str) -> ScopeId {
+        let found = self.hub.registry().adopt_scope(other);
+        Self::number(found, name)
+    }
+
+    fn number(found: Result<ScopeId, RegistryError>, name: &str) -> ScopeId {
         found.unwrap_or_else(|error| {
             diagnostics::report(
                 Kind::Misuse,
                 Severity::Warn,
                 format_args!(
-                    "the spans of tracer {:?} are exported without a scope name: {error}; get each \
-                     tracer once and keep it, and do not generate tracer names",
-                    scope.name
+                    "the spans of tracer {name:?} are exported without a scope name: {error}; get each \
+                     tracer once and keep it, and do not generate tracer names"
                 ),
             );
             ScopeId::default()

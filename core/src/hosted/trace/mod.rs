@@ -23,7 +23,10 @@
 //! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
 mod global;
+mod incomplete;
 mod inner;
+mod late;
+mod place;
 mod pool;
 mod provider;
 mod recording;

@@ -11,7 +11,11 @@ use std::vec;
 use std::vec::Vec;
 
 use crate::attribute::Value;
-use crate::span::Recording;
+use crate::context::{SpanContext, SpanKind};
+use crate::limits::SpanLimits;
+use crate::resource::ScopeId;
+use crate::span::{Beginning, MIN_SCRATCH_BYTES, Recording};
+use crate::time::Instant;
 
 /// The most recorders that a thread keeps; half of them move at a time.
 const LOCAL: usize = 32;
@@ -19,13 +23,49 @@ const HALF: usize = LOCAL / 2;
 /// The most recorders that the reserve keeps; others are freed.
 const RESERVE: usize = 512;
 
+/// The number that no provider has.
+pub(super) const NO_PROVIDER: u32 = 0;
+/// Beside a provider's number: the span was started while its thread unwound from a panic. It is no
+/// number of a provider, so the end of such a span takes the long way, and others pay nothing.
+pub(super) const WHILE_UNWINDING: u32 = 1 << 31;
+
 /// The recording of an open span, boxed so that it is never moved. It knows its provider, because
 /// recorders of different providers differ in size and must not mix.
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) recording: Recording<Box<[u8]>>,
-    /// The number of the provider.
+    /// The number of the provider, with [`WHILE_UNWINDING`].
     pub(super) provider: u32,
+}
+
+impl Recorder {
+    pub(super) const fn new(scratch: Box<[u8]>, provider: u32) -> Self {
+        Self {
+            recording: Recording::idle(scratch),
+            provider,
+        }
+    }
+
+    /// One of no provider, which carries a tracestate and nothing else.
+    #[cold]
+    pub(super) fn carrying(trace_state: &str) -> Box<Self> {
+        // The least scratch has room for a name of 10 bytes. The field's tag and length take 6.
+        let bytes = MIN_SCRATCH_BYTES + 6 + trace_state.len();
+        let mut recorder = Box::new(Self::new(vec![0; bytes].into_boxed_slice(), NO_PROVIDER));
+        recorder.recording.begin(&Beginning {
+            limits: &SpanLimits::DEFAULT,
+            context: &SpanContext::INVALID,
+            parent: None,
+            trace_state,
+            inherited_state: "",
+            name: "",
+            kind: SpanKind::Internal,
+            scope: ScopeId(0),
+            start: Instant::ZERO,
+            is_recording: false,
+        });
+        recorder
+    }
 }
 
 /// Setters by kind of value. At nearly every call the kind is known at compile time, so the `match`
@@ -137,10 +177,8 @@ impl Pool {
             self.boxes.extend(reserve.drain(keep..));
         });
         self.boxes.pop().unwrap_or_else(|| {
-            Box::new(Recorder {
-                recording: Recording::idle(vec![0; self.bytes].into_boxed_slice()),
-                provider: self.provider,
-            })
+            let scratch = vec![0; self.bytes].into_boxed_slice();
+            Box::new(Recorder::new(scratch, self.provider))
         })
     }
 

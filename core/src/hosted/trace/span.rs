@@ -3,20 +3,22 @@
 use core::fmt;
 use std::boxed::Box;
 
-use super::pool::Recorder;
+use super::pool::{Recorder, WHILE_UNWINDING};
 use super::thread;
 use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
 use crate::context::SpanKind;
 use crate::context::{Link, ParentContext, SpanContext};
-use crate::hosted::clock;
+use crate::hosted::clock::{self, SpanTime};
 use crate::hosted::current::{self, Context, Guard};
+use crate::hosted::text::capped_text;
 use crate::span::{Recording, Status};
 use crate::time::Instant;
 
 /// A span that ends when it is dropped.
 ///
-/// Dropped by a panic, it ends with the status error, unless one was set.
+/// Dropped by a panic, it ends with the status error, described as `panicked`, unless a status was
+/// set. A span that was started while its thread unwinds already, by a destructor, is not concerned.
 #[must_use = "a span ends when it is dropped; bind it to a name"]
 pub struct Span {
     context: SpanContext,
@@ -46,7 +48,24 @@ impl Span {
 
     #[inline(never)]
     fn of_what_is_current() -> Self {
-        Self::non_recording(current::current_span_context().unwrap_or(SpanContext::INVALID))
+        match current::current_without_trace_state() {
+            Ok(context) => Self::non_recording(context.unwrap_or(SpanContext::INVALID)),
+            Err(context) => Self::standing_for(&context.as_parent()),
+        }
+    }
+
+    /// A span that records nothing and stands for `parent`, with its tracestate.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::hosted) fn standing_for(parent: &ParentContext<'_>) -> Self {
+        let recorder = match parent.trace_state {
+            state if state.is_empty() || !parent.span_context.is_valid() => None,
+            state => Some(Recorder::carrying(state)),
+        };
+        Self {
+            context: parent.span_context,
+            recorder,
+        }
     }
 
     #[inline(always)]
@@ -76,6 +95,14 @@ impl Span {
         moved
     }
 
+    /// Forgets what was recorded: the span counts nowhere.
+    #[cfg(feature = "tracing")]
+    pub(super) fn stop_recording(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recording.clear();
+        }
+    }
+
     /// Sets an attribute; the last value of a key wins.
     #[inline]
     pub fn set_attribute<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
@@ -98,10 +125,16 @@ impl Span {
         }
     }
 
-    /// Adds an event that happened at `at`.
-    pub fn add_event_at(&mut self, name: &str, attributes: &[KeyValue<'_>], at: Instant) {
+    /// Adds an event that happened at `at`: a `SystemTime`, a `std::time::Instant` or another
+    /// [`SpanTime`].
+    pub fn add_event_at(
+        &mut self,
+        name: &str,
+        attributes: &[KeyValue<'_>],
+        at: impl Into<SpanTime>,
+    ) {
         if let Some(recording) = self.recording() {
-            recording.add_event(name, attributes, at);
+            recording.add_event(name, attributes, at.into().to_instant());
         }
     }
 
@@ -158,7 +191,11 @@ impl Span {
     pub fn fail<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
-            self.set_error(&std::format!("{error}"));
+            let most = self
+                .recorder
+                .as_ref()
+                .map_or(0, |it| it.recording.capacity());
+            self.set_error(&capped_text(most, format_args!("{error}")));
         }
     }
 
@@ -185,10 +222,11 @@ impl Span {
     #[inline]
     pub fn end(self) {}
 
-    /// Ends the span at `at`.
-    pub fn end_at(mut self, at: Instant) {
+    /// Ends the span at `at`: a `SystemTime`, a `std::time::Instant` or another [`SpanTime`]. A time
+    /// before the start becomes the start, so no duration is negative.
+    pub fn end_at(mut self, at: impl Into<SpanTime>) {
         if let Some(recorder) = self.recorder.take() {
-            finish(recorder, Some(at));
+            finish(recorder, Some(at.into().to_instant()));
         }
     }
 
@@ -258,9 +296,22 @@ impl Span {
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
     if std::thread::panicking() {
-        recorder.recording.set_status(Status::error("panicked"));
+        note_panic(&mut recorder);
     }
     thread::finish(recorder, now);
+}
+
+#[cold]
+fn note_panic(recorder: &mut Recorder) {
+    let is_well = recorder.provider & WHILE_UNWINDING != 0;
+    let recording = &mut recorder.recording;
+    if !is_well
+        && recording
+            .recorder()
+            .is_some_and(|(_, log)| !log.has_status())
+    {
+        recording.set_status(Status::error("panicked"));
+    }
 }
 
 impl Drop for Span {
@@ -312,10 +363,8 @@ mod tests {
 
     /// A span that is recorded for no provider.
     fn carrying(trace_state: &str) -> Span {
-        let mut recorder = Box::new(Recorder {
-            recording: Recording::idle(vec![0; 256].into_boxed_slice()),
-            provider: 0,
-        });
+        let scratch = vec![0; 256].into_boxed_slice();
+        let mut recorder = Box::new(Recorder::new(scratch, 0));
         let parent = ParentContext {
             span_context: context(1),
             trace_state,

@@ -12,8 +12,9 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::Arc;
 
+use super::incomplete::Shortage;
 use super::inner::ProviderInner;
-use super::pool::{Pool, Recorder};
+use super::pool::{NO_PROVIDER, Pool, Recorder, WHILE_UNWINDING};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
@@ -100,6 +101,12 @@ fn find_state(
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<ThreadState>> {
+    if id == NO_PROVIDER || id & WHILE_UNWINDING != 0 {
+        if let Some(first) = first {
+            give_back(first);
+        }
+        return None;
+    }
     let (mut found, mut others) = (None, None);
     let mut rest = first;
     while let Some(mut state) = rest {
@@ -132,6 +139,20 @@ pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
     take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| temporary(inner))
 }
 
+/// As [`state_for`]; `None` after the shutdown of `inner`.
+#[inline(always)]
+pub(super) fn open_state_for(inner: &Arc<ProviderInner>) -> Option<Box<ThreadState>> {
+    match take_state(inner.open_id(), || Some(Arc::clone(inner))) {
+        Some(state) => Some(state),
+        None => temporary_if_open(inner),
+    }
+}
+
+#[cold]
+fn temporary_if_open(inner: &ProviderInner) -> Option<Box<ThreadState>> {
+    inner.is_open().then(|| temporary(inner))
+}
+
 #[cold]
 fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
     Box::new(ThreadState::new(inner))
@@ -141,19 +162,62 @@ fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
 /// the pool.
 #[inline(always)]
 pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
+    if recorder.recording.is_incomplete() {
+        return finish_incomplete(recorder, now);
+    }
+    finish_complete(recorder, now);
+}
+
+/// The same for a span that does not hold all that was set on it.
+#[cold]
+#[inline(never)]
+fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
+    let provider = recorder.provider;
+    let shortage = Shortage::of(&recorder.recording);
+    let new = shortage.as_ref().map_or(0, |shortage| {
+        let state = take_state(provider, || ProviderInner::find(provider));
+        state.map_or(0, |state| {
+            let new = state.shard.count_incomplete(shortage.causes());
+            give_back(state);
+            new
+        })
+    });
+    finish_complete(recorder, now);
+    // Last, because the application's handler may start spans itself.
+    if let (Some(shortage), true) = (shortage, new != 0) {
+        if let Some(inner) = ProviderInner::find(provider) {
+            inner.report_shortage(&shortage, new);
+        }
+    }
+}
+
+#[inline(always)]
+fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
     let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
-        // The thread's locals are gone, or the provider is. Without a provider the span has no
-        // exporter to go to.
-        if let Some(inner) = ProviderInner::find(provider) {
-            temporary(&inner).finish(recorder, now);
-        }
-        return;
+        return finish_elsewhere(recorder, now);
     };
     let wake = state.finish(recorder, now);
     give_back(state);
     if wake {
         wake_drainer(provider);
+    }
+}
+
+/// Ends a span that was started while its thread unwound, or whose thread's locals are gone, or its
+/// provider. Without a provider it has no exporter to go to.
+#[cold]
+#[inline(never)]
+fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
+    recorder.provider &= !WHILE_UNWINDING;
+    let Some(inner) = ProviderInner::find(recorder.provider) else {
+        return;
+    };
+    let mut state = state_for(&inner);
+    let wake = state.finish(recorder, now);
+    give_back(state);
+    if wake {
+        inner.hub.wake();
     }
 }
 
@@ -168,6 +232,10 @@ impl ThreadState {
     /// Returns true if it is time to wake the drainer.
     #[inline(always)]
     fn finish(&mut self, mut recorder: Box<Recorder>, now: Instant) -> bool {
+        if !recorder.recording.is_sampled() {
+            self.finish_unsampled(recorder);
+            return false;
+        }
         let mut sink = Sink {
             shard: &self.shard,
             wake: false,
@@ -177,6 +245,16 @@ impl ThreadState {
         let wake = sink.wake;
         self.pool.put(recorder);
         wake
+    }
+
+    /// Ends a span that was recorded only, or that carried a tracestate.
+    #[inline(never)]
+    fn finish_unsampled(&mut self, mut recorder: Box<Recorder>) {
+        if recorder.recording.is_recording() {
+            self.shard.count_record_only_ended();
+        }
+        recorder.recording.clear();
+        self.pool.put(recorder);
     }
 }
 

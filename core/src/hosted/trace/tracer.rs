@@ -4,24 +4,38 @@ use core::fmt;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
+use super::late::Late;
+use super::pool::WHILE_UNWINDING;
 use super::span::Span;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
+use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
-use crate::resource::ScopeId;
+use crate::resource::{InstrumentationScope, ScopeId};
 use crate::sampler::SamplingDecision;
 use crate::time::Instant;
 use crate::tracer::{Plan, SpanBuilder};
 
 /// Starts spans of one scope. Cheap to clone; share it freely between threads.
+///
+/// Without a pipeline that is running, its spans record nothing and stand for their parents, so that
+/// what came with a request goes on unchanged: while tracing is disabled or suppressed, before `init`
+/// (see [`tracer`](super::tracer)), and after the shutdown.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    pub(super) inner: Option<Arc<ProviderInner>>,
-    pub(super) scope: ScopeId,
+    source: Source,
+    scope: ScopeId,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Nothing,
+    Provider(Arc<ProviderInner>),
+    Late(Arc<Late>),
 }
 
 impl Tracer {
@@ -29,29 +43,48 @@ impl Tracer {
     #[must_use]
     pub const fn disabled() -> Self {
         Self {
-            inner: None,
+            source: Source::Nothing,
             scope: ScopeId(0),
         }
     }
 
     pub(super) const fn new(inner: Arc<ProviderInner>, scope: ScopeId) -> Self {
         Self {
-            inner: Some(inner),
+            source: Source::Provider(inner),
             scope,
+        }
+    }
+
+    /// A tracer of the process-wide provider, as soon as there is one.
+    pub(super) fn late(scope: &InstrumentationScope<'_>) -> Self {
+        Self {
+            source: Source::Late(Arc::new(Late::new(scope))),
+            scope: ScopeId(0),
+        }
+    }
+
+    /// The provider, and the number of the scope there.
+    #[inline(always)]
+    pub(super) fn provider(&self) -> Option<(&Arc<ProviderInner>, ScopeId)> {
+        match &self.source {
+            Source::Provider(inner) => Some((inner, self.scope)),
+            Source::Nothing => None,
+            Source::Late(late) => late.provider(),
         }
     }
 
     /// Returns true if a span of this tracer could be recorded. Ask before costly preparations.
     #[must_use]
     pub fn enabled(&self) -> bool {
-        self.inner.is_some() && !current::is_suppressed()
+        let provider = self.provider();
+        provider.is_some_and(|(inner, _)| inner.is_open()) && !current::is_suppressed()
     }
 
     /// Starts a span of kind internal, a child of the thread's current span.
     #[inline]
     pub fn start(&self, name: &str) -> Span {
         // Only this much is inlined into the application, so disabled tracing is a few stores.
-        if self.inner.is_none() {
+        if matches!(self.source, Source::Nothing) {
             return Span::of_current();
         }
         self.start_enabled(name)
@@ -72,8 +105,8 @@ impl Tracer {
     /// The present time of the clock that times spans.
     #[must_use]
     pub fn now(&self) -> Instant {
-        match &self.inner {
-            Some(inner) => inner.clock.now(),
+        match self.provider() {
+            Some((inner, _)) => inner.clock.now(),
             None => Instant::ZERO,
         }
     }
@@ -81,7 +114,7 @@ impl Tracer {
     #[inline(never)]
     fn start_enabled(&self, name: &str) -> Span {
         let Some(inner) = self.recording() else {
-            return Span::of_current();
+            return self.start_unusual(name);
         };
         // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
@@ -92,10 +125,19 @@ impl Tracer {
         }
     }
 
-    /// The provider, unless spans are suppressed here.
+    #[cold]
+    #[inline(never)]
+    fn start_unusual(&self, name: &str) -> Span {
+        self.span(name).start_otherwise()
+    }
+
+    /// The provider, in the usual case: the tracer came from it, and nothing is suppressed here.
     #[inline(always)]
     fn recording(&self) -> Option<&Arc<ProviderInner>> {
-        self.inner.as_ref().filter(|_| !current::is_suppressed())
+        match &self.source {
+            Source::Provider(inner) if !current::is_suppressed() => Some(inner),
+            _ => None,
+        }
     }
 }
 
@@ -105,7 +147,11 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
         return begin_slowly(inner, *builder, at);
     };
     // No foreign code runs while the thread's state is taken out.
-    let mut state = thread::state_for(inner);
+    let Some(mut state) = thread::open_state_for(inner) else {
+        // A copy, so that the builder need not be in memory.
+        let parent = *builder.parent_context();
+        return Span::standing_for(&parent);
+    };
     let plan = Plan::new(sampler, &mut state.ready().ids, builder);
     let span = state.begin_counted(&plan, inner, builder, at);
     thread::give_back(state);
@@ -116,6 +162,9 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
 /// start spans itself.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    if !inner.is_open() {
+        return Span::standing_for(builder.parent_context());
+    }
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&inner.sampler, &mut ids, &builder);
     let mut state = thread::state_for(inner);
@@ -156,10 +205,14 @@ impl ThreadState {
         at: Option<Instant>,
     ) -> Option<Span> {
         let mut recorder = self.pool.take();
+        if std::thread::panicking() {
+            recorder.provider |= WHILE_UNWINDING;
+        }
         let now = at.unwrap_or_else(clock::now);
         if plan.begin(&mut recorder.recording, &inner.limits, builder, now) {
             return Some(Span::of(plan.context, recorder));
         }
+        recorder.provider &= !WHILE_UNWINDING;
         self.pool.put(recorder);
         None
     }
@@ -208,21 +261,38 @@ impl<'a> SpanStart<'a> {
         self
     }
 
-    /// Sets the start time; see [`Clock::instant_of`](crate::hosted::clock::Clock::instant_of).
-    pub const fn start_time(mut self, at: Instant) -> Self {
-        self.start_time = Some(at);
+    /// Sets the start time: a `SystemTime`, a `std::time::Instant` or another [`SpanTime`], also one
+    /// long ago.
+    pub fn start_time(mut self, at: impl Into<SpanTime>) -> Self {
+        self.start_time = Some(at.into().to_instant());
         self
     }
 
     /// Starts the span. It does not become current.
     pub fn start(mut self) -> Span {
-        let Some(inner) = self.tracer.recording() else {
-            // It stands for its parent (spec D-045).
-            return match self.parent_given {
-                true => Span::non_recording(self.builder.parent_context().span_context),
-                false => Span::of_current(),
-            };
-        };
+        let tracer = self.tracer;
+        match tracer.recording() {
+            Some(inner) => self.start_in(inner),
+            None => self.start_otherwise(),
+        }
+    }
+
+    /// Starts the span of a tracer that is late, or one that stands for its parent.
+    #[cold]
+    #[inline(never)]
+    fn start_otherwise(mut self) -> Span {
+        if let (Some((inner, scope)), false) = (self.tracer.provider(), current::is_suppressed()) {
+            self.builder = self.builder.scope(scope);
+            return self.start_in(inner);
+        }
+        match self.parent_given {
+            true => Span::standing_for(self.builder.parent_context()),
+            false => Span::of_current(),
+        }
+    }
+
+    #[inline(always)]
+    fn start_in(&mut self, inner: &Arc<ProviderInner>) -> Span {
         if !self.parent_given {
             // Most current spans carry no tracestate; then their context is a plain copy.
             match current::current_without_trace_state() {

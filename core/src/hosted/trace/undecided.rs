@@ -13,6 +13,7 @@ use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
+use crate::hosted::current;
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
@@ -21,7 +22,8 @@ use crate::tracer::{Plan, SpanBuilder};
 /// A span whose parent and sampling decision may still change.
 pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
-    decision: SamplingDecision,
+    /// `None` if the span stands for its parent, so that there is nothing to decide.
+    decision: Option<SamplingDecision>,
     /// The span has a tracestate, if there was room for it.
     pub(in crate::hosted) has_trace_state: bool,
 }
@@ -37,12 +39,9 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
 }
 
 impl Tracer {
-    /// Starts an undecided span; `None` if this tracer records nothing.
+    /// Starts an undecided span; one that stands for its parent if this tracer records nothing now.
     #[inline(never)]
-    pub(in crate::hosted) fn start_undecided(
-        &self,
-        start: &UndecidedStart<'_>,
-    ) -> Option<Undecided> {
+    pub(in crate::hosted) fn start_undecided(&self, start: &UndecidedStart<'_>) -> Undecided {
         self.start_undecided_inline(start)
     }
 
@@ -52,10 +51,13 @@ impl Tracer {
     pub(in crate::hosted) fn start_undecided_inline(
         &self,
         start: &UndecidedStart<'_>,
-    ) -> Option<Undecided> {
-        let inner = self.inner.as_ref()?;
+    ) -> Undecided {
+        let Some((inner, scope)) = self.provider().filter(|_| !current::is_suppressed()) else {
+            let parent = start.parent;
+            return Undecided::standing_for(&parent);
+        };
         let builder = SpanBuilder::new(start.name)
-            .scope(self.scope)
+            .scope(scope)
             .kind(start.kind)
             .parent(start.parent)
             .attributes(start.attributes);
@@ -64,10 +66,17 @@ impl Tracer {
         match &inner.sampler {
             HostedSampler::Builtin(sampler) => {
                 // No foreign code runs while the thread's state is taken out.
-                state = thread::state_for(inner);
+                let Some(open) = thread::open_state_for(inner) else {
+                    let parent = start.parent;
+                    return Undecided::standing_for(&parent);
+                };
+                state = open;
                 plan = Plan::new(sampler, &mut state.ready().ids, &builder);
             }
             HostedSampler::Custom(sampler) => {
+                if !inner.is_open() {
+                    return Undecided::standing_for(&start.parent);
+                }
                 let mut ids = RandomIdGenerator::new(ThreadRng);
                 plan = Plan::new(&**sampler, &mut ids, &builder);
                 state = thread::state_for(inner);
@@ -83,23 +92,22 @@ impl Tracer {
             false => None,
         };
         thread::give_back(state);
-        Some(Undecided {
+        Undecided {
             span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
-            decision,
+            decision: Some(decision),
             has_trace_state,
-        })
+        }
     }
 
-    /// Asks the sampler about a span of `name` and `kind` under another parent, and hands the
-    /// decision to `apply`. No lock may be held: the sampler may be the program's.
+    /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
+    /// may be held: the sampler may be the program's.
     pub(in crate::hosted) fn decide_again<'a, T>(
         &'a self,
-        name: &'a str,
-        kind: SpanKind,
-        mut parent: ParentContext<'a>,
+        start: &UndecidedStart<'a>,
         apply: impl FnOnce(&Decision<'a>) -> T,
     ) -> Option<T> {
-        let inner = self.inner.as_ref()?;
+        let (inner, _) = self.provider()?;
+        let mut parent = start.parent;
         let (trace_id, flags) = if parent.span_context.is_valid() {
             let flags = parent.span_context.trace_flags();
             (parent.span_context.trace_id(), flags.is_random())
@@ -110,9 +118,9 @@ impl Tracer {
         let sampling = inner.sampler.should_sample(&SamplingParameters {
             parent,
             trace_id,
-            name,
-            kind,
-            attributes: &[],
+            name: start.name,
+            kind: start.kind,
+            attributes: start.attributes,
             links: &[],
         });
         parent.trace_state = sampling.trace_state;
@@ -129,31 +137,33 @@ impl Tracer {
     /// Makes the decision final: the span is counted, and one that the sampler dropped stops
     /// recording.
     pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
-        let Some(inner) = &self.inner else { return };
+        let (Some((inner, _)), Some(decision)) = (self.provider(), span.decision) else {
+            return;
+        };
         let state = thread::state_for(inner);
         let kept = span.span.is_recording();
-        state.shard.count(match span.decision {
-            decision if kept => decision,
-            _ => SamplingDecision::Drop,
+        state.shard.count(match kept {
+            true => decision,
+            false => SamplingDecision::Drop,
         });
         thread::give_back(state);
-        if span.decision == SamplingDecision::Drop {
-            // The replaced span is not sampled, so only its memory goes back.
+        if decision == SamplingDecision::Drop {
+            // The replaced span is not counted, so only its memory goes back.
+            span.span.stop_recording();
             span.span = Span::non_recording(*span.span.context());
         }
     }
 
     /// Returns true if the sampler is the program's, which may read the attributes.
     pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
-        let inner = self.inner.as_deref();
-        inner.is_some_and(|inner| matches!(inner.sampler, HostedSampler::Custom(_)))
+        let provider = self.provider();
+        provider.is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
     }
 
     /// The most bytes of a span, and so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
-        self.inner
-            .as_deref()
-            .map_or(0, ProviderInner::max_span_bytes)
+        self.provider()
+            .map_or(0, |(inner, _)| inner.max_span_bytes())
     }
 }
 
@@ -169,6 +179,30 @@ fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
 }
 
 impl Undecided {
+    /// A span that stands for `parent`.
+    #[cold]
+    fn standing_for(parent: &ParentContext<'_>) -> Self {
+        Self {
+            span: Span::standing_for(parent),
+            decision: None,
+            has_trace_state: !parent.trace_state.is_empty(),
+        }
+    }
+
+    /// Returns true if the span stands for its parent.
+    pub(in crate::hosted) const fn stands_for_parent(&self) -> bool {
+        self.decision.is_none()
+    }
+
+    /// Makes a span that stands for its parent stand for another one. Returns true if it does.
+    pub(in crate::hosted) fn stand_for(&mut self, parent: &ParentContext<'_>) -> bool {
+        let stands = self.stands_for_parent();
+        if stands {
+            *self = Self::standing_for(parent);
+        }
+        stands
+    }
+
     /// Moves the span into another trace, as decided; `false`, and no change, if it is too full for
     /// that.
     pub(in crate::hosted) fn reparent(&mut self, decision: &Decision<'_>) -> bool {
@@ -177,7 +211,7 @@ impl Undecided {
         if !self.span.reparent(context, &decision.parent) {
             return false;
         }
-        self.decision = decision.sampling.decision;
+        self.decision = Some(decision.sampling.decision);
         self.has_trace_state = !decision.parent.trace_state.is_empty();
         self.span.set_attributes(decision.sampling.attributes);
         true

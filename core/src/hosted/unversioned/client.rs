@@ -15,8 +15,8 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::string::String;
 
-use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget};
-use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
+use crate::hosted::config::{HttpSettings, HttpSettingsError, HttpTarget, Settings, VariableUse};
+use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
 use crate::response::TransportError;
 
 /// Why the HTTP client of a sender could not be built.
@@ -108,9 +108,52 @@ impl Failure {
 pub fn check(settings: &HttpSettings) -> Result<HttpTarget, BuildError> {
     let target = settings.check()?;
     for sentence in target.diagnostics() {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
+        let cause = sentence.as_str();
+        report_cause(
+            Kind::Config,
+            Severity::Warn,
+            cause,
+            format_args!("{sentence}"),
+        );
     }
     Ok(target)
+}
+
+/// Decides about a client that cannot be built at the start.
+///
+/// If a variable is to blame, this is reported, and the transport starts with a sender that builds
+/// the client again before each request and sends nothing until that succeeds: a variable does not
+/// stop a program, and nothing goes out without the trust that was asked for.
+///
+/// # Errors
+///
+/// `error`, if code is to blame.
+pub fn postpone(settings: &Settings, error: BuildError) -> Result<(), BuildError> {
+    let VariableUse {
+        endpoint, files, ..
+    } = &settings.variables;
+    let blamed = match &error {
+        BuildError::Settings(_) => None,
+        BuildError::TlsFile { path, .. } => {
+            let named = files.iter().find(|(_, file)| file == path);
+            named.map(|(name, _)| *name)
+        }
+        BuildError::Tls(_) => files.first().map(|(name, _)| *name),
+        BuildError::Client(_) => *endpoint,
+    };
+    let Some(name) = blamed else {
+        return Err(error);
+    };
+    report_cause(
+        Kind::ExporterCreation,
+        Severity::Error,
+        name,
+        format_args!(
+            "{name}: {error}; no span is sent until this is corrected, and it is tried again \
+             before each request"
+        ),
+    );
+    Ok(())
 }
 
 /// The URL of the proxy through which `target` is reached, or `None` for the direct way. Reports a

@@ -27,12 +27,13 @@ use std::vec::Vec;
 
 use super::answer::Secrets;
 use super::client::Failure;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, PipelineEvent};
 use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
-use crate::hosted::diagnostics::{Kind, Severity, report, sanitise};
+use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
 use crate::response::{DropReason, Outcome, Response, TransportError};
+use crate::stats::Ledger;
 
 /// The last failed request in words, beyond the class that the machines need. Its texts are redacted
 /// and short.
@@ -169,8 +170,8 @@ pub struct EventLog {
 /// An event with the text that has to be read under the lock.
 #[derive(Debug)]
 struct Entry {
-    event: Event,
-    /// The collector's message, for the events that it belongs to.
+    event: PipelineEvent,
+    /// The collector's message or what is known of the room, for the events that it belongs to.
     message: String,
 }
 
@@ -198,8 +199,11 @@ impl EventLog {
     /// Takes all events out of the pipeline.
     pub fn collect(&mut self, pipeline: &mut Pipeline) {
         while let Some(event) = pipeline.poll_event() {
-            let message = match event {
-                Event::PartialSuccess { .. } => pipeline.server_message().to_owned(),
+            let message = match &event {
+                PipelineEvent::Exporter(event) => message_of(event, pipeline),
+                PipelineEvent::Ended(ledger) if ledger.dropped(DropReason::QueueFull) > 0 => {
+                    format!("; {}", pipeline.loss_cause())
+                }
                 _ => String::new(),
             };
             self.entries.push(Entry { event, message });
@@ -210,9 +214,75 @@ impl EventLog {
     /// a lock.
     pub fn emit(&mut self, last: &LastError) {
         for Entry { event, message } in self.entries.drain(..) {
-            emit_one(&event, &message, &self.target, last);
+            match event {
+                PipelineEvent::Exporter(event) => emit_one(&event, &message, &self.target, last),
+                PipelineEvent::Oversized {
+                    spans,
+                    shard_bytes,
+                    max_request_bytes,
+                } => report(
+                    Kind::SpansDropped,
+                    Severity::Warn,
+                    format_args!(
+                        "{} dropped as too_large: a span must fit into `shard_bytes` \
+                         ({shard_bytes}) and, with its resource, into `max_request_bytes` \
+                         ({max_request_bytes})",
+                        Count(spans, "span")
+                    ),
+                ),
+                PipelineEvent::Ended(ledger) => emit_totals(&ledger, &message, &self.target),
+            }
         }
     }
+}
+
+/// The text for `event` that has to be read under the lock.
+fn message_of(event: &Event, pipeline: &Pipeline) -> String {
+    match event {
+        Event::PartialSuccess { .. } => pipeline.server_message().to_owned(),
+        Event::Circuit(transition) if transition.to == State::Open => held(pipeline),
+        Event::LossStarted => {
+            let dropped = Count(pipeline.losing(), "span");
+            format!("{dropped} so far; {}", pipeline.loss_cause())
+        }
+        Event::LossEnded { .. } => pipeline.loss_cause().to_string(),
+        _ => String::new(),
+    }
+}
+
+/// What becomes of spans while nothing is sent.
+fn held(pipeline: &Pipeline) -> String {
+    if pipeline.is_closing() {
+        return "tracing is ending, so what is left is dropped".to_owned();
+    }
+    match pipeline.room() {
+        0 => "the span buffer is full, so new spans are dropped".to_owned(),
+        room => format!("spans are held while there is room for about {room} more"),
+    }
+}
+
+/// The last words: where all spans went.
+fn emit_totals(ledger: &Ledger, advice: &str, target: &str) {
+    let dropped = ledger.dropped_total();
+    let severity = match dropped {
+        0 => Severity::Info,
+        _ => Severity::Warn,
+    };
+    let mut reasons = String::new();
+    for (reason, count) in ledger.dropped_reasons() {
+        let before = if reasons.is_empty() { " (" } else { ", " };
+        reasons.push_str(&format!("{before}{} {count}", reason.as_str()));
+    }
+    let close = if dropped > 0 { ")" } else { "" };
+    report(
+        Kind::Totals,
+        severity,
+        format_args!(
+            "tracing ended: of {}, {} exported to {target} and {dropped} dropped{reasons}{close}{advice}",
+            Count(ledger.ended, "span"),
+            ledger.exported,
+        ),
+    );
 }
 
 fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
@@ -222,9 +292,10 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             Severity::Debug,
             format_args!("{event}, to {target}"),
         ),
-        Event::AttemptFailed { cause, .. } => report(
+        Event::AttemptFailed { cause, .. } => report_cause(
             Kind::ExportRetried,
             Severity::Debug,
+            cause.to_string(),
             format_args!(
                 "export to {target}: {event}{}{}",
                 detail(last.after(*cause)),
@@ -242,7 +313,7 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             attempts,
             cause,
         } => emit_drop(*spans, *reason, *attempts, *cause, target, last),
-        Event::Circuit(transition) => emit_circuit(transition, target, last),
+        Event::Circuit(transition) => emit_circuit(transition, message, target, last),
         Event::PartialSuccess { rejected: 0 } => report(
             Kind::PartialSuccess,
             Severity::Info,
@@ -268,10 +339,16 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
                  endpoint?"
             ),
         ),
-        Event::LossStarted => report(Kind::SpansDropped, Severity::Warn, format_args!("{event}")),
-        Event::LossEnded { .. } => {
-            report(Kind::SpansDropped, Severity::Info, format_args!("{event}"))
-        }
+        Event::LossStarted => report(
+            Kind::SpansDropped,
+            Severity::Warn,
+            format_args!("{event}, {message}"),
+        ),
+        Event::LossEnded { .. } => report(
+            Kind::SpansDropped,
+            Severity::Warn,
+            format_args!("{event} as {}; {message}", DropReason::QueueFull.as_str()),
+        ),
     }
 }
 
@@ -290,9 +367,10 @@ fn emit_drop(
         _ => (Kind::ExportFailed, Severity::Error),
     };
     match cause {
-        Some(cause) => report(
+        Some(cause) => report_cause(
             kind,
             severity,
+            (reason.as_str(), cause.to_string()),
             format_args!(
                 "export failed after {attempts}: {spans} for {target} dropped as \
                  {}: {cause}{}{}",
@@ -301,9 +379,10 @@ fn emit_drop(
                 last.hint_for(cause),
             ),
         ),
-        None => report(
+        None => report_cause(
             kind,
             severity,
+            reason.as_str(),
             format_args!(
                 "{spans} for {target} dropped as {} after {attempts}",
                 reason.as_str()
@@ -312,7 +391,7 @@ fn emit_drop(
     }
 }
 
-fn emit_circuit(transition: &Transition, target: &str, last: &LastError) {
+fn emit_circuit(transition: &Transition, held: &str, target: &str, last: &LastError) {
     let failures = transition.failures;
     match transition.to {
         State::Open => report(
@@ -320,7 +399,7 @@ fn emit_circuit(transition: &Transition, target: &str, last: &LastError) {
             Severity::Warn,
             format_args!(
                 "circuit breaker open: too many export failures ({failures} in a row at {target}, \
-                 the last one: {}); spans are held, not lost{}",
+                 the last one: {}); {held}{}",
                 last.sentence(),
                 last.hint
             ),
@@ -367,11 +446,11 @@ const fn hint(cause: Cause) -> &'static str {
         Cause::Transport(TransportError::Protocol) => {
             "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318"
         }
-        Cause::Transport(TransportError::Certificate) => {
-            "; set `certificate` (OTEL_EXPORTER_OTLP_CERTIFICATE) to the authority that signed it"
-        }
         Cause::Transport(TransportError::OutOfMemory) => {
             "; lower `max_export_batch_size` or `max_request_bytes`, or give the process more memory"
+        }
+        Cause::Transport(TransportError::Certificate) => {
+            "; set `certificate` (OTEL_EXPORTER_OTLP_CERTIFICATE) to the authority that signed it"
         }
         _ => "",
     }

@@ -27,10 +27,11 @@
 use core::fmt::Display;
 
 use crate::hosted::config::Settings;
-use crate::hosted::diagnostics::{Kind, Severity, report, set_level};
+use crate::hosted::diagnostics::{Kind, Severity, release_kept, report, report_cause, set_level};
 use crate::hosted::trace::{TracerProvider, set_global};
 
-/// Reports the error of an `init`, and returns the result.
+/// Reports the error of an `init`, and returns the result. An error goes to the standard error if
+/// nothing listens: there is no sender that could say it later.
 ///
 /// # Errors
 ///
@@ -42,6 +43,7 @@ pub fn log_error<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
             Severity::Error,
             format_args!("{error}"),
         );
+        release_kept();
     }
     started
 }
@@ -52,13 +54,28 @@ pub fn log_error<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
 pub fn announce_start(settings: &Settings) -> bool {
     report_settings(settings);
     if !settings.is_recording() {
-        report(
-            Kind::Lifecycle,
-            Severity::Info,
-            format_args!("tracing is disabled: no span is recorded"),
-        );
+        report_disabled(settings);
     }
     settings.is_recording()
+}
+
+/// A collector among the variables shows that somebody expects traces.
+fn report_disabled(settings: &Settings) {
+    let variables = &settings.variables;
+    let (severity, why) = match variables.only_code_disables {
+        true if variables.asks_for_collector => (
+            Severity::Warn,
+            ", although a variable names an exporter; set `enabled: true` in code",
+        ),
+        true => (Severity::Info, ""),
+        false if !settings.enabled => (Severity::Info, ", because OTEL_SDK_DISABLED is true"),
+        false => (Severity::Info, ", because OTEL_TRACES_EXPORTER is none"),
+    };
+    report(
+        Kind::Lifecycle,
+        severity,
+        format_args!("tracing is disabled: no span is recorded{why}"),
+    );
 }
 
 /// The part of [`announce_start`] for users of settings that have no pipeline of their own.
@@ -67,7 +84,13 @@ pub fn report_settings(settings: &Settings) {
         set_level(level);
     }
     for sentence in &settings.diagnostics {
-        report(Kind::Config, Severity::Warn, format_args!("{sentence}"));
+        let cause = sentence.as_str();
+        report_cause(
+            Kind::Config,
+            Severity::Warn,
+            cause,
+            format_args!("{sentence}"),
+        );
     }
 }
 

@@ -11,9 +11,11 @@
 //! ```
 //!
 //! Spans stay in their shards until they make a batch or the scheduled delay is over, and when the
-//! exporter's buffer is full; when the shards are full too, new spans are dropped and counted.
-//! Nothing grows.
+//! exporter's buffer is full; when the shards are full too, new spans are dropped and counted, and
+//! the pipeline reports it as [`Event::LossStarted`]. Nothing grows.
 
+mod events;
+mod loss;
 #[cfg(feature = "link")]
 mod relay;
 #[cfg(test)]
@@ -22,20 +24,26 @@ mod tests;
 use core::time::Duration;
 use std::boxed::Box;
 use std::sync::Arc;
-use std::vec;
 use std::vec::Vec;
 
+use heapless::Deque;
+
 use crate::breaker::State;
-use crate::buffer::{Buffer, Fill, Record, RecordSink, Run};
-use crate::exporter::{ConfigError, Event, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
+use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
-use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory};
+use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
+
+use events::LossEvent;
+pub use events::PipelineEvent;
+pub use loss::LossCause;
+use loss::LossWatch;
 
 /// Why a pipeline could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,13 @@ pub enum PipelineError {
     Config(ConfigError),
     /// The resource is too large.
     Resource(RegistryError),
+    /// The system has not as much memory as a setting asks for.
+    Memory {
+        /// The field of the configuration that asks for it.
+        field: &'static str,
+        /// The field's value.
+        bytes: usize,
+    },
 }
 
 impl core::fmt::Display for PipelineError {
@@ -52,11 +67,20 @@ impl core::fmt::Display for PipelineError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::Resource(error) => write!(f, "the resource attributes: {error}"),
+            Self::Memory { field, bytes } => {
+                write!(f, "{field}: there is no memory for {bytes} bytes; lower it")
+            }
         }
     }
 }
 
 impl core::error::Error for PipelineError {}
+
+impl From<MissingMemory> for PipelineError {
+    fn from(MissingMemory { field, bytes }: MissingMemory) -> Self {
+        Self::Memory { field, bytes }
+    }
+}
 
 /// The exporter of a process with everything that feeds it.
 #[derive(Debug)]
@@ -73,7 +97,19 @@ pub struct Pipeline {
     awaited: usize,
     flushes: Vec<PendingFlush>,
     next_flush: u64,
+    /// Spans lost, as the last report that was handed out says.
+    reported: u64,
     closing: Option<Closing>,
+    losses: LossWatch,
+    /// Of the loss under way, or of the last one.
+    loss_cause: Option<LossCause>,
+    oversized: LossWatch,
+    /// Spans that were too large for the exporter.
+    unsendable: u64,
+    /// The events of both watches.
+    loss_events: Deque<LossEvent, 4>,
+    max_queue_size: u32,
+    shard_bytes: usize,
 }
 
 /// The number of a flush, unique in its pipeline.
@@ -89,6 +125,8 @@ struct PendingFlush {
     /// Whether all that it has to cover has left the shards.
     is_whole: bool,
     before: Ledger,
+    /// Spans lost that an earlier report had told of when it began.
+    reported: u64,
     /// Kept from its end until it is fetched.
     report: Option<FlushReport>,
     is_forgotten: bool,
@@ -100,6 +138,7 @@ struct Closing {
     before: Ledger,
     /// Set when it is over.
     report: Option<FlushReport>,
+    totals_are_taken: bool,
 }
 
 impl Pipeline {
@@ -115,7 +154,8 @@ impl Pipeline {
             attributes: &attributes,
             schema_url: settings.resource.schema_url(),
         };
-        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory(), &resource))?;
+        Hub::check_shard(settings.shard_bytes)?;
+        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory()?, &resource))?;
         let provider = TracerProvider::new(settings, Arc::clone(&pipeline.hub));
         Ok((pipeline, provider))
     }
@@ -129,7 +169,7 @@ impl Pipeline {
         let hub = registry
             .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))
             .map_err(PipelineError::Resource)?;
-        let buffer = Buffer::new(vec![0; settings.buffer_bytes].into_boxed_slice())
+        let buffer = Buffer::new(memory("buffer_bytes", settings.buffer_bytes)?)
             .with_overflow(settings.overflow)
             .with_max_records(settings.max_queue_size);
         let exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
@@ -145,7 +185,15 @@ impl Pipeline {
             awaited: 0,
             flushes: Vec::new(),
             next_flush: 0,
+            reported: 0,
             closing: None,
+            losses: LossWatch::default(),
+            loss_cause: None,
+            oversized: LossWatch::default(),
+            unsendable: 0,
+            loss_events: Deque::new(),
+            max_queue_size: settings.max_queue_size,
+            shard_bytes: settings.shard_bytes,
         })
     }
 
@@ -192,17 +240,6 @@ impl Pipeline {
         self.step();
     }
 
-    /// Returns true once a shutdown was asked for.
-    #[must_use]
-    pub const fn is_closing(&self) -> bool {
-        self.closing.is_some()
-    }
-
-    /// The oldest event that has not been fetched.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.exporter.poll_event()
-    }
-
     /// Asks for everything ended so far to be sent. [`Pipeline::flush_report`] gives the report once
     /// the flush has ended: at once if there is nothing to wait for.
     pub fn force_flush(&mut self, deadline: Instant) -> FlushId {
@@ -217,6 +254,7 @@ impl Pipeline {
             flush,
             is_whole: false,
             before,
+            reported: self.reported,
             report: None,
             is_forgotten: false,
         });
@@ -230,7 +268,9 @@ impl Pipeline {
         self.end_flushes(self.clock.now());
         let is_it = |flush: &PendingFlush| flush.id == id && flush.report.is_some();
         let at = self.flushes.iter().position(is_it)?;
-        self.flushes.swap_remove(at).report
+        let report = self.flushes.swap_remove(at).report?;
+        self.note_reported(&report);
+        Some(report)
     }
 
     /// Ends a flush that is not waited for any longer, and reports what it has reached. `None` after
@@ -240,7 +280,14 @@ impl Pipeline {
         self.end_flushes(now);
         let at = self.flushes.iter().position(|flush| flush.id == id)?;
         let flush = self.flushes.swap_remove(at);
-        Some(flush.report.unwrap_or_else(|| self.report_of(&flush, now)))
+        let report = flush.report.unwrap_or_else(|| self.report_of(&flush, now));
+        self.note_reported(&report);
+        Some(report)
+    }
+
+    /// What `report` says of losses is known to its caller.
+    fn note_reported(&mut self, report: &FlushReport) {
+        self.reported = self.reported.max(report.lost);
     }
 
     /// Lets a flush go on without keeping its report.
@@ -268,6 +315,7 @@ impl Pipeline {
                     deadline,
                     before: self.ledger(),
                     report: None,
+                    totals_are_taken: false,
                 });
             }
         }
@@ -275,6 +323,7 @@ impl Pipeline {
     }
 
     /// The shutdown's report; `None` before it is over. Spans that are lost later do not change it.
+    /// Of earlier losses it tells all, whether a flush has reported them or not.
     #[must_use]
     pub fn poll_shutdown(&self) -> Option<FlushReport> {
         self.closing.as_ref()?.report
@@ -297,6 +346,9 @@ impl Pipeline {
         if let Some(closing) = &self.closing {
             next = next.min(closing.deadline);
         }
+        next = next
+            .min(self.losses.look_at())
+            .min(self.oversized.look_at());
         Some(next)
     }
 
@@ -382,15 +434,22 @@ impl Pipeline {
             return;
         }
         hub.sync_registry(exporter.registry_mut());
-        let drained = hub.drain(limit, &mut Collector(exporter));
+        let mut collector = Collector {
+            exporter,
+            unsendable: 0,
+        };
+        let drained = hub.drain(limit, &mut collector);
+        self.unsendable += collector.unsendable;
         *left_in_shards = !drained.is_complete;
         *awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
-            exporter.observe_oldest(oldest);
+            // An end that the application chose may lie in the future.
+            exporter.observe_oldest(oldest.min(now));
         }
         if matches!(limit, DrainLimit::All) {
             self.collected = now;
         }
+        self.watch(now, drained.lost);
     }
 
     /// How much to drain. Usually one batch, so that spans reach this thread's cache just before they
@@ -425,7 +484,7 @@ impl Pipeline {
         if let Some(report) = self.exporter.poll_shutdown() {
             self.hub.abandon();
             let before = closing.before;
-            let report = report_between(report.outcome, 0, &before, &self.ledger());
+            let report = report_between(report.outcome, 0, &before, 0, &self.ledger());
             if let Some(closing) = &mut self.closing {
                 closing.report = Some(report);
             }
@@ -455,23 +514,27 @@ impl Pipeline {
         let (outcome, left) = self
             .outcome_of(pending, now)
             .unwrap_or((FlushOutcome::TimedOut, held));
-        report_between(outcome, left, &pending.before, &ledger)
+        report_between(outcome, left, &pending.before, pending.reported, &ledger)
     }
 }
 
 /// Moves spans from the shards into the exporter, as long as there is room.
-struct Collector<'a>(&'a mut Exporter<Memory, Memory>);
+struct Collector<'a> {
+    exporter: &'a mut Exporter<Memory, Memory>,
+    unsendable: u64,
+}
 
 impl Drain for Collector<'_> {
     fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
-        self.0.push_run(fill)
+        self.exporter.push_run(fill)
     }
 
     fn take(&mut self, record: &Record<'_>) -> bool {
-        let has_room = self.0.has_room_for(record);
+        let has_room = self.exporter.has_room_for(record);
         if has_room {
             // A refusal for good has been counted by the exporter.
-            let _ = self.0.push_record(record);
+            let pushed = self.exporter.push_record(record);
+            self.unsendable += u64::from(pushed == Err(PushError::TooLarge));
         }
         has_room
     }
@@ -481,12 +544,24 @@ fn report_between(
     outcome: FlushOutcome,
     left: u64,
     before: &Ledger,
+    reported: u64,
     after: &Ledger,
 ) -> FlushReport {
+    let lost = after.dropped_total();
+    let dropped = lost.saturating_sub(before.dropped_total());
+    let dropped_before = before.dropped_total().saturating_sub(reported);
+    // With an earlier loss the reason is about all of it.
+    let since = match dropped_before {
+        0 => before,
+        _ => &Ledger::ZERO,
+    };
     FlushReport {
         outcome,
         exported: after.exported.saturating_sub(before.exported),
-        dropped: after.dropped_total().saturating_sub(before.dropped_total()),
+        dropped,
         left,
+        dropped_before,
+        lost,
+        reason: after.main_reason_since(since),
     }
 }

@@ -3,6 +3,7 @@
 
 use core::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::string::ToString;
 use std::sync::Arc;
@@ -18,6 +19,10 @@ use super::client::{BuildError, Failure};
 use crate::hosted::config::TlsFiles;
 use crate::hosted::diagnostics::sanitise;
 use crate::response::TransportError;
+
+/// The largest file that is read: a bundle of all public authorities has a quarter of a MiB, and a
+/// path may name a device without an end.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The usable content of [`TlsFiles`].
 #[derive(Debug)]
@@ -153,7 +158,14 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BuildError>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|error| unusable(path, error))
+    let mut text = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text))
+        .map_err(|error| unusable(path, error))?;
+    match text.len() as u64 > MAX_FILE_BYTES {
+        true => Err(unusable(path, "it is larger than 4 MiB")),
+        false => Ok(text),
+    }
 }
 
 fn unusable(path: &Path, reason: impl ToString) -> BuildError {

@@ -1,6 +1,8 @@
 //! Facts that the `tracing` layer learns late about a span: its kind and its trace.
 
-use super::{Log, PARENT, PARENT_LEN, TRACE_STATE, remote_flags};
+use super::{
+    HAS_TRACE_STATE, Log, PARENT, PARENT_LEN, TRACE_STATE, is_valid_trace_state, remote_flags,
+};
 use crate::context::{ParentContext, SpanContext, SpanKind};
 use crate::span::stored::{self, FIXED_LEN};
 use crate::wire::{BYTES, Writer, field_len, tag};
@@ -13,7 +15,7 @@ impl Log {
     }
 
     /// Changes trace, parent and tracestate. Returns false, and changes nothing, if there is no
-    /// room. A tracestate that does not fit is left out.
+    /// room. A tracestate that does not fit or is not valid is left out.
     pub(in crate::span) fn reparent(
         &mut self,
         bytes: &mut [u8],
@@ -38,13 +40,13 @@ impl Log {
             .find(bytes, TRACE_STATE, b"")
             .unwrap_or((FIXED_LEN + new_len, 0));
         self.splice(bytes, at, old_len, 0, 0);
-        self.has_trace_state = false;
+        self.facts &= !HAS_TRACE_STATE;
         let state = parent.trace_state.as_bytes();
-        if !state.is_empty() {
+        if is_valid_trace_state(parent.trace_state) {
             let len = field_len(state.len());
             if let Some(field) = self.splice(bytes, at, 0, len, self.reserve()) {
                 Writer::new(field).put_bytes_field(TRACE_STATE, state);
-                self.has_trace_state = true;
+                self.facts |= HAS_TRACE_STATE;
             }
         }
         if let Some(fixed) = bytes.first_chunk_mut::<FIXED_LEN>() {
@@ -97,6 +99,7 @@ mod tests {
                 context: &context(9),
                 parent: (parent.span_context.is_valid()).then_some(&parent.span_context),
                 trace_state: parent.trace_state,
+                inherited_state: "",
                 name: "name",
                 kind: SpanKind::Server,
                 scope: ScopeId(0),
@@ -145,7 +148,7 @@ mod tests {
     fn a_tracestate_without_room_is_left_out() {
         let mut bytes = [0; 128];
         let mut log = begun(&mut bytes, &parent(0, ""));
-        let state = "x".repeat(100);
+        let state = std::format!("a={}", "x".repeat(98));
         assert!(log.reparent(&mut bytes, &context(9), &parent(1, &state)));
         assert_eq!(log.trace_state(&bytes), "");
         assert_eq!(log.find(&bytes, PARENT, b""), Some((FIXED_LEN, PARENT_LEN)));

@@ -51,7 +51,7 @@ fn export() -> Option<()> {
                 retry_after: black_box(None),
                 date: black_box(None),
                 content_type: black_box(None),
-                body: black_box(&[]),
+                body: black_box(Some(&[])),
                 ..Response::new(black_box(200))
             });
             exporter.handle_response(now, transmit, &answer);

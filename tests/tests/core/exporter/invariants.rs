@@ -202,7 +202,8 @@ proptest! {
         let breaker = setup.config.breaker;
         let interval = match breaker.open {
             spandrel_core::breaker::OpenInterval::Fixed(interval) => interval,
-            spandrel_core::breaker::OpenInterval::Growing { initial, .. } => initial,
+            spandrel_core::breaker::OpenInterval::Growing { initial, .. }
+            | spandrel_core::breaker::OpenInterval::Prompt { initial, .. } => initial,
         };
         for window in [SECOND, SECOND * 10, SECOND * 60] {
             let most = u128::from(breaker.failure_threshold)

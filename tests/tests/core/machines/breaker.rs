@@ -292,6 +292,11 @@ fn every_sequence_of_six_operations_agrees_with_the_model() {
             initial: millis(10),
             cap: millis(25),
         },
+        OpenInterval::Prompt {
+            initial: millis(10),
+            cap: millis(25),
+            filling_cap: millis(15),
+        },
     ] {
         let config = BreakerConfig {
             failure_threshold: 2,

@@ -141,9 +141,10 @@ fn a_header_that_cannot_be_sent_is_refused_without_showing_its_value() {
 
 #[test]
 fn credentials_stay_off_plain_text_to_other_machines() {
-    let with_key = |url: &str, allow: bool| {
+    let with_key = |url: &str, refuse: bool, allow: bool| {
         checked(url, |settings| {
             settings.headers = vec![pair("Authorization", "Bearer s3cret")];
+            settings.refuse_plaintext_credentials = refuse;
             settings.allow_plaintext_credentials = allow;
         })
     };
@@ -163,8 +164,15 @@ fn credentials_stay_off_plain_text_to_other_machines() {
             name: "Authorization".into(),
         };
         let expected = if is_safe { None } else { Some(refused) };
-        assert_eq!(with_key(url, false).err(), expected, "{url}");
-        assert!(with_key(url, true).is_ok());
+        for allow in [false, true] {
+            assert_eq!(with_key(url, true, allow).err(), expected, "{url}");
+        }
+        let said = |allow| with_key(url, false, allow).unwrap().diagnostics().len();
+        assert_eq!(
+            (said(false), said(true)),
+            (usize::from(!is_safe), 0),
+            "{url}"
+        );
     }
     let harmless = |settings: &mut HttpSettings| {
         settings.headers = vec![pair("x-scope-orgid", "1")];
@@ -232,7 +240,7 @@ fn the_other_fields_are_checked_too() {
 fn the_settings_of_a_pipeline_arrive() {
     let config = Config {
         use_environment_proxy: true,
-        allow_plaintext_credentials: true,
+        refuse_plaintext_credentials: true,
         ..full()
     };
     let http = alone(&config).http().unwrap();
@@ -242,11 +250,11 @@ fn the_settings_of_a_pipeline_arrive() {
     assert_eq!(http.tls.client_certificate, Some("code.pem".into()));
     assert_eq!(http.tls.client_key, Some("code.key".into()));
     assert_eq!(http.proxy, Proxy::Environment);
-    assert!(http.allow_plaintext_credentials);
+    assert!(http.refuse_plaintext_credentials);
     assert!(http.check().unwrap().is_https());
     let plain = alone(&Config::production("x", "localhost")).http().unwrap();
     assert_eq!((plain.proxy, plain.tls), (Proxy::None, TlsFiles::default()));
-    assert!(!plain.allow_plaintext_credentials);
+    assert!(!plain.refuse_plaintext_credentials);
     assert!(alone(&Config::development("x")).http().is_none());
 }
 
@@ -256,6 +264,7 @@ fn neither_output_nor_errors_show_a_secret() {
         let mut settings = HttpSettings::new(url);
         settings.headers = vec![pair("authorization", "Bearer hunter2")];
         settings.proxy = Proxy::Url("http://me:hunter2@proxy".into());
+        settings.refuse_plaintext_credentials = true;
         settings
     };
     let good = settings("https://h/p?token=hunter2");
@@ -297,7 +306,7 @@ fn every_refusal_names_the_field_and_what_to_do() {
     };
     assert_eq!(
         credential.to_string(),
-        "headers: `authorization` would be sent unencrypted to another host; use https, or set \
-         allow_plaintext_credentials"
+        "headers: `authorization` would be sent unencrypted to another host; use https, or do \
+         not set refuse_plaintext_credentials"
     );
 }

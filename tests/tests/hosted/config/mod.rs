@@ -7,6 +7,7 @@ mod precedence;
 mod refusals;
 mod sizes;
 mod targets;
+mod timeouts;
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -95,7 +95,7 @@ fn every_mistake_in_code_says_what_to_do() {
                 max_request_bytes: Some(usize::MAX),
                 ..empty()
             },
-            "max_request_bytes must not be above 64 MiB (67,108,864); leave it out for the default",
+            "max_request_bytes must be at most 64 MiB (67,108,864); leave it out for the default",
         ),
         (
             Config {
@@ -150,6 +150,110 @@ fn no_mistake_in_the_environment_is_an_error() {
             assert!(settings.exporter.validate().is_ok());
         }
     }
+}
+
+/// Fault X25.
+#[test]
+fn headers_of_a_variable_in_clear_text_are_said_once_and_kept() {
+    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector.ns:4318");
+    const KEY: (&str, &str) = ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=abc");
+    const TENANT: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-scope-orgid=abc");
+    let in_code = |endpoint: &str| Config {
+        endpoint: endpoint.into(),
+        ..Config::default()
+    };
+    let sentence = |source: &str, name: &str| {
+        format!(
+            "{source}: `{name}` crosses the network in clear text, because the endpoint is http \
+             and not this machine; use https, or set allow_plaintext_credentials in code if it may"
+        )
+    };
+    for (config, variables, expected) in [
+        (
+            in_code(""),
+            vec![ENDPOINT, KEY],
+            vec![sentence(KEY.0, "api-key")],
+        ),
+        (
+            in_code("http://elsewhere"),
+            vec![KEY],
+            vec![sentence(KEY.0, "api-key")],
+        ),
+        (
+            in_code(""),
+            vec![ENDPOINT, TENANT, KEY],
+            vec![sentence(TENANT.0, "x-scope-orgid")],
+        ),
+        (
+            one_header("api-key", "abc"),
+            vec![ENDPOINT],
+            vec![sentence("headers", "api-key")],
+        ),
+        (one_header("x-tenant", "abc"), vec![ENDPOINT], vec![]),
+        (in_code("localhost"), vec![KEY], vec![]),
+        (in_code("https://elsewhere"), vec![KEY], vec![]),
+    ] {
+        let settings = with(&config, &variables);
+        assert_eq!(settings.diagnostics, expected);
+        assert!(!settings.headers.is_empty());
+        let http = settings.http().unwrap().check().unwrap();
+        assert_eq!(http.diagnostics(), Vec::<String>::new(), "said twice");
+        for quiet in [
+            Config {
+                allow_plaintext_credentials: true,
+                ..config.clone()
+            },
+            Config {
+                refuse_plaintext_credentials: true,
+                ..config
+            },
+        ] {
+            assert_eq!(with(&quiet, &variables).diagnostics, Vec::<String>::new());
+        }
+    }
+}
+
+/// Spec C-012, fault X31.
+#[test]
+fn propagators_that_are_not_obeyed_are_said() {
+    let said = |text: &str| with(&Config::default(), &[("OTEL_PROPAGATORS", text)]).diagnostics;
+    assert_eq!(said("tracecontext"), Vec::<String>::new());
+    let baggage = said("tracecontext,baggage");
+    assert_eq!(baggage.len(), 1, "{baggage:?}");
+    assert!(baggage[0].contains("\"baggage\" is not supported here"));
+    let none = said("none");
+    assert_eq!(none.len(), 1, "{none:?}");
+    assert!(none[0].starts_with("OTEL_PROPAGATORS: none is not obeyed"));
+}
+
+/// Fault X27.
+#[test]
+fn what_does_not_fit_into_the_resource_is_left_out_and_named() {
+    let long = "x".repeat(70_000);
+    let list = format!("team=storage,huge={long},zone=a");
+    let settings = with(
+        &Config::default(),
+        &[
+            ("OTEL_RESOURCE_ATTRIBUTES", &list),
+            ("OTEL_SERVICE_NAME", &long),
+        ],
+    );
+    assert_eq!(settings.resource.text("team"), Some("storage"));
+    assert_eq!(settings.resource.text("zone"), Some("a"));
+    assert_eq!(settings.resource.text("huge"), None);
+    let name = settings.resource.text("service.name").unwrap();
+    assert!(name.starts_with("unknown_service:"), "{name}");
+    let said = &settings.diagnostics;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].ends_with("leaving out \"service.name\", \"huge\""),
+        "{said:?}"
+    );
+    // What fits is all there.
+    let many: String = (0..1_000).map(|n| format!("key{n}=value{n},")).collect();
+    let settings = with(&Config::default(), &[("OTEL_RESOURCE_ATTRIBUTES", &many)]);
+    assert_eq!(settings.resource.text("key999"), Some("value999"));
+    assert!(settings.diagnostics.is_empty());
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(settings.limits, SpanLimits::DEFAULT);
     assert!(settings.set_global);
     assert!(!settings.use_environment_proxy && !settings.allow_plaintext_credentials);
+    assert!(!settings.refuse_plaintext_credentials);
     let mut expected = ExporterConfig::DEFAULT.with_seed(settings.exporter.seed);
     expected.batch.max_batch_bytes = 1024 * 1024;
     assert_eq!(settings.exporter, expected);

@@ -203,6 +203,60 @@ fn a_span_ends_when_it_was_left_last_though_its_child_lives_on() {
     assert!(millis(request.end_time_unix_nano, child.end_time_unix_nano) >= 19);
 }
 
+/// Fault X69: what happens to a span after its last exit is not later than its end.
+#[test]
+fn x69_a_span_ends_with_its_last_use() {
+    type Use = fn(&Rig, &tracing::Span);
+    const USES: [(&str, Use); 6] = [
+        ("event", |_, span| info!(parent: span, "late")),
+        ("record", |_, span| {
+            span.record("later", 1);
+        }),
+        ("SpanExt", |_, span| span.add_event("late", &[])),
+        ("child", |_, span| {
+            let child = info_span!(parent: span, "late");
+            thread::sleep(PAUSE);
+            child.in_scope(|| ());
+        }),
+        ("child that is never entered", |_, span| {
+            let child = info_span!(parent: span, "late");
+            thread::sleep(PAUSE);
+            drop(child);
+        }),
+        ("native child", |rig, span| {
+            let context = span.context().unwrap();
+            let child = rig.tracer.span("late").parent(&context).start();
+            thread::sleep(PAUSE);
+            child.end();
+        }),
+    ];
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+    for (name, late) in USES {
+        let rig = Rig::new();
+        rig.run(|| {
+            let span = info_span!("left", later = tracing::field::Empty);
+            span.in_scope(|| ());
+            thread::sleep(PAUSE);
+            late(&rig, &span);
+            if name != "native child" {
+                thread::sleep(PAUSE);
+            }
+        });
+        let spans = rig.received();
+        let left = spans.named("left");
+        let end = left.end_time_unix_nano;
+        let length = std::time::Duration::from_nanos(end - left.start_time_unix_nano);
+        assert!(length >= PAUSE, "{name}: {length:?}");
+        assert!(
+            left.events.iter().all(|event| event.time_unix_nano <= end),
+            "{name}"
+        );
+        for child in spans.0.iter().filter(|span| span.name == "late") {
+            assert!(child.end_time_unix_nano <= end, "{name}");
+        }
+    }
+}
+
 #[test]
 fn followed_spans_are_links() {
     let rig = Rig::new();

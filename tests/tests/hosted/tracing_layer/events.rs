@@ -6,7 +6,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use spandrel_core::limits::SpanLimits;
-use tracing::{error, info, info_span, trace, warn};
+use spandrel_transport_std::Status;
+use spandrel_transport_std::layer::SpanExt as _;
+use tracing::{Span, error, info, info_span, trace, warn};
 
 use super::fields::{Inner, Outer};
 use super::rig::{Rig, attributes, int, text};
@@ -144,7 +146,76 @@ fn an_instrumented_function_that_fails_records_an_exception() {
     assert_eq!(span.events[0].name, "exception");
     let message = &attributes(&span.events[0].attributes)["exception.message"];
     assert_eq!(*message, text("invalid digit found in string"));
-    assert!(span.status.is_none(), "not unless it is asked for");
+    let status = span.status.clone().unwrap();
+    assert_eq!(status.code(), StatusCode::Error);
+    assert_eq!(status.message, "invalid digit found in string");
+}
+
+/// Fault X65: an error that a function returns is the outcome of its span.
+#[test]
+fn x65_a_returned_error_is_the_outcome_of_the_span_and_a_logged_one_is_not() {
+    #[tracing::instrument(err, name = "f")]
+    fn displayed() -> Result<(), String> {
+        Err("why".into())
+    }
+    #[tracing::instrument(err(Debug), name = "f")]
+    fn debugged() -> Result<(), String> {
+        Err("why".into())
+    }
+    #[tracing::instrument(err(level = "info"), name = "f")]
+    fn quiet() -> Result<(), String> {
+        Err("why".into())
+    }
+    #[tracing::instrument(err, ret, name = "f", fields(id = 7))]
+    async fn asynchronous() -> Result<(), String> {
+        Err("why".into())
+    }
+    #[tracing::instrument(err, name = "f")]
+    fn described() -> Result<(), String> {
+        Span::current().set_status(Status::error("out of stock"));
+        Err("why".into())
+    }
+    #[tracing::instrument(err, name = "f")]
+    fn said_to_be_fine() -> Result<(), String> {
+        Span::current().set_status(Status::Ok);
+        Err("why".into())
+    }
+    fn logged(program: fn()) {
+        info_span!("f").in_scope(program);
+    }
+    let run = |on: bool, program: fn()| {
+        let rig = Rig::layer(|layer| layer.with_returned_errors_as_status(on));
+        let spans = rig.trace(program);
+        let span = spans.named("f");
+        assert_eq!(span.events.len(), 1, "the event is there in any case");
+        let status = span.status.clone()?;
+        Some((status.code(), status.message))
+    };
+    let error = |text: &str| Some((StatusCode::Error, text.to_owned()));
+    assert_eq!(run(true, || drop(displayed())), error("why"));
+    assert_eq!(run(true, || drop(debugged())), error("\"why\""));
+    assert_eq!(run(true, || drop(quiet())), error("why"));
+    let poll = || {
+        let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::pin::pin!(asynchronous()).poll(&mut task).is_ready());
+    };
+    assert_eq!(run(true, poll), error("why"));
+    assert_eq!(run(true, || drop(described())), error("out of stock"));
+    let fine = Some((StatusCode::Ok, String::new()));
+    assert_eq!(run(true, || drop(said_to_be_fine())), fine);
+    assert_eq!(
+        run(true, || logged(|| error!(error = %"why"))),
+        error("why")
+    );
+    // Logged, and perhaps dealt with.
+    assert_eq!(run(true, || logged(|| warn!(error = %"why"))), None);
+    assert_eq!(
+        run(true, || logged(|| error!(error = %"why", "tried"))),
+        None
+    );
+    assert_eq!(run(true, || logged(|| error!(error = %"why", n = 1))), None);
+    assert_eq!(run(false, || drop(displayed())), None);
+    assert_eq!(run(false, || drop(quiet())), None);
 }
 
 #[test]

@@ -11,4 +11,7 @@ mod events;
 mod fields;
 mod lifecycle;
 mod parents;
+mod places;
 mod rig;
+mod texts;
+mod travel;

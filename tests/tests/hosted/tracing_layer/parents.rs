@@ -251,15 +251,66 @@ fn a_sampler_of_the_program_sees_name_kind_and_fields() {
             drop(info_span!("dropped", otel.kind = "producer"));
             let span = info_span!("request", health = true);
             if late {
-                // Asked again, it does not see the fields.
+                // Asked again, it sees the same.
                 assert_eq!(span.set_parent(remote(true)), Ok(()));
             }
         });
-        let expected: &[_] = match late {
-            true => &["kept by its name", "request"],
-            false => &["kept by its name"],
-        };
-        assert_eq!(spans.names(), expected);
+        assert_eq!(spans.names(), ["kept by its name"]);
         rig.assert_none_live();
     }
+}
+
+/// Writes down what it is asked.
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<(String, String)>>);
+
+impl Sampler for Notes {
+    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
+        let SamplingParameters {
+            name,
+            kind,
+            attributes,
+            links,
+            ..
+        } = parameters;
+        let asked = format!("{name} {kind:?} {attributes:?} {links:?}");
+        let parent = parameters.parent.span_context.is_valid();
+        self.0.lock().unwrap().push((asked, format!("{parent}")));
+        SamplingResult::new(SamplingDecision::RecordAndSample, parameters)
+    }
+
+    fn description(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Notes")
+    }
+}
+
+/// Fault X68: the second question is the first, but for the parent.
+#[test]
+fn x68_set_parent_asks_the_sampler_what_the_start_asked() {
+    let notes = std::sync::Arc::new(Notes::default());
+    let sampler = std::sync::Arc::clone(&notes);
+    let rig = Rig::with(|config| config.sampler = Some(sampler), |layer| layer);
+    rig.trace(|| {
+        let plain = info_span!("plain");
+        assert_eq!(plain.set_parent(remote(true)), Ok(()));
+        let full = info_span!(
+            "GET",
+            otel.name = "GET /x",
+            otel.kind = "server",
+            http.route = "/x",
+            n = 7,
+            debug = ?[1, 2],
+        );
+        let _inside = full.enter();
+        assert_eq!(full.set_parent(remote(true)), Ok(()));
+        assert_eq!(full.set_parent(remote(false)), Ok(()));
+    });
+    let notes = notes.0.lock().unwrap();
+    let asked: Vec<_> = notes.iter().map(|(asked, _)| asked.as_str()).collect();
+    assert_eq!(asked.len(), 5);
+    assert_eq!(asked[0], asked[1]);
+    assert!(asked[2].starts_with("GET /x Server [") && asked[2].contains("http.route"));
+    assert_eq!((asked[2], asked[2]), (asked[3], asked[4]));
+    let parents: Vec<_> = notes.iter().map(|(_, parent)| parent.as_str()).collect();
+    assert_eq!(parents, ["false", "true", "false", "true", "true"]);
 }

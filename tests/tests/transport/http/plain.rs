@@ -398,13 +398,15 @@ fn credentials_do_not_leave_the_host_in_the_clear() {
         config
     };
     let mut config = with_key("http://collector:4318/v1/traces");
+    assert!(HttpSender::new(&config).is_ok());
+    config.refuse_plaintext_credentials = true;
     let name = "Authorization".to_owned();
     assert_eq!(
         HttpSender::new(&config).unwrap_err(),
         BuildError::Settings(HttpSettingsError::PlaintextCredentials { name })
     );
     config.allow_plaintext_credentials = true;
-    assert!(HttpSender::new(&config).is_ok());
+    assert!(HttpSender::new(&config).is_err(), "the stricter one wins");
     assert!(HttpSender::new(&with_key("http://localhost:4318")).is_ok());
     assert!(HttpSender::new(&with_key("https://collector:4318")).is_ok());
 }

@@ -36,7 +36,8 @@ pub enum HttpSettingsError {
     },
     /// `user_agent_prefix` cannot be part of a header.
     UserAgentPrefix,
-    /// A header that looks like a credential would leave this machine unencrypted.
+    /// A header that looks like a credential would leave this machine unencrypted, which
+    /// `refuse_plaintext_credentials` forbids.
     PlaintextCredentials {
         /// The header's name.
         name: String,
@@ -85,8 +86,8 @@ impl fmt::Display for HttpSettingsError {
             ),
             Self::PlaintextCredentials { name } => write!(
                 f,
-                "headers: `{}` would be sent unencrypted to another host; use https, or set \
-                 allow_plaintext_credentials",
+                "headers: `{}` would be sent unencrypted to another host; use https, or do not set \
+                 refuse_plaintext_credentials",
                 sanitise(name)
             ),
             Self::CertificateWithoutKey => f.write_str(

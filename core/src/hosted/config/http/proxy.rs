@@ -46,12 +46,7 @@ impl HttpSettings {
     }
 }
 
-fn route(
-    is_https: bool,
-    host: &str,
-    port: u16,
-    lookup: impl Fn(&str) -> Option<String>,
-) -> Route {
+fn route(is_https: bool, host: &str, port: u16, lookup: impl Fn(&str) -> Option<String>) -> Route {
     let value = |name: &str| {
         let value = lookup(name)?;
         let value = value.trim();

@@ -22,6 +22,7 @@ use crate::hosted::diagnostics::RedactedUrl;
 ///
 /// let mut settings = HttpSettings::new("http://collector.example:4318/v1/traces");
 /// settings.headers = vec![("x-api-key".into(), "s3cret".into())];
+/// settings.refuse_plaintext_credentials = true;
 /// let refused = settings.check().expect_err("the key would cross the network in clear text");
 /// assert_eq!(refused, HttpSettingsError::PlaintextCredentials { name: "x-api-key".into() });
 ///
@@ -58,9 +59,12 @@ pub struct HttpSettings {
     pub max_idle_age: Duration,
     /// The most bytes of an answer's body; a larger answer fails. Default 4 MiB.
     pub max_response_bytes: usize,
-    /// Permits headers that look like credentials over plain `http` to another machine. Default
-    /// false.
+    /// Silences the diagnostic about headers that look like credentials and go over plain `http` to
+    /// another machine. Default false.
     pub allow_plaintext_credentials: bool,
+    /// Makes such headers an error, whatever `allow_plaintext_credentials` says. Default false: they
+    /// are sent as they were given, with a diagnostic.
+    pub refuse_plaintext_credentials: bool,
 }
 
 impl HttpSettings {
@@ -77,6 +81,7 @@ impl HttpSettings {
             max_idle_age: Duration::from_secs(15),
             max_response_bytes: 4 << 20,
             allow_plaintext_credentials: false,
+            refuse_plaintext_credentials: false,
         }
     }
 }
@@ -91,6 +96,7 @@ debug_struct!(HttpSettings {
     max_idle_age,
     max_response_bytes,
     allow_plaintext_credentials,
+    refuse_plaintext_credentials,
 });
 
 impl Settings {
@@ -111,7 +117,9 @@ impl Settings {
                 true => Proxy::Environment,
                 false => Proxy::None,
             },
-            allow_plaintext_credentials: self.allow_plaintext_credentials,
+            // The settings have their own sentence about it, which names the variable.
+            allow_plaintext_credentials: true,
+            refuse_plaintext_credentials: self.refuse_plaintext_credentials,
             ..HttpSettings::new(url)
         })
     }

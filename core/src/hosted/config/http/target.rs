@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::error::HttpSettingsError;
 use super::settings::{HttpSettings, Proxy, TlsFiles};
 use crate::env::{DiagnosticKind, Diagnostics, Endpoint, Scheme, is_header_value};
-use crate::hosted::config::credential::{is_credential_name, is_loopback_host};
+use crate::hosted::config::credential::{InClear, plaintext_credential};
 use crate::hosted::config::debug::HeaderNames;
 use crate::hosted::config::headers::CheckedHeaders;
 use crate::hosted::diagnostics::RedactedUrl;
@@ -46,23 +46,25 @@ impl HttpSettings {
     /// # Errors
     ///
     /// The first field with which no request can be sent, or with which a credential would leave
-    /// this machine unencrypted.
+    /// this machine unencrypted although that is to be refused.
     pub fn check(&self) -> Result<HttpTarget, HttpSettingsError> {
         let endpoint = endpoint(&self.url)?;
         let CheckedHeaders {
             mut pairs,
-            notes: diagnostics,
+            notes: mut diagnostics,
         } = CheckedHeaders::new(&self.headers).map_err(|bad| HttpSettingsError::Header {
             number: bad.number,
             name: bad.name,
             problem: bad.problem,
         })?;
         let is_https = endpoint.scheme() == Scheme::Https;
-        let is_in_the_clear = !is_https && !is_loopback_host(endpoint.host());
-        if is_in_the_clear && !self.allow_plaintext_credentials {
-            if let Some((name, _)) = pairs.iter().find(|(name, _)| is_credential_name(name)) {
-                let name = name.clone();
+        if let Some(name) = plaintext_credential(&endpoint, &pairs) {
+            if self.refuse_plaintext_credentials {
+                let name = name.into();
                 return Err(HttpSettingsError::PlaintextCredentials { name });
+            }
+            if !self.allow_plaintext_credentials {
+                diagnostics.push(format!("headers: {}", InClear(name)));
             }
         }
         check_identity(&self.tls)?;

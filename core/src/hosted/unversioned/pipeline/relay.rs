@@ -19,7 +19,7 @@ impl Pipeline {
         resource: &EncodedEntry<'_>,
         more: &[KeyValue<'_>],
     ) -> Result<Self, PipelineError> {
-        let registry = Registry::from_encoded(Hub::registry_memory(), resource, more);
+        let registry = Registry::from_encoded(Hub::registry_memory()?, resource, more);
         Self::over(settings, registry)
     }
 

@@ -1,0 +1,165 @@
+//! The open spans of a layer, and what can be done to one by its id.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::vec::Vec;
+
+use ::tracing::Metadata;
+use ::tracing::span::Id;
+
+use super::entered::{self, Key, SpanState};
+use super::error::SetParentError;
+use super::span::LayerSpan;
+use super::table::Table;
+use crate::context::ParentContext;
+use crate::hosted::current::Context;
+use crate::hosted::trace::{Span, Tracer, UndecidedStart};
+
+pub(super) struct OpenSpans {
+    pub(super) tracer: Tracer,
+    /// Distinguishes the layer from others of the thread.
+    pub(super) number: u32,
+    pub(super) table: Table<LayerSpan>,
+}
+
+/// The numbers of the layers that exist. A `reload::Layer` may replace one while threads are in its
+/// spans.
+static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+fn alive() -> MutexGuard<'static, Vec<u32>> {
+    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns true if the layer of this number was dropped.
+pub(super) fn is_gone(number: u32) -> bool {
+    !alive().contains(&number)
+}
+
+impl Drop for OpenSpans {
+    fn drop(&mut self) {
+        alive().retain(|number| *number != self.number);
+        // No exit and no close will come.
+        self.table.take_all(|live| live.end(&self.tracer));
+    }
+}
+
+impl OpenSpans {
+    pub(super) fn new(tracer: &Tracer) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        alive().push(number);
+        Self {
+            tracer: tracer.clone(),
+            number,
+            table: Table::new(),
+        }
+    }
+
+    pub(super) fn key(&self, id: &Id) -> Key {
+        Key {
+            layer: self.number,
+            id: id.into_u64(),
+        }
+    }
+
+    /// The context of a span, which is final from now on.
+    pub(super) fn settled(&self, id: u64) -> Option<Context> {
+        self.table.with(id, |live| {
+            live.settle(&self.tracer);
+            live.context()
+        })
+    }
+
+    /// As [`Self::settled`], for a child that is about to start. Also returns true if the span must
+    /// not end before the child does.
+    pub(super) fn settled_for_child(&self, id: u64) -> Option<(Context, bool)> {
+        self.table.with(id, |live| {
+            live.settle(&self.tracer);
+            (live.context(), live.is_used_again())
+        })
+    }
+
+    /// As [`Self::settled`], for a use that is not seen here.
+    pub(super) fn handed_out(&self, id: &Id) -> Option<Context> {
+        self.table
+            .with(id.into_u64(), |live| {
+                live.settle(&self.tracer);
+                live.end_when_closed();
+                live.context()
+            })
+            // A span that stands for no parent has none.
+            .filter(|context| context.span_context.is_valid())
+    }
+
+    /// Settles the innermost span of the thread, because something happens in it. Returns its id
+    /// and state.
+    pub(super) fn settle_top(&self) -> Option<(u64, SpanState)> {
+        let (id, state) = entered::top(self.number)?;
+        if state != SpanState::Fresh {
+            return Some((id, state));
+        }
+        let state = self.table.with(id, |live| {
+            live.settle(&self.tracer);
+            live.state()
+        })?;
+        let layer = self.number;
+        entered::set_state(Key { layer, id }, state);
+        Some((id, state))
+    }
+
+    /// Works on a span that records.
+    pub(super) fn with_span(&self, id: &Id, work: impl FnOnce(&mut Span)) {
+        self.table.with(id.into_u64(), |live| {
+            live.is_used_again();
+            work(live.span());
+        });
+    }
+
+    pub(super) fn fail(&self, id: &Id, description: &str) {
+        self.table.with(id.into_u64(), |live| {
+            live.is_used_again();
+            live.fail(description);
+        });
+    }
+
+    pub(super) fn set_parent(
+        &self,
+        id: &Id,
+        metadata: &Metadata<'_>,
+        parent: ParentContext<'_>,
+    ) -> Result<(), SetParentError> {
+        let key = self.key(id);
+        let here = entered::count(key);
+        let found = self.table.with(key.id, |live| match live.state() {
+            SpanState::Fresh => Ok((live.stands_for_parent(), live.description())),
+            _ => Err(SetParentError::TooLate),
+        });
+        let (stands_for_parent, description) = found.ok_or(SetParentError::NotRecorded)??;
+        let context = if stands_for_parent {
+            self.table.with(key.id, |live| {
+                live.change_parent(here, |undecided| undecided.stand_for(&parent))
+            })
+        } else {
+            // The sampler may be the program's, so no lock is held here.
+            description.with(metadata.name(), |name, kind, attributes| {
+                let start = UndecidedStart {
+                    name,
+                    kind,
+                    parent,
+                    attributes,
+                    keep: true,
+                };
+                let decided = self.tracer.decide_again(&start, |decision| {
+                    self.table.with(key.id, |live| {
+                        live.change_parent(here, |undecided| undecided.reparent(decision))
+                    })
+                });
+                decided.flatten()
+            })
+        };
+        let context = context.ok_or(SetParentError::NotRecorded)?;
+        let context = context.ok_or(SetParentError::TooLate)?;
+        entered::replace(key, &context);
+        Ok(())
+    }
+}

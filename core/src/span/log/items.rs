@@ -1,0 +1,160 @@
+//! Events and links.
+
+use super::{AttributeList, EVENT, INCOMPLETE, LINK, Log, MAX_TRACE_STATE, remote_flags};
+use crate::attribute::KeyValue;
+use crate::context::Link;
+use crate::time::Instant;
+use crate::wire::{FIXED32, FIXED64, Writer, field_len, nonempty_len, nonzero_len, tag};
+
+/// The name of the event of an error.
+const EXCEPTION: &str = "exception";
+
+impl Log {
+    pub(in crate::span) fn add_event(
+        &mut self,
+        bytes: &mut [u8],
+        name: &str,
+        attributes: &[KeyValue<'_>],
+        time: Instant,
+    ) {
+        if !self.has_room_for_events() {
+            return self.drop_event();
+        }
+        let mut list = AttributeList {
+            field: 3,
+            items: attributes,
+            limit: self.limits.attribute_per_event_count,
+            limits: self.limits,
+        };
+        let (mut name, mut dropped) = (name, list.dropped());
+        let mut content = event_len(name, &list, dropped);
+        let fit = self.fit(bytes, 0);
+        if !fit.takes_beside_attributes(field_len(content)) {
+            let Some(cut) = list.shortened(name, fit.share(), event_len) else {
+                return self.drop_event();
+            };
+            (name, list) = cut;
+            dropped = list.dropped();
+            content = event_len(name, &list, dropped);
+            self.count_cut();
+        }
+        if dropped > 0 {
+            self.facts |= INCOMPLETE;
+        }
+        if let Some(mut writer) = self.open(bytes, EVENT, content) {
+            put_event_start(&mut writer, name, time);
+            list.put(&mut writer);
+            writer.put_nonzero(4, u64::from(dropped));
+            self.events += 1;
+        }
+    }
+
+    pub(in crate::span) const fn has_room_for_events(&self) -> bool {
+        self.events < self.limits.event_count
+    }
+
+    pub(in crate::span) fn drop_event(&mut self) {
+        self.facts |= INCOMPLETE;
+        self.dropped_events = self.dropped_events.saturating_add(1);
+    }
+
+    /// Adds the event `exception`. `put` writes the attribute fields; if they are not exactly `len`
+    /// bytes, the event is removed.
+    pub(in crate::span) fn add_exception(
+        &mut self,
+        bytes: &mut [u8],
+        time: Instant,
+        len: usize,
+        put: &mut dyn FnMut(&mut Writer<'_>),
+    ) {
+        let before = self.len;
+        let content = exception_len(len);
+        let exact = self.open(bytes, EVENT, content).is_some_and(|mut writer| {
+            put_event_start(&mut writer, EXCEPTION, time);
+            put(&mut writer);
+            writer.finish() == Some(field_len(content))
+        });
+        if exact {
+            self.events += 1;
+        } else {
+            self.len = before;
+            self.drop_event();
+        }
+    }
+
+    pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+        let context = &link.span_context;
+        if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
+            return;
+        }
+        if self.links >= self.limits.link_count {
+            return self.drop_link();
+        }
+        let mut list = AttributeList {
+            field: 4,
+            items: link.attributes,
+            limit: self.limits.attribute_per_link_count,
+            limits: self.limits,
+        };
+        let mut trace_state = link.trace_state;
+        if trace_state.len() > MAX_TRACE_STATE {
+            trace_state = "";
+            self.count_cut();
+        }
+        let mut dropped = list.dropped();
+        let mut content = link_len(trace_state, &list, dropped);
+        let fit = self.fit(bytes, 0);
+        if !fit.takes_beside_attributes(field_len(content)) {
+            // A tracestate is whole or it is none, so only the attributes are cut.
+            let shortened = list.shortened("", fit.share(), |_, list, dropped| {
+                link_len(trace_state, list, dropped)
+            });
+            let Some((_, cut)) = shortened else {
+                return self.drop_link();
+            };
+            list = cut;
+            dropped = list.dropped();
+            content = link_len(trace_state, &list, dropped);
+            self.count_cut();
+        }
+        if dropped > 0 {
+            self.facts |= INCOMPLETE;
+        }
+        if let Some(mut writer) = self.open(bytes, LINK, content) {
+            writer.put_bytes_field(1, context.trace_id().as_bytes());
+            writer.put_bytes_field(2, context.span_id().as_bytes());
+            writer.put_nonempty(3, trace_state.as_bytes());
+            list.put(&mut writer);
+            writer.put_nonzero(5, u64::from(dropped));
+            writer.put_byte(tag(6, FIXED32));
+            let flags =
+                u32::from(context.trace_flags().known().bits()) | remote_flags(context.is_remote());
+            writer.put(&flags.to_le_bytes());
+            self.links += 1;
+        }
+    }
+
+    fn drop_link(&mut self) {
+        self.facts |= INCOMPLETE;
+        self.dropped_links = self.dropped_links.saturating_add(1);
+    }
+}
+
+fn event_len(name: &str, list: &AttributeList<'_>, dropped: u32) -> usize {
+    9 + field_len(name.len()) + list.len() + nonzero_len(u64::from(dropped))
+}
+
+pub(in crate::span) const fn exception_len(attributes: usize) -> usize {
+    9 + field_len(EXCEPTION.len()) + attributes
+}
+
+fn link_len(trace_state: &str, list: &AttributeList<'_>, dropped: u32) -> usize {
+    let ids_and_flags = 18 + 10 + 5;
+    ids_and_flags + nonempty_len(trace_state.len()) + list.len() + nonzero_len(u64::from(dropped))
+}
+
+fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
+    writer.put_byte(tag(1, FIXED64));
+    writer.put(&time.as_nanos().to_le_bytes());
+    writer.put_bytes_field(2, name.as_bytes());
+}
