@@ -47,7 +47,7 @@ pub(crate) fn run(name: &str) {
                     Err(error) => say(&format!("refused: {error}")),
                 }
             }
-            "limit-memory" => out_of_memory::limit(),
+            "limit-memory" => out_of_memory::limit(number),
             "record" => {
                 service.record(number, words.next().and_then(|it| it.parse().ok()));
                 say("recorded");
