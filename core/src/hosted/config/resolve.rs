@@ -15,8 +15,8 @@ use super::http::TlsFiles;
 use super::merge::Merged;
 use super::notes::Notes;
 use super::settings::{Settings, Target};
-use super::credential::{InClear, is_loopback_host, plaintext_credential};
-use super::destination::Destination;
+use super::stdout_format::StdoutFormat;
+use crate::env::{Diagnostics, Endpoint, Scheme};
 
 impl Config {
     /// Merges this with the environment of the process and the defaults, and checks it. Also
