@@ -341,17 +341,18 @@ fn the_hint_about_a_certificate_fits_its_fault() {
         "x32-expired",
         &trusted,
         &expired,
-        "; renew the server's certificate",
+        "; the collector's certificate has expired: it needs a new one",
     );
     let wrong_host = authority.server_for(&["example.org"]);
     certificate(
         "x32-host",
         &trusted,
         &wrong_host,
-        "must be a subjectAltName",
+        "issue it with this one as a subjectAltName",
     );
     let stranger = Authority::new().server();
-    let hint = "; set `certificate` to the authority that signed it";
+    let hint =
+        "; set `certificate` (OTEL_EXPORTER_OTLP_CERTIFICATE) to the authority that signed it";
     certificate("x32-unknown", &trusted, &stranger, hint);
     // The user has named it already.
     let own = self_signed_authority();
@@ -359,7 +360,7 @@ fn the_hint_about_a_certificate_fits_its_fault() {
         "x32-own",
         own.cert_pem(),
         &own,
-        "give it one that is none (CA:FALSE)",
+        "shows an authority's own certificate (CA:TRUE",
     );
 }
 
