@@ -128,7 +128,7 @@ impl Clock {
 
 /// A time that the application gives for the start or end of a span, or for an event.
 ///
-/// It is made from a [`SystemTime`](std::time::SystemTime), a [`std::time::Instant`], the
+/// It is made from a [`SystemTime`], a [`std::time::Instant`], the
 /// [`UnixNanos`] of a message, or an [`Instant`] of [`Tracer::now`](crate::hosted::trace::Tracer::now),
 /// and may lie in the past, before the start of the process, or in the future. It arrives at the
 /// collector as it was given, to 50 microseconds; the difference of two such times is exact, unless

@@ -12,7 +12,7 @@
 //!
 //! Spans stay in their shards until they make a batch or the scheduled delay is over, and when the
 //! exporter's buffer is full; when the shards are full too, new spans are dropped and counted, and
-//! the pipeline reports it as [`Event::LossStarted`]. Nothing grows.
+//! the pipeline reports it as [`Event::LossStarted`](crate::exporter::Event::LossStarted). Nothing grows.
 
 mod events;
 mod loss;
