@@ -73,7 +73,7 @@ fn drain_runs(queue: &SpscQueue, into: &mut Vec<u16>) {
 /// and all but `kept` of them taken. What was taken in comes out, whole and in order.
 fn writer_and_reader(before: u16, kept: u16, count: u16, drain: fn(&SpscQueue, &mut Vec<u16>)) {
     check(2, move || {
-        let queue = Arc::new(SpscQueue::new(SMALL));
+        let queue = Arc::new(SpscQueue::new(SMALL).unwrap());
         let mut got = Vec::new();
         for n in 0..before {
             assert!(push(&queue, n).is_ok());
@@ -133,7 +133,7 @@ fn what_a_writer_pushes_a_reader_drains_in_runs() {
 #[test]
 fn a_count_by_a_third_thread_is_never_more_than_was_pushed() {
     check(1, || {
-        let queue = Arc::new(SpscQueue::new(SMALL));
+        let queue = Arc::new(SpscQueue::new(SMALL).unwrap());
         let writer = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
