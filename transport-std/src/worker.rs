@@ -259,6 +259,9 @@ impl Worker {
                 (pipeline.poll_shutdown().is_some(), wait)
             };
             if stopped {
+                // The shutdown may have come after the events of this step were collected.
+                self.log.collect(&mut self.state.lock().pipeline);
+                self.emit();
                 return;
             }
             // Reports that wait for a listener have the thread look for one again.
