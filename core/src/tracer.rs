@@ -254,6 +254,28 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     }
 }
 
+/// Where a parent came from.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// There is none.
+    None,
+    Local,
+    Remote,
+}
+
+#[cfg(feature = "tracing")]
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn of(parent: &SpanContext) -> Self {
+        match parent {
+            parent if !parent.is_valid() => Self::None,
+            parent if parent.is_remote() => Self::Remote,
+            _ => Self::Local,
+        }
+    }
+}
+
 /// The start of a span before anything is written. Its steps take the parts of a tracer one by one:
 /// on a host all threads share the sampler and the limits, and each has its own ids.
 pub(crate) struct Plan<'a> {
@@ -316,6 +338,17 @@ impl<'a> Plan<'a> {
                 false => SamplingDecision::Drop,
             },
             attributes: sampling.attributes,
+        }
+    }
+
+    /// Where the parent came from.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn origin(&self) -> Origin {
+        match self.parent {
+            None => Origin::None,
+            Some(parent) if parent.is_remote() => Origin::Remote,
+            Some(_) => Origin::Local,
         }
     }
 

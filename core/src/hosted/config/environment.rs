@@ -120,6 +120,7 @@ pub(super) fn overrides(config: &Config, variable: &str) -> bool {
         .or_else(|| variable.strip_prefix("OTEL_EXPORTER_OTLP_"))
     {
         return match option {
+            "METRICS_ENDPOINT" => !config.metrics_endpoint.trim_ascii().is_empty(),
             "ENDPOINT" => config.has_endpoint(),
             "HEADERS" => !config.headers.is_empty(),
             "PROTOCOL" => config.protocol.is_some(),

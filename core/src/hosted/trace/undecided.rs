@@ -17,13 +17,13 @@ use crate::hosted::current;
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use crate::tracer::{Plan, SpanBuilder};
+use crate::tracer::{Origin, Plan, SpanBuilder};
 
 /// A span whose parent and sampling decision may still change.
 pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
     /// `None` if the span stands for its parent, so that there is nothing to decide.
-    decision: Option<SamplingDecision>,
+    decision: Option<(SamplingDecision, Origin)>,
     /// The span has a tracestate, if there was room for it.
     pub(in crate::hosted) has_trace_state: bool,
 }
@@ -94,7 +94,7 @@ impl Tracer {
         thread::give_back(state);
         Undecided {
             span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
-            decision: Some(decision),
+            decision: Some((decision, plan.origin())),
             has_trace_state,
         }
     }
@@ -137,15 +137,16 @@ impl Tracer {
     /// Makes the decision final: the span is counted, and one that the sampler dropped stops
     /// recording.
     pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
-        let (Some((inner, _)), Some(decision)) = (self.provider(), span.decision) else {
+        let (Some((inner, _)), Some((decision, origin))) = (self.provider(), span.decision) else {
             return;
         };
         let state = thread::state_for(inner);
         let kept = span.span.is_recording();
-        state.shard.count(match kept {
+        let counted = match kept {
             true => decision,
             false => SamplingDecision::Drop,
-        });
+        };
+        state.shard.count(counted, origin);
         thread::give_back(state);
         if decision == SamplingDecision::Drop {
             // The replaced span is not counted, so only its memory goes back.
@@ -211,7 +212,8 @@ impl Undecided {
         if !self.span.reparent(context, &decision.parent) {
             return false;
         }
-        self.decision = Some(decision.sampling.decision);
+        let origin = Origin::of(&decision.parent.span_context);
+        self.decision = Some((decision.sampling.decision, origin));
         self.has_trace_state = !decision.parent.trace_state.is_empty();
         self.span.set_attributes(decision.sampling.attributes);
         true
