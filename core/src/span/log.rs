@@ -152,7 +152,8 @@ impl Log {
             }
         }
         if !with.trace_state.is_empty() {
-            self.put_trace_state(bytes, with.trace_state, with.inherited_state);
+            let inherited = parent.map_or("", |_| with.inherited_state);
+            self.put_trace_state(bytes, with.trace_state, inherited);
         }
         self.put_name(bytes, with.name);
         true
