@@ -458,13 +458,11 @@ impl Log {
         }
     }
 
-    /// Opens a new length-prefixed field of `content` bytes; `None` leaves everything as it was.
-    fn open<'b>(&mut self, bytes: &'b mut [u8], field: u8, content: usize) -> Option<Writer<'b>> {
+    /// Room for a length-prefixed field of `content` bytes; `None` leaves everything as it was.
+    fn claim<'b>(&mut self, bytes: &'b mut [u8], content: usize) -> Option<Writer<'b>> {
         let at = self.len;
         let target = self.splice(bytes, at, 0, field_len(content), self.reserve())?;
-        let mut writer = Writer::new(target);
-        writer.put_header(field, content);
-        Some(writer)
+        Some(Writer::new(target))
     }
 
     /// Resizes the `old_len` bytes at `at` to `new_len`, moves the bytes behind them, and returns
