@@ -284,8 +284,6 @@ pub(crate) struct Plan<'a> {
     parent: Option<&'a SpanContext>,
     /// The tracestate that the span gets.
     trace_state: &'a str,
-    /// The parent's, in case that the sampler's is not valid.
-    inherited_state: &'a str,
     decision: SamplingDecision,
     /// The sampler's, besides the builder's.
     attributes: &'a [KeyValue<'a>],
@@ -329,10 +327,6 @@ impl<'a> Plan<'a> {
             context: SpanContext::new(trace_id, span_id, flags.with_sampled(is_sampled)),
             parent,
             trace_state: if has_ids { sampling.trace_state } else { "" },
-            inherited_state: match parent {
-                Some(_) => builder.parent.trace_state,
-                None => "",
-            },
             decision: match has_ids {
                 true => sampling.decision,
                 false => SamplingDecision::Drop,
@@ -409,7 +403,7 @@ impl<'a> Plan<'a> {
             context: &self.context,
             parent: self.parent,
             trace_state: self.trace_state,
-            inherited_state: self.inherited_state,
+            inherited_state: builder.parent.trace_state,
             name: builder.name,
             kind: builder.kind,
             scope: builder.scope,

@@ -1,5 +1,6 @@
 //! A span between its start and its end, as the layer keeps it.
 
+use std::boxed::Box;
 use std::sync::Arc;
 
 use super::entered::SpanState;
@@ -20,16 +21,14 @@ const STACKTRACE: &str = "exception.stacktrace";
 /// A live span.
 pub(super) struct LayerSpan {
     undecided: Undecided,
-    /// The tracestate, for contexts; most spans have none.
-    trace_state: Option<Arc<str>>,
+    /// None for most spans.
+    rare: Option<Box<Rare>>,
     pub(super) kind: SpanKind,
     settled: bool,
     /// The status is an error.
     failed: bool,
     /// The status is an error with a description.
     described: bool,
-    /// The fields that the program's sampler was asked with.
-    asked_with: Option<Arc<StoredFields>>,
     /// The parent, if this span was started when the parent had been left; 0 if not.
     left_parent: u64,
     /// The number of stays in the span, on all threads.
@@ -37,6 +36,15 @@ pub(super) struct LayerSpan {
     /// The time when it was left last, or used after that; zero if it is to end when it is closed.
     left: Instant,
     times: Option<Times>,
+}
+
+/// What few spans have, in memory of its own: a live span is moved several times.
+#[derive(Default)]
+struct Rare {
+    /// The tracestate, for contexts.
+    trace_state: Option<Arc<str>>,
+    /// The fields that the program's sampler was asked with.
+    asked_with: Option<Arc<StoredFields>>,
 }
 
 /// How long the span was entered and not entered, in nanoseconds.
@@ -56,12 +64,11 @@ impl LayerSpan {
         });
         let mut live = Self {
             undecided,
-            trace_state: None,
+            rare: None,
             kind,
             settled: false,
             failed: false,
             described: false,
-            asked_with: None,
             left_parent: 0,
             entered: 0,
             left: Instant::ZERO,
@@ -71,12 +78,26 @@ impl LayerSpan {
         live
     }
 
+    #[inline]
     fn renew_trace_state(&mut self) {
-        self.trace_state = None;
-        if self.undecided.has_trace_state {
-            let state = self.undecided.span.trace_state();
-            self.trace_state = (!state.is_empty()).then(|| state.into());
+        if self.undecided.has_trace_state || self.rare.is_some() {
+            self.copy_trace_state();
         }
+    }
+
+    #[cold]
+    fn copy_trace_state(&mut self) {
+        let state = match self.undecided.has_trace_state {
+            true => self.undecided.span.trace_state(),
+            false => "",
+        };
+        let state = (!state.is_empty()).then(|| state.into());
+        self.rare.get_or_insert_default().trace_state = state;
+    }
+
+    #[inline]
+    fn trace_state(&self) -> Option<Arc<str>> {
+        self.rare.as_ref()?.trace_state.clone()
     }
 
     /// The context for children and carriers.
@@ -84,7 +105,7 @@ impl LayerSpan {
     pub(super) fn context(&self) -> Context {
         Context {
             span_context: *self.undecided.span.context(),
-            trace_state: self.trace_state.clone(),
+            trace_state: self.trace_state(),
         }
     }
 
@@ -130,13 +151,13 @@ impl LayerSpan {
     }
 
     pub(super) fn keep_fields(&mut self, fields: StoredFields) {
-        self.asked_with = Some(Arc::new(fields));
+        self.rare.get_or_insert_default().asked_with = Some(Arc::new(fields));
     }
 
     /// What the sampler was asked with.
     pub(super) fn description(&self) -> Description {
         Description {
-            fields: self.asked_with.clone(),
+            fields: self.rare.as_ref().and_then(|rare| rare.asked_with.clone()),
             kind: self.kind,
         }
     }

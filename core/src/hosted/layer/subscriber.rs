@@ -261,7 +261,7 @@ impl TracingLayer {
             attributes: &[],
             keep,
         };
-        let tracer = &self.open.tracer;
+        let tracer = self.open.tracer.in_provider();
         let max_len = tracer.max_span_bytes();
         let mut live;
         if tracer.has_custom_sampler() {
@@ -297,7 +297,7 @@ impl TracingLayer {
             self.describe(live.span(), attributes.metadata());
         }
         if !keep {
-            live.settle(tracer);
+            live.settle(&self.open.tracer);
         }
         live
     }

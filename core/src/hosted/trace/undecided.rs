@@ -16,6 +16,7 @@ use crate::hosted::config::HostedSampler;
 use crate::hosted::current;
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
+use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
 use crate::tracer::{Origin, Plan, SpanBuilder};
 
@@ -38,23 +39,23 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) keep: bool,
 }
 
-impl Tracer {
-    /// Starts an undecided span; one that stands for its parent if this tracer records nothing now.
+/// The provider of a tracer and the number of its scope there, looked up once for a new span.
+#[derive(Clone, Copy)]
+pub(in crate::hosted) struct ScopeInProvider<'a>(Option<(&'a Arc<ProviderInner>, ScopeId)>);
+
+impl ScopeInProvider<'_> {
+    /// Starts an undecided span; one that stands for its parent if the tracer records nothing now.
     #[inline(never)]
-    pub(in crate::hosted) fn start_undecided(&self, start: &UndecidedStart<'_>) -> Undecided {
+    pub(in crate::hosted) fn start_undecided(self, start: &UndecidedStart<'_>) -> Undecided {
         self.start_undecided_inline(start)
     }
 
     /// The same, inlined: moving a span that was just written in parts would stall the processor
     /// for longer than writing it takes.
     #[inline(always)]
-    pub(in crate::hosted) fn start_undecided_inline(
-        &self,
-        start: &UndecidedStart<'_>,
-    ) -> Undecided {
-        let Some((inner, scope)) = self.provider().filter(|_| !current::is_suppressed()) else {
-            let parent = start.parent;
-            return Undecided::standing_for(&parent);
+    pub(in crate::hosted) fn start_undecided_inline(self, start: &UndecidedStart<'_>) -> Undecided {
+        let Some((inner, scope)) = self.0.filter(|_| !current::is_suppressed()) else {
+            return Undecided::standing_for(&start.parent);
         };
         let builder = SpanBuilder::new(start.name)
             .scope(scope)
@@ -67,8 +68,7 @@ impl Tracer {
             HostedSampler::Builtin(sampler) => {
                 // No foreign code runs while the thread's state is taken out.
                 let Some(open) = thread::open_state_for(inner) else {
-                    let parent = start.parent;
-                    return Undecided::standing_for(&parent);
+                    return Undecided::standing_for(&start.parent);
                 };
                 state = open;
                 plan = Plan::new(sampler, &mut state.ready().ids, &builder);
@@ -97,6 +97,26 @@ impl Tracer {
             decision: Some((decision, plan.origin())),
             has_trace_state,
         }
+    }
+
+    /// Returns true if the sampler is the program's, which may read the attributes.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_custom_sampler(self) -> bool {
+        self.0
+            .is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
+    }
+
+    /// The most bytes of a span, and so of anything in it.
+    #[inline(always)]
+    pub(in crate::hosted) fn max_span_bytes(self) -> usize {
+        self.0.map_or(0, |(inner, _)| inner.max_span_bytes())
+    }
+}
+
+impl Tracer {
+    #[inline(always)]
+    pub(in crate::hosted) fn in_provider(&self) -> ScopeInProvider<'_> {
+        ScopeInProvider(self.provider())
     }
 
     /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
@@ -155,16 +175,9 @@ impl Tracer {
         }
     }
 
-    /// Returns true if the sampler is the program's, which may read the attributes.
-    pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
-        let provider = self.provider();
-        provider.is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
-    }
-
     /// The most bytes of a span, and so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
-        self.provider()
-            .map_or(0, |(inner, _)| inner.max_span_bytes())
+        self.in_provider().max_span_bytes()
     }
 }
 
