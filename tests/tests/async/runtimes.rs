@@ -55,6 +55,24 @@ fn without_timers_or_io_init_says_what_to_do() {
     }
 }
 
+// fault X4
+#[test]
+fn a_shutdown_at_any_moment_of_another_thread_ends_when_its_end_is_said() {
+    let runtime = multi_thread();
+    let _entered = runtime.enter();
+    let server = FaultServer::start(Script::new());
+    for round in 0..200 {
+        let telemetry = init(config(&server.url())).unwrap();
+        telemetry.tracer("test").start("order.place").end();
+        let flushed = block_on(telemetry.force_flush(PATIENCE));
+        assert!(flushed.is_success(), "round {round}: {flushed:?}");
+        let began = Instant::now();
+        let report = block_on(telemetry.shutdown(PATIENCE));
+        assert!(report.is_success(), "round {round}: {report:?}");
+        assert!(began.elapsed() < PATIENCE / 2, "round {round}");
+    }
+}
+
 /// `shutdown` works on any runtime; on such a one nothing can be sent.
 // fault X41
 #[test]

@@ -97,6 +97,10 @@ fn other(config: &Config, variable: &str) -> (&'static str, Option<String>) {
             "service_name",
             (!config.service_name.is_empty()).then(|| config.service_name.clone()),
         ),
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS" => (
+            "detect",
+            (!config.detect.is_empty()).then(|| config.detect.join(",")),
+        ),
         "OTEL_TRACES_SAMPLER" | "OTEL_TRACES_SAMPLER_ARG" if config.sampler.is_some() => {
             ("sampler", set(true))
         }
