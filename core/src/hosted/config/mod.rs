@@ -19,8 +19,10 @@
 //! too. A certificate or key of a variable that cannot be read is reported as an error, and spans
 //! wait: it is read again before each request, and nothing is sent without it. Attributes that make
 //! the resource too large are left out. A mistake in code should not survive
-//! its first run: it is a [`SettingsError`], or an error of the transport's `init`. A variable that code overrides is not read, so
-//! nothing is said about it; only headers are looked for, because code replaces all of them.
+//! its first run: it is a [`SettingsError`], or an error of the transport's `init`.
+//!
+//! A variable that code or a preset overrides adds a sentence, too, unless it says what code says: who
+//! set it expects an effect. Its value is not checked.
 //!
 //! Two rules apply to all fields. `OTEL_SDK_DISABLED=true` beats `enabled: true`: with this switch
 //! an operator silences a program without building it again. With `read_environment: false` no
@@ -119,6 +121,7 @@ mod headers;
 mod http;
 mod merge;
 mod notes;
+mod overridden;
 mod resolve;
 mod sampler;
 mod settings;
