@@ -9,7 +9,7 @@ use super::visit::{FieldSink, Special, StatusCode, special};
 use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
-use crate::hosted::current::Context;
+use crate::hosted::current::{Beside, Context};
 use crate::hosted::trace::{Span, Tracer, Undecided};
 use crate::span::Status;
 use crate::time::Instant;
@@ -41,8 +41,8 @@ pub(super) struct LayerSpan {
 /// What few spans have, in memory of its own: a live span is moved several times.
 #[derive(Default)]
 struct Rare {
-    /// The tracestate, for contexts.
-    trace_state: Option<Arc<str>>,
+    /// The tracestate, and the values that were current at the start, for contexts.
+    beside: Option<Arc<Beside>>,
     /// The fields that the program's sampler was asked with.
     asked_with: Option<Arc<StoredFields>>,
 }
@@ -56,7 +56,12 @@ struct Times {
 
 impl LayerSpan {
     #[inline(always)]
-    pub(super) fn new(undecided: Undecided, kind: SpanKind, tracks_time: bool) -> Self {
+    pub(super) fn new(
+        undecided: Undecided,
+        parent: &Context,
+        kind: SpanKind,
+        tracks_time: bool,
+    ) -> Self {
         let times = tracks_time.then(|| Times {
             since: clock::now(),
             busy: 0,
@@ -74,39 +79,34 @@ impl LayerSpan {
             left: Instant::ZERO,
             times,
         };
-        live.renew_trace_state();
+        if parent.beside.is_some() || live.undecided.has_trace_state {
+            live.renew_beside(parent.beside.as_ref());
+        }
         live
     }
 
-    #[inline]
-    fn renew_trace_state(&mut self) {
-        if self.undecided.has_trace_state || self.rare.is_some() {
-            self.copy_trace_state();
-        }
-    }
-
+    /// Takes over the tracestate of the recording, beside the values of `around`.
     #[cold]
-    fn copy_trace_state(&mut self) {
+    fn renew_beside(&mut self, around: Option<&Arc<Beside>>) {
         let state = match self.undecided.has_trace_state {
             true => self.undecided.span.trace_state(),
             false => "",
         };
-        let state = (!state.is_empty()).then(|| state.into());
-        self.rare.get_or_insert_default().trace_state = state;
+        let beside = Beside::with_trace_state(around, state);
+        if beside.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().beside = beside;
+        }
     }
 
     #[inline]
-    fn trace_state(&self) -> Option<Arc<str>> {
-        self.rare.as_ref()?.trace_state.clone()
+    fn beside(&self) -> Option<Arc<Beside>> {
+        self.rare.as_ref()?.beside.clone()
     }
 
     /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
-        Context {
-            span_context: *self.undecided.span.context(),
-            trace_state: self.trace_state(),
-        }
+        Context::of(*self.undecided.span.context(), self.beside())
     }
 
     #[inline]
@@ -142,7 +142,8 @@ impl LayerSpan {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        self.renew_trace_state();
+        let around = self.rare.as_mut().and_then(|rare| rare.beside.take());
+        self.renew_beside(around.as_ref());
         Some(self.context())
     }
 
