@@ -8,6 +8,7 @@
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`metrics`] | what the pipeline tells about itself, as numbers |
+//! | [`export`] | exporters of your own, in memory and to files |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
@@ -28,6 +29,8 @@ pub mod rng;
 mod text;
 // L1
 pub mod config;
+// L1
+pub mod export;
 // L2
 mod shards;
 // L3

@@ -14,6 +14,7 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
 use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
@@ -63,6 +64,10 @@ pub struct Config {
     /// the environment either, spans go to the standard output. User info, a query and a fragment
     /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
     pub endpoint: String,
+    /// Where batches go instead of a collector or the standard output: an [exporter of your
+    /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
+    /// `OTEL_SDK_DISABLED`.
+    pub exporter: Option<SharedExporter>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -220,6 +225,7 @@ impl Default for Config {
             resource_detectors: Vec::new(),
             detect: Vec::new(),
             endpoint: String::new(),
+            exporter: None,
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
             protocol: None,
@@ -267,6 +273,7 @@ debug_struct!(Config {
     resource_detectors => DetectorNames(resource_detectors),
     detect,
     endpoint => RedactedUrl(endpoint),
+    exporter,
     stdout_format,
     headers => HeaderNames(headers),
     protocol,

@@ -112,6 +112,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         sampler,
         resource: merged.resource,
         propagators: merged.propagators,
+        span_exporter: code.exporter.clone(),
         metrics_interval: check_metrics_interval(code.metrics_interval)?,
         metrics_url,
         shutdown_timeout: code.shutdown_timeout,
