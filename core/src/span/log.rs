@@ -56,9 +56,10 @@ pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERV
 pub(crate) struct Log {
     dropped_attributes: u32,
     dropped_events: u32,
-    dropped_links: u16,
-    /// Items whose texts or arrays were cut.
-    cut: u16,
+    /// The number of links that were dropped, and in the upper half the number of items whose texts
+    /// or arrays were cut. As two fields they would have the compiler build a log elsewhere and copy
+    /// it.
+    links_and_cuts: u32,
     limits: SpanLimits,
     len: usize,
     /// A Bloom filter of the attribute keys: a clear bit proves that a key is new.
@@ -110,8 +111,7 @@ impl Log {
             facts: 0,
             dropped_attributes: 0,
             dropped_events: 0,
-            dropped_links: 0,
-            cut: 0,
+            links_and_cuts: 0,
         }
     }
 
@@ -353,7 +353,7 @@ impl Log {
             let counts = [
                 (10, self.dropped_attributes),
                 (12, self.dropped_events),
-                (14, self.dropped_links.into()),
+                (14, self.dropped_links().into()),
             ];
             let len: usize = counts.iter().map(|(_, n)| nonzero_len(u64::from(*n))).sum();
             let at = self.len;
@@ -380,7 +380,11 @@ impl Log {
 
     /// The number of items that were cut.
     pub(super) const fn cut(&self) -> u16 {
-        self.cut
+        (self.links_and_cuts >> 16) as u16
+    }
+
+    const fn dropped_links(&self) -> u16 {
+        self.links_and_cuts as u16
     }
 
     /// Returns true if anything was cut or left out.
@@ -395,7 +399,7 @@ impl Log {
         [
             self.dropped_attributes,
             self.dropped_events,
-            self.dropped_links as u32,
+            self.dropped_links() as u32,
         ]
     }
 

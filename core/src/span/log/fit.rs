@@ -96,7 +96,9 @@ impl Log {
 
     pub(in crate::span) const fn count_cut(&mut self) {
         self.facts |= INCOMPLETE;
-        self.cut = self.cut.saturating_add(1);
+        if self.cut() < u16::MAX {
+            self.links_and_cuts += 1 << 16;
+        }
     }
 
     /// As much of `name` as may replace a field of `old_len` bytes.

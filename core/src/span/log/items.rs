@@ -161,7 +161,9 @@ impl Log {
 
     fn drop_link(&mut self) {
         self.facts |= INCOMPLETE;
-        self.dropped_links = self.dropped_links.saturating_add(1);
+        if self.dropped_links() < u16::MAX {
+            self.links_and_cuts += 1;
+        }
     }
 }
 
