@@ -43,6 +43,7 @@ pub(super) struct Merged<'a> {
     pub(super) sampler: SamplerSource<'a>,
     pub(super) resource: HostedResource,
     pub(super) propagators: Propagators,
+    pub(super) metrics_endpoint: Option<Endpoint<'a>>,
     pub(super) log_level: Option<LogLevel>,
     /// What only code can say.
     pub(super) code: &'a Config,
@@ -80,6 +81,7 @@ impl<'a> Merged<'a> {
             },
             resource: resource(code, env, notes),
             propagators: propagators(env, notes),
+            metrics_endpoint: env.metrics_endpoint,
             log_level: env.log_level,
             code,
         }

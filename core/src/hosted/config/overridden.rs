@@ -87,6 +87,10 @@ fn otlp(config: &Config, option: &str) -> (&'static str, Option<String>) {
             "client_key",
             has_identity.then(|| config.client_key.as_ref().map(path).unwrap_or_default()),
         ),
+        "METRICS_ENDPOINT" => (
+            "metrics_endpoint",
+            set(!config.metrics_endpoint.trim_ascii().is_empty()),
+        ),
         _ => ("", None),
     }
 }
