@@ -216,7 +216,7 @@ impl<'a> Waiting<'a> {
     }
 
     fn poll(&self) -> Option<FlushReport> {
-        self.state.lock().pipeline.flush_report(self.id)
+        self.state.lock().flush_report(self.id)
     }
 
     fn end(&self) -> FlushReport {
