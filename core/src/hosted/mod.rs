@@ -6,6 +6,8 @@
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | the attributes of this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`baggage`] | names and values that travel with a request |
+//! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
@@ -27,6 +29,8 @@ mod text;
 // L1
 pub mod config;
 // L2
+pub mod baggage;
+pub mod propagation;
 mod shards;
 // L3
 pub mod trace;

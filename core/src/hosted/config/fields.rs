@@ -11,9 +11,10 @@ use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
 use crate::buffer::Overflow;
-use crate::env::{Compression, Protocol};
+use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::propagation::Incoming;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
 
@@ -141,6 +142,17 @@ pub struct Config {
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
 
+    /// The formats that carry contexts to other processes, as the process-wide
+    /// [`propagator`](crate::hosted::propagation::propagator) reads and writes them, also where
+    /// tracing is disabled.
+    pub propagators: Option<Propagators>,
+    /// What that propagator makes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of [baggage](crate::hosted::baggage) entries that are copied onto each span when it
+    /// starts, as attributes of the same names. Samplers do not see them. Baggage is sent by anyone:
+    /// list names that you trust, and few.
+    pub baggage_attributes: Vec<String>,
+
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// Reads the `OTEL_*` variables. If off, only the fields here count.
@@ -231,6 +243,9 @@ impl Default for Config {
             when_open: WhenOpen::default(),
             on_too_large: OnTooLarge::default(),
             max_batch_age: None,
+            propagators: None,
+            incoming: Incoming::default(),
+            baggage_attributes: Vec::new(),
             shutdown_timeout: Duration::from_secs(5),
             read_environment: true,
             set_global: true,
@@ -274,6 +289,9 @@ debug_struct!(Config {
     when_open,
     on_too_large,
     max_batch_age,
+    propagators,
+    incoming,
+    baggage_attributes,
     shutdown_timeout,
     read_environment,
     set_global,

@@ -111,6 +111,8 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         sampler,
         resource: merged.resource,
         propagators: merged.propagators,
+        incoming: code.incoming,
+        baggage_attributes: code.baggage_attributes.clone(),
         shutdown_timeout: code.shutdown_timeout,
         set_global: code.set_global,
         log_level: merged.log_level,

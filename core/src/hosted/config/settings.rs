@@ -13,6 +13,7 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
 
@@ -128,6 +129,10 @@ pub struct Settings {
     /// The formats that carry the context of a trace to other processes, also when traces are
     /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
+    /// What becomes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of baggage entries that become attributes of spans.
+    pub baggage_attributes: Vec<String>,
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// The provider becomes the process-wide one.
@@ -191,6 +196,8 @@ debug_struct!(Settings {
     sampler,
     resource,
     propagators,
+    incoming,
+    baggage_attributes,
     shutdown_timeout,
     set_global,
     log_level,

@@ -1,5 +1,6 @@
 //! A span between its start and its end, as the layer keeps it.
 
+use std::string::String;
 use std::sync::Arc;
 
 use super::entered::SpanState;
@@ -9,7 +10,7 @@ use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
 use crate::hosted::current::{Beside, Context};
-use crate::hosted::trace::{Span, Tracer, Undecided};
+use crate::hosted::trace::{Span, Tracer, Undecided, take_over};
 use crate::span::Status;
 use crate::time::Instant;
 
@@ -23,6 +24,8 @@ pub(super) struct LayerSpan {
     /// The tracestate, and the values that were current at the start, for contexts; most spans have
     /// neither.
     beside: Option<Arc<Beside>>,
+    /// The values came with a parent that was set, and not with the context of the start.
+    brings_values: bool,
     pub(super) kind: SpanKind,
     settled: bool,
     /// The status is an error.
@@ -63,6 +66,7 @@ impl LayerSpan {
         let mut live = Self {
             undecided,
             beside: None,
+            brings_values: false,
             kind,
             settled: false,
             failed: false,
@@ -95,6 +99,12 @@ impl LayerSpan {
         Context::of(*self.undecided.span.context(), self.beside.clone())
     }
 
+    /// Returns true if its values become current with it, whatever is current.
+    #[inline]
+    pub(super) const fn brings_values(&self) -> bool {
+        self.brings_values
+    }
+
     #[inline]
     pub(super) fn state(&self) -> SpanState {
         match (self.settled, self.undecided.span.is_recording()) {
@@ -119,16 +129,26 @@ impl LayerSpan {
     }
 
     /// Changes the parent by `change`, if the span is not settled and is entered on this thread
-    /// only, where it was entered `here` times. Returns the new context.
+    /// only, where it was entered `here` times. Takes over what `parent` brings besides, with these
+    /// `attributes` from baggage. Returns the new context.
     pub(super) fn change_parent(
         &mut self,
         here: usize,
+        parent: Option<&Context>,
+        attributes: &[String],
         change: impl FnOnce(&mut Undecided) -> bool,
     ) -> Option<Context> {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        let around = self.beside.take();
+        let mut around = self.beside.take();
+        if let Some(parent) = parent {
+            take_over(&mut self.undecided.span, parent, attributes);
+            if parent.has_values() {
+                around.clone_from(&parent.beside);
+                self.brings_values = true;
+            }
+        }
         self.renew_beside(around.as_ref());
         Some(self.context())
     }

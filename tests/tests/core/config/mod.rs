@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use spandrel_core::env::{
     self, Compression, DiagnosticKind, Diagnostics, Endpoint, EndpointErrorKind, EnvConfig,
-    HeaderProblemKind, Headers, LogLevel, MAX_HEADERS, Propagators, Protocol, SamplerChoice,
+    HeaderProblemKind, Headers, LogLevel, MAX_HEADERS, PropagatorName, Propagators, Protocol, SamplerChoice,
     Scheme, Timeout, TracesExporter, VARIABLES,
 };
 
