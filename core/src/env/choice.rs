@@ -1,5 +1,6 @@
 //! Settings with a few possible values: exporter, protocol, compression, sampler, propagators.
 
+use core::fmt;
 use core::time::Duration;
 
 use super::diagnostic::DiagnosticKind;
@@ -281,6 +282,23 @@ impl Propagators {
 impl Default for Propagators {
     fn default() -> Self {
         Self::TRACE_CONTEXT.with(PropagatorName::Baggage)
+    }
+}
+
+/// The text of the variable: `none`, or the names with commas.
+impl fmt::Display for Propagators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        for (number, name) in self.iter().enumerate() {
+            if number > 0 {
+                f.write_str(",")?;
+            }
+            let known = PropagatorName::NAMES.iter().find(|(_, it)| *it == name);
+            f.write_str(known.map_or("", |(name, _)| name))?;
+        }
+        Ok(())
     }
 }
 

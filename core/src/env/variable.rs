@@ -78,6 +78,7 @@ variables! {
     RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES", "a list like key1=value1,key2=value2", "none";
     PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, baggage, b3, b3multi, or none",
         "tracecontext,baggage";
+    RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "a list of names", "service,host,process";
     TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
         "one of always_on, always_off, traceidratio, parentbased_always_on, \
          parentbased_always_off, parentbased_traceidratio",
@@ -88,6 +89,8 @@ variables! {
     GENERIC_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", URL, "http://localhost:4318";
     TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" else "OTEL_EXPORTER_OTLP_ENDPOINT",
         URL, "http://localhost:4318/v1/traces";
+    METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" else "OTEL_EXPORTER_OTLP_ENDPOINT",
+        URL, "http://localhost:4318/v1/metrics";
     GENERIC_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOLS, "http/protobuf";
     TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" else "OTEL_EXPORTER_OTLP_PROTOCOL",
         PROTOCOLS, "http/protobuf";

@@ -9,6 +9,7 @@
 //! | [`baggage`] | names and values that travel with a request |
 //! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
 //! | [`diagnostics`] | how Spandrel reports about itself |
+//! | [`metrics`] | what the pipeline tells about itself, as numbers |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
@@ -23,6 +24,7 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+pub mod metrics;
 pub mod resource;
 pub mod rng;
 mod text;

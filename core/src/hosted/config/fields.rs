@@ -6,7 +6,7 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::debug::{Described, HeaderNames, debug_struct};
+use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
@@ -15,6 +15,7 @@ use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::propagation::Incoming;
+use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
 
@@ -49,6 +50,14 @@ pub struct Config {
     /// Further attributes of the resource; of a repeated key the last one counts. The three fields
     /// above win over them. An empty key is left out with a diagnostic.
     pub resource_attributes: Vec<(String, String)>,
+    /// Your own detectors of attributes, which run beside the
+    /// [built-in](crate::hosted::resource::BuiltinDetector) ones, once, within `init`. What they find
+    /// wins over those, and loses against the environment and the fields here.
+    pub resource_detectors: Vec<Arc<dyn ResourceDetector>>,
+    /// The names of the detectors that run, `all` or `none`. Empty = left out; with nothing in the
+    /// environment either, the [default](crate::hosted::resource::BuiltinDetector) ones run, and all
+    /// of your own. An unknown name gives a diagnostic.
+    pub detect: Vec<String>,
 
     /// The collector: `host:port`, which means `http` on this machine and `https` anywhere else, or
     /// a base URL, to which `/v1/traces` is appended. Empty or blank = left out; with nothing in
@@ -152,6 +161,12 @@ pub struct Config {
     /// starts, as attributes of the same names. Samplers do not see them. Baggage is sent by anyone:
     /// list names that you trust, and few.
     pub baggage_attributes: Vec<String>,
+    /// How often the transport sends the [metrics](crate::hosted::metrics) of the pipeline to the
+    /// collector; `None` = not at all. Zero is an error.
+    pub metrics_interval: Option<Duration>,
+    /// The URL for metrics, path included. Empty = left out; with nothing in the environment either,
+    /// `/v1/metrics` takes the place of `/v1/traces` in the endpoint.
+    pub metrics_endpoint: String,
 
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
@@ -213,6 +228,8 @@ impl Default for Config {
             service_version: None,
             environment: None,
             resource_attributes: Vec::new(),
+            resource_detectors: Vec::new(),
+            detect: Vec::new(),
             endpoint: String::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
@@ -246,6 +263,8 @@ impl Default for Config {
             propagators: None,
             incoming: Incoming::default(),
             baggage_attributes: Vec::new(),
+            metrics_interval: None,
+            metrics_endpoint: String::new(),
             shutdown_timeout: Duration::from_secs(5),
             read_environment: true,
             set_global: true,
@@ -259,6 +278,8 @@ debug_struct!(Config {
     service_version,
     environment,
     resource_attributes,
+    resource_detectors => DetectorNames(resource_detectors),
+    detect,
     endpoint => RedactedUrl(endpoint),
     stdout_format,
     headers => HeaderNames(headers),
@@ -292,6 +313,8 @@ debug_struct!(Config {
     propagators,
     incoming,
     baggage_attributes,
+    metrics_interval,
+    metrics_endpoint => RedactedUrl(metrics_endpoint),
     shutdown_timeout,
     read_environment,
     set_global,

@@ -19,8 +19,10 @@
 //! too. A certificate or key of a variable that cannot be read is reported as an error, and spans
 //! wait: it is read again before each request, and nothing is sent without it. Attributes that make
 //! the resource too large are left out. A mistake in code should not survive
-//! its first run: it is a [`SettingsError`], or an error of the transport's `init`. A variable that code overrides is not read, so
-//! nothing is said about it; only headers are looked for, because code replaces all of them.
+//! its first run: it is a [`SettingsError`], or an error of the transport's `init`.
+//!
+//! A variable that code or a preset overrides adds a sentence, too, unless it says what code says: who
+//! set it expects an effect. Its value is not checked.
 //!
 //! Two rules apply to all fields. `OTEL_SDK_DISABLED=true` beats `enabled: true`: with this switch
 //! an operator silences a program without building it again. With `read_environment: false` no
@@ -38,6 +40,7 @@
 //! | `service_version` | in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
+//! | `detect` | `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` | `service`, `host`, `process`, and all of `resource_detectors` | [names](crate::hosted::resource::BuiltinDetector), `all`, `none` |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
@@ -64,6 +67,8 @@
 //! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
 //! | `incoming` | - | [`Incoming::Continue`](crate::hosted::propagation::Incoming) | - |
 //! | `baggage_attributes` | - | none | - |
+//! | `metrics_interval` | - | no metrics are sent | - |
+//! | `metrics_endpoint` | `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the endpoint with `/v1/metrics` for `/v1/traces` | URL |
 //! | `shutdown_timeout` | - | 5 s | - |
 //! | `use_environment_proxy` | - | `false` | - |
 //! | `allow_plaintext_credentials`, `refuse_plaintext_credentials` | - | `false`: sent with a diagnostic | - |
@@ -118,6 +123,7 @@ mod headers;
 mod http;
 mod merge;
 mod notes;
+mod overridden;
 mod resolve;
 mod sampler;
 mod settings;

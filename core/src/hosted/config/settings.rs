@@ -133,6 +133,10 @@ pub struct Settings {
     pub incoming: Incoming,
     /// The names of baggage entries that become attributes of spans.
     pub baggage_attributes: Vec<String>,
+    /// How often the pipeline's own metrics are sent; `None` = not at all.
+    pub metrics_interval: Option<Duration>,
+    /// The URL that they are posted to; `None` without a collector. It may hold a secret.
+    pub metrics_url: Option<String>,
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// The provider becomes the process-wide one.
@@ -198,6 +202,8 @@ debug_struct!(Settings {
     propagators,
     incoming,
     baggage_attributes,
+    metrics_interval,
+    metrics_url => metrics_url.as_deref().map(RedactedUrl),
     shutdown_timeout,
     set_global,
     log_level,

@@ -1,5 +1,6 @@
 //! A span between its start and its end, as the layer keeps it.
 
+use std::boxed::Box;
 use std::string::String;
 use std::sync::Arc;
 
@@ -21,19 +22,14 @@ const STACKTRACE: &str = "exception.stacktrace";
 /// A live span.
 pub(super) struct LayerSpan {
     undecided: Undecided,
-    /// The tracestate, and the values that were current at the start, for contexts; most spans have
-    /// neither.
-    beside: Option<Arc<Beside>>,
-    /// The values came with a parent that was set, and not with the context of the start.
-    brings_values: bool,
+    /// None for most spans.
+    rare: Option<Box<Rare>>,
     pub(super) kind: SpanKind,
     settled: bool,
     /// The status is an error.
     failed: bool,
     /// The status is an error with a description.
     described: bool,
-    /// The fields that the program's sampler was asked with.
-    asked_with: Option<Arc<StoredFields>>,
     /// The parent, if this span was started when the parent had been left; 0 if not.
     left_parent: u64,
     /// The number of stays in the span, on all threads.
@@ -41,6 +37,17 @@ pub(super) struct LayerSpan {
     /// The time when it was left last, or used after that; zero if it is to end when it is closed.
     left: Instant,
     times: Option<Times>,
+}
+
+/// What few spans have, in memory of its own: a live span is moved several times.
+#[derive(Default)]
+struct Rare {
+    /// The tracestate, and the values that were current at the start, for contexts.
+    beside: Option<Arc<Beside>>,
+    /// The values came with a parent that was set, and not with the context of the start.
+    brings_values: bool,
+    /// The fields that the program's sampler was asked with.
+    asked_with: Option<Arc<StoredFields>>,
 }
 
 /// How long the span was entered and not entered, in nanoseconds.
@@ -65,13 +72,11 @@ impl LayerSpan {
         });
         let mut live = Self {
             undecided,
-            beside: None,
-            brings_values: false,
+            rare: None,
             kind,
             settled: false,
             failed: false,
             described: false,
-            asked_with: None,
             left_parent: 0,
             entered: 0,
             left: Instant::ZERO,
@@ -90,19 +95,27 @@ impl LayerSpan {
             true => self.undecided.span.trace_state(),
             false => "",
         };
-        self.beside = Beside::with_trace_state(around, state);
+        let beside = Beside::with_trace_state(around, state);
+        if beside.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().beside = beside;
+        }
+    }
+
+    #[inline]
+    fn beside(&self) -> Option<Arc<Beside>> {
+        self.rare.as_ref()?.beside.clone()
     }
 
     /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
-        Context::of(*self.undecided.span.context(), self.beside.clone())
+        Context::of(*self.undecided.span.context(), self.beside())
     }
 
     /// Returns true if its values become current with it, whatever is current.
     #[inline]
-    pub(super) const fn brings_values(&self) -> bool {
-        self.brings_values
+    pub(super) fn brings_values(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.brings_values)
     }
 
     #[inline]
@@ -141,12 +154,12 @@ impl LayerSpan {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        let mut around = self.beside.take();
+        let mut around = self.rare.as_mut().and_then(|rare| rare.beside.take());
         if let Some(parent) = parent {
             take_over(&mut self.undecided.span, parent, attributes);
             if parent.has_values() {
                 around.clone_from(&parent.beside);
-                self.brings_values = true;
+                self.rare.get_or_insert_default().brings_values = true;
             }
         }
         self.renew_beside(around.as_ref());
@@ -158,13 +171,13 @@ impl LayerSpan {
     }
 
     pub(super) fn keep_fields(&mut self, fields: StoredFields) {
-        self.asked_with = Some(Arc::new(fields));
+        self.rare.get_or_insert_default().asked_with = Some(Arc::new(fields));
     }
 
     /// What the sampler was asked with.
     pub(super) fn description(&self) -> Description {
         Description {
-            fields: self.asked_with.clone(),
+            fields: self.rare.as_ref().and_then(|rare| rare.asked_with.clone()),
             kind: self.kind,
         }
     }

@@ -256,7 +256,7 @@ impl TracingLayer {
             attributes: &[],
             keep,
         };
-        let tracer = &self.open.tracer;
+        let tracer = self.open.tracer.in_provider();
         let max_len = tracer.max_span_bytes();
         let mut live;
         if tracer.has_custom_sampler() {
@@ -289,13 +289,14 @@ impl TracingLayer {
         }
         live.set_left_parent(left_parent);
         if context.beside.is_some() && live.is_recording() {
-            take_over(live.span(), context, tracer.baggage_attributes());
+            let copied = self.open.tracer.baggage_attributes();
+            take_over(live.span(), context, copied);
         }
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
         }
         if !keep {
-            live.settle(tracer);
+            live.settle(&self.open.tracer);
         }
         live
     }

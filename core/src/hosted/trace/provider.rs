@@ -6,7 +6,7 @@ use super::inner::ProviderInner;
 use super::place;
 use super::tracer::Tracer;
 use crate::hosted::config::Settings;
-use crate::hosted::shards::Hub;
+use crate::hosted::shards::{Hub, HubCounts};
 use crate::resource::InstrumentationScope;
 use crate::tracer::Started;
 
@@ -36,6 +36,21 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+}
+
+impl From<HubCounts> for SpanCounts {
+    fn from(counts: HubCounts) -> Self {
+        Self {
+            started: Started {
+                recorded: counts.started.record_and_sample.total(),
+                record_only: counts.started.record_only.total(),
+                not_sampled: counts.started.drop.total(),
+            },
+            ended: counts.ended,
+            live: counts.live.record_only + counts.live.record_and_sample,
+            incomplete: counts.incomplete,
+        }
+    }
 }
 
 impl TracerProvider {
@@ -95,22 +110,10 @@ impl TracerProvider {
     /// The numbers of spans started and ended so far.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
-        let mut counts = SpanCounts::default();
-        let mut record_only_ended = 0;
-        if let Some(inner) = self.inner() {
-            inner.hub.for_each_shard(|shard| {
-                let of_shard = shard.counts();
-                counts.started.recorded += of_shard.started.recorded;
-                counts.started.record_only += of_shard.started.record_only;
-                counts.started.not_sampled += of_shard.started.not_sampled;
-                counts.ended += of_shard.ended;
-                counts.incomplete += of_shard.incomplete;
-                record_only_ended += of_shard.record_only_ended;
-            });
-        }
-        let started = counts.started.recorded + counts.started.record_only;
-        counts.live = started.saturating_sub(counts.ended + record_only_ended);
-        counts
+        self.inner()
+            .map(|inner| inner.hub.counts())
+            .unwrap_or_default()
+            .into()
     }
 
     /// Returns true if both are the same provider.

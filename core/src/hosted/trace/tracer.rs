@@ -202,14 +202,14 @@ impl ThreadState {
         at: Option<Instant>,
     ) -> Span {
         if !plan.is_kept() {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.context);
         }
         let Some(span) = self.begin(plan, inner, builder, at) else {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.unsampled());
         };
-        self.shard.count(plan.decision());
+        self.shard.count(plan.decision(), plan.origin());
         span
     }
 

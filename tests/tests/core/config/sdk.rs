@@ -113,6 +113,8 @@ fn c_012_propagators_are_a_set_and_others_are_skipped_aloud() {
         propagators_of(" TraceContext ,tracecontext,BAGGAGE,baggage,"),
         (all, vec![])
     );
+    let texts = [Propagators::default(), Propagators::NONE].map(|it| it.to_string());
+    assert_eq!(texts, ["tracecontext,baggage", "none"]);
     let [b3, b3_first] = [of(&[B3Multi, B3]), of(&[B3, TraceContext])];
     assert_eq!(propagators_of("b3multi,b3,b3multi"), (b3, vec![]));
     assert_eq!(

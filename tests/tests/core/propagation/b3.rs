@@ -16,7 +16,8 @@ const PARENT: &str = "05e3ac9a4f6e3b90";
 fn found(trace_id: &str, sampling: B3Sampling) -> B3Context {
     let sampled = matches!(sampling, B3Sampling::Accept | B3Sampling::Debug);
     let flags = TraceFlags::NONE.with_sampled(sampled);
-    let (trace_id, span_id) = (trace_id.parse().unwrap(), SPAN.parse().unwrap());
+    let trace_id = trace_id.parse().expect("a trace id");
+    let span_id = SPAN.parse().expect("a span id");
     B3Context {
         span_context: SpanContext::remote(trace_id, span_id, flags),
         sampling,
