@@ -6,6 +6,8 @@
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | the attributes of this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`baggage`] | names and values that travel with a request |
+//! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`metrics`] | what the pipeline tells about itself, as numbers |
 //! | [`export`] | exporters of your own, in memory and to files |
@@ -32,6 +34,8 @@ pub mod config;
 // L1
 pub mod export;
 // L2
+pub mod baggage;
+pub mod propagation;
 mod shards;
 // L3
 pub mod trace;

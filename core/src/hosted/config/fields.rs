@@ -11,10 +11,11 @@ use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
 use crate::buffer::Overflow;
-use crate::env::{Compression, Protocol};
+use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
+use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
@@ -155,6 +156,16 @@ pub struct Config {
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
 
+    /// The formats that carry contexts to other processes, as the process-wide
+    /// [`propagator`](crate::hosted::propagation::propagator) reads and writes them, also where
+    /// tracing is disabled.
+    pub propagators: Option<Propagators>,
+    /// What that propagator makes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of [baggage](crate::hosted::baggage) entries that are copied onto each span when it
+    /// starts, as attributes of the same names. Samplers do not see them. Baggage is sent by anyone:
+    /// list names that you trust, and few.
+    pub baggage_attributes: Vec<String>,
     /// How often the transport sends the [metrics](crate::hosted::metrics) of the pipeline to the
     /// collector; `None` = not at all. Zero is an error.
     pub metrics_interval: Option<Duration>,
@@ -255,6 +266,9 @@ impl Default for Config {
             when_open: WhenOpen::default(),
             on_too_large: OnTooLarge::default(),
             max_batch_age: None,
+            propagators: None,
+            incoming: Incoming::default(),
+            baggage_attributes: Vec::new(),
             metrics_interval: None,
             metrics_endpoint: String::new(),
             shutdown_timeout: Duration::from_secs(5),
@@ -303,6 +317,9 @@ debug_struct!(Config {
     when_open,
     on_too_large,
     max_batch_age,
+    propagators,
+    incoming,
+    baggage_attributes,
     metrics_interval,
     metrics_endpoint => RedactedUrl(metrics_endpoint),
     shutdown_timeout,

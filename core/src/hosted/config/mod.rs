@@ -65,13 +65,15 @@
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
+//! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
+//! | `incoming` | - | [`Incoming::Continue`](crate::hosted::propagation::Incoming) | - |
+//! | `baggage_attributes` | - | none | - |
 //! | `metrics_interval` | - | no metrics are sent | - |
 //! | `metrics_endpoint` | `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the endpoint with `/v1/metrics` for `/v1/traces` | URL |
 //! | `shutdown_timeout` | - | 5 s | - |
 //! | `use_environment_proxy` | - | `false` | - |
 //! | `allow_plaintext_credentials`, `refuse_plaintext_credentials` | - | `false`: sent with a diagnostic | - |
 //! | `read_environment`, `set_global` | - | `true` | - |
-//! | - | `OTEL_PROPAGATORS`, which is checked; the program calls its propagator itself | `tracecontext` | names |
 //! | - | `OTEL_LOG_LEVEL` | `info` | name |
 //!
 //! # How long an export takes

@@ -113,6 +113,8 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         resource: merged.resource,
         propagators: merged.propagators,
         span_exporter: code.exporter.clone(),
+        incoming: code.incoming,
+        baggage_attributes: code.baggage_attributes.clone(),
         metrics_interval: check_metrics_interval(code.metrics_interval)?,
         metrics_url,
         shutdown_timeout: code.shutdown_timeout,

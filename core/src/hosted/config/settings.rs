@@ -14,6 +14,7 @@ use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
+use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
 
@@ -139,6 +140,10 @@ pub struct Settings {
     pub propagators: Propagators,
     /// The program's own exporter, if the target is one.
     pub span_exporter: Option<SharedExporter>,
+    /// What becomes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of baggage entries that become attributes of spans.
+    pub baggage_attributes: Vec<String>,
     /// How often the pipeline's own metrics are sent; `None` = not at all.
     pub metrics_interval: Option<Duration>,
     /// The URL that they are posted to; `None` without a collector. It may hold a secret.
@@ -207,6 +212,8 @@ debug_struct!(Settings {
     resource,
     propagators,
     span_exporter,
+    incoming,
+    baggage_attributes,
     metrics_interval,
     metrics_url => metrics_url.as_deref().map(RedactedUrl),
     shutdown_timeout,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
-use super::pool::{NO_PROVIDER, Pool, Recorder, WHILE_UNWINDING};
+use super::pool::{CARRYING, NO_PROVIDER, Pool, Recorder, WHILE_UNWINDING};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
@@ -101,7 +101,7 @@ fn find_state(
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<ThreadState>> {
-    if id == NO_PROVIDER || id & WHILE_UNWINDING != 0 {
+    if id == NO_PROVIDER || id & (WHILE_UNWINDING | CARRYING) != 0 {
         if let Some(first) = first {
             give_back(first);
         }
@@ -171,7 +171,8 @@ pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
 /// The same for a span that does not hold all that was set on it.
 #[cold]
 #[inline(never)]
-fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
+fn finish_incomplete(mut recorder: Box<Recorder>, now: Instant) {
+    recorder.unmark();
     let provider = recorder.provider;
     let shortage = Shortage::of(&recorder.recording);
     let new = shortage.as_ref().map_or(0, |shortage| {
@@ -204,12 +205,12 @@ fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     }
 }
 
-/// Ends a span that was started while its thread unwound, or whose thread's locals are gone, or its
-/// provider. Without a provider it has no exporter to go to.
+/// Ends a span that was started while its thread unwound, that carries values, or whose thread's
+/// locals are gone, or its provider. Without a provider it has no exporter to go to.
 #[cold]
 #[inline(never)]
 fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
-    recorder.provider &= !WHILE_UNWINDING;
+    recorder.unmark();
     let Some(inner) = ProviderInner::find(recorder.provider) else {
         return;
     };
