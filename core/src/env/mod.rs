@@ -99,6 +99,8 @@ pub struct EnvConfig<'a> {
     /// `OTEL_RESOURCE_ATTRIBUTES`; a resource given in code wins over it. Its `service.name` is
     /// left out when `service_name` is set.
     pub resource_attributes: Option<ResourceAttributes<'a>>,
+    /// `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS`, as written: names between commas.
+    pub resource_detectors: Option<&'a str>,
     /// `OTEL_PROPAGATORS`.
     pub propagators: Option<Propagators>,
     /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`.
@@ -193,6 +195,7 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
         log_level: from.choice(&var::LOG_LEVEL, LogLevel::NAMES),
         service_name,
         resource_attributes: resource_attributes(from, service_name.is_some()),
+        resource_detectors: from.text(&var::RESOURCE_DETECTORS),
         propagators: choice::read_propagators(from),
         sampler: choice::read_sampler(from),
         traces_exporter: from.choice(&var::TRACES_EXPORTER, TracesExporter::NAMES),

@@ -76,6 +76,7 @@ variables! {
     LOG_LEVEL = "OTEL_LOG_LEVEL", "one of none, error, warn, info, debug, trace", "info";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "a name", "unknown_service";
     RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES", "a list like key1=value1,key2=value2", "none";
+    RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "a list of names", "service,host,process";
     PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, or none", "tracecontext";
     TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
         "one of always_on, always_off, traceidratio, parentbased_always_on, \

@@ -133,6 +133,7 @@ pub(super) fn overrides(config: &Config, variable: &str) -> bool {
     }
     match variable {
         "OTEL_SERVICE_NAME" => !config.service_name.is_empty(),
+        "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS" => !config.detect.is_empty(),
         "OTEL_TRACES_SAMPLER" | "OTEL_TRACES_SAMPLER_ARG" => {
             config.sampler.is_some() || config.sample_rate.is_some()
         }

@@ -6,7 +6,7 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::debug::{Described, HeaderNames, debug_struct};
+use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
@@ -14,6 +14,7 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
 
@@ -48,6 +49,14 @@ pub struct Config {
     /// Further attributes of the resource; of a repeated key the last one counts. The three fields
     /// above win over them. An empty key is left out with a diagnostic.
     pub resource_attributes: Vec<(String, String)>,
+    /// Your own detectors of attributes, which run beside the
+    /// [built-in](crate::hosted::resource::BuiltinDetector) ones, once, within `init`. What they find
+    /// wins over those, and loses against the environment and the fields here.
+    pub resource_detectors: Vec<Arc<dyn ResourceDetector>>,
+    /// The names of the detectors that run, `all` or `none`. Empty = left out; with nothing in the
+    /// environment either, the [default](crate::hosted::resource::BuiltinDetector) ones run, and all
+    /// of your own. An unknown name gives a diagnostic.
+    pub detect: Vec<String>,
 
     /// The collector: `host:port`, which means `http` on this machine and `https` anywhere else, or
     /// a base URL, to which `/v1/traces` is appended. Empty or blank = left out; with nothing in
@@ -201,6 +210,8 @@ impl Default for Config {
             service_version: None,
             environment: None,
             resource_attributes: Vec::new(),
+            resource_detectors: Vec::new(),
+            detect: Vec::new(),
             endpoint: String::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
@@ -244,6 +255,8 @@ debug_struct!(Config {
     service_version,
     environment,
     resource_attributes,
+    resource_detectors => DetectorNames(resource_detectors),
+    detect,
     endpoint => RedactedUrl(endpoint),
     stdout_format,
     headers => HeaderNames(headers),

@@ -23,7 +23,7 @@ use crate::env::{
     Timeout, TracesExporter,
 };
 use crate::exporter::ExporterConfig;
-use crate::hosted::resource::{HostedResource, ResourceBuilder};
+use crate::hosted::resource::{Detection, HostedResource, ResourceBuilder};
 use crate::limits::SpanLimits;
 
 /// One value for each setting, from the source that wins.
@@ -266,7 +266,8 @@ const ATTRIBUTE_OVERHEAD: usize = 24;
 
 /// Attributes of the environment that do not fit are left out: a variable does not stop a program.
 fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedResource {
-    let without = build_resource(code, Vec::new(), "");
+    let detected = detect(code, env, notes);
+    let without = build_resource(code, &detected, Vec::new(), "");
     let mut left = MAX_RESOURCE_BYTES.saturating_sub(resource_bytes(&without));
     let mut left_out = Vec::new();
     let mut fits = |key: &str, value: &str| {
@@ -291,7 +292,25 @@ fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedReso
             shown(&left_out)
         ));
     }
-    build_resource(code, pairs, name.unwrap_or_default())
+    build_resource(code, &detected, pairs, name.unwrap_or_default())
+}
+
+fn detect(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedResource {
+    let names: Option<Vec<&str>> = match env.resource_detectors {
+        _ if !code.detect.is_empty() => Some(code.detect.iter().map(String::as_str).collect()),
+        Some(list) => Some(
+            list.split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .collect(),
+        ),
+        None => None,
+    };
+    let detection = Detection {
+        own: &code.resource_detectors,
+        names: names.as_deref(),
+    };
+    detection.run(&mut |sentence| notes.push(sentence))
 }
 
 /// The names, without the length that made them not fit.
@@ -323,10 +342,11 @@ fn resource_bytes(resource: &HostedResource) -> usize {
 /// The fields with names of their own come last, because the last call in code wins.
 fn build_resource(
     code: &Config,
+    detected: &HostedResource,
     pairs: Vec<(String, String)>,
     service_name_variable: &str,
 ) -> HostedResource {
-    let mut builder = ResourceBuilder::detect()
+    let mut builder = ResourceBuilder::detected(detected.clone())
         .environment(pairs)
         .service_name_variable(service_name_variable);
     for (key, value) in &code.resource_attributes {

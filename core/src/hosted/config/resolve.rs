@@ -214,6 +214,39 @@ mod tests {
         }
     }
 
+    // spec G-009
+    #[test]
+    fn detectors_are_selected_by_the_variable_and_by_code_before_it() {
+        let variable = |name: &str| match name {
+            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS" => Ok(" process ,hsot,".into()),
+            _ => Err(VarError::NotPresent),
+        };
+        let settings = resolve(&Config::development("x"), variable).unwrap();
+        assert!(settings.resource.get("process.pid").is_some());
+        assert!(settings.resource.get("host.name").is_none());
+        assert_eq!(settings.resource.text("service.name"), Some("x"));
+        assert_eq!(
+            settings.resource.text("telemetry.sdk.name"),
+            Some("spandrel")
+        );
+        let [note] = &settings.diagnostics[..] else {
+            panic!("{:?}", settings.diagnostics);
+        };
+        assert!(note.contains("there is no detector \"hsot\""), "{note}");
+
+        let code = Config {
+            detect: std::vec!["none".into()],
+            ..Config::default()
+        };
+        let settings = resolve(&code, variable).unwrap();
+        assert!(settings.resource.get("process.pid").is_none());
+        assert_eq!(
+            settings.resource.text("service.name"),
+            Some("unknown_service")
+        );
+        assert!(settings.diagnostics.is_empty());
+    }
+
     #[test]
     fn a_variable_that_is_not_utf8_is_named_and_unset() {
         let config = Config::development("x");
