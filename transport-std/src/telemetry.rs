@@ -181,9 +181,11 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        self.worker
-            .as_ref()
-            .map_or(FlushReport::NOTHING, |worker| worker.force_flush(timeout))
+        let Some(worker) = &self.worker else {
+            return FlushReport::NOTHING;
+        };
+        let processed = self.handle.flush_processors(timeout);
+        processed.report(worker.force_flush(processed.left))
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -199,7 +201,8 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let report = worker.shutdown(timeout);
+        let processed = self.handle.shut_processors_down(timeout);
+        let report = processed.report(worker.shutdown(processed.left));
         clear_global(self.provider());
         self.release();
         report
@@ -225,7 +228,8 @@ impl Deref for Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(worker) = self.worker.take() {
-            worker.shutdown(self.shutdown_timeout);
+            let processed = self.handle.shut_processors_down(self.shutdown_timeout);
+            worker.shutdown(processed.left);
             clear_global(self.provider());
         }
         self.release();

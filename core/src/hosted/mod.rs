@@ -8,6 +8,7 @@
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
@@ -26,6 +27,7 @@ pub mod rng;
 mod text;
 // L1
 pub mod config;
+pub mod processor;
 // L2
 mod shards;
 // L3

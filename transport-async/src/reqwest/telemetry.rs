@@ -74,10 +74,11 @@ impl Telemetry {
         let Some(state) = &self.state else {
             return FlushReport::NOTHING;
         };
-        let flush = Waiting::new(state, timeout);
+        let processed = self.handle.flush_processors(timeout);
+        let flush = Waiting::new(state, processed.left);
         state.bell.ring();
         let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        report.unwrap_or_else(|| flush.end())
+        processed.report(report.unwrap_or_else(|| flush.end()))
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -94,7 +95,8 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let deadline = begin_shutdown(state, timeout);
+        let processed = self.handle.shut_processors_down(timeout);
+        let deadline = begin_shutdown(state, processed.left);
         let report = match wait_for(state, deadline, || state.lock().told()).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
@@ -109,7 +111,7 @@ impl Telemetry {
         };
         clear_global(self.provider());
         self.release();
-        report
+        processed.report(report)
     }
 
     /// Says what nothing has listened to.
@@ -135,7 +137,8 @@ impl Drop for Telemetry {
             self.release();
             return;
         };
-        begin_shutdown(&state, self.shutdown_timeout);
+        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
+        begin_shutdown(&state, processed.left);
         let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;

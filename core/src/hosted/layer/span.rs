@@ -6,7 +6,7 @@ use super::entered::SpanState;
 use super::fields::StoredFields;
 use super::visit::{FieldSink, Special, StatusCode, special};
 use crate::attribute::{KeyValue, Value};
-use crate::context::SpanKind;
+use crate::context::{ParentContext, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::Context;
 use crate::hosted::trace::{Span, Tracer, Undecided};
@@ -109,6 +109,12 @@ impl LayerSpan {
             self.settled = true;
             tracer.settle(&mut self.undecided);
         }
+    }
+
+    /// Shows the start of the span to the processors. No lock may be held.
+    #[cold]
+    pub(super) fn show_start(&mut self, tracer: &Tracer, parent: &ParentContext<'_>) {
+        tracer.show_start(&mut self.undecided, parent);
     }
 
     /// Changes the parent by `change`, if the span is not settled and is entered on this thread

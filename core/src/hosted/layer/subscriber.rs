@@ -295,6 +295,9 @@ impl TracingLayer {
         live.set_left_parent(left_parent);
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
+            if tracer.has_processors() {
+                live.show_start(tracer, &parent);
+            }
         }
         if !keep {
             live.settle(tracer);

@@ -51,6 +51,7 @@ struct Counters {
     shutdown: Counter,
     record_only_ended: Counter,
     incomplete: Counter,
+    filtered: Counter,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -89,7 +90,7 @@ struct Totals {
     abandoned: bool,
     pushed: Total,
     /// In the order of [`Counters`].
-    counters: [Total; 8],
+    counters: [Total; 9],
 }
 
 /// The spans of the threads of a shard.
@@ -220,6 +221,13 @@ impl Shard {
         causes & !known
     }
 
+    /// Counts a sampled span that ended and that a processor dropped.
+    #[cold]
+    pub(in crate::hosted) fn count_filtered(&self) {
+        let _turn = self.take_turn();
+        self.counters.filtered.advance();
+    }
+
     #[cold]
     fn take_turn(&self) -> Option<MutexGuard<'_, ()>> {
         let turn = self.turn.as_ref()?;
@@ -310,8 +318,9 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [_, _, _, full, too_large, shutdown, ..] = totals.counters;
+        let [_, _, _, full, too_large, shutdown, _, _, filtered] = totals.counters;
         let mut ledger = Ledger::default();
+        ledger.drop_spans(DropReason::Filtered, filtered.sum);
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
         ledger.drop_spans(DropReason::Shutdown, shutdown.sum);
@@ -338,6 +347,7 @@ impl Shard {
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         ] = totals.counters;
         ShardCounts {
             started: Started {
@@ -345,7 +355,7 @@ impl Shard {
                 record_only: record_only.sum,
                 not_sampled: not_sampled.sum,
             },
-            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum,
+            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum + filtered.sum,
             record_only_ended: record_only_ended.sum,
             incomplete: incomplete.sum,
         }
@@ -377,6 +387,7 @@ impl Totals {
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         } = &shard.counters;
         let counters = [
             recorded,
@@ -387,6 +398,7 @@ impl Totals {
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         ];
         for (total, counter) in self.counters.iter_mut().zip(counters) {
             total.update(counter.0.load(Ordering::Relaxed));

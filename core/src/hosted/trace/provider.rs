@@ -1,7 +1,9 @@
 //! The provider, which hands out tracers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::hooks::Hooks;
 use super::inner::ProviderInner;
 use super::place;
 use super::tracer::Tracer;
@@ -36,6 +38,8 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+    /// Calls of span processors that panicked.
+    pub processor_panics: u64,
 }
 
 impl TracerProvider {
@@ -97,7 +101,8 @@ impl TracerProvider {
     pub fn counts(&self) -> SpanCounts {
         let mut counts = SpanCounts::default();
         let mut record_only_ended = 0;
-        if let Some(inner) = self.inner() {
+        let inner = self.inner();
+        if let Some(inner) = &inner {
             inner.hub.for_each_shard(|shard| {
                 let of_shard = shard.counts();
                 counts.started.recorded += of_shard.started.recorded;
@@ -108,9 +113,41 @@ impl TracerProvider {
                 record_only_ended += of_shard.record_only_ended;
             });
         }
+        let hooks = inner.as_ref().and_then(|inner| inner.hooks.as_ref());
+        counts.processor_panics = hooks.map_or(0, Hooks::panics);
         let started = counts.started.recorded + counts.started.record_only;
         counts.live = started.saturating_sub(counts.ended + record_only_ended);
         counts
+    }
+
+    /// Has the span processors do what they have put off, until `deadline` at most. Returns true if all
+    /// of them say that they have. A flush of a transport's handle calls it.
+    pub fn flush_processors(&self, deadline: Instant) -> bool {
+        self.with_hooks(|hooks, _| hooks.force_flush(deadline))
+    }
+
+    /// Ends the work of the span processors, until `deadline` at most: spans that end from now on are
+    /// counted as lost. Returns true if all of them say that they have done everything. The shutdown
+    /// of a transport's handle calls it. Later calls return true.
+    pub fn shut_processors_down(&self, deadline: Instant) -> bool {
+        self.with_hooks(|hooks, hub| {
+            hub.close();
+            hooks.shutdown(deadline)
+        })
+    }
+
+    /// Returns true if there are span processors.
+    #[must_use]
+    pub fn has_processors(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.hooks.is_some())
+    }
+
+    fn with_hooks(&self, work: impl FnOnce(&Hooks, &Hub) -> bool) -> bool {
+        let inner = self.inner();
+        let hooks = inner
+            .as_ref()
+            .and_then(|inner| Some((inner.hooks.as_ref()?, &inner.hub)));
+        hooks.is_none_or(|(hooks, hub)| work(hooks, hub))
     }
 
     /// Returns true if both are the same provider.

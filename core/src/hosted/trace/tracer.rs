@@ -12,6 +12,7 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
+use crate::hosted::current::Context;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
@@ -149,8 +150,7 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
         // A copy, so that the builder need not be in memory.
-        let parent = *builder.parent_context();
-        return Span::standing_for(&parent);
+        return begin_slowly(inner, *builder, at);
     };
     let plan = Plan::new(sampler, &mut state.ready().ids, builder);
     let span = state.begin_counted(&plan, inner, builder, at);
@@ -158,8 +158,8 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     span
 }
 
-/// Starts a span under a parent with a tracestate, or with the application's sampler, which may
-/// start spans itself.
+/// Starts a span under a parent with a tracestate, or with code of the program: its sampler and its
+/// processors may start spans themselves. One that stands for its parent after the shutdown.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     if !inner.is_open() {
@@ -168,8 +168,15 @@ fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&inner.sampler, &mut ids, &builder);
     let mut state = thread::state_for(inner);
-    let span = state.begin_counted(&plan, inner, &builder, at);
+    let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
+    if inner.hooks.is_some() {
+        let context = *span.context();
+        if let Some(recorder) = span.recorder_mut() {
+            let parent = Context::from(*builder.parent_context());
+            thread::show_start(inner, context, recorder, &parent);
+        }
+    }
     span
 }
 
