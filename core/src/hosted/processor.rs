@@ -51,6 +51,9 @@
 //!   methods are recorded, and no processor sees them; a span of another kind that ends there is shown
 //!   to the processors when the method has returned. So no method is called within another one on the
 //!   same thread.
+//! - While a span of the `tracing` layer starts, the macros of `tracing` do nothing on that thread,
+//!   because the subscriber is at work. While one ends they make events, but no spans: a registry of
+//!   `tracing-subscriber` 0.3 keeps for ever what is closed meanwhile.
 //! - After the shutdown nothing is called any more. Spans that end then are counted as lost.
 //! - A span of the `tracing` layer starts when its parent may still change. If a parent that is set
 //!   later has it recorded after all, `on_start` comes just before `on_ending`; if such a parent ends

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::closing::without_spans;
 use super::entered::SpanState;
 use super::fields::StoredFields;
 use super::visit::{FieldSink, Special, StatusCode, special};
@@ -290,7 +291,15 @@ impl LayerSpan {
 
     /// Ends the span at the time when it was left or used last, or now if it never was entered.
     #[inline]
-    pub(super) fn end(mut self, tracer: &Tracer) {
+    pub(super) fn end(self, tracer: &Tracer) {
+        if tracer.has_processors() {
+            return without_spans(|| self.end_now(tracer));
+        }
+        self.end_now(tracer);
+    }
+
+    #[inline]
+    fn end_now(mut self, tracer: &Tracer) {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
             let span = &mut self.undecided.span;

@@ -165,9 +165,11 @@ impl Hooks {
                 .iter()
                 .position(|other| core::ptr::eq(other, processor))
                 .map_or(0, |at| at + 1);
-            diagnostics::report(
+            // Each processor is a cause of its own, so that none is kept quiet for another.
+            diagnostics::report_cause(
                 Kind::Internal,
                 Severity::Error,
+                core::ptr::from_ref(processor).addr(),
                 format_args!(
                     "span processor {number} of {} panicked in {method}: {}; the span goes on \
                      without it; mend the processor; its next panics are counted and not said",
@@ -200,6 +202,7 @@ std::thread_local! {
 }
 
 /// Returns true while a processor runs on this thread.
+#[cfg(feature = "tracing")]
 pub(super) fn is_inside() -> bool {
     IS_INSIDE.get()
 }
@@ -210,7 +213,7 @@ pub(super) struct Inside(());
 impl Inside {
     /// `None` if it is that time already.
     pub(super) fn enter() -> Option<Self> {
-        (!IS_INSIDE.replace(true)).then_some(Self(()))
+        (!IS_INSIDE.replace(true)).then(|| Self(()))
     }
 
     /// The next span that ended meanwhile.

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use super::hooks::{self, Inside};
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
-use super::pool::{HOOKED, MARKS, NO_PROVIDER, Pool, Recorder, UNSTARTED};
+#[cfg(feature = "tracing")]
+use super::pool::UNSTARTED;
+use super::pool::{HOOKED, MARKS, NO_PROVIDER, Pool, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::context::SpanContext;
 use crate::hosted::current::Context;
@@ -240,6 +242,7 @@ pub(super) fn show_start(
 }
 
 /// Marks a span whose start is shown before its end.
+#[cfg(feature = "tracing")]
 pub(super) fn show_start_later(inner: &ProviderInner, recorder: &mut Recorder) {
     if inner.hooks.is_some() && !hooks::is_inside() {
         recorder.provider |= HOOKED | UNSTARTED;
