@@ -349,12 +349,12 @@ where
             self.schedule.record(now, flight.permit, Verdict::Cancelled);
         }
         while let Some(batch) = self.batches.take_any() {
-            self.drop_batch(batch, DropReason::Shutdown, None);
+            self.drop_batch(now, batch, DropReason::Shutdown, None);
         }
         let left = self.buffer.queued() as u64;
         while self.buffer.pop_front() {}
         if left > 0 {
-            self.books.give_up(left, DropReason::Shutdown, 0, None);
+            self.books.give_up(left, DropReason::Shutdown, 0, None, 0);
         }
         self.closing.stopped = true;
     }

@@ -7,6 +7,7 @@
 //! | [`resource`] | the attributes of this process, merged by precedence |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`diagnostics`] | how Spandrel reports about itself |
+//! | [`metrics`] | what the pipeline tells about itself, as numbers |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
 //! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
@@ -22,6 +23,7 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+pub mod metrics;
 pub mod resource;
 pub mod rng;
 mod text;

@@ -12,6 +12,7 @@ use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::time::Instant;
 
 use super::drive::wait_for;
+use super::metrics::MetricsTask;
 use super::state::DriverState;
 
 /// A running pipeline.
@@ -26,6 +27,7 @@ use super::state::DriverState;
 pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
+    metrics: Option<MetricsTask>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -37,6 +39,7 @@ impl Telemetry {
         Self {
             handle: Handle::disabled(),
             state: None,
+            metrics: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -52,11 +55,13 @@ impl Telemetry {
     pub(super) fn running(
         provider: TracerProvider,
         state: Arc<DriverState>,
+        metrics: Option<MetricsTask>,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             handle: Handle::new(provider, Arc::clone(&state) as _),
             state: Some(state),
+            metrics,
             shutdown_timeout,
             was_started: true,
         }
@@ -110,6 +115,10 @@ impl Telemetry {
             }
         };
         clear_global(self.provider());
+        if let Some(metrics) = &self.metrics {
+            let now = state.lock().pipeline.now();
+            metrics.stopped(deadline.saturating_since(now)).await;
+        }
         self.release();
         processed.report(report)
     }

@@ -154,6 +154,13 @@ pub struct Config {
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
 
+    /// How often the transport sends the [metrics](crate::hosted::metrics) of the pipeline to the
+    /// collector; `None` = not at all. Zero is an error.
+    pub metrics_interval: Option<Duration>,
+    /// The URL for metrics, path included. Empty = left out; with nothing in the environment either,
+    /// `/v1/metrics` takes the place of `/v1/traces` in the endpoint.
+    pub metrics_endpoint: String,
+
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// Reads the `OTEL_*` variables. If off, only the fields here count.
@@ -247,6 +254,8 @@ impl Default for Config {
             when_open: WhenOpen::default(),
             on_too_large: OnTooLarge::default(),
             max_batch_age: None,
+            metrics_interval: None,
+            metrics_endpoint: String::new(),
             shutdown_timeout: Duration::from_secs(5),
             read_environment: true,
             set_global: true,
@@ -293,6 +302,8 @@ debug_struct!(Config {
     when_open,
     on_too_large,
     max_batch_age,
+    metrics_interval,
+    metrics_endpoint => RedactedUrl(metrics_endpoint),
     shutdown_timeout,
     read_environment,
     set_global,

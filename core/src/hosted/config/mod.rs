@@ -19,8 +19,10 @@
 //! too. A certificate or key of a variable that cannot be read is reported as an error, and spans
 //! wait: it is read again before each request, and nothing is sent without it. Attributes that make
 //! the resource too large are left out. A mistake in code should not survive
-//! its first run: it is a [`SettingsError`], or an error of the transport's `init`. A variable that code overrides is not read, so
-//! nothing is said about it; only headers are looked for, because code replaces all of them.
+//! its first run: it is a [`SettingsError`], or an error of the transport's `init`.
+//!
+//! A variable that code or a preset overrides adds a sentence, too, unless it says what code says: who
+//! set it expects an effect. Its value is not checked.
 //!
 //! Two rules apply to all fields. `OTEL_SDK_DISABLED=true` beats `enabled: true`: with this switch
 //! an operator silences a program without building it again. With `read_environment: false` no
@@ -63,6 +65,8 @@
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
+//! | `metrics_interval` | - | no metrics are sent | - |
+//! | `metrics_endpoint` | `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the endpoint with `/v1/metrics` for `/v1/traces` | URL |
 //! | `shutdown_timeout` | - | 5 s | - |
 //! | `use_environment_proxy` | - | `false` | - |
 //! | `allow_plaintext_credentials`, `refuse_plaintext_credentials` | - | `false`: sent with a diagnostic | - |
@@ -118,6 +122,7 @@ mod headers;
 mod http;
 mod merge;
 mod notes;
+mod overridden;
 mod resolve;
 mod sampler;
 mod settings;

@@ -85,6 +85,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         exporter.batch.max_export_batch_size = 1;
         exporter.batch.scheduled_delay = Duration::ZERO;
     }
+    let metrics_url = metrics_url(code, &target, merged.metrics_endpoint, &mut notes)?;
     let sampler = merged.sampler.check(&mut notes);
     note_attributes_without_key(code, &mut notes);
     Ok(Settings {
@@ -112,6 +113,8 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         processors: code.processors.clone(),
         resource: merged.resource,
         propagators: merged.propagators,
+        metrics_interval: check_metrics_interval(code.metrics_interval)?,
+        metrics_url,
         shutdown_timeout: code.shutdown_timeout,
         set_global: code.set_global,
         log_level: merged.log_level,
@@ -155,6 +158,54 @@ fn note_headers_in_clear(
             source.unwrap_or("headers"),
             InClear(name)
         ));
+    }
+}
+
+/// The URL for metrics; `None` if none are wanted, or if there is no collector.
+fn metrics_url(
+    code: &Config,
+    target: &Target,
+    variable: Option<Endpoint<'_>>,
+    notes: &mut Notes,
+) -> Result<Option<String>, SettingsError> {
+    let Target::Otlp { url, .. } = target else {
+        return Ok(None);
+    };
+    let mut text = String::new();
+    if !code.metrics_endpoint.trim_ascii().is_empty() {
+        let mut diagnostics = Diagnostics::new();
+        let endpoint = Endpoint::parse_exact(code.metrics_endpoint.trim_ascii(), &mut diagnostics);
+        let endpoint = endpoint.map_err(|error| SettingsError::Endpoint {
+            problem: error.kind(),
+            text: error.value().map(Into::into),
+        })?;
+        // Writing to a string cannot fail.
+        let _ = endpoint.write_url(&mut text);
+        return Ok(Some(text));
+    }
+    if let Some(endpoint) = variable {
+        let _ = endpoint.write_url(&mut text);
+        return Ok(Some(text));
+    }
+    let (path, query) = match url.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (url.as_str(), String::new()),
+    };
+    let base = path.strip_suffix("/v1/traces");
+    if base.is_none() && code.metrics_interval.is_some() {
+        notes.push(
+            "metrics_interval: the endpoint does not end in /v1/traces, so there is no telling where \
+             metrics go; sending none; set metrics_endpoint or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+                .into(),
+        );
+    }
+    Ok(base.map(|base| format!("{base}/v1/metrics{query}")))
+}
+
+fn check_metrics_interval(interval: Option<Duration>) -> Result<Option<Duration>, SettingsError> {
+    match interval {
+        Some(Duration::ZERO) => Err(SettingsError::MetricsInterval),
+        interval => Ok(interval),
     }
 }
 

@@ -132,6 +132,10 @@ pub struct Settings {
     /// The formats that carry the context of a trace to other processes, also when traces are
     /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
+    /// How often the pipeline's own metrics are sent; `None` = not at all.
+    pub metrics_interval: Option<Duration>,
+    /// The URL that they are posted to; `None` without a collector. It may hold a secret.
+    pub metrics_url: Option<String>,
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// The provider becomes the process-wide one.
@@ -196,6 +200,8 @@ debug_struct!(Settings {
     processors => processors.len(),
     resource,
     propagators,
+    metrics_interval,
+    metrics_url => metrics_url.as_deref().map(RedactedUrl),
     shutdown_timeout,
     set_global,
     log_level,

@@ -42,4 +42,4 @@ pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
 #[cfg(feature = "tracing")]
-pub(super) use undecided::{Undecided, UndecidedStart};
+pub(super) use undecided::{ScopeInProvider, Undecided, UndecidedStart};

@@ -8,7 +8,7 @@ use super::inner::ProviderInner;
 use super::place;
 use super::tracer::Tracer;
 use crate::hosted::config::Settings;
-use crate::hosted::shards::Hub;
+use crate::hosted::shards::{Hub, HubCounts};
 use crate::resource::InstrumentationScope;
 use crate::tracer::Started;
 
@@ -40,6 +40,22 @@ pub struct SpanCounts {
     pub incomplete: u64,
     /// Calls of span processors that panicked.
     pub processor_panics: u64,
+}
+
+impl From<HubCounts> for SpanCounts {
+    fn from(counts: HubCounts) -> Self {
+        Self {
+            started: Started {
+                recorded: counts.started.record_and_sample.total(),
+                record_only: counts.started.record_only.total(),
+                not_sampled: counts.started.drop.total(),
+            },
+            ended: counts.ended,
+            live: counts.live.record_only + counts.live.record_and_sample,
+            incomplete: counts.incomplete,
+            processor_panics: 0,
+        }
+    }
 }
 
 impl TracerProvider {
@@ -99,25 +115,13 @@ impl TracerProvider {
     /// The numbers of spans started and ended so far.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
-        let mut counts = SpanCounts::default();
-        let mut record_only_ended = 0;
-        let inner = self.inner();
-        if let Some(inner) = &inner {
-            inner.hub.for_each_shard(|shard| {
-                let of_shard = shard.counts();
-                counts.started.recorded += of_shard.started.recorded;
-                counts.started.record_only += of_shard.started.record_only;
-                counts.started.not_sampled += of_shard.started.not_sampled;
-                counts.ended += of_shard.ended;
-                counts.incomplete += of_shard.incomplete;
-                record_only_ended += of_shard.record_only_ended;
-            });
+        let Some(inner) = self.inner() else {
+            return SpanCounts::default();
+        };
+        SpanCounts {
+            processor_panics: inner.hooks.as_ref().map_or(0, Hooks::panics),
+            ..inner.hub.counts().into()
         }
-        let hooks = inner.as_ref().and_then(|inner| inner.hooks.as_ref());
-        counts.processor_panics = hooks.map_or(0, Hooks::panics);
-        let started = counts.started.recorded + counts.started.record_only;
-        counts.live = started.saturating_sub(counts.ended + record_only_ended);
-        counts
     }
 
     /// Has the span processors do what they have put off, until `deadline` at most. Returns true if all

@@ -12,7 +12,6 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
-use crate::hosted::current::Context;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
@@ -173,7 +172,7 @@ fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option
     if inner.hooks.is_some() {
         let context = *span.context();
         if let Some(recorder) = span.recorder_mut() {
-            let parent = Context::from(*builder.parent_context());
+            let parent = current::context_of(*builder.parent_context());
             thread::show_start(inner, context, recorder, &parent);
         }
     }
@@ -190,14 +189,14 @@ impl ThreadState {
         at: Option<Instant>,
     ) -> Span {
         if !plan.is_kept() {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.context);
         }
         let Some(span) = self.begin(plan, inner, builder, at) else {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.unsampled());
         };
-        self.shard.count(plan.decision());
+        self.shard.count(plan.decision(), plan.origin());
         span
     }
 

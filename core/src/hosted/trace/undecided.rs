@@ -16,14 +16,15 @@ use crate::hosted::config::HostedSampler;
 use crate::hosted::current::{self, Context};
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
+use crate::resource::ScopeId;
 use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use crate::tracer::{Plan, SpanBuilder};
+use crate::tracer::{Origin, Plan, SpanBuilder};
 
 /// A span whose parent and sampling decision may still change.
 pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
     /// `None` if the span stands for its parent, so that there is nothing to decide.
-    decision: Option<SamplingDecision>,
+    decision: Option<(SamplingDecision, Origin)>,
     /// The span has a tracestate, if there was room for it.
     pub(in crate::hosted) has_trace_state: bool,
 }
@@ -38,23 +39,23 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) keep: bool,
 }
 
-impl Tracer {
-    /// Starts an undecided span; one that stands for its parent if this tracer records nothing now.
+/// The provider of a tracer and the number of its scope there, looked up once for a new span.
+#[derive(Clone, Copy)]
+pub(in crate::hosted) struct ScopeInProvider<'a>(Option<(&'a Arc<ProviderInner>, ScopeId)>);
+
+impl ScopeInProvider<'_> {
+    /// Starts an undecided span; one that stands for its parent if the tracer records nothing now.
     #[inline(never)]
-    pub(in crate::hosted) fn start_undecided(&self, start: &UndecidedStart<'_>) -> Undecided {
+    pub(in crate::hosted) fn start_undecided(self, start: &UndecidedStart<'_>) -> Undecided {
         self.start_undecided_inline(start)
     }
 
     /// The same, inlined: moving a span that was just written in parts would stall the processor
     /// for longer than writing it takes.
     #[inline(always)]
-    pub(in crate::hosted) fn start_undecided_inline(
-        &self,
-        start: &UndecidedStart<'_>,
-    ) -> Undecided {
-        let Some((inner, scope)) = self.provider().filter(|_| !current::is_suppressed()) else {
-            let parent = start.parent;
-            return Undecided::standing_for(&parent);
+    pub(in crate::hosted) fn start_undecided_inline(self, start: &UndecidedStart<'_>) -> Undecided {
+        let Some((inner, scope)) = self.0.filter(|_| !current::is_suppressed()) else {
+            return Undecided::standing_for(&start.parent);
         };
         let builder = SpanBuilder::new(start.name)
             .scope(scope)
@@ -75,8 +76,7 @@ impl Tracer {
             plan = Plan::new(sampler, &mut state.ready().ids, &builder);
         } else {
             if !inner.is_open() {
-                let parent = start.parent;
-                return Undecided::standing_for(&parent);
+                return Undecided::standing_for(&start.parent);
             }
             let mut ids = RandomIdGenerator::new(ThreadRng);
             plan = Plan::new(&inner.sampler, &mut ids, &builder);
@@ -94,9 +94,22 @@ impl Tracer {
         thread::give_back(state);
         Undecided {
             span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
-            decision: Some(decision),
+            decision: Some((decision, plan.origin())),
             has_trace_state,
         }
+    }
+
+    /// Returns true if the sampler is the program's, which may read the attributes.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_custom_sampler(self) -> bool {
+        self.0
+            .is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
+    }
+
+    /// Returns true if there are processors.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_processors(self) -> bool {
+        self.0.is_some_and(|(inner, _)| inner.hooks.is_some())
     }
 
     /// Shows a span to the processors, if there are any. One that the sampler would drop under its
@@ -104,28 +117,31 @@ impl Tracer {
     /// processors are the program's.
     #[cold]
     #[inline(never)]
-    pub(in crate::hosted) fn show_start(
-        &self,
-        undecided: &mut Undecided,
-        parent: &ParentContext<'_>,
-    ) {
-        let Some((inner, _)) = self.provider() else {
+    pub(in crate::hosted) fn show_start(self, undecided: &mut Undecided, parent: &Context) {
+        let Some((inner, _)) = self.0 else {
             return;
         };
         let decision = undecided.decision;
         let context = *undecided.span.context();
-        if let (Some(recorder), Some(decision)) = (undecided.span.recorder_mut(), decision) {
+        if let (Some(recorder), Some((decision, _))) = (undecided.span.recorder_mut(), decision) {
             match decision {
                 SamplingDecision::Drop => thread::show_start_later(inner, recorder),
-                _ => thread::show_start(inner, context, recorder, &Context::from(*parent)),
+                _ => thread::show_start(inner, context, recorder, parent),
             }
         }
     }
 
-    /// Returns true if there are processors.
-    pub(in crate::hosted) fn has_processors(&self) -> bool {
-        let provider = self.provider();
-        provider.is_some_and(|(inner, _)| inner.hooks.is_some())
+    /// The most bytes of a span, and so of anything in it.
+    #[inline(always)]
+    pub(in crate::hosted) fn max_span_bytes(self) -> usize {
+        self.0.map_or(0, |(inner, _)| inner.max_span_bytes())
+    }
+}
+
+impl Tracer {
+    #[inline(always)]
+    pub(in crate::hosted) fn in_provider(&self) -> ScopeInProvider<'_> {
+        ScopeInProvider(self.provider())
     }
 
     /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
@@ -166,15 +182,16 @@ impl Tracer {
     /// Makes the decision final: the span is counted, and one that the sampler dropped stops
     /// recording.
     pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
-        let (Some((inner, _)), Some(decision)) = (self.provider(), span.decision) else {
+        let (Some((inner, _)), Some((decision, origin))) = (self.provider(), span.decision) else {
             return;
         };
         let state = thread::state_for(inner);
         let kept = span.span.is_recording();
-        state.shard.count(match kept {
+        let counted = match kept {
             true => decision,
             false => SamplingDecision::Drop,
-        });
+        };
+        state.shard.count(counted, origin);
         thread::give_back(state);
         if decision == SamplingDecision::Drop {
             // The replaced span is not counted, so only its memory goes back.
@@ -183,16 +200,9 @@ impl Tracer {
         }
     }
 
-    /// Returns true if the sampler is the program's, which may read the attributes.
-    pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
-        let provider = self.provider();
-        provider.is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
-    }
-
     /// The most bytes of a span, and so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
-        self.provider()
-            .map_or(0, |(inner, _)| inner.max_span_bytes())
+        self.in_provider().max_span_bytes()
     }
 }
 
@@ -240,7 +250,8 @@ impl Undecided {
         if !self.span.reparent(context, &decision.parent) {
             return false;
         }
-        self.decision = Some(decision.sampling.decision);
+        let origin = Origin::of(&decision.parent.span_context);
+        self.decision = Some((decision.sampling.decision, origin));
         self.has_trace_state = !decision.parent.trace_state.is_empty();
         self.span.set_attributes(decision.sampling.attributes);
         true

@@ -312,6 +312,7 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             reason,
             attempts,
             cause,
+            ..
         } => emit_drop(*spans, *reason, *attempts, *cause, target, last),
         Event::Circuit(transition) => emit_circuit(transition, message, target, last),
         Event::PartialSuccess { rejected: 0 } => report(

@@ -17,6 +17,7 @@ use std::time::Instant;
 use super::pipeline::Pipeline;
 use crate::breaker::State;
 use crate::exporter::{FlushOutcome, FlushReport};
+use crate::hosted::metrics::SdkMetrics;
 use crate::hosted::trace::{SpanCounts, Tracer, TracerProvider};
 use crate::stats::{DeliveryStats, Ledger};
 
@@ -84,6 +85,12 @@ impl Handle {
     #[must_use]
     pub fn stats(&self) -> DeliveryStats {
         self.read(Pipeline::stats).unwrap_or_default()
+    }
+
+    /// What the pipeline tells about itself, by the names of the semantic conventions.
+    #[must_use]
+    pub fn metrics(&self) -> SdkMetrics {
+        self.read(Pipeline::metrics).unwrap_or_default()
     }
 
     /// Numbers of spans that were started, have ended, and are still open.

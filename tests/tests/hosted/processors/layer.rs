@@ -42,7 +42,7 @@ fn spans_of_the_layer_are_shown_like_others() {
             self.0.add(format!(
                 "{} {}",
                 view.name(),
-                parent.span_context.is_valid()
+                parent.span_context().is_valid()
             ));
             span.set_attribute("started", "yes");
         }

@@ -15,3 +15,4 @@ mod places;
 pub(crate) mod rig;
 mod texts;
 mod travel;
+mod values;
