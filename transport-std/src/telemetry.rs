@@ -195,7 +195,8 @@ impl Telemetry {
         let Some(worker) = &self.worker else {
             return FlushReport::NOTHING;
         };
-        let report = worker.force_flush(timeout);
+        let processed = self.handle.flush_processors(timeout);
+        let report = processed.report(worker.force_flush(processed.left));
         if let Some(exporter) = &self.exporter {
             report_exporter("flush", exporter.force_flush());
         }
@@ -223,7 +224,8 @@ impl Telemetry {
 
     fn end(&self, worker: &WorkerState, timeout: Duration) -> FlushReport {
         let started = Instant::now();
-        let report = worker.shutdown(timeout);
+        let processed = self.handle.shut_processors_down(timeout);
+        let report = processed.report(worker.shutdown(processed.left));
         if let Some(exporter) = &self.exporter {
             report_exporter("shutdown", exporter.shutdown());
         }

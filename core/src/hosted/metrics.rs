@@ -131,7 +131,7 @@ impl SdkMetrics {
         let settled = self
             .ledger
             .exported
-            .saturating_add(self.ledger.dropped_total());
+            .saturating_add(self.ledger.lost_total());
         settled
             .saturating_sub(queue_full)
             .saturating_add(self.ledger.in_flight)

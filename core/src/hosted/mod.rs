@@ -12,6 +12,7 @@
 //! | [`metrics`] | what the pipeline tells about itself, as numbers |
 //! | [`export`] | exporters of your own, in memory and to files |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
@@ -33,6 +34,7 @@ mod text;
 pub mod config;
 // L1
 pub mod export;
+pub mod processor;
 // L2
 pub mod baggage;
 pub mod propagation;

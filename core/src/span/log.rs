@@ -357,18 +357,17 @@ impl Log {
         self.status = code;
     }
 
+    /// The bytes written so far.
+    #[cfg(feature = "std")]
+    pub(super) fn written<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        bytes.get(..self.len).unwrap_or_default()
+    }
+
     /// Completes the record with the end time and the dropped counts, and returns its length and
     /// flags. An end before the start is moved to the start.
     #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
-        let start = bytes
-            .get(stored::START..)
-            .and_then(<[u8]>::first_chunk::<8>)
-            .map_or(0, |b| u64::from_le_bytes(*b));
-        let end = end.as_nanos().max(start);
-        if let Some(target) = slot(bytes, stored::END, 8) {
-            target.copy_from_slice(&end.to_le_bytes());
-        }
+        set_end(bytes, end);
         if self.facts & INCOMPLETE != 0 {
             let counts = [
                 (10, self.dropped_attributes),
@@ -526,6 +525,19 @@ impl Log {
             at += len;
         }
         None
+    }
+}
+
+/// Sets the end of a span; one before the start is moved to the start.
+#[inline(always)]
+pub(super) fn set_end(bytes: &mut [u8], end: Instant) {
+    let start = bytes
+        .get(stored::START..)
+        .and_then(<[u8]>::first_chunk::<8>)
+        .map_or(0, |b| u64::from_le_bytes(*b));
+    let end = end.as_nanos().max(start);
+    if let Some(target) = slot(bytes, stored::END, 8) {
+        target.copy_from_slice(&end.to_le_bytes());
     }
 }
 

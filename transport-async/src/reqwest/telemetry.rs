@@ -86,10 +86,11 @@ impl Telemetry {
         let Some(state) = &self.state else {
             return FlushReport::NOTHING;
         };
-        let flush = Waiting::new(state, timeout);
+        let processed = self.handle.flush_processors(timeout);
+        let flush = Waiting::new(state, processed.left);
         state.bell.ring();
         let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        let report = report.unwrap_or_else(|| flush.end());
+        let report = processed.report(report.unwrap_or_else(|| flush.end()));
         if let Some(exporter) = self.exporter.clone() {
             let flushed = in_background(move || exporter.force_flush()).await;
             report_exporter("flush", flushed);
@@ -111,7 +112,8 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let deadline = begin_shutdown(state, timeout);
+        let processed = self.handle.shut_processors_down(timeout);
+        let deadline = begin_shutdown(state, processed.left);
         let report = match wait_for(state, deadline, || state.lock().told()).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
@@ -133,7 +135,7 @@ impl Telemetry {
             metrics.stopped(deadline.saturating_since(now)).await;
         }
         self.release();
-        report
+        processed.report(report)
     }
 
     /// Says what nothing has listened to.
@@ -159,7 +161,8 @@ impl Drop for Telemetry {
             self.release();
             return;
         };
-        begin_shutdown(&state, self.shutdown_timeout);
+        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
+        begin_shutdown(&state, processed.left);
         let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;

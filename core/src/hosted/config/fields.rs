@@ -15,6 +15,7 @@ use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
+use crate::hosted::processor::SpanProcessor;
 use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
@@ -114,6 +115,9 @@ pub struct Config {
     pub sample_rate: Option<f64>,
     /// Your own sampler, which beats `sample_rate`.
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
+    /// Code that sees the start and the end of every recorded span, in this order; see
+    /// [`processor`](crate::hosted::processor).
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -251,6 +255,7 @@ impl Default for Config {
             refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
+            processors: Vec::new(),
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -302,6 +307,7 @@ debug_struct!(Config {
     refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
+    processors => processors.len(),
     limits,
     max_span_bytes,
     scheduled_delay,

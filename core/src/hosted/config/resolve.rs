@@ -110,6 +110,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         overflow: code.overflow,
         limits: merged.limits,
         sampler,
+        processors: code.processors.clone(),
         resource: merged.resource,
         propagators: merged.propagators,
         span_exporter: code.exporter.clone(),

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
@@ -14,6 +15,7 @@ use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
+use crate::hosted::processor::SpanProcessor;
 use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
@@ -133,6 +135,8 @@ pub struct Settings {
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
     pub sampler: HostedSampler,
+    /// Code of the program that sees the start and the end of every recorded span.
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
@@ -209,6 +213,7 @@ debug_struct!(Settings {
     overflow,
     limits,
     sampler,
+    processors => processors.len(),
     resource,
     propagators,
     span_exporter,

@@ -279,7 +279,7 @@ fn held(pipeline: &Pipeline) -> String {
 /// The last words: where all spans went.
 fn emit_totals(ledger: &Ledger, advice: &str, target: &str) {
     let dropped = ledger.dropped_total();
-    let severity = match dropped {
+    let severity = match ledger.lost_total() {
         0 => Severity::Info,
         _ => Severity::Warn,
     };
