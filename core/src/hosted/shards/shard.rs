@@ -53,6 +53,7 @@ struct Counters {
     shutdown: Counter,
     record_only_ended: Counter,
     incomplete: Counter,
+    filtered: Counter,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -91,7 +92,7 @@ struct Totals {
     abandoned: bool,
     pushed: Total,
     /// In the order of [`Counters`].
-    counters: [Total; 14],
+    counters: [Total; 15],
 }
 
 /// The spans of the threads of a shard.
@@ -227,6 +228,13 @@ impl Shard {
         causes & !known
     }
 
+    /// Counts a sampled span that ended and that a processor dropped.
+    #[cold]
+    pub(in crate::hosted) fn count_filtered(&self) {
+        let _turn = self.take_turn();
+        self.counters.filtered.advance();
+    }
+
     #[cold]
     fn take_turn(&self) -> Option<MutexGuard<'_, ()>> {
         let turn = self.turn.as_ref()?;
@@ -317,8 +325,9 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [.., full, too_large, shutdown, _, _] = totals.counters;
+        let [.., full, too_large, shutdown, _, _, filtered] = totals.counters;
         let mut ledger = Ledger::default();
+        ledger.drop_spans(DropReason::Filtered, filtered.sum);
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
         ledger.drop_spans(DropReason::Shutdown, shutdown.sum);
@@ -343,6 +352,7 @@ impl Shard {
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         ] = totals.counters;
         let by_origin = |first: usize| {
             let sum = |place: usize| started.get(first + place).map_or(0, |total| total.sum);
@@ -358,7 +368,7 @@ impl Shard {
                 record_only: by_origin(3),
                 drop: by_origin(6),
             },
-            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum,
+            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum + filtered.sum,
             record_only_ended: record_only_ended.sum,
             incomplete: incomplete.sum,
         }
@@ -390,9 +400,17 @@ impl Totals {
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         } = &shard.counters;
         let started = [recorded, record_only, not_sampled].into_iter().flatten();
-        let others = [full, too_large, shutdown, record_only_ended, incomplete];
+        let others = [
+            full,
+            too_large,
+            shutdown,
+            record_only_ended,
+            incomplete,
+            filtered,
+        ];
         for (total, counter) in self.counters.iter_mut().zip(started.chain(others)) {
             total.update(counter.0.load(Ordering::Relaxed));
         }

@@ -23,9 +23,11 @@
 //! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
 mod global;
+mod hooks;
 mod incomplete;
 mod inner;
 mod late;
+mod parent;
 mod place;
 mod pool;
 mod provider;
@@ -37,8 +39,11 @@ mod tracer;
 mod undecided;
 
 pub use global::{clear_global, global, set_global, tracer};
+pub use parent::Parent;
+#[cfg(feature = "tracing")]
+pub(super) use parent::take_over;
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
 #[cfg(feature = "tracing")]
-pub(super) use undecided::{Undecided, UndecidedStart};
+pub(super) use undecided::{ScopeInProvider, Undecided, UndecidedStart};

@@ -532,9 +532,9 @@ fn report_between(
     reported: u64,
     after: &Ledger,
 ) -> FlushReport {
-    let lost = after.dropped_total();
-    let dropped = lost.saturating_sub(before.dropped_total());
-    let dropped_before = before.dropped_total().saturating_sub(reported);
+    let lost = after.lost_total();
+    let dropped = lost.saturating_sub(before.lost_total());
+    let dropped_before = before.lost_total().saturating_sub(reported);
     // With an earlier loss the reason is about all of it.
     let since = match dropped_before {
         0 => before,
