@@ -7,13 +7,13 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
+use super::incoming::Incoming;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
 use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
-use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
 
