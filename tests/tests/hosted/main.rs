@@ -1,7 +1,9 @@
-//! What the core offers programs on an operating system: configuration, the `tracing` layer and
+//! What the core offers programs on an operating system: configuration, propagation, the
+//! `tracing` layer and
 //! gzip for spans.
 
 mod config;
 mod processors;
+mod propagation;
 mod span_gzip;
 mod tracing_layer;

@@ -91,9 +91,7 @@ impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
             Outcome::Response(Response {
                 status: 200..=299, ..
             })
-            | Outcome::ResponseTooLarge { status: 200..=299 } => {
-                self.unread == 0 || self.is_read()
-            }
+            | Outcome::ResponseTooLarge { status: 200..=299 } => self.unread == 0 || self.is_read(),
             Outcome::Failed(TransportError::Cancelled) => false,
             _ => true,
         };
