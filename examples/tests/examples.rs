@@ -357,6 +357,20 @@ fn the_outage_loses_nothing_and_keeps_its_times() {
 }
 
 #[test]
+fn a_test_captures_spans_and_its_assertions_say_what_is_missing() {
+    let text = text(&command("testing").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "captured 3 spans:",
+            "└─ payment.charge (client) ✗ declined",
+            "there is no span \"payment.refund\", only",
+            "> └─ payment.charge (client)\n",
+        ],
+    );
+}
+
+#[test]
 fn a_driver_of_ones_own_delivers() {
     let text = run("own_driver", 6);
     assert_all(

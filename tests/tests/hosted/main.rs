@@ -6,4 +6,5 @@ mod config;
 mod processors;
 mod propagation;
 mod span_gzip;
+mod testing;
 mod tracing_layer;
