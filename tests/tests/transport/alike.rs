@@ -11,7 +11,7 @@ use spandrel_core::hosted::config::{HttpSettings, Proxy};
 use spandrel_core::response::DropReason;
 use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_tests::fault_server::{FaultServer, Front, Reply, Script};
-use spandrel_tests::tls::{Authority, self_signed};
+use spandrel_tests::tls::{Authority, self_signed, self_signed_authority};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::harness::{PATIENCE, config, ms};
@@ -197,8 +197,14 @@ fn heads_are_the_same_but_for_the_product() {
 fn a_certificate_that_is_refused_says_what_to_do() {
     let authority = Authority::new();
     let trusted = PemFile::new("alike", &authority.pem());
+    let own = self_signed_authority();
+    let trusts_own = PemFile::new("own-authority", own.cert_pem());
     for (identity, hint) in [
         (authority.expired_server(), "has expired"),
+        (authority.future_server(), "clock"),
+        (authority.client_as_server(), "serverAuth"),
+        // Whether it is trusted or not.
+        (own, "CA:FALSE"),
         (
             authority.server_for(&["collector.example"]),
             "subjectAltName",
@@ -209,7 +215,44 @@ fn a_certificate_that_is_refused_says_what_to_do() {
         let front = Front::Tls(identity.server_config());
         let server = FaultServer::start_with(Script::new(), front);
         let mut settings = HttpSettings::new(server.url());
+        let is_own = hint == "CA:FALSE";
+        settings.tls.certificate = Some(if is_own { &trusts_own } else { &trusted }.path());
+        let seen = both(&settings, PATIENCE);
+        assert_eq!(seen.outcome, "Failed(Certificate)", "{hint}");
+        assert!(seen.hint.contains(hint), "{seen:?}");
+    }
+    // The collector refuses ours: there is none, it is a stranger's, or it was revoked.
+    let server = authority.server();
+    let client = authority.client();
+    let stranger = Authority::new().client();
+    for (config, ours, hint) in [
+        (
+            server.server_config_for(&authority),
+            None,
+            "asks for a client's certificate",
+        ),
+        (
+            server.server_config_for(&authority),
+            Some(&stranger),
+            "trusts its authority",
+        ),
+        (
+            server.server_config_revoking(&authority, &client),
+            Some(&client),
+            "was revoked",
+        ),
+    ] {
+        let server = FaultServer::start_with(Script::new(), Front::Tls(config));
+        let mut settings = HttpSettings::new(server.url());
         settings.tls.certificate = Some(trusted.path());
+        let files = ours.map(|ours| {
+            let certificate = PemFile::new("ours", ours.cert_pem());
+            (certificate, PemFile::new("ours-key", ours.key_pem()))
+        });
+        if let Some((certificate, key)) = &files {
+            settings.tls.client_certificate = Some(certificate.path());
+            settings.tls.client_key = Some(key.path());
+        }
         let seen = both(&settings, PATIENCE);
         assert_eq!(seen.outcome, "Failed(Certificate)", "{hint}");
         assert!(seen.hint.contains(hint), "{seen:?}");
