@@ -67,6 +67,7 @@ struct Readme;
 mod addresses;
 mod connection;
 mod failure;
+mod forward;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod metrics;
