@@ -69,7 +69,8 @@ pub struct FlushReport {
     pub outcome: FlushOutcome,
     /// Spans exported since it began.
     pub exported: u64,
-    /// Spans dropped since it began, for any reason.
+    /// Spans dropped since it began, for any reason but the [choice](DropReason::is_intended) of the
+    /// program's own processors.
     pub dropped: u64,
     /// Spans that it covers and that are still held: always 0 after a shutdown.
     pub left: u64,
@@ -79,7 +80,8 @@ pub struct FlushReport {
     /// A telemetry handle counts from the last report that was handed out; a bare
     /// [`Exporter`] from the start of the flush before this one.
     pub dropped_before: u64,
-    /// Spans dropped since the pipeline was started, whether reported before or not.
+    /// Spans dropped since the pipeline was started, as [`dropped`](Self::dropped) counts them, whether
+    /// reported before or not.
     pub lost: u64,
     /// The most frequent reason among the dropped spans of this report.
     pub reason: Option<DropReason>,

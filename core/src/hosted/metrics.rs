@@ -131,7 +131,7 @@ impl SdkMetrics {
         let settled = self
             .ledger
             .exported
-            .saturating_add(self.ledger.dropped_total());
+            .saturating_add(self.ledger.lost_total());
         settled
             .saturating_sub(queue_full)
             .saturating_add(self.ledger.in_flight)
@@ -233,6 +233,7 @@ fn transport_word(error: TransportError) -> &'static str {
         TransportError::Timeout { .. } => "timeout",
         TransportError::Reset { .. } => "connection_reset",
         TransportError::Protocol => "protocol",
+        TransportError::Refused => "refused",
         TransportError::Cancelled => "cancelled",
         _ => OTHER,
     }

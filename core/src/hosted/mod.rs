@@ -10,7 +10,9 @@
 //! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`metrics`] | what the pipeline tells about itself, as numbers |
+//! | [`export`] | exporters of your own, in memory and to files |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
@@ -30,6 +32,9 @@ pub mod rng;
 mod text;
 // L1
 pub mod config;
+// L1
+pub mod export;
+pub mod processor;
 // L2
 pub mod baggage;
 pub mod propagation;

@@ -3,6 +3,7 @@
 //! gzip for spans.
 
 mod config;
+mod processors;
 mod propagation;
 mod span_gzip;
 mod tracing_layer;

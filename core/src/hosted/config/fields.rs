@@ -15,6 +15,8 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
+use crate::hosted::processor::SpanProcessor;
 use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
@@ -64,6 +66,10 @@ pub struct Config {
     /// the environment either, spans go to the standard output. User info, a query and a fragment
     /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
     pub endpoint: String,
+    /// Where batches go instead of a collector or the standard output: an [exporter of your
+    /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
+    /// `OTEL_SDK_DISABLED`.
+    pub exporter: Option<SharedExporter>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -109,6 +115,9 @@ pub struct Config {
     pub sample_rate: Option<f64>,
     /// Your own sampler, which beats `sample_rate`.
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
+    /// Code that sees the start and the end of every recorded span, in this order; see
+    /// [`processor`](crate::hosted::processor).
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -231,6 +240,7 @@ impl Default for Config {
             resource_detectors: Vec::new(),
             detect: Vec::new(),
             endpoint: String::new(),
+            exporter: None,
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
             protocol: None,
@@ -245,6 +255,7 @@ impl Default for Config {
             refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
+            processors: Vec::new(),
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -281,6 +292,7 @@ debug_struct!(Config {
     resource_detectors => DetectorNames(resource_detectors),
     detect,
     endpoint => RedactedUrl(endpoint),
+    exporter,
     stdout_format,
     headers => HeaderNames(headers),
     protocol,
@@ -295,6 +307,7 @@ debug_struct!(Config {
     refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
+    processors => processors.len(),
     limits,
     max_span_bytes,
     scheduled_delay,

@@ -128,18 +128,22 @@ fn destination<'a>(
         asks_for_collector,
         ..
     } = environment;
-    if code.has_endpoint() {
+    let in_code = match &code.exporter {
+        Some(exporter) => Some(("an exporter", Destination::Exporter(exporter))),
+        None if code.has_endpoint() => Some(("the endpoint", Destination::InCode(&code.endpoint))),
+        None => None,
+    };
+    if let Some((what, destination)) = in_code {
         if env
             .traces_exporter
             .is_some_and(|exporter| exporter != TracesExporter::Otlp)
         {
-            notes.push(
-                "OTEL_TRACES_EXPORTER: not used, because the endpoint is set in code; set \
+            notes.push(format!(
+                "OTEL_TRACES_EXPORTER: not used, because {what} is set in code; set \
                  OTEL_SDK_DISABLED=true to silence this program"
-                    .into(),
-            );
+            ));
         }
-        return Destination::InCode(&code.endpoint);
+        return destination;
     }
     match env.traces_exporter {
         Some(TracesExporter::None) => Destination::Nowhere,

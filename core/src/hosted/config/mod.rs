@@ -41,6 +41,7 @@
 //! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
 //! | `detect` | `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` | `service`, `host`, `process`, and all of `resource_detectors` | [names](crate::hosted::resource::BuiltinDetector), `all`, `none` |
+//! | `exporter` | - | none: the rows below | - |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
@@ -50,6 +51,7 @@
 //! | `timeout` | `T_TIMEOUT` | 10 s | ms |
 //! | `certificate` | `T_CERTIFICATE` | the transport's roots | path |
 //! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none | path |
+//! | `processors` | - | none | - |
 //! | `sampler`, `sample_rate` | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `parentbased_always_on` | name, 0 to 1 |
 //! | `limits` | `OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`, `OTEL_EVENT_..`, `OTEL_LINK_..` | [`SpanLimits::DEFAULT`](crate::limits::SpanLimits::DEFAULT) | count, characters |
 //! | `scheduled_delay` | `OTEL_BSP_SCHEDULE_DELAY` | 5 s | ms |

@@ -110,8 +110,10 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         overflow: code.overflow,
         limits: merged.limits,
         sampler,
+        processors: code.processors.clone(),
         resource: merged.resource,
         propagators: merged.propagators,
+        span_exporter: code.exporter.clone(),
         incoming: code.incoming,
         baggage_attributes: code.baggage_attributes.clone(),
         metrics_interval: check_metrics_interval(code.metrics_interval)?,
@@ -297,7 +299,13 @@ mod tests {
             settings.resource.text("service.name"),
             Some("unknown_service")
         );
-        assert!(settings.diagnostics.is_empty());
+        let [note] = &settings.diagnostics[..] else {
+            panic!("{:?}", settings.diagnostics);
+        };
+        assert!(
+            note.starts_with("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS: "),
+            "{note}"
+        );
     }
 
     #[test]

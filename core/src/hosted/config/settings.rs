@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
@@ -14,6 +15,8 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
+use crate::hosted::processor::SpanProcessor;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
 
@@ -21,12 +24,13 @@ use crate::limits::SpanLimits;
 ///
 /// It is the first of these that is set, and a collector unless the row says otherwise:
 ///
-/// 1. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
-/// 2. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
+/// 1. [`exporter`](super::Config::exporter) in code.
+/// 2. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
+/// 3. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
 ///    nowhere, `otlp` goes to the endpoint of the variables, else to `http://localhost:4318`.
-/// 3. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
+/// 4. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
 ///    and not to the standard output, because a collector was asked for.
-/// 4. Nothing at all: the standard output.
+/// 5. Nothing at all: the standard output.
 ///
 /// `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +49,11 @@ pub enum Target {
         /// Span by span (`console`) and not in batches.
         immediate: bool,
     },
+    /// An exporter of the program: [`Settings::span_exporter`].
+    Exporter {
+        /// Its name.
+        name: String,
+    },
     /// Nowhere: tracers record nothing.
     None,
 }
@@ -54,6 +63,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Otlp { origin, .. } => origin,
+            Self::Exporter { name } => name,
             Self::Stdout { .. } => "the standard output",
             Self::None => "nowhere",
         })
@@ -68,6 +78,7 @@ impl fmt::Debug for Target {
                 .debug_struct("Stdout")
                 .field("immediate", immediate)
                 .finish(),
+            Self::Exporter { name } => f.debug_struct("Exporter").field("name", name).finish(),
             Self::None => f.write_str("None"),
         }
     }
@@ -124,11 +135,15 @@ pub struct Settings {
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
     pub sampler: HostedSampler,
+    /// Code of the program that sees the start and the end of every recorded span.
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
     /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
+    /// The program's own exporter, if the target is one.
+    pub span_exporter: Option<SharedExporter>,
     /// What becomes of the context that comes with a request.
     pub incoming: Incoming,
     /// The names of baggage entries that become attributes of spans.
@@ -198,8 +213,10 @@ debug_struct!(Settings {
     overflow,
     limits,
     sampler,
+    processors => processors.len(),
     resource,
     propagators,
+    span_exporter,
     incoming,
     baggage_attributes,
     metrics_interval,

@@ -81,6 +81,21 @@ pub(super) fn pop_of_gone(id: u64, is_gone: impl Fn(u32) -> bool) {
     });
 }
 
+/// Ends all stays of this thread in spans of `layer`.
+#[cold]
+pub(super) fn leave_all(layer: u32) {
+    loop {
+        // Dropped without the borrow, the innermost first.
+        let left = with(|entered| {
+            let at = entered.iter().rposition(|it| it.key.layer == layer)?;
+            Some(entered.remove(at))
+        });
+        if left.flatten().is_none() {
+            return;
+        }
+    }
+}
+
 /// The innermost span of `layer` that this thread is in.
 pub(super) fn top(layer: u32) -> Option<(u64, SpanState)> {
     with(|entered| {

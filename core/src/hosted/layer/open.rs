@@ -38,6 +38,7 @@ impl Drop for OpenSpans {
     fn drop(&mut self) {
         alive().retain(|number| *number != self.number);
         // No exit and no close will come.
+        entered::leave_all(self.number);
         self.table.take_all(|live| live.end(&self.tracer));
     }
 }

@@ -4,6 +4,7 @@ use std::boxed::Box;
 use std::string::String;
 use std::sync::Arc;
 
+use super::closing::without_spans;
 use super::entered::SpanState;
 use super::fields::StoredFields;
 use super::visit::{FieldSink, Special, StatusCode, special};
@@ -11,7 +12,7 @@ use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
 use crate::hosted::current::{Beside, Context};
-use crate::hosted::trace::{Span, Tracer, Undecided, take_over};
+use crate::hosted::trace::{ScopeInProvider, Span, Tracer, Undecided, take_over};
 use crate::span::Status;
 use crate::time::Instant;
 
@@ -139,6 +140,12 @@ impl LayerSpan {
             self.settled = true;
             tracer.settle(&mut self.undecided);
         }
+    }
+
+    /// Shows the start of the span to the processors. No lock may be held.
+    #[cold]
+    pub(super) fn show_start(&mut self, tracer: ScopeInProvider<'_>, parent: &Context) {
+        tracer.show_start(&mut self.undecided, parent);
     }
 
     /// Changes the parent by `change`, if the span is not settled and is entered on this thread
@@ -325,7 +332,15 @@ impl LayerSpan {
 
     /// Ends the span at the time when it was left or used last, or now if it never was entered.
     #[inline]
-    pub(super) fn end(mut self, tracer: &Tracer) {
+    pub(super) fn end(self, tracer: &Tracer) {
+        if tracer.in_provider().has_processors() {
+            return without_spans(|| self.end_now(tracer));
+        }
+        self.end_now(tracer);
+    }
+
+    #[inline]
+    fn end_now(mut self, tracer: &Tracer) {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
             let span = &mut self.undecided.span;

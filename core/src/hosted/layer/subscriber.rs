@@ -294,6 +294,9 @@ impl TracingLayer {
         }
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
+            if tracer.has_processors() {
+                live.show_start(tracer, context);
+            }
         }
         if !keep {
             live.settle(&self.open.tracer);

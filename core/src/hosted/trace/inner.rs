@@ -7,8 +7,9 @@ use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
+use super::hooks::Hooks;
 use super::incomplete::Shortage;
-use super::pool::{NO_PROVIDER, Pool, Reserve};
+use super::pool::{HOOKED, NO_PROVIDER, Pool, Reserve};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
@@ -24,8 +25,11 @@ static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
 pub(super) struct ProviderInner {
     id: u32,
     /// `id` until the shutdown, and then [`NO_PROVIDER`], so that a start looks up the thread's
-    /// state and asks whether there is a shutdown in one comparison.
+    /// state and asks whether there is a shutdown in one comparison. With processors it is marked
+    /// [`HOOKED`], so that a start finds no state and takes the slow way.
     open_id: AtomicU32,
+    /// The processors of the program, if there are any.
+    pub(super) hooks: Option<Hooks>,
     pub(super) clock: Clock,
     pub(super) sampler: HostedSampler,
     pub(super) limits: SpanLimits,
@@ -44,9 +48,12 @@ pub(super) struct ProviderInner {
 impl ProviderInner {
     pub(super) fn new(settings: &Settings, hub: Arc<Hub>) -> Arc<Self> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let hooks = Hooks::new(&settings.processors, &hub);
+        let open_id = if hooks.is_some() { id | HOOKED } else { id };
         let inner = Arc::new(Self {
             id,
-            open_id: AtomicU32::new(id),
+            open_id: AtomicU32::new(open_id),
+            hooks,
             clock: Clock::new(),
             sampler: settings.sampler.clone(),
             limits: settings.limits,
@@ -72,7 +79,7 @@ impl ProviderInner {
         self.id
     }
 
-    /// The number until the shutdown; [`NO_PROVIDER`] from then on.
+    /// The number until the shutdown, marked if there are processors; [`NO_PROVIDER`] from then on.
     #[inline]
     pub(super) fn open_id(&self) -> u32 {
         self.open_id.load(Ordering::Relaxed)

@@ -1,7 +1,9 @@
 //! The provider, which hands out tracers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::hooks::Hooks;
 use super::inner::ProviderInner;
 use super::place;
 use super::tracer::Tracer;
@@ -36,6 +38,8 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+    /// Calls of span processors that panicked.
+    pub processor_panics: u64,
 }
 
 impl From<HubCounts> for SpanCounts {
@@ -49,6 +53,7 @@ impl From<HubCounts> for SpanCounts {
             ended: counts.ended,
             live: counts.live.record_only + counts.live.record_and_sample,
             incomplete: counts.incomplete,
+            processor_panics: 0,
         }
     }
 }
@@ -110,10 +115,43 @@ impl TracerProvider {
     /// The numbers of spans started and ended so far.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
-        self.inner()
-            .map(|inner| inner.hub.counts())
-            .unwrap_or_default()
-            .into()
+        let Some(inner) = self.inner() else {
+            return SpanCounts::default();
+        };
+        SpanCounts {
+            processor_panics: inner.hooks.as_ref().map_or(0, Hooks::panics),
+            ..inner.hub.counts().into()
+        }
+    }
+
+    /// Has the span processors do what they have put off, until `deadline` at most. Returns true if all
+    /// of them say that they have. A flush of a transport's handle calls it.
+    pub fn flush_processors(&self, deadline: Instant) -> bool {
+        self.with_hooks(|hooks, _| hooks.force_flush(deadline))
+    }
+
+    /// Ends the work of the span processors, until `deadline` at most: spans that end from now on are
+    /// counted as lost. Returns true if all of them say that they have done everything. The shutdown
+    /// of a transport's handle calls it. Later calls return true.
+    pub fn shut_processors_down(&self, deadline: Instant) -> bool {
+        self.with_hooks(|hooks, hub| {
+            hub.close();
+            hooks.shutdown(deadline)
+        })
+    }
+
+    /// Returns true if there are span processors.
+    #[must_use]
+    pub fn has_processors(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.hooks.is_some())
+    }
+
+    fn with_hooks(&self, work: impl FnOnce(&Hooks, &Hub) -> bool) -> bool {
+        let inner = self.inner();
+        let hooks = inner
+            .as_ref()
+            .and_then(|inner| Some((inner.hooks.as_ref()?, &inner.hub)));
+        hooks.is_none_or(|(hooks, hub)| work(hooks, hub))
     }
 
     /// Returns true if both are the same provider.

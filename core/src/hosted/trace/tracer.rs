@@ -155,8 +155,7 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
         // A copy, so that the builder need not be in memory.
-        let parent = *builder.parent_context();
-        return Span::standing_for(&parent);
+        return begin_slowly(inner, *builder, at);
     };
     let plan = Plan::new(sampler, &mut state.ready().ids, builder);
     let span = state.begin_counted(&plan, inner, builder, at);
@@ -172,23 +171,47 @@ fn begin_within(
     at: Option<Instant>,
     context: &Context,
 ) -> Span {
-    let mut span = begin_slowly(inner, builder, at);
-    take_over(&mut span, context, &inner.baggage_attributes);
-    span
+    begin_with(inner, builder, at, Some(context))
 }
 
-/// Starts a span under a parent with a tracestate, or with the application's sampler, which may
-/// start spans itself.
+/// Starts a span under a parent with a tracestate, or with code of the program: its sampler and its
+/// processors may start spans themselves. One that stands for its parent after the shutdown.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    begin_with(inner, builder, at, None)
+}
+
+fn begin_with(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    context: Option<&Context>,
+) -> Span {
     if !inner.is_open() {
-        return Span::standing_for(builder.parent_context());
+        let mut span = Span::standing_for(builder.parent_context());
+        if let Some(context) = context {
+            take_over(&mut span, context, &inner.baggage_attributes);
+        }
+        return span;
     }
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&inner.sampler, &mut ids, &builder);
     let mut state = thread::state_for(inner);
-    let span = state.begin_counted(&plan, inner, &builder, at);
+    let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
+    if let Some(context) = context {
+        take_over(&mut span, context, &inner.baggage_attributes);
+    }
+    if inner.hooks.is_some() {
+        let span_context = *span.context();
+        if let Some(recorder) = span.recorder_mut() {
+            let parent = match context {
+                Some(context) => context.clone(),
+                None => current::context_of(*builder.parent_context()),
+            };
+            thread::show_start(inner, span_context, recorder, &parent);
+        }
+    }
     span
 }
 

@@ -14,7 +14,7 @@ use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
-use crate::hosted::current;
+use crate::hosted::current::{self, Context};
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
 use crate::resource::ScopeId;
@@ -65,23 +65,23 @@ impl ScopeInProvider<'_> {
             .attributes(start.attributes);
         let mut plan;
         let mut state;
-        match &inner.sampler {
+        // No foreign code runs while the thread's state is taken out.
+        let open = match &inner.sampler {
             HostedSampler::Builtin(sampler) => {
-                // No foreign code runs while the thread's state is taken out.
-                let Some(open) = thread::open_state_for(inner) else {
-                    return Undecided::standing_for(&start.parent);
-                };
-                state = open;
-                plan = Plan::new(sampler, &mut state.ready().ids, &builder);
+                thread::open_state_for(inner).map(|state| (sampler, state))
             }
-            HostedSampler::Custom(sampler) => {
-                if !inner.is_open() {
-                    return Undecided::standing_for(&start.parent);
-                }
-                let mut ids = RandomIdGenerator::new(ThreadRng);
-                plan = Plan::new(&**sampler, &mut ids, &builder);
-                state = thread::state_for(inner);
+            HostedSampler::Custom(_) => None,
+        };
+        if let Some((sampler, open)) = open {
+            state = open;
+            plan = Plan::new(sampler, &mut state.ready().ids, &builder);
+        } else {
+            if !inner.is_open() {
+                return Undecided::standing_for(&start.parent);
             }
+            let mut ids = RandomIdGenerator::new(ThreadRng);
+            plan = Plan::new(&inner.sampler, &mut ids, &builder);
+            state = thread::state_for(inner);
         }
         let decision = plan.decision();
         let has_trace_state = plan.has_trace_state();
@@ -105,6 +105,31 @@ impl ScopeInProvider<'_> {
     pub(in crate::hosted) fn has_custom_sampler(self) -> bool {
         self.0
             .is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
+    }
+
+    /// Returns true if there are processors.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_processors(self) -> bool {
+        self.0.is_some_and(|(inner, _)| inner.hooks.is_some())
+    }
+
+    /// Shows a span to the processors, if there are any. One that the sampler would drop under its
+    /// present parent is shown when it ends, if it still records then. No lock may be held: the
+    /// processors are the program's.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::hosted) fn show_start(self, undecided: &mut Undecided, parent: &Context) {
+        let Some((inner, _)) = self.0 else {
+            return;
+        };
+        let decision = undecided.decision;
+        let context = *undecided.span.context();
+        if let (Some(recorder), Some((decision, _))) = (undecided.span.recorder_mut(), decision) {
+            match decision {
+                SamplingDecision::Drop => thread::show_start_later(inner, recorder),
+                _ => thread::show_start(inner, context, recorder, parent),
+            }
+        }
     }
 
     /// The most bytes of a span, and so of anything in it.

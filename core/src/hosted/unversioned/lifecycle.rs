@@ -28,6 +28,7 @@ use core::fmt::Display;
 
 use crate::hosted::config::Settings;
 use crate::hosted::diagnostics::{Kind, Severity, release_kept, report, report_cause, set_level};
+use crate::hosted::export::ExportError;
 use crate::hosted::propagation::set_from_settings;
 use crate::hosted::trace::{TracerProvider, set_global};
 
@@ -93,6 +94,19 @@ pub fn report_settings(settings: &Settings) {
             Severity::Warn,
             cause,
             format_args!("{sentence}"),
+        );
+    }
+}
+
+/// Reports that an exporter of the program has failed to flush. Its spans count as exported.
+pub fn report_exporter(during: &str, flushed: Result<(), ExportError>) {
+    if let Err(error) = flushed {
+        report(
+            Kind::ExportFailed,
+            Severity::Error,
+            format_args!(
+                "the exporter did not flush at the {during}: {error}; spans may be missing"
+            ),
         );
     }
 }
