@@ -3,6 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
+use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
@@ -33,6 +34,7 @@ pub(super) struct ProviderInner {
     pub(super) clock: Clock,
     pub(super) sampler: HostedSampler,
     pub(super) limits: SpanLimits,
+    pub(super) baggage_attributes: Box<[String]>,
     max_span_bytes: usize,
     /// The causes of [`Shortage`]s that were reported, as bits.
     reported: AtomicU8,
@@ -57,6 +59,7 @@ impl ProviderInner {
             clock: Clock::new(),
             sampler: settings.sampler.clone(),
             limits: settings.limits,
+            baggage_attributes: settings.baggage_attributes.clone().into(),
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
             reserve: Reserve::default(),

@@ -28,6 +28,7 @@ mod hooks;
 mod incomplete;
 mod inner;
 mod late;
+mod parent;
 mod place;
 mod pool;
 mod provider;
@@ -39,6 +40,9 @@ mod tracer;
 mod undecided;
 
 pub use global::{clear_global, global, set_global, tracer};
+pub use parent::Parent;
+#[cfg(feature = "tracing")]
+pub(super) use parent::take_over;
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};

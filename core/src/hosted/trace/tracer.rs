@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::late::Late;
+use super::parent::{Parent, take_over};
 use super::pool::WHILE_UNWINDING;
 use super::span::Span;
 use super::thread::{self, ThreadState};
@@ -12,6 +13,7 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
+use crate::hosted::current::Context;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
@@ -98,6 +100,7 @@ impl Tracer {
             tracer: self,
             builder: SpanBuilder::new(name).scope(self.scope),
             parent_given: false,
+            context: None,
             start_time: None,
         }
     }
@@ -118,10 +121,13 @@ impl Tracer {
         };
         // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
-        match current::current_without_trace_state() {
+        match current::current_in_short() {
             Ok(None) => begin_in(inner, &builder(), None),
             Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None),
-            Err(parent) => begin_slowly(inner, builder().parent(parent.as_parent()), None),
+            Err(parent) => {
+                let builder = builder().parent(parent.as_parent());
+                begin_within(inner, builder, None, &parent)
+            }
         }
     }
 
@@ -157,23 +163,53 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     span
 }
 
+/// Starts a span under a context with more than a span.
+#[inline(never)]
+fn begin_within(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    context: &Context,
+) -> Span {
+    begin_with(inner, builder, at, Some(context))
+}
+
 /// Starts a span under a parent with a tracestate, or with code of the program: its sampler and its
 /// processors may start spans themselves. One that stands for its parent after the shutdown.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    begin_with(inner, builder, at, None)
+}
+
+fn begin_with(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    context: Option<&Context>,
+) -> Span {
     if !inner.is_open() {
-        return Span::standing_for(builder.parent_context());
+        let mut span = Span::standing_for(builder.parent_context());
+        if let Some(context) = context {
+            take_over(&mut span, context, &inner.baggage_attributes);
+        }
+        return span;
     }
     let mut ids = RandomIdGenerator::new(ThreadRng);
     let plan = Plan::new(&inner.sampler, &mut ids, &builder);
     let mut state = thread::state_for(inner);
     let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
+    if let Some(context) = context {
+        take_over(&mut span, context, &inner.baggage_attributes);
+    }
     if inner.hooks.is_some() {
-        let context = *span.context();
+        let span_context = *span.context();
         if let Some(recorder) = span.recorder_mut() {
-            let parent = current::context_of(*builder.parent_context());
-            thread::show_start(inner, context, recorder, &parent);
+            let parent = match context {
+                Some(context) => context.clone(),
+                None => current::context_of(*builder.parent_context()),
+            };
+            thread::show_start(inner, span_context, recorder, &parent);
         }
     }
     span
@@ -231,16 +267,20 @@ pub struct SpanStart<'a> {
     tracer: &'a Tracer,
     builder: SpanBuilder<'a>,
     parent_given: bool,
+    /// The parent's, if there is more in it than the parent.
+    context: Option<&'a Context>,
     start_time: Option<Instant>,
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`Span`], a [`Context`](current::Context), a
-    /// [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An
-    /// invalid one makes a root.
-    pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
-        self.builder = self.builder.parent(parent);
+    /// Sets the parent: a [`Span`], a [`Context`], a [`SpanContext`](crate::context::SpanContext), or
+    /// what was extracted from a request. An invalid one makes a root. The values of a context become
+    /// current when the span is entered.
+    pub fn parent(mut self, parent: impl Into<Parent<'a>>) -> Self {
+        let parent = parent.into();
+        self.builder = self.builder.parent(parent.span);
         self.parent_given = true;
+        self.context = parent.context;
         self
     }
 
@@ -292,7 +332,13 @@ impl<'a> SpanStart<'a> {
             return self.start_in(inner);
         }
         match self.parent_given {
-            true => Span::standing_for(self.builder.parent_context()),
+            true => {
+                let mut span = Span::standing_for(self.builder.parent_context());
+                if let Some(context) = self.context {
+                    span.carry(context);
+                }
+                span
+            }
             false => Span::of_current(),
         }
     }
@@ -301,14 +347,18 @@ impl<'a> SpanStart<'a> {
     fn start_in(&mut self, inner: &Arc<ProviderInner>) -> Span {
         if !self.parent_given {
             // Most current spans carry no tracestate; then their context is a plain copy.
-            match current::current_without_trace_state() {
+            match current::current_in_short() {
                 Ok(None) => {}
                 Ok(Some(parent)) => self.builder.set_parent(parent.into()),
                 Err(parent) => {
                     let builder = self.builder.parent(parent.as_parent());
-                    return begin_slowly(inner, builder, self.start_time);
+                    return begin_within(inner, builder, self.start_time, &parent);
                 }
             }
+        } else if let Some(context) = self.context {
+            let mut span = begin_within(inner, self.builder, self.start_time, context);
+            span.carry(context);
+            return span;
         }
         begin_in(inner, &self.builder, self.start_time)
     }

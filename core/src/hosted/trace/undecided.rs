@@ -4,6 +4,7 @@
 //! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
+use std::string::String;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
@@ -198,6 +199,12 @@ impl Tracer {
             span.span.stop_recording();
             span.span = Span::non_recording(*span.span.context());
         }
+    }
+
+    /// The entries of baggage that spans get as attributes.
+    pub(in crate::hosted) fn baggage_attributes(&self) -> &[String] {
+        self.provider()
+            .map_or(&[], |(inner, _)| &inner.baggage_attributes)
     }
 
     /// The most bytes of a span, and so of anything in it.
