@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
 use spandrel_core::hosted::active::{ActiveSpan, active_span, lost_updates};
 use spandrel_core::hosted::current::{self, ContextFutureExt as _};
-use spandrel_core::hosted::processor::Verdict;
+use spandrel_core::hosted::processor::SpanFate;
 use spandrel_core::span::Status;
 use spandrel_transport_std::layer::SpanExt as _;
 use tracing::info_span;
@@ -152,7 +152,7 @@ fn processors_see_what_a_helper_recorded() {
             }),
             at_end(move |span| {
                 end.add(format!("{:?} {}", span.attributes(), span.events().count()));
-                Verdict::Keep
+                SpanFate::Keep
             }),
         ];
     });

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use spandrel_core::context::{ParentContext, SpanContext, TraceFlags};
 use spandrel_core::hosted::current::{self, Context, ContextKey};
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::id::{SpanId, TraceId};
 use spandrel_core::resource::InstrumentationScope;
 use spandrel_core::sampler::{AlwaysOff, AlwaysRecord};
@@ -142,7 +142,7 @@ fn a_span_that_is_only_recorded_is_shown_and_not_exported() {
                 assert!(!span.is_sampled());
                 let value = span.attribute("k").and_then(|value| value.as_i64());
                 seen.add(format!("{value:?} {:?}", span.duration().is_zero()));
-                Verdict::Drop
+                SpanFate::Drop
             }),
         ];
     });
@@ -201,7 +201,7 @@ fn the_end_is_shown_with_scope_and_resource_also_of_a_late_tracer() {
             service,
             span.end_time() > span.start_time(),
         ));
-        Verdict::Keep
+        SpanFate::Keep
     })]);
     rig.tracer().start("early").end();
     let scope = InstrumentationScope::new("late").with_version("2");
@@ -225,13 +225,13 @@ fn every_span_of_many_threads_is_shown_once() {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
 
-        fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+        fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
             let n = self.1.fetch_add(1, Ordering::Relaxed);
             assert_eq!(span.name(), "work");
             if n % 2 == 0 {
-                Verdict::Drop
+                SpanFate::Drop
             } else {
-                Verdict::Keep
+                SpanFate::Keep
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
 use spandrel_core::hosted::current::Context;
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider};
 use spandrel_core::span::finished::FinishedSpan;
 use spandrel_core::stats::Ledger;
@@ -186,9 +186,9 @@ impl SpanProcessor for Noting {
         self.note("ending", span.view().map_or("", |span| span.name()));
     }
 
-    fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
         self.note("end", span.name());
-        Verdict::Keep
+        SpanFate::Keep
     }
 
     fn force_flush(&self, _: Instant) -> bool {
@@ -205,15 +205,15 @@ impl SpanProcessor for Noting {
 /// Calls `end` with each span that has ended.
 pub(crate) struct AtEnd<F>(pub(crate) F);
 
-impl<F: Fn(&FinishedSpan<'_>) -> Verdict + Send + Sync> SpanProcessor for AtEnd<F> {
-    fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+impl<F: Fn(&FinishedSpan<'_>) -> SpanFate + Send + Sync> SpanProcessor for AtEnd<F> {
+    fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
         (self.0)(span)
     }
 }
 
 /// A processor of one function.
 pub(crate) fn at_end(
-    end: impl Fn(&FinishedSpan<'_>) -> Verdict + Send + Sync + 'static,
+    end: impl Fn(&FinishedSpan<'_>) -> SpanFate + Send + Sync + 'static,
 ) -> Arc<dyn SpanProcessor> {
     Arc::new(AtEnd(end))
 }
