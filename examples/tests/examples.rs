@@ -318,6 +318,21 @@ fn an_error_ends_the_step_and_the_workflow() {
 }
 
 #[test]
+fn baggage_reaches_another_service_and_a_child_process() {
+    let text = run("baggage", 4);
+    assert_all(
+        &text,
+        &[
+            "to the warehouse: baggage: tenant=acme,user=Am%C3%A9lie,priority=high",
+            "to the child process: BAGGAGE, TRACEPARENT",
+            "trace 5b8efff798038103d269b633813fc60c · 3 spans",
+            "tenant=acme  user=Amélie  priority=high",
+            "• POST /webhook (server)",
+        ],
+    );
+}
+
+#[test]
 fn a_batch_sums_up_the_errors_of_its_threads() {
     let text = run("concurrent_batch", 6);
     assert_all(

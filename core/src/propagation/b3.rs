@@ -209,6 +209,13 @@ pub fn format_b3(context: &SpanContext, debug: bool) -> Option<B3Header> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct B3Header(String<MAX_WRITTEN>);
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for B3Header {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "B3Header({=str:?})", self.as_str());
+    }
+}
+
 impl B3Header {
     /// Returns the text.
     #[must_use]

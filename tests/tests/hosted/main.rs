@@ -1,8 +1,10 @@
-//! What the core offers programs on an operating system: configuration, the `tracing` layer and
+//! What the core offers programs on an operating system: configuration, propagation, the
+//! `tracing` layer and
 //! gzip for spans.
 
 mod active_span;
 mod config;
 mod processors;
+mod propagation;
 mod span_gzip;
 mod tracing_layer;

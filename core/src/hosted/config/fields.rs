@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::incoming::Incoming;
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
@@ -16,7 +17,6 @@ use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
-use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::ResourceDetector;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
+use super::incoming::Incoming;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
 use crate::buffer::Overflow;
@@ -16,7 +17,6 @@ use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
-use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::limits::SpanLimits;
 

@@ -39,14 +39,13 @@ pub mod environment;
 mod global;
 #[cfg(feature = "http")]
 mod headers;
-mod incoming;
 mod propagator;
 
 pub use context::{ContextPropagator, SpanOnly};
 pub(super) use global::set_from_settings;
 pub use global::{propagator, set_global_propagator};
-pub use incoming::Incoming;
 pub use propagator::Propagator;
 
 pub use crate::hosted::baggage::BaggagePropagator;
+pub use crate::hosted::config::Incoming;
 pub use crate::propagation::{B3Propagator, Getter, Setter, TraceContextPropagator};
