@@ -12,6 +12,7 @@
 //! | [`metrics`] | what the pipeline tells about itself, as numbers |
 //! | [`export`] | exporters of your own, in memory and to files |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`active`] | recording on the current span without a reference to it |
 //! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
@@ -32,6 +33,7 @@ pub mod resource;
 pub mod rng;
 mod text;
 // L1
+pub mod active;
 pub mod config;
 // L1
 pub mod export;

@@ -2,6 +2,7 @@
 //! `tracing` layer and
 //! gzip for spans.
 
+mod active_span;
 mod config;
 mod processors;
 mod propagation;

@@ -10,6 +10,7 @@ use std::vec::Vec;
 use super::hooks::Hooks;
 use super::incomplete::Shortage;
 use super::pool::{HOOKED, NO_PROVIDER, Pool, Reserve};
+use crate::hosted::active;
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
@@ -47,6 +48,7 @@ pub(super) struct ProviderInner {
 
 impl ProviderInner {
     pub(super) fn new(settings: &Settings, hub: Arc<Hub>) -> Arc<Self> {
+        active::set_bounds(&settings.limits, settings.max_span_bytes);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let hooks = Hooks::new(&settings.processors, &hub);
         let open_id = if hooks.is_some() { id | HOOKED } else { id };

@@ -20,7 +20,8 @@
 //! ```
 //!
 //! A span belongs to its owner and is changed without a lock. So the current context of a thread
-//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
+//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`, or
+//! records by these ids ([`active_span`](super::active::active_span)).
 
 mod global;
 mod hooks;

@@ -10,6 +10,7 @@ use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
 use crate::context::SpanKind;
 use crate::context::{Link, ParentContext, SpanContext};
+use crate::hosted::active;
 use crate::hosted::clock::{self, SpanTime};
 use crate::hosted::current::{self, Beside, Context, Guard};
 use crate::hosted::text::capped_text;
@@ -322,6 +323,7 @@ impl Span {
 #[inline(never)]
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
+    active::settle(&mut recorder.recording);
     if std::thread::panicking() {
         note_panic(&mut recorder);
     }
