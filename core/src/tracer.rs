@@ -23,7 +23,9 @@ use crate::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::id::{IdGenerator, SpanId, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
-use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
+use crate::sampler::{
+    Sampler, SamplingContext, SamplingDecision, SamplingParameters, SamplingScratch,
+};
 use crate::span::{BareSpan, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
 use crate::time::Instant;
 
@@ -177,7 +179,8 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         now: Instant,
         scratch: impl FnOnce() -> B,
     ) -> BareSpan<B> {
-        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        let memory = SamplingScratch::new();
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder, None, &memory);
         // Built where it is returned: a move of the scratch costs more than all else.
         let mut span = BareSpan::non_recording(plan.context);
         let mut begun = false;
@@ -226,7 +229,8 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         builder: SpanBuilder<'_>,
         now: Instant,
     ) {
-        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        let memory = SamplingScratch::new();
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder, None, &memory);
         span.context = plan.context;
         let mut begun = false;
         if let Some(live) = &mut span.live {
@@ -276,6 +280,8 @@ impl<'a> Plan<'a> {
         sampler: &'a S,
         ids: &mut G,
         builder: &'a SpanBuilder<'a>,
+        surroundings: Option<&'a (dyn SamplingContext + 'a)>,
+        scratch: &'a SamplingScratch<'a>,
     ) -> Self {
         let parent = &builder.parent.span_context;
         let parent = parent.is_valid().then_some(parent);
@@ -298,6 +304,8 @@ impl<'a> Plan<'a> {
             kind: builder.kind,
             attributes: builder.attributes,
             links: builder.links,
+            surroundings,
+            scratch,
         });
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
         let span_id = valid_span_id(ids);

@@ -34,6 +34,12 @@ impl Sampler for HostedSampler {
             Self::Custom(sampler) => sampler.description(f),
         }
     }
+
+    fn shutdown(&self) {
+        if let Self::Custom(sampler) = self {
+            sampler.shutdown();
+        }
+    }
 }
 
 impl Default for HostedSampler {

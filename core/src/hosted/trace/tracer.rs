@@ -16,7 +16,7 @@ use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
 use crate::id::RandomIdGenerator;
 use crate::resource::{InstrumentationScope, ScopeId};
-use crate::sampler::SamplingDecision;
+use crate::sampler::{SamplingDecision, SamplingScratch};
 use crate::time::Instant;
 use crate::tracer::{Plan, SpanBuilder};
 
@@ -152,7 +152,8 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
         let parent = *builder.parent_context();
         return Span::standing_for(&parent);
     };
-    let plan = Plan::new(sampler, &mut state.ready().ids, builder);
+    let memory = SamplingScratch::new();
+    let plan = Plan::new(sampler, &mut state.ready().ids, builder, None, &memory);
     let span = state.begin_counted(&plan, inner, builder, at);
     thread::give_back(state);
     span
@@ -166,7 +167,8 @@ fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option
         return Span::standing_for(builder.parent_context());
     }
     let mut ids = RandomIdGenerator::new(ThreadRng);
-    let plan = Plan::new(&inner.sampler, &mut ids, &builder);
+    let memory = SamplingScratch::new();
+    let plan = Plan::new(&inner.sampler, &mut ids, &builder, None, &memory);
     let mut state = thread::state_for(inner);
     let span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);

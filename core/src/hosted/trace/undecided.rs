@@ -16,7 +16,9 @@ use crate::hosted::config::HostedSampler;
 use crate::hosted::current;
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
-use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
+use crate::sampler::{
+    Sampler, SamplingDecision, SamplingParameters, SamplingResult, SamplingScratch,
+};
 use crate::tracer::{Plan, SpanBuilder};
 
 /// A span whose parent and sampling decision may still change.
@@ -61,6 +63,7 @@ impl Tracer {
             .kind(start.kind)
             .parent(start.parent)
             .attributes(start.attributes);
+        let memory = SamplingScratch::new();
         let mut plan;
         let mut state;
         match &inner.sampler {
@@ -71,14 +74,14 @@ impl Tracer {
                     return Undecided::standing_for(&parent);
                 };
                 state = open;
-                plan = Plan::new(sampler, &mut state.ready().ids, &builder);
+                plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &memory);
             }
             HostedSampler::Custom(sampler) => {
                 if !inner.is_open() {
                     return Undecided::standing_for(&start.parent);
                 }
                 let mut ids = RandomIdGenerator::new(ThreadRng);
-                plan = Plan::new(&**sampler, &mut ids, &builder);
+                plan = Plan::new(&**sampler, &mut ids, &builder, None, &memory);
                 state = thread::state_for(inner);
             }
         }
@@ -101,10 +104,10 @@ impl Tracer {
 
     /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
     /// may be held: the sampler may be the program's.
-    pub(in crate::hosted) fn decide_again<'a, T>(
-        &'a self,
-        start: &UndecidedStart<'a>,
-        apply: impl FnOnce(&Decision<'a>) -> T,
+    pub(in crate::hosted) fn decide_again<T>(
+        &self,
+        start: &UndecidedStart<'_>,
+        apply: impl FnOnce(&Decision<'_>) -> T,
     ) -> Option<T> {
         let (inner, _) = self.provider()?;
         let mut parent = start.parent;
@@ -115,14 +118,12 @@ impl Tracer {
             parent = ParentContext::ROOT;
             new_trace_id(inner)
         };
-        let sampling = inner.sampler.should_sample(&SamplingParameters {
-            parent,
-            trace_id,
-            name: start.name,
-            kind: start.kind,
-            attributes: start.attributes,
-            links: &[],
-        });
+        let memory = SamplingScratch::new();
+        let mut parameters = SamplingParameters::new(trace_id, start.name, &memory);
+        parameters.parent = parent;
+        parameters.kind = start.kind;
+        parameters.attributes = start.attributes;
+        let sampling = inner.sampler.should_sample(&parameters);
         parent.trace_state = sampling.trace_state;
         Some(apply(&Decision {
             trace_id,

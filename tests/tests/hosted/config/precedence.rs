@@ -358,16 +358,12 @@ fn a_sampler_in_code_beats_the_rate_and_is_asked() {
         format!("{:?}", settings.sampler),
         Description(&ParentBased::new(AlwaysOff)).to_string()
     );
-    let parameters = spandrel_core::sampler::SamplingParameters {
-        parent: spandrel_core::context::ParentContext::ROOT,
-        trace_id: "5b8efff798038103d269b633813fc60c".parse().unwrap(),
-        name: "x",
-        kind: spandrel_core::context::SpanKind::Internal,
-        attributes: &[],
-        links: &[],
+    let sampled = |sampler: &HostedSampler| {
+        let scratch = spandrel_core::sampler::SamplingScratch::new();
+        let id = "5b8efff798038103d269b633813fc60c".parse().unwrap();
+        let parameters = spandrel_core::sampler::SamplingParameters::new(id, "x", &scratch);
+        sampler.should_sample(&parameters).decision.is_sampled()
     };
-    let sampled =
-        |sampler: &HostedSampler| sampler.should_sample(&parameters).decision.is_sampled();
     assert!(!sampled(&settings.sampler));
     assert!(sampled(&HostedSampler::default()));
 }
