@@ -45,12 +45,15 @@ fn with<T>(work: impl FnOnce(&mut Vec<Entered>) -> T) -> Option<T> {
     done.ok().flatten()
 }
 
-/// Makes `context` current for the span of `key`.
+/// Makes `context` current for the span of `key`, with the values that are current if there are any.
 pub(super) fn push(key: Key, state: SpanState, context: Context) {
-    let guard = match context.span_context.is_valid() {
-        true => current::attach(context),
+    let guard = if context.span_context().is_valid() {
+        current::attach_inheriting(context)
+    } else if context.has_values() && current::is_nothing() {
+        current::attach(context)
+    } else {
         // It stands for no parent, so what is current stays current.
-        false => Guard::of_nothing(),
+        Guard::of_nothing()
     };
     with(|entered| entered.push(Entered { key, state, guard }));
 }

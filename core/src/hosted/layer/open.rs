@@ -87,8 +87,8 @@ impl OpenSpans {
                 live.end_when_closed();
                 live.context()
             })
-            // A span that stands for no parent has none.
-            .filter(|context| context.span_context.is_valid())
+            // A span that stands for nothing has none.
+            .filter(|context| context.span_context().is_valid() || context.has_values())
     }
 
     /// Settles the innermost span of the thread, because something happens in it. Returns its id

@@ -8,7 +8,7 @@ use super::visit::{FieldSink, Special, StatusCode, special};
 use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
-use crate::hosted::current::Context;
+use crate::hosted::current::{Beside, Context};
 use crate::hosted::trace::{Span, Tracer, Undecided};
 use crate::span::Status;
 use crate::time::Instant;
@@ -20,8 +20,9 @@ const STACKTRACE: &str = "exception.stacktrace";
 /// A live span.
 pub(super) struct LayerSpan {
     undecided: Undecided,
-    /// The tracestate, for contexts; most spans have none.
-    trace_state: Option<Arc<str>>,
+    /// The tracestate, and the values that were current at the start, for contexts; most spans have
+    /// neither.
+    beside: Option<Arc<Beside>>,
     pub(super) kind: SpanKind,
     settled: bool,
     /// The status is an error.
@@ -48,7 +49,12 @@ struct Times {
 
 impl LayerSpan {
     #[inline(always)]
-    pub(super) fn new(undecided: Undecided, kind: SpanKind, tracks_time: bool) -> Self {
+    pub(super) fn new(
+        undecided: Undecided,
+        parent: &Context,
+        kind: SpanKind,
+        tracks_time: bool,
+    ) -> Self {
         let times = tracks_time.then(|| Times {
             since: clock::now(),
             busy: 0,
@@ -56,7 +62,7 @@ impl LayerSpan {
         });
         let mut live = Self {
             undecided,
-            trace_state: None,
+            beside: None,
             kind,
             settled: false,
             failed: false,
@@ -67,25 +73,26 @@ impl LayerSpan {
             left: Instant::ZERO,
             times,
         };
-        live.renew_trace_state();
+        if parent.beside.is_some() || live.undecided.has_trace_state {
+            live.renew_beside(parent.beside.as_ref());
+        }
         live
     }
 
-    fn renew_trace_state(&mut self) {
-        self.trace_state = None;
-        if self.undecided.has_trace_state {
-            let state = self.undecided.span.trace_state();
-            self.trace_state = (!state.is_empty()).then(|| state.into());
-        }
+    /// Takes over the tracestate of the recording, beside the values of `around`.
+    #[cold]
+    fn renew_beside(&mut self, around: Option<&Arc<Beside>>) {
+        let state = match self.undecided.has_trace_state {
+            true => self.undecided.span.trace_state(),
+            false => "",
+        };
+        self.beside = Beside::with_trace_state(around, state);
     }
 
     /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
-        Context {
-            span_context: *self.undecided.span.context(),
-            trace_state: self.trace_state.clone(),
-        }
+        Context::of(*self.undecided.span.context(), self.beside.clone())
     }
 
     #[inline]
@@ -121,7 +128,8 @@ impl LayerSpan {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        self.renew_trace_state();
+        let around = self.beside.take();
+        self.renew_beside(around.as_ref());
         Some(self.context())
     }
 

@@ -18,7 +18,7 @@ use super::open::{self, OpenSpans};
 use super::span::{EXCEPTION, LayerSpan};
 use super::visit::Visitor;
 use crate::attribute::KeyValue;
-use crate::context::{Link, ParentContext, SpanKind};
+use crate::context::{Link, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context};
 use crate::hosted::trace::{Span, Tracer, UndecidedStart};
@@ -247,17 +247,12 @@ impl TracingLayer {
     }
 
     /// Starts a span. Code of the program runs here, and no lock is held.
-    fn start(
-        &self,
-        attributes: &Attributes<'_>,
-        parent: ParentContext<'_>,
-        left_parent: u64,
-    ) -> LayerSpan {
+    fn start(&self, attributes: &Attributes<'_>, context: &Context, left_parent: u64) -> LayerSpan {
         let keep = self.options.late_parents;
         let start = UndecidedStart {
             name: attributes.metadata().name(),
             kind: SpanKind::Internal,
-            parent,
+            parent: context.as_parent(),
             attributes: &[],
             keep,
         };
@@ -277,7 +272,7 @@ impl TracingLayer {
                     ..start
                 })
             });
-            live = LayerSpan::new(undecided, kind, self.options.inactivity);
+            live = LayerSpan::new(undecided, context, kind, self.options.inactivity);
             live.apply_outcome(&fields);
             if keep {
                 live.keep_fields(*fields);
@@ -286,7 +281,7 @@ impl TracingLayer {
             }
         } else {
             let undecided = tracer.start_undecided_inline(&start);
-            live = LayerSpan::new(undecided, start.kind, self.options.inactivity);
+            live = LayerSpan::new(undecided, context, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;
                 attributes.record(&mut Visitor { sink, max_len });
@@ -443,7 +438,7 @@ where
             self.leave_trace(id, &spans);
         }
         let (parent, left_parent) = self.parent_of(attributes, id, &spans);
-        let live = self.start(attributes, parent.as_parent(), left_parent);
+        let live = self.start(attributes, &parent, left_parent);
         if let Some(left) = self.open.table.insert(id.into_u64(), live) {
             // The subscriber reused the id without closing its span.
             left.end(&self.open.tracer);
@@ -469,8 +464,8 @@ where
         // One lock at a time.
         if let Some(context) = self.open.settled(follows.into_u64()) {
             let link = Link {
-                span_context: context.span_context,
-                trace_state: context.trace_state.as_deref().unwrap_or_default(),
+                span_context: context.span_context(),
+                trace_state: context.trace_state(),
                 attributes: &[],
             };
             self.open.with_span(id, |span| span.add_link(&link));

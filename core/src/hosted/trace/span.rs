@@ -230,7 +230,8 @@ impl Span {
         }
     }
 
-    /// Makes the span current on this thread until the guard is dropped.
+    /// Makes the span current on this thread until the guard is dropped. The values of the context,
+    /// such as baggage, stay the ones that are current.
     ///
     /// In async code use
     /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
@@ -256,15 +257,11 @@ impl Span {
         &self.context
     }
 
-    /// The context of the span with its tracestate, owned: for another thread, or for a time after
-    /// the span's end.
+    /// The context of the span, owned, for another thread or for a time after the span's end: its
+    /// tracestate, and the values that are current on this thread.
     #[must_use]
     pub fn to_context(&self) -> Context {
-        let state = self.trace_state();
-        Context {
-            span_context: self.context,
-            trace_state: (!state.is_empty()).then(|| state.into()),
-        }
+        current::context_of(self.into())
     }
 
     /// Returns true if attributes, events and status of this span are recorded.

@@ -15,3 +15,4 @@ mod places;
 mod rig;
 mod texts;
 mod travel;
+mod values;

@@ -184,7 +184,7 @@ fn x67_span_ext_works_through_every_wrapping() {
             span.in_scope(|| {
                 assert_eq!(span.set_parent(remote()), Ok(()), "{name}");
                 let context = span.context().expect(name);
-                assert_eq!(context.span_context.trace_id(), remote().trace_id());
+                assert_eq!(context.span_context().trace_id(), remote().trace_id());
                 assert_eq!(current::current(), Some(context));
                 info!("event");
                 drop(info_span!("child"));
