@@ -88,6 +88,12 @@ impl<'a> SpanBuilder<'a> {
         self
     }
 
+    /// The scope that was set.
+    #[cfg(feature = "std")]
+    pub(crate) const fn scope_id(&self) -> ScopeId {
+        self.scope
+    }
+
     /// Sets the initial attributes.
     pub const fn attributes(mut self, attributes: &'a [KeyValue<'a>]) -> Self {
         self.attributes = attributes;

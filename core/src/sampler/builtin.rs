@@ -30,7 +30,7 @@ pub enum BuiltinSampler {
 }
 
 impl Sampler for BuiltinSampler {
-    #[inline]
+    #[inline(always)]
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
         let parent = parameters.parent.span_context;
         let sampled = match self {

@@ -146,6 +146,7 @@ impl OpenSpans {
                     name,
                     kind,
                     parent,
+                    context: None,
                     attributes,
                     keep: true,
                 };

@@ -13,7 +13,7 @@ use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::shards::{Hub, Shard};
 use crate::limits::SpanLimits;
-use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
+use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId, ScopeText};
 
 /// The number of the next provider.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -34,6 +34,8 @@ pub(super) struct ProviderInner {
     reserve: Reserve,
     /// A tracer found no room for its name, which is said once.
     scopes_full: AtomicBool,
+    /// Those that a sampler asked about.
+    scope_texts: Mutex<Vec<(ScopeId, Arc<ScopeText>)>>,
     /// For starting threads, waking and counting. A thread's state holds its own shard, so that no
     /// span goes through here.
     pub(super) hub: Arc<Hub>,
@@ -52,6 +54,7 @@ impl ProviderInner {
             reported: AtomicU8::new(0),
             reserve: Reserve::default(),
             scopes_full: AtomicBool::new(false),
+            scope_texts: Mutex::default(),
             hub,
         });
         let weak = Arc::downgrade(&inner);
@@ -122,6 +125,18 @@ impl ProviderInner {
     pub(super) fn adopt_scope(&self, other: &Registry<Box<[u8]>>, name: &str) -> ScopeId {
         let found = self.hub.registry().adopt_scope(other);
         self.number(found, name)
+    }
+
+    /// The texts of a scope. They are decoded once.
+    pub(super) fn scope_text(&self, id: ScopeId) -> Option<Arc<ScopeText>> {
+        let mut known = self.scope_texts.lock();
+        let known = known.as_deref_mut().ok()?;
+        if let Some((_, text)) = known.iter().find(|(known, _)| *known == id) {
+            return Some(Arc::clone(text));
+        }
+        let text = Arc::new(self.hub.registry().scope_text(id)?);
+        known.push((id, Arc::clone(&text)));
+        Some(text)
     }
 
     fn number(&self, found: Result<ScopeId, RegistryError>, name: &str) -> ScopeId {

@@ -31,6 +31,7 @@ mod pool;
 mod provider;
 mod recording;
 mod span;
+mod surroundings;
 mod thread;
 mod tracer;
 #[cfg(feature = "tracing")]

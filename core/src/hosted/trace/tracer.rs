@@ -7,6 +7,7 @@ use super::inner::ProviderInner;
 use super::late::Late;
 use super::pool::WHILE_UNWINDING;
 use super::span::Span;
+use super::surroundings::{Around, Surroundings};
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
@@ -97,6 +98,7 @@ impl Tracer {
         SpanStart {
             tracer: self,
             builder: SpanBuilder::new(name).scope(self.scope),
+            context: None,
             parent_given: false,
             start_time: None,
         }
@@ -119,9 +121,12 @@ impl Tracer {
         // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
         match current::current_without_trace_state() {
-            Ok(None) => begin_in(inner, &builder(), None),
-            Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None),
-            Err(parent) => begin_slowly(inner, builder().parent(parent.as_parent()), None),
+            Ok(None) => begin_in(inner, &builder(), None, Around::Current),
+            Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None, Around::Current),
+            Err(parent) => {
+                let builder = builder().parent(parent.as_parent());
+                begin_slowly(inner, builder, None, Around::Given(Some(&parent)))
+            }
         }
     }
 
@@ -142,9 +147,14 @@ impl Tracer {
 }
 
 #[inline(always)]
-fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<Instant>) -> Span {
+fn begin_in(
+    inner: &Arc<ProviderInner>,
+    builder: &SpanBuilder<'_>,
+    at: Option<Instant>,
+    around: Around<'_>,
+) -> Span {
     let HostedSampler::Builtin(sampler) = &inner.sampler else {
-        return begin_slowly(inner, *builder, at);
+        return begin_slowly(inner, *builder, at, around);
     };
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
@@ -162,13 +172,25 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
 /// Starts a span under a parent with a tracestate, or with the application's sampler, which may
 /// start spans itself.
 #[inline(never)]
-fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+fn begin_slowly(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    around: Around<'_>,
+) -> Span {
     if !inner.is_open() {
         return Span::standing_for(builder.parent_context());
     }
     let mut ids = RandomIdGenerator::new(ThreadRng);
+    let surroundings = Surroundings::new(inner, builder.scope_id(), around);
     let memory = SamplingScratch::new();
-    let plan = Plan::new(&inner.sampler, &mut ids, &builder, None, &memory);
+    let plan = Plan::new(
+        &inner.sampler,
+        &mut ids,
+        &builder,
+        Some(&surroundings),
+        &memory,
+    );
     let mut state = thread::state_for(inner);
     let span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
@@ -226,6 +248,8 @@ impl ThreadState {
 pub struct SpanStart<'a> {
     tracer: &'a Tracer,
     builder: SpanBuilder<'a>,
+    /// Has the parent, if it was given with one.
+    context: Option<&'a current::Context>,
     parent_given: bool,
     start_time: Option<Instant>,
 }
@@ -236,7 +260,16 @@ impl<'a> SpanStart<'a> {
     /// invalid one makes a root.
     pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
         self.builder = self.builder.parent(parent);
+        self.context = None;
         self.parent_given = true;
+        self
+    }
+
+    /// Sets the parent to the span of `context`, as [`Self::parent`] does, and hands a sampler of
+    /// the program the values beside it, too.
+    pub fn in_context(mut self, context: &'a current::Context) -> Self {
+        self = self.parent(context);
+        self.context = Some(context);
         self
     }
 
@@ -302,11 +335,16 @@ impl<'a> SpanStart<'a> {
                 Ok(Some(parent)) => self.builder.set_parent(parent.into()),
                 Err(parent) => {
                     let builder = self.builder.parent(parent.as_parent());
-                    return begin_slowly(inner, builder, self.start_time);
+                    let around = Around::Given(Some(&parent));
+                    return begin_slowly(inner, builder, self.start_time, around);
                 }
             }
         }
-        begin_in(inner, &self.builder, self.start_time)
+        let around = match self.parent_given {
+            true => Around::Given(self.context),
+            false => Around::Current,
+        };
+        begin_in(inner, &self.builder, self.start_time, around)
     }
 
     /// Starts the span, runs `work` with it current, and ends it.

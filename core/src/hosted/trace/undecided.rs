@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::span::Span;
+use super::surroundings::{Around, Surroundings};
 use super::thread;
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
-use crate::hosted::current;
+use crate::hosted::current::{self, Context};
 use crate::hosted::rng::ThreadRng;
 use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
 use crate::sampler::{
@@ -35,6 +36,8 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) name: &'a str,
     pub(in crate::hosted) kind: SpanKind,
     pub(in crate::hosted) parent: ParentContext<'a>,
+    /// The context that the parent is from, for samplers that read its values.
+    pub(in crate::hosted) context: Option<&'a Context>,
     pub(in crate::hosted) attributes: &'a [KeyValue<'a>],
     /// Record even if the sampler drops the span, until it is settled.
     pub(in crate::hosted) keep: bool,
@@ -63,6 +66,7 @@ impl Tracer {
             .kind(start.kind)
             .parent(start.parent)
             .attributes(start.attributes);
+        let surroundings = Surroundings::new(inner, scope, Around::Given(start.context));
         let memory = SamplingScratch::new();
         let mut plan;
         let mut state;
@@ -81,7 +85,7 @@ impl Tracer {
                     return Undecided::standing_for(&start.parent);
                 }
                 let mut ids = RandomIdGenerator::new(ThreadRng);
-                plan = Plan::new(&**sampler, &mut ids, &builder, None, &memory);
+                plan = Plan::new(&**sampler, &mut ids, &builder, Some(&surroundings), &memory);
                 state = thread::state_for(inner);
             }
         }
@@ -109,7 +113,7 @@ impl Tracer {
         start: &UndecidedStart<'_>,
         apply: impl FnOnce(&Decision<'_>) -> T,
     ) -> Option<T> {
-        let (inner, _) = self.provider()?;
+        let (inner, scope) = self.provider()?;
         let mut parent = start.parent;
         let (trace_id, flags) = if parent.span_context.is_valid() {
             let flags = parent.span_context.trace_flags();
@@ -118,10 +122,12 @@ impl Tracer {
             parent = ParentContext::ROOT;
             new_trace_id(inner)
         };
+        let surroundings = Surroundings::new(inner, scope, Around::Given(start.context));
         let memory = SamplingScratch::new();
         let mut parameters = SamplingParameters::new(trace_id, start.name, &memory);
         parameters.parent = parent;
         parameters.kind = start.kind;
+        parameters.surroundings = Some(&surroundings);
         parameters.attributes = start.attributes;
         let sampling = inner.sampler.should_sample(&parameters);
         parent.trace_state = sampling.trace_state;

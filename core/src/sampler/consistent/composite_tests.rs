@@ -4,7 +4,7 @@ use super::super::{
 };
 use super::*;
 use crate::attribute::Value;
-use crate::context::{SpanContext, TraceFlags, TraceState};
+use crate::context::{SpanContext, TraceFlags};
 use crate::id::{SpanId, TraceId};
 use crate::sampler::{AlwaysOn, Description, ParentBased, ProbabilitySampler};
 use core::any::Any;
@@ -157,7 +157,7 @@ impl TraceStateProvider for Naming {
         is_sampled: bool,
         scratch: &'a SamplingScratch<'a>,
     ) -> &'a str {
-        let state: TraceState = parent.parse().unwrap();
+        let state: crate::context::TraceState = parent.parse().unwrap();
         let value = if is_sampled { "kept" } else { "lost" };
         let state = state.insert("own", value).unwrap();
         // Not allowed, and without effect.
