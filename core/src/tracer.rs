@@ -296,7 +296,7 @@ impl<'a> Plan<'a> {
                 parent.trace_id().to_word(),
                 parent.trace_flags().is_random(),
             ),
-            None => (valid_trace_id(ids).to_word(), G::RANDOM),
+            None => (valid_trace_id(ids).to_word(), ids.is_random()),
         };
         let trace_id = TraceId::from_word(trace_id);
         let flags = TraceFlags::NONE.with_random(is_random);

@@ -5,6 +5,7 @@
 //! | [`clock`] | core time from the monotonic clock, and its distance to the wall clock |
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | the attributes of this process, merged by precedence |
+//! | [`sampling`] | what samplers and generators of ids have on a host |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
@@ -23,6 +24,7 @@ pub mod current;
 pub mod diagnostics;
 pub mod resource;
 pub mod rng;
+pub mod sampling;
 mod text;
 // L1
 pub mod config;

@@ -64,7 +64,7 @@
 mod builtin;
 mod consistent;
 mod parent_based;
-mod rate;
+pub(crate) mod rate;
 mod ratio;
 mod scratch;
 

@@ -2,5 +2,6 @@
 //! gzip for spans.
 
 mod config;
+mod plug_ins;
 mod span_gzip;
 mod tracing_layer;

@@ -14,6 +14,7 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
 
@@ -99,6 +100,9 @@ pub struct Config {
     pub sample_rate: Option<f64>,
     /// Your own sampler, which beats `sample_rate`.
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
+    /// Your own generator of ids, in a `Mutex` if it is an [`IdGenerator`](crate::id::IdGenerator).
+    /// By default ids are random, from a generator of each thread.
+    pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -216,6 +220,7 @@ impl Default for Config {
             refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
+            id_generator: None,
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -259,6 +264,7 @@ debug_struct!(Config {
     refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
+    id_generator => id_generator.as_ref().map(|_| "own"),
     limits,
     max_span_bytes,
     scheduled_delay,

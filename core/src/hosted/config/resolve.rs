@@ -109,6 +109,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         overflow: code.overflow,
         limits: merged.limits,
         sampler,
+        id_generator: code.id_generator.clone(),
         resource: merged.resource,
         propagators: merged.propagators,
         shutdown_timeout: code.shutdown_timeout,

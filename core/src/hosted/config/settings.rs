@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
@@ -14,6 +15,7 @@ use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::resource::HostedResource;
+use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 
 /// The place that spans go to.
@@ -123,6 +125,8 @@ pub struct Settings {
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
     pub sampler: HostedSampler,
+    /// The program's generator of ids.
+    pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
@@ -189,6 +193,7 @@ debug_struct!(Settings {
     overflow,
     limits,
     sampler,
+    id_generator => id_generator.as_ref().map(|_| "own"),
     resource,
     propagators,
     shutdown_timeout,

@@ -3,9 +3,11 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
+use super::ids::{AnyIds, OwnIds};
 use super::incomplete::Shortage;
 use super::pool::{NO_PROVIDER, Pool, Reserve};
 use crate::hosted::clock::Clock;
@@ -14,6 +16,7 @@ use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::shards::{Hub, Shard};
 use crate::limits::SpanLimits;
 use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId, ScopeText};
+use crate::sampler::Sampler as _;
 
 /// The number of the next provider.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -26,7 +29,9 @@ pub(super) struct ProviderInner {
     /// state and asks whether there is a shutdown in one comparison.
     open_id: AtomicU32,
     pub(super) clock: Clock,
+    /// Never a built-in one if there are `own_ids`, so that the usual way need not look for them.
     pub(super) sampler: HostedSampler,
+    own_ids: Option<OwnIds>,
     pub(super) limits: SpanLimits,
     max_span_bytes: usize,
     /// The causes of [`Shortage`]s that were reported, as bits.
@@ -48,7 +53,13 @@ impl ProviderInner {
             id,
             open_id: AtomicU32::new(id),
             clock: Clock::new(),
-            sampler: settings.sampler.clone(),
+            sampler: match (&settings.sampler, &settings.id_generator) {
+                (HostedSampler::Builtin(sampler), Some(_)) => {
+                    HostedSampler::Custom(Arc::new(*sampler))
+                }
+                (sampler, _) => sampler.clone(),
+            },
+            own_ids: settings.id_generator.clone().map(OwnIds::new),
             limits: settings.limits,
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
@@ -59,10 +70,12 @@ impl ProviderInner {
         });
         let weak = Arc::downgrade(&inner);
         alive().push((id, weak.clone()));
+        let sampler = inner.sampler.clone();
         inner.hub.set_on_close(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
                 inner.open_id.store(NO_PROVIDER, Ordering::Relaxed);
             }
+            shut_down(&sampler);
         }));
         inner
     }
@@ -93,6 +106,16 @@ impl ProviderInner {
         let alive = alive();
         let (_, inner) = alive.iter().find(|(known, _)| *known == id)?;
         inner.upgrade()
+    }
+
+    /// Ids for the spans that do not start on the usual way.
+    pub(super) const fn ids(&self) -> AnyIds<'_> {
+        AnyIds(self.own_ids.as_ref())
+    }
+
+    /// The number of ids that the program's generator gave and that were not used.
+    pub(super) fn ids_replaced(&self) -> u64 {
+        self.own_ids.as_ref().map_or(0, OwnIds::replaced)
     }
 
     /// The most bytes of a span.
@@ -156,6 +179,18 @@ impl ProviderInner {
             }
             ScopeId::default()
         })
+    }
+}
+
+/// Tells a sampler of the program that the pipeline ends. Its panic must not keep the spans from
+/// being sent.
+fn shut_down(sampler: &HostedSampler) {
+    if catch_unwind(AssertUnwindSafe(|| sampler.shutdown())).is_err() {
+        diagnostics::report(
+            Kind::Misuse,
+            Severity::Warn,
+            format_args!("the sampler panicked in its shutdown; the pipeline goes on with its own"),
+        );
     }
 }
 

@@ -23,6 +23,7 @@
 //! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
 mod global;
+mod ids;
 mod incomplete;
 mod inner;
 mod late;

@@ -36,6 +36,9 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+    /// Ids of the program's [generator](crate::hosted::config::Config::id_generator) that were not
+    /// used, because they were zero or it panicked; random ones took their place.
+    pub ids_replaced: u64,
 }
 
 impl TracerProvider {
@@ -98,6 +101,7 @@ impl TracerProvider {
         let mut counts = SpanCounts::default();
         let mut record_only_ended = 0;
         if let Some(inner) = self.inner() {
+            counts.ids_replaced = inner.ids_replaced();
             inner.hub.for_each_shard(|shard| {
                 let of_shard = shard.counts();
                 counts.started.recorded += of_shard.started.recorded;

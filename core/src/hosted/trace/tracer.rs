@@ -13,9 +13,7 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
-use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
-use crate::id::RandomIdGenerator;
 use crate::resource::{InstrumentationScope, ScopeId};
 use crate::sampler::{SamplingDecision, SamplingScratch};
 use crate::time::Instant;
@@ -169,8 +167,8 @@ fn begin_in(
     span
 }
 
-/// Starts a span under a parent with a tracestate, or with the application's sampler, which may
-/// start spans itself.
+/// Starts a span under a parent with a tracestate, or with the application's sampler or generator of
+/// ids, which may start spans themselves.
 #[inline(never)]
 fn begin_slowly(
     inner: &Arc<ProviderInner>,
@@ -181,7 +179,7 @@ fn begin_slowly(
     if !inner.is_open() {
         return Span::standing_for(builder.parent_context());
     }
-    let mut ids = RandomIdGenerator::new(ThreadRng);
+    let mut ids = inner.ids();
     let surroundings = Surroundings::new(inner, builder.scope_id(), around);
     let memory = SamplingScratch::new();
     let plan = Plan::new(

@@ -4,9 +4,6 @@
 //! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
-use std::sync::Arc;
-
-use super::inner::ProviderInner;
 use super::span::Span;
 use super::surroundings::{Around, Surroundings};
 use super::thread;
@@ -15,8 +12,7 @@ use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
 use crate::hosted::current::{self, Context};
-use crate::hosted::rng::ThreadRng;
-use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
+use crate::id::{IdGenerator, TraceId};
 use crate::sampler::{
     Sampler, SamplingDecision, SamplingParameters, SamplingResult, SamplingScratch,
 };
@@ -84,7 +80,7 @@ impl Tracer {
                 if !inner.is_open() {
                     return Undecided::standing_for(&start.parent);
                 }
-                let mut ids = RandomIdGenerator::new(ThreadRng);
+                let mut ids = inner.ids();
                 plan = Plan::new(&**sampler, &mut ids, &builder, Some(&surroundings), &memory);
                 state = thread::state_for(inner);
             }
@@ -120,7 +116,8 @@ impl Tracer {
             (parent.span_context.trace_id(), flags.is_random())
         } else {
             parent = ParentContext::ROOT;
-            new_trace_id(inner)
+            let mut ids = inner.ids();
+            (ids.trace_id(), ids.is_random())
         };
         let surroundings = Surroundings::new(inner, scope, Around::Given(start.context));
         let memory = SamplingScratch::new();
@@ -172,17 +169,6 @@ impl Tracer {
         self.provider()
             .map_or(0, |(inner, _)| inner.max_span_bytes())
     }
-}
-
-fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
-    fn random<G: IdGenerator>(_: &G) -> bool {
-        G::RANDOM
-    }
-    let mut state = thread::state_for(inner);
-    let ids = &mut state.ready().ids;
-    let id = (ids.trace_id(), random(ids));
-    thread::give_back(state);
-    id
 }
 
 impl Undecided {

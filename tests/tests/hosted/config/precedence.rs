@@ -389,6 +389,24 @@ fn the_environment_names_every_sampler() {
             "0.75",
             "ParentBased{root:TraceIdRatioBased{0.75},",
         ),
+        ("probability", "0.25", "ProbabilitySampler{0.25}"),
+        ("probability", "0", "AlwaysOffSampler"),
+        (
+            "parentbased_probability",
+            "0.75",
+            "ParentBased{root:ProbabilitySampler{0.75},",
+        ),
+        (
+            "parentbased_probability",
+            "0",
+            "ParentBased{root:AlwaysOffSampler,",
+        ),
+        ("rate_limited", "7", "RateLimited{7/s,AlwaysOnSampler}"),
+        (
+            "parentbased_rate_limited",
+            "",
+            "ParentBased{root:RateLimited{100/s,AlwaysOnSampler},",
+        ),
     ] {
         let variables = [
             ("OTEL_TRACES_SAMPLER", name),
