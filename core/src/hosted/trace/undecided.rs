@@ -4,6 +4,8 @@
 //! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
+use core::mem::ManuallyDrop;
+
 use super::span::Span;
 use super::surroundings::{Around, Surroundings};
 use super::thread;
@@ -63,7 +65,9 @@ impl Tracer {
             .parent(start.parent)
             .attributes(start.attributes);
         let surroundings = Surroundings::new(inner, scope, Around::Given(start.context));
-        let memory = SamplingScratch::new();
+        // A built-in sampler keeps nothing there, so there is nothing to look for at the end.
+        let unused = ManuallyDrop::new(SamplingScratch::new());
+        let memory;
         let mut plan;
         let mut state;
         match &inner.sampler {
@@ -74,13 +78,14 @@ impl Tracer {
                     return Undecided::standing_for(&parent);
                 };
                 state = open;
-                plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &memory);
+                plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
             }
             HostedSampler::Custom(sampler) => {
                 if !inner.is_open() {
                     return Undecided::standing_for(&start.parent);
                 }
                 let mut ids = inner.ids();
+                memory = SamplingScratch::new();
                 plan = Plan::new(&**sampler, &mut ids, &builder, Some(&surroundings), &memory);
                 state = thread::state_for(inner);
             }
