@@ -101,6 +101,7 @@ pub mod time;
 pub mod wire;
 // L1
 pub mod backoff;
+pub mod baggage;
 pub mod breaker;
 pub mod buffer;
 pub mod context;

@@ -257,6 +257,23 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         Ok(id)
     }
 
+    /// Returns true if the scope of this number is here.
+    #[cfg(feature = "std")]
+    pub(crate) const fn has(&self, scope: ScopeId) -> bool {
+        scope.0 < self.scopes
+    }
+
+    /// A copy that takes no more memory than its entries, and takes in no others.
+    #[cfg(feature = "std")]
+    pub(crate) fn to_compact(&self) -> Registry<std::boxed::Box<[u8]>> {
+        let used = self.storage.as_ref().get(..self.used);
+        Registry {
+            storage: used.unwrap_or_default().into(),
+            used: self.used,
+            scopes: self.scopes,
+        }
+    }
+
     /// Copies the entries of `other` that this registry does not have yet. Only for a registry that
     /// began as a copy of `other`, where equal numbers mean equal scopes.
     #[cfg(feature = "std")]

@@ -264,6 +264,28 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     }
 }
 
+/// Where a parent came from.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// There is none.
+    None,
+    Local,
+    Remote,
+}
+
+#[cfg(feature = "tracing")]
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn of(parent: &SpanContext) -> Self {
+        match parent {
+            parent if !parent.is_valid() => Self::None,
+            parent if parent.is_remote() => Self::Remote,
+            _ => Self::Local,
+        }
+    }
+}
+
 /// The start of a span before anything is written. Its steps take the parts of a tracer one by one:
 /// on a host all threads share the sampler and the limits, and each has its own ids.
 pub(crate) struct Plan<'a> {
@@ -272,8 +294,6 @@ pub(crate) struct Plan<'a> {
     parent: Option<&'a SpanContext>,
     /// The tracestate that the span gets.
     trace_state: &'a str,
-    /// The parent's, in case that the sampler's is not valid.
-    inherited_state: &'a str,
     decision: SamplingDecision,
     /// The sampler's, besides the builder's.
     attributes: &'a [KeyValue<'a>],
@@ -321,15 +341,22 @@ impl<'a> Plan<'a> {
             context: SpanContext::new(trace_id, span_id, flags.with_sampled(is_sampled)),
             parent,
             trace_state: if has_ids { sampling.trace_state } else { "" },
-            inherited_state: match parent {
-                Some(_) => builder.parent.trace_state,
-                None => "",
-            },
             decision: match has_ids {
                 true => sampling.decision,
                 false => SamplingDecision::Drop,
             },
             attributes: sampling.attributes,
+        }
+    }
+
+    /// Where the parent came from.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn origin(&self) -> Origin {
+        match self.parent {
+            None => Origin::None,
+            Some(parent) if parent.is_remote() => Origin::Remote,
+            Some(_) => Origin::Local,
         }
     }
 
@@ -390,7 +417,7 @@ impl<'a> Plan<'a> {
             context: &self.context,
             parent: self.parent,
             trace_state: self.trace_state,
-            inherited_state: self.inherited_state,
+            inherited_state: builder.parent.trace_state,
             name: builder.name,
             kind: builder.kind,
             scope: builder.scope,

@@ -68,6 +68,7 @@ mod connection;
 mod failure;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+mod metrics;
 mod output;
 pub mod prelude;
 mod sender;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
@@ -14,6 +14,7 @@ use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
+use crate::metrics::MetricsThread;
 use crate::output::Output;
 use crate::worker::{Worker, WorkerState};
 
@@ -115,6 +116,7 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
 pub struct Telemetry {
     handle: Handle,
     worker: Option<Arc<WorkerState>>,
+    metrics: Option<MetricsThread>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -126,6 +128,7 @@ impl Telemetry {
         Self {
             handle: Handle::disabled(),
             worker: None,
+            metrics: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -146,9 +149,11 @@ impl Telemetry {
     ) -> Result<Self, InitError> {
         let worker = Worker::start(pipeline, output, settings.target.to_string());
         let worker = worker.map_err(InitError::Thread)?;
+        let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
             handle: Handle::new(provider, Arc::clone(&worker) as _),
             worker: Some(worker),
+            metrics,
             shutdown_timeout: settings.shutdown_timeout,
             was_started: true,
         })
@@ -181,9 +186,11 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        self.worker
-            .as_ref()
-            .map_or(FlushReport::NOTHING, |worker| worker.force_flush(timeout))
+        let Some(worker) = &self.worker else {
+            return FlushReport::NOTHING;
+        };
+        let processed = self.handle.flush_processors(timeout);
+        processed.report(worker.force_flush(processed.left))
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -199,9 +206,19 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let report = worker.shutdown(timeout);
+        let report = self.end(worker, timeout);
         clear_global(self.provider());
         self.release();
+        report
+    }
+
+    fn end(&self, worker: &WorkerState, timeout: Duration) -> FlushReport {
+        let started = Instant::now();
+        let processed = self.handle.shut_processors_down(timeout);
+        let report = processed.report(worker.shutdown(processed.left));
+        if let Some(metrics) = &self.metrics {
+            metrics.stop(timeout.saturating_sub(started.elapsed()));
+        }
         report
     }
 
@@ -225,7 +242,7 @@ impl Deref for Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(worker) = self.worker.take() {
-            worker.shutdown(self.shutdown_timeout);
+            self.end(&worker, self.shutdown_timeout);
             clear_global(self.provider());
         }
         self.release();

@@ -32,7 +32,7 @@ use crate::Canceller;
 use crate::output::Output;
 
 /// How long `shutdown` waits for the worker to log its last events before the process may exit.
-const FAREWELL: Duration = Duration::from_millis(50);
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// The part of the worker that handles share.
 #[derive(Debug)]
@@ -95,22 +95,23 @@ impl WorkerState {
         locked.pipeline.shutdown(deadline);
         self.wake();
         locked = self.wait_shut_down(locked, timeout);
-        let mut log = EventLog::new(self.target.as_str());
         if locked.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
-            // the request is ended. The worker may be too busy to report it before the process ends.
+            // the request is ended.
             locked.pipeline.shutdown(Instant::ZERO);
-            log.collect(&mut locked.pipeline);
         }
         let report = locked.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(locked);
-        log.emit(&LastError::default());
         self.changed.notify_all();
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
         }
         self.wake();
         self.wait_ended(self.patience(FAREWELL));
+        // What a worker that hangs has not reported: the process may end next.
+        let mut log = EventLog::new(self.target.as_str());
+        log.collect(&mut self.lock().pipeline);
+        log.emit(&LastError::default());
         report
     }
 

@@ -76,6 +76,7 @@ variables! {
     LOG_LEVEL = "OTEL_LOG_LEVEL", "one of none, error, warn, info, debug, trace", "info";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "a name", "unknown_service";
     RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES", "a list like key1=value1,key2=value2", "none";
+    RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "a list of names", "service,host,process";
     PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, or none", "tracecontext";
     TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
         "one of always_on, always_off, traceidratio, parentbased_always_on, \
@@ -88,6 +89,8 @@ variables! {
     GENERIC_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", URL, "http://localhost:4318";
     TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" else "OTEL_EXPORTER_OTLP_ENDPOINT",
         URL, "http://localhost:4318/v1/traces";
+    METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" else "OTEL_EXPORTER_OTLP_ENDPOINT",
+        URL, "http://localhost:4318/v1/metrics";
     GENERIC_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOLS, "http/protobuf";
     TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" else "OTEL_EXPORTER_OTLP_PROTOCOL",
         PROTOCOLS, "http/protobuf";

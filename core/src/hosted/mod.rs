@@ -8,7 +8,9 @@
 //! | [`sampling`] | what samplers and generators of ids have on a host |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`diagnostics`] | how Spandrel reports about itself |
+//! | [`metrics`] | what the pipeline tells about itself, as numbers |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
@@ -22,12 +24,14 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+pub mod metrics;
 pub mod resource;
 pub mod rng;
 pub mod sampling;
 mod text;
 // L1
 pub mod config;
+pub mod processor;
 // L2
 mod shards;
 // L3

@@ -44,11 +44,13 @@ pub enum DropReason {
     Shutdown,
     /// The sender could not allocate.
     OutOfMemory,
+    /// A span processor of the program dropped it.
+    Filtered,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::QueueFull,
         Self::TooLarge,
         Self::RetryExhausted,
@@ -66,6 +68,7 @@ impl DropReason {
         Self::ResponseTooLarge,
         Self::Shutdown,
         Self::OutOfMemory,
+        Self::Filtered,
     ];
 
     /// The number of reasons: the size of an array of counters.
@@ -75,6 +78,12 @@ impl DropReason {
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Returns true if the program itself chose to drop the span, so that it is no loss.
+    #[must_use]
+    pub const fn is_intended(self) -> bool {
+        matches!(self, Self::Filtered)
     }
 
     /// The name in statistics and logs, in snake case.
@@ -98,6 +107,7 @@ impl DropReason {
             Self::ResponseTooLarge => "response_too_large",
             Self::Shutdown => "shutdown",
             Self::OutOfMemory => "out_of_memory",
+            Self::Filtered => "filtered",
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) context: &'a SpanContext,
     pub(crate) parent: Option<&'a SpanContext>,
     pub(crate) trace_state: &'a str,
-    /// The parent's, for a span whose own is not valid.
+    /// The one given with the parent, for a span whose own is not valid and that has a parent.
     pub(crate) inherited_state: &'a str,
     pub(crate) name: &'a str,
     pub(crate) kind: SpanKind,

@@ -56,9 +56,10 @@ pub const MIN_SCRATCH_BYTES: usize = FIXED_LEN + PARENT_LEN + 12 + STATUS_RESERV
 pub(crate) struct Log {
     dropped_attributes: u32,
     dropped_events: u32,
-    dropped_links: u16,
-    /// Items whose texts or arrays were cut.
-    cut: u16,
+    /// The number of links that were dropped, and in the upper half the number of items whose texts
+    /// or arrays were cut. As two fields they would have the compiler build a log elsewhere and copy
+    /// it.
+    links_and_cuts: u32,
     limits: SpanLimits,
     len: usize,
     /// A Bloom filter of the attribute keys: a clear bit proves that a key is new.
@@ -110,16 +111,31 @@ impl Log {
             facts: 0,
             dropped_attributes: 0,
             dropped_events: 0,
-            dropped_links: 0,
-            cut: 0,
+            links_and_cuts: 0,
         }
+    }
+
+    /// Makes this a log of nothing, field by field, so that nothing is built elsewhere and copied.
+    #[inline(always)]
+    const fn reset(&mut self, limits: &SpanLimits) {
+        self.dropped_attributes = 0;
+        self.dropped_events = 0;
+        self.links_and_cuts = 0;
+        self.limits = *limits;
+        self.len = 0;
+        self.keys = 0;
+        self.attributes = 0;
+        self.events = 0;
+        self.links = 0;
+        self.status = UNSET;
+        self.facts = 0;
     }
 
     /// Writes the start of a span. Returns false, with an empty log, if the scratch is below
     /// [`MIN_SCRATCH_BYTES`].
     #[inline(always)]
     pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
-        *self = Self::new(with.limits);
+        self.reset(with.limits);
         if bytes.len() < MIN_SCRATCH_BYTES {
             return false;
         }
@@ -152,7 +168,8 @@ impl Log {
             }
         }
         if !with.trace_state.is_empty() {
-            self.put_trace_state(bytes, with.trace_state, with.inherited_state);
+            let inherited = parent.map_or("", |_| with.inherited_state);
+            self.put_trace_state(bytes, with.trace_state, inherited);
         }
         self.put_name(bytes, with.name);
         true
@@ -336,23 +353,22 @@ impl Log {
         self.status = code;
     }
 
+    /// The bytes written so far.
+    #[cfg(feature = "std")]
+    pub(super) fn written<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        bytes.get(..self.len).unwrap_or_default()
+    }
+
     /// Completes the record with the end time and the dropped counts, and returns its length and
     /// flags. An end before the start is moved to the start.
     #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
-        let start = bytes
-            .get(stored::START..)
-            .and_then(<[u8]>::first_chunk::<8>)
-            .map_or(0, |b| u64::from_le_bytes(*b));
-        let end = end.as_nanos().max(start);
-        if let Some(target) = slot(bytes, stored::END, 8) {
-            target.copy_from_slice(&end.to_le_bytes());
-        }
+        set_end(bytes, end);
         if self.facts & INCOMPLETE != 0 {
             let counts = [
                 (10, self.dropped_attributes),
                 (12, self.dropped_events),
-                (14, self.dropped_links.into()),
+                (14, self.dropped_links().into()),
             ];
             let len: usize = counts.iter().map(|(_, n)| nonzero_len(u64::from(*n))).sum();
             let at = self.len;
@@ -379,7 +395,11 @@ impl Log {
 
     /// The number of items that were cut.
     pub(super) const fn cut(&self) -> u16 {
-        self.cut
+        (self.links_and_cuts >> 16) as u16
+    }
+
+    const fn dropped_links(&self) -> u16 {
+        self.links_and_cuts as u16
     }
 
     /// Returns true if anything was cut or left out.
@@ -394,7 +414,7 @@ impl Log {
         [
             self.dropped_attributes,
             self.dropped_events,
-            self.dropped_links as u32,
+            self.dropped_links() as u32,
         ]
     }
 
@@ -457,13 +477,11 @@ impl Log {
         }
     }
 
-    /// Opens a new length-prefixed field of `content` bytes; `None` leaves everything as it was.
-    fn open<'b>(&mut self, bytes: &'b mut [u8], field: u8, content: usize) -> Option<Writer<'b>> {
+    /// Room for a length-prefixed field of `content` bytes; `None` leaves everything as it was.
+    fn claim<'b>(&mut self, bytes: &'b mut [u8], content: usize) -> Option<Writer<'b>> {
         let at = self.len;
         let target = self.splice(bytes, at, 0, field_len(content), self.reserve())?;
-        let mut writer = Writer::new(target);
-        writer.put_header(field, content);
-        Some(writer)
+        Some(Writer::new(target))
     }
 
     /// Resizes the `old_len` bytes at `at` to `new_len`, moves the bytes behind them, and returns
@@ -503,6 +521,19 @@ impl Log {
             at += len;
         }
         None
+    }
+}
+
+/// Sets the end of a span; one before the start is moved to the start.
+#[inline(always)]
+pub(super) fn set_end(bytes: &mut [u8], end: Instant) {
+    let start = bytes
+        .get(stored::START..)
+        .and_then(<[u8]>::first_chunk::<8>)
+        .map_or(0, |b| u64::from_le_bytes(*b));
+    let end = end.as_nanos().max(start);
+    if let Some(target) = slot(bytes, stored::END, 8) {
+        target.copy_from_slice(&end.to_le_bytes());
     }
 }
 

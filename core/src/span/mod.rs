@@ -32,6 +32,7 @@
 
 mod beginning;
 mod exception;
+pub mod finished;
 mod log;
 mod recording;
 pub mod stored;

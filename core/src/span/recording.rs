@@ -6,7 +6,7 @@
 
 use super::Status;
 use super::beginning::Beginning;
-use super::log::Log;
+use super::log::{self, Log};
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
 use crate::context::Link;
@@ -157,6 +157,37 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
             flags,
             body: self.scratch.as_ref().get(..len).unwrap_or_default(),
         })
+    }
+
+    /// What is recorded so far, as a record. The end is zero before [`Self::set_end`].
+    #[cfg(feature = "std")]
+    pub(crate) fn so_far(&self) -> Record<'_> {
+        Record {
+            scope: self.scope,
+            flags: RecordFlags::NONE,
+            body: self.log.written(self.scratch.as_ref()),
+        }
+    }
+
+    /// Sets the end for those who look at the span before it is completed.
+    #[cfg(feature = "std")]
+    pub(crate) fn set_end(&mut self, now: Instant) {
+        if let Some((bytes, _)) = self.recorder() {
+            log::set_end(bytes, now);
+        }
+    }
+
+    /// Completes the record, sampled or not. The recording takes nothing more, and is to be
+    /// [cleared](Self::clear).
+    #[cfg(feature = "std")]
+    pub(crate) fn complete(&mut self, now: Instant) -> Record<'_> {
+        self.is_recording = false;
+        let (len, flags) = self.log.end(self.scratch.as_mut(), now);
+        Record {
+            scope: self.scope,
+            flags,
+            body: self.scratch.as_ref().get(..len).unwrap_or_default(),
+        }
     }
 
     /// The bytes of the scratch.

@@ -137,6 +137,8 @@ impl<'a> StoredSpan<'a> {
 }
 
 /// Turns the times of a stored span and of its events from monotonic into wall-clock times.
+// Inlined into the loop over a run, where the conversion of the clock then stays in registers.
+#[cfg_attr(not(target_os = "none"), inline)]
 pub(crate) fn date(body: &mut [u8], has_events: bool, clock: WallClock) {
     if let Some(fixed) = body.first_chunk_mut::<FIXED_LEN>() {
         date_at(fixed, START, clock);
@@ -157,6 +159,7 @@ fn date_at(body: &mut [u8], at: usize, clock: WallClock) {
 }
 
 /// Events begin with their time: `5a len 09 time`.
+#[inline(never)]
 fn date_events(body: &mut [u8], clock: WallClock) {
     let mut at = FIXED_LEN;
     while let Some((tag_byte, content, next)) = body.get(at..).and_then(length_prefixed) {

@@ -256,6 +256,30 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// As [`Self::put`], for few bytes whose number the compiler knows.
+    #[inline]
+    pub(crate) fn put_array<const N: usize>(&mut self, bytes: &[u8; N]) {
+        match self
+            .buf
+            .get_mut(self.at..)
+            .and_then(<[u8]>::first_chunk_mut)
+        {
+            Some(target) => {
+                *target = *bytes;
+                self.at += N;
+            }
+            None => self.overflow = true,
+        }
+    }
+
+    /// As [`Self::put`], for keys, names and texts; see [`copy_short`].
+    #[inline]
+    pub(crate) fn put_short(&mut self, bytes: &[u8]) {
+        if let Some(target) = self.claim(bytes.len()) {
+            copy_short(target, bytes);
+        }
+    }
+
     /// The next `len` bytes, to be written by the caller.
     #[inline]
     pub(crate) fn claim(&mut self, len: usize) -> Option<&mut [u8]> {

@@ -8,6 +8,7 @@ pub mod attributes;
 pub mod buffer_ops;
 pub mod config;
 pub mod exporter_ops;
+pub mod finished_span;
 pub mod gzip;
 pub mod json;
 pub mod link;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("buffer_ops", buffer_ops::run),
     ("config", config::run),
     ("exporter_ops", exporter_ops::run),
+    ("finished_span", finished_span::run),
     ("gzip", gzip::run),
     ("json", json::run),
     ("link", link::run),

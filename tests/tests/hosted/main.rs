@@ -3,5 +3,6 @@
 
 mod config;
 mod plug_ins;
+mod processors;
 mod span_gzip;
 mod tracing_layer;

@@ -179,6 +179,19 @@ fn case() {
             record(&telemetry, 2);
             end(&telemetry);
         }
+        "metrics" => {
+            tell_everything();
+            let telemetry = init(Config {
+                metrics_interval: Some(Duration::from_millis(20)),
+                ..settings()
+            })
+            .unwrap();
+            while telemetry.stats().attempts == 0 {
+                record(&telemetry, 1);
+                let _ = telemetry.force_flush(PATIENCE);
+            }
+            end(&telemetry);
+        }
         "levels" => cases::levels(),
         "bad-header" => {
             tell_everything();

@@ -22,6 +22,7 @@ mod harness;
 mod http;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod network;
 mod outcomes;
 mod process;

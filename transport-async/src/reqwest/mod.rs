@@ -58,6 +58,7 @@ mod encode;
 mod error;
 mod failure;
 mod init;
+mod metrics;
 mod output;
 pub mod prelude;
 mod sender;

@@ -12,6 +12,7 @@ use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::time::Instant;
 
 use super::drive::wait_for;
+use super::metrics::MetricsTask;
 use super::state::DriverState;
 
 /// A running pipeline.
@@ -26,6 +27,7 @@ use super::state::DriverState;
 pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
+    metrics: Option<MetricsTask>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -37,6 +39,7 @@ impl Telemetry {
         Self {
             handle: Handle::disabled(),
             state: None,
+            metrics: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -52,11 +55,13 @@ impl Telemetry {
     pub(super) fn running(
         provider: TracerProvider,
         state: Arc<DriverState>,
+        metrics: Option<MetricsTask>,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             handle: Handle::new(provider, Arc::clone(&state) as _),
             state: Some(state),
+            metrics,
             shutdown_timeout,
             was_started: true,
         }
@@ -74,10 +79,11 @@ impl Telemetry {
         let Some(state) = &self.state else {
             return FlushReport::NOTHING;
         };
-        let flush = Waiting::new(state, timeout);
+        let processed = self.handle.flush_processors(timeout);
+        let flush = Waiting::new(state, processed.left);
         state.bell.ring();
         let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        report.unwrap_or_else(|| flush.end())
+        processed.report(report.unwrap_or_else(|| flush.end()))
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -94,7 +100,8 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let deadline = begin_shutdown(state, timeout);
+        let processed = self.handle.shut_processors_down(timeout);
+        let deadline = begin_shutdown(state, processed.left);
         let report = match wait_for(state, deadline, || state.lock().told()).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
@@ -108,8 +115,12 @@ impl Telemetry {
             }
         };
         clear_global(self.provider());
+        if let Some(metrics) = &self.metrics {
+            let now = state.lock().pipeline.now();
+            metrics.stopped(deadline.saturating_since(now)).await;
+        }
         self.release();
-        report
+        processed.report(report)
     }
 
     /// Says what nothing has listened to.
@@ -135,7 +146,8 @@ impl Drop for Telemetry {
             self.release();
             return;
         };
-        begin_shutdown(&state, self.shutdown_timeout);
+        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
+        begin_shutdown(&state, processed.left);
         let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;

@@ -6,7 +6,7 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::debug::{Described, HeaderNames, debug_struct};
+use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
@@ -14,6 +14,8 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::processor::SpanProcessor;
+use crate::hosted::resource::ResourceDetector;
 use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
@@ -49,6 +51,14 @@ pub struct Config {
     /// Further attributes of the resource; of a repeated key the last one counts. The three fields
     /// above win over them. An empty key is left out with a diagnostic.
     pub resource_attributes: Vec<(String, String)>,
+    /// Your own detectors of attributes, which run beside the
+    /// [built-in](crate::hosted::resource::BuiltinDetector) ones, once, within `init`. What they find
+    /// wins over those, and loses against the environment and the fields here.
+    pub resource_detectors: Vec<Arc<dyn ResourceDetector>>,
+    /// The names of the detectors that run, `all` or `none`. Empty = left out; with nothing in the
+    /// environment either, the [default](crate::hosted::resource::BuiltinDetector) ones run, and all
+    /// of your own. An unknown name gives a diagnostic.
+    pub detect: Vec<String>,
 
     /// The collector: `host:port`, which means `http` on this machine and `https` anywhere else, or
     /// a base URL, to which `/v1/traces` is appended. Empty or blank = left out; with nothing in
@@ -103,6 +113,9 @@ pub struct Config {
     /// Your own generator of ids, in a `Mutex` if it is an [`IdGenerator`](crate::id::IdGenerator).
     /// By default ids are random, from a generator of each thread.
     pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
+    /// Code that sees the start and the end of every recorded span, in this order; see
+    /// [`processor`](crate::hosted::processor).
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -144,6 +157,13 @@ pub struct Config {
     pub on_too_large: OnTooLarge,
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
+
+    /// How often the transport sends the [metrics](crate::hosted::metrics) of the pipeline to the
+    /// collector; `None` = not at all. Zero is an error.
+    pub metrics_interval: Option<Duration>,
+    /// The URL for metrics, path included. Empty = left out; with nothing in the environment either,
+    /// `/v1/metrics` takes the place of `/v1/traces` in the endpoint.
+    pub metrics_endpoint: String,
 
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
@@ -205,6 +225,8 @@ impl Default for Config {
             service_version: None,
             environment: None,
             resource_attributes: Vec::new(),
+            resource_detectors: Vec::new(),
+            detect: Vec::new(),
             endpoint: String::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
@@ -221,6 +243,7 @@ impl Default for Config {
             sample_rate: None,
             sampler: None,
             id_generator: None,
+            processors: Vec::new(),
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -236,6 +259,8 @@ impl Default for Config {
             when_open: WhenOpen::default(),
             on_too_large: OnTooLarge::default(),
             max_batch_age: None,
+            metrics_interval: None,
+            metrics_endpoint: String::new(),
             shutdown_timeout: Duration::from_secs(5),
             read_environment: true,
             set_global: true,
@@ -249,6 +274,8 @@ debug_struct!(Config {
     service_version,
     environment,
     resource_attributes,
+    resource_detectors => DetectorNames(resource_detectors),
+    detect,
     endpoint => RedactedUrl(endpoint),
     stdout_format,
     headers => HeaderNames(headers),
@@ -265,6 +292,7 @@ debug_struct!(Config {
     sample_rate,
     sampler => sampler.as_deref().map(Described),
     id_generator => id_generator.as_ref().map(|_| "own"),
+    processors => processors.len(),
     limits,
     max_span_bytes,
     scheduled_delay,
@@ -280,6 +308,8 @@ debug_struct!(Config {
     when_open,
     on_too_large,
     max_batch_age,
+    metrics_interval,
+    metrics_endpoint => RedactedUrl(metrics_endpoint),
     shutdown_timeout,
     read_environment,
     set_global,

@@ -14,6 +14,7 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::processor::SpanProcessor;
 use crate::hosted::resource::HostedResource;
 use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
@@ -127,11 +128,17 @@ pub struct Settings {
     pub sampler: HostedSampler,
     /// The program's generator of ids.
     pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
+    /// Code of the program that sees the start and the end of every recorded span.
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
     /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
+    /// How often the pipeline's own metrics are sent; `None` = not at all.
+    pub metrics_interval: Option<Duration>,
+    /// The URL that they are posted to; `None` without a collector. It may hold a secret.
+    pub metrics_url: Option<String>,
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// The provider becomes the process-wide one.
@@ -194,8 +201,11 @@ debug_struct!(Settings {
     limits,
     sampler,
     id_generator => id_generator.as_ref().map(|_| "own"),
+    processors => processors.len(),
     resource,
     propagators,
+    metrics_interval,
+    metrics_url => metrics_url.as_deref().map(RedactedUrl),
     shutdown_timeout,
     set_global,
     log_level,

@@ -1,7 +1,9 @@
 //! A span between its start and its end, as the layer keeps it.
 
+use std::boxed::Box;
 use std::sync::Arc;
 
+use super::closing::without_spans;
 use super::entered::SpanState;
 use super::fields::StoredFields;
 use super::visit::{FieldSink, Special, StatusCode, special};
@@ -9,7 +11,7 @@ use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
 use crate::hosted::current::{Beside, Context};
-use crate::hosted::trace::{Span, Tracer, Undecided};
+use crate::hosted::trace::{ScopeInProvider, Span, Tracer, Undecided};
 use crate::span::Status;
 use crate::time::Instant;
 
@@ -20,17 +22,14 @@ const STACKTRACE: &str = "exception.stacktrace";
 /// A live span.
 pub(super) struct LayerSpan {
     undecided: Undecided,
-    /// The tracestate, and the values that were current at the start, for contexts; most spans have
-    /// neither.
-    beside: Option<Arc<Beside>>,
+    /// None for most spans.
+    rare: Option<Box<Rare>>,
     pub(super) kind: SpanKind,
     settled: bool,
     /// The status is an error.
     failed: bool,
     /// The status is an error with a description.
     described: bool,
-    /// The fields that the program's sampler was asked with.
-    asked_with: Option<Arc<StoredFields>>,
     /// The parent, if this span was started when the parent had been left; 0 if not.
     left_parent: u64,
     /// The number of stays in the span, on all threads.
@@ -38,6 +37,15 @@ pub(super) struct LayerSpan {
     /// The time when it was left last, or used after that; zero if it is to end when it is closed.
     left: Instant,
     times: Option<Times>,
+}
+
+/// What few spans have, in memory of its own: a live span is moved several times.
+#[derive(Default)]
+struct Rare {
+    /// The tracestate, and the values that were current at the start, for contexts.
+    beside: Option<Arc<Beside>>,
+    /// The fields that the program's sampler was asked with.
+    asked_with: Option<Arc<StoredFields>>,
 }
 
 /// How long the span was entered and not entered, in nanoseconds.
@@ -62,12 +70,11 @@ impl LayerSpan {
         });
         let mut live = Self {
             undecided,
-            beside: None,
+            rare: None,
             kind,
             settled: false,
             failed: false,
             described: false,
-            asked_with: None,
             left_parent: 0,
             entered: 0,
             left: Instant::ZERO,
@@ -86,13 +93,21 @@ impl LayerSpan {
             true => self.undecided.span.trace_state(),
             false => "",
         };
-        self.beside = Beside::with_trace_state(around, state);
+        let beside = Beside::with_trace_state(around, state);
+        if beside.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().beside = beside;
+        }
+    }
+
+    #[inline]
+    fn beside(&self) -> Option<Arc<Beside>> {
+        self.rare.as_ref()?.beside.clone()
     }
 
     /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
-        Context::of(*self.undecided.span.context(), self.beside.clone())
+        Context::of(*self.undecided.span.context(), self.beside())
     }
 
     #[inline]
@@ -118,6 +133,12 @@ impl LayerSpan {
         }
     }
 
+    /// Shows the start of the span to the processors. No lock may be held.
+    #[cold]
+    pub(super) fn show_start(&mut self, tracer: ScopeInProvider<'_>, parent: &Context) {
+        tracer.show_start(&mut self.undecided, parent);
+    }
+
     /// Changes the parent by `change`, if the span is not settled and is entered on this thread
     /// only, where it was entered `here` times. Returns the new context.
     pub(super) fn change_parent(
@@ -128,7 +149,7 @@ impl LayerSpan {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        let around = self.beside.take();
+        let around = self.rare.as_mut().and_then(|rare| rare.beside.take());
         self.renew_beside(around.as_ref());
         Some(self.context())
     }
@@ -138,13 +159,13 @@ impl LayerSpan {
     }
 
     pub(super) fn keep_fields(&mut self, fields: StoredFields) {
-        self.asked_with = Some(Arc::new(fields));
+        self.rare.get_or_insert_default().asked_with = Some(Arc::new(fields));
     }
 
     /// What the sampler was asked with.
     pub(super) fn description(&self) -> Description {
         Description {
-            fields: self.asked_with.clone(),
+            fields: self.rare.as_ref().and_then(|rare| rare.asked_with.clone()),
             kind: self.kind,
         }
     }
@@ -292,7 +313,15 @@ impl LayerSpan {
 
     /// Ends the span at the time when it was left or used last, or now if it never was entered.
     #[inline]
-    pub(super) fn end(mut self, tracer: &Tracer) {
+    pub(super) fn end(self, tracer: &Tracer) {
+        if tracer.in_provider().has_processors() {
+            return without_spans(|| self.end_now(tracer));
+        }
+        self.end_now(tracer);
+    }
+
+    #[inline]
+    fn end_now(mut self, tracer: &Tracer) {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
             let span = &mut self.undecided.span;

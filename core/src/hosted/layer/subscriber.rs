@@ -257,7 +257,7 @@ impl TracingLayer {
             attributes: &[],
             keep,
         };
-        let tracer = &self.open.tracer;
+        let tracer = self.open.tracer.in_provider();
         let max_len = tracer.max_span_bytes();
         let mut live;
         if tracer.has_custom_sampler() {
@@ -291,9 +291,12 @@ impl TracingLayer {
         live.set_left_parent(left_parent);
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
+            if tracer.has_processors() {
+                live.show_start(tracer, context);
+            }
         }
         if !keep {
-            live.settle(tracer);
+            live.settle(&self.open.tracer);
         }
         live
     }

@@ -12,6 +12,7 @@ use super::set::ShardSet;
 use super::shard::Shard;
 use super::spsc::SpscQueue;
 use crate::batch::BatchConfig;
+use crate::hosted::metrics::{ByDecision, ByOrigin};
 use crate::resource::{InstrumentationScope, Registry, RegistryError};
 use crate::stats::Ledger;
 
@@ -52,6 +53,17 @@ pub(crate) struct Hub {
     registry: Mutex<Registry<Memory>>,
     waker: OnceLock<Hook>,
     on_close: OnceLock<Hook>,
+}
+
+/// The spans of all threads.
+#[derive(Debug, Default)]
+pub(in crate::hosted) struct HubCounts {
+    pub(in crate::hosted) started: ByDecision<ByOrigin>,
+    pub(in crate::hosted) live: ByDecision<u64>,
+    /// Sampled spans that ended.
+    pub(in crate::hosted) ended: u64,
+    /// Sampled spans that ended without all that was set on them.
+    pub(in crate::hosted) incomplete: u64,
 }
 
 type Hook = Box<dyn Fn() + Send + Sync>;
@@ -115,8 +127,30 @@ impl Hub {
         self.shards.claim()
     }
 
-    pub(in crate::hosted) fn for_each_shard(&self, visit: impl FnMut(&Shard)) {
-        self.shards.for_each(visit);
+    /// The spans started and ended by all threads.
+    pub(in crate::hosted) fn counts(&self) -> HubCounts {
+        let mut counts = HubCounts::default();
+        let mut record_only_ended = 0;
+        self.shards.for_each(|shard| {
+            let of_shard = shard.counts();
+            let (all, started) = (&mut counts.started, of_shard.started);
+            all.drop += started.drop;
+            all.record_only += started.record_only;
+            all.record_and_sample += started.record_and_sample;
+            counts.ended += of_shard.ended;
+            counts.incomplete += of_shard.incomplete;
+            record_only_ended += of_shard.record_only_ended;
+        });
+        let (live, started) = (&mut counts.live, &counts.started);
+        live.record_only = started
+            .record_only
+            .total()
+            .saturating_sub(record_only_ended);
+        live.record_and_sample = started
+            .record_and_sample
+            .total()
+            .saturating_sub(counts.ended);
+        counts
     }
 
     /// Lets the next drains report how many of the spans held now are left: a flush waits for them.

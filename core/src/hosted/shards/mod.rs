@@ -21,5 +21,6 @@ mod spsc;
 mod words;
 
 pub(crate) use drain::{Drain, DrainLimit, Lost};
+pub(super) use hub::HubCounts;
 pub(crate) use hub::{Hub, Memory, MissingMemory, memory};
 pub(super) use shard::Shard;

@@ -13,12 +13,13 @@ use std::vec::Vec;
 use super::drain::{Drain, DrainOutcome, Lost};
 use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
+use crate::hosted::metrics::{ByDecision, ByOrigin};
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
 use crate::span::stored::StoredSpan;
 use crate::stats::Ledger;
 use crate::time::Instant;
-use crate::tracer::Started;
+use crate::tracer::Origin;
 
 /// One shard.
 #[derive(Debug)]
@@ -43,14 +44,16 @@ pub(in crate::hosted) struct Shard {
 /// Events counted by the writing thread.
 #[derive(Debug, Default)]
 struct Counters {
-    recorded: Counter,
-    record_only: Counter,
-    not_sampled: Counter,
+    /// By decision, and by the parent's origin.
+    recorded: [Counter; 3],
+    record_only: [Counter; 3],
+    not_sampled: [Counter; 3],
     full: Counter,
     too_large: Counter,
     shutdown: Counter,
     record_only_ended: Counter,
     incomplete: Counter,
+    filtered: Counter,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -89,13 +92,13 @@ struct Totals {
     abandoned: bool,
     pushed: Total,
     /// In the order of [`Counters`].
-    counters: [Total; 8],
+    counters: [Total; 15],
 }
 
 /// The spans of the threads of a shard.
 #[derive(Debug)]
 pub(in crate::hosted) struct ShardCounts {
-    pub(in crate::hosted) started: Started,
+    pub(in crate::hosted) started: ByDecision<ByOrigin>,
     /// Sampled spans that ended.
     pub(in crate::hosted) ended: u64,
     pub(in crate::hosted) record_only_ended: u64,
@@ -191,14 +194,19 @@ impl Shard {
         Err(error)
     }
 
-    /// Counts a started span by the sampler's decision.
+    /// Counts a started span by the sampler's decision and its parent's origin.
     #[inline(always)]
-    pub(in crate::hosted) fn count(&self, decision: SamplingDecision) {
+    pub(in crate::hosted) fn count(&self, decision: SamplingDecision, origin: Origin) {
         let _turn = self.turn.is_some().then(|| self.take_turn());
-        match decision {
-            SamplingDecision::RecordAndSample => self.counters.recorded.advance(),
-            SamplingDecision::RecordOnly => self.counters.record_only.advance(),
-            SamplingDecision::Drop => self.counters.not_sampled.advance(),
+        let [none, local, remote] = match decision {
+            SamplingDecision::RecordAndSample => &self.counters.recorded,
+            SamplingDecision::RecordOnly => &self.counters.record_only,
+            SamplingDecision::Drop => &self.counters.not_sampled,
+        };
+        match origin {
+            Origin::None => none.advance(),
+            Origin::Local => local.advance(),
+            Origin::Remote => remote.advance(),
         }
     }
 
@@ -218,6 +226,13 @@ impl Shard {
         let known = self.reported.load(Ordering::Relaxed);
         self.reported.store(known | causes, Ordering::Relaxed);
         causes & !known
+    }
+
+    /// Counts a sampled span that ended and that a processor dropped.
+    #[cold]
+    pub(in crate::hosted) fn count_filtered(&self) {
+        let _turn = self.take_turn();
+        self.counters.filtered.advance();
     }
 
     #[cold]
@@ -310,8 +325,9 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [_, _, _, full, too_large, shutdown, ..] = totals.counters;
+        let [.., full, too_large, shutdown, _, _, filtered] = totals.counters;
         let mut ledger = Ledger::default();
+        ledger.drop_spans(DropReason::Filtered, filtered.sum);
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
         ledger.drop_spans(DropReason::Shutdown, shutdown.sum);
@@ -330,22 +346,29 @@ impl Shard {
         let mut totals = self.totals();
         totals.update(self);
         let [
-            recorded,
-            record_only,
-            not_sampled,
+            started @ ..,
             full,
             too_large,
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         ] = totals.counters;
+        let by_origin = |first: usize| {
+            let sum = |place: usize| started.get(first + place).map_or(0, |total| total.sum);
+            ByOrigin {
+                none: sum(0),
+                local: sum(1),
+                remote: sum(2),
+            }
+        };
         ShardCounts {
-            started: Started {
-                recorded: recorded.sum,
-                record_only: record_only.sum,
-                not_sampled: not_sampled.sum,
+            started: ByDecision {
+                record_and_sample: by_origin(0),
+                record_only: by_origin(3),
+                drop: by_origin(6),
             },
-            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum,
+            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum + filtered.sum,
             record_only_ended: record_only_ended.sum,
             incomplete: incomplete.sum,
         }
@@ -377,18 +400,18 @@ impl Totals {
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         } = &shard.counters;
-        let counters = [
-            recorded,
-            record_only,
-            not_sampled,
+        let started = [recorded, record_only, not_sampled].into_iter().flatten();
+        let others = [
             full,
             too_large,
             shutdown,
             record_only_ended,
             incomplete,
+            filtered,
         ];
-        for (total, counter) in self.counters.iter_mut().zip(counters) {
+        for (total, counter) in self.counters.iter_mut().zip(started.chain(others)) {
             total.update(counter.0.load(Ordering::Relaxed));
         }
         self.pushed.update(shard.queue.pushed());

@@ -48,13 +48,16 @@ impl<'r> StoredRecord<'r> {
 /// Stores `bytes` in `words`, the last one filled up with zeros.
 #[inline(always)]
 pub(super) fn store(words: &[AtomicUsize], bytes: &[u8]) {
-    let chunks = bytes.chunks_exact(WORD);
-    let rest = chunks.remainder().len();
-    for (word, chunk) in words.iter().zip(chunks) {
+    let (whole, rest) = (bytes.len() / WORD, bytes.len() % WORD);
+    // Cut, so that the compiler knows that both have the same length.
+    let Some((words, last)) = words.split_at_checked(whole) else {
+        return;
+    };
+    for (word, chunk) in words.iter().zip(bytes.chunks_exact(WORD)) {
         let chunk = chunk.first_chunk().copied().unwrap_or_default();
         word.store(usize::from_le_bytes(chunk), Ordering::Relaxed);
     }
-    if let (Some(word), 1..) = (words.last(), rest) {
+    if let (Some(word), 1..) = (last.first(), rest) {
         // The end of the bytes as a word, without those that were stored already; no body is
         // shorter than a word.
         let end = bytes.last_chunk().copied().unwrap_or_default();

@@ -7,9 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
+use super::hooks::Hooks;
 use super::ids::{AnyIds, OwnIds};
 use super::incomplete::Shortage;
-use super::pool::{NO_PROVIDER, Pool, Reserve};
+use super::pool::{HOOKED, NO_PROVIDER, Pool, Reserve};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
@@ -26,8 +27,11 @@ static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
 pub(super) struct ProviderInner {
     id: u32,
     /// `id` until the shutdown, and then [`NO_PROVIDER`], so that a start looks up the thread's
-    /// state and asks whether there is a shutdown in one comparison.
+    /// state and asks whether there is a shutdown in one comparison. With processors it is marked
+    /// [`HOOKED`], so that a start finds no state and takes the slow way.
     open_id: AtomicU32,
+    /// The processors of the program, if there are any.
+    pub(super) hooks: Option<Hooks>,
     pub(super) clock: Clock,
     /// Never a built-in one if there are `own_ids`, so that the usual way need not look for them.
     pub(super) sampler: HostedSampler,
@@ -49,9 +53,12 @@ pub(super) struct ProviderInner {
 impl ProviderInner {
     pub(super) fn new(settings: &Settings, hub: Arc<Hub>) -> Arc<Self> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let hooks = Hooks::new(&settings.processors, &hub);
+        let open_id = if hooks.is_some() { id | HOOKED } else { id };
         let inner = Arc::new(Self {
             id,
-            open_id: AtomicU32::new(id),
+            open_id: AtomicU32::new(open_id),
+            hooks,
             clock: Clock::new(),
             sampler: match (&settings.sampler, &settings.id_generator) {
                 (HostedSampler::Builtin(sampler), Some(_)) => {
@@ -70,12 +77,16 @@ impl ProviderInner {
         });
         let weak = Arc::downgrade(&inner);
         alive().push((id, weak.clone()));
-        let sampler = inner.sampler.clone();
+        let sampler = Mutex::new(Some(inner.sampler.clone()));
         inner.hub.set_on_close(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
                 inner.open_id.store(NO_PROVIDER, Ordering::Relaxed);
             }
-            shut_down(&sampler);
+            // The intake may be closed more than once, and a sampler is shut down once.
+            let sampler = sampler.lock().ok().and_then(|mut sampler| sampler.take());
+            if let Some(sampler) = sampler {
+                shut_down(&sampler);
+            }
         }));
         inner
     }
@@ -85,7 +96,7 @@ impl ProviderInner {
         self.id
     }
 
-    /// The number until the shutdown; [`NO_PROVIDER`] from then on.
+    /// The number until the shutdown, marked if there are processors; [`NO_PROVIDER`] from then on.
     #[inline]
     pub(super) fn open_id(&self) -> u32 {
         self.open_id.load(Ordering::Relaxed)

@@ -23,6 +23,7 @@
 //! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
 
 mod global;
+mod hooks;
 mod ids;
 mod incomplete;
 mod inner;
@@ -43,4 +44,4 @@ pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
 #[cfg(feature = "tracing")]
-pub(super) use undecided::{Undecided, UndecidedStart};
+pub(super) use undecided::{ScopeInProvider, Undecided, UndecidedStart};

@@ -28,13 +28,19 @@ pub(super) const NO_PROVIDER: u32 = 0;
 /// Beside a provider's number: the span was started while its thread unwound from a panic. It is no
 /// number of a provider, so the end of such a span takes the long way, and others pay nothing.
 pub(super) const WHILE_UNWINDING: u32 = 1 << 31;
+/// Likewise: processors see the end of the span.
+pub(super) const HOOKED: u32 = 1 << 30;
+/// Beside [`HOOKED`]: processors have not seen the start of the span.
+pub(super) const UNSTARTED: u32 = 1 << 29;
+/// All bits that are no part of a provider's number.
+pub(super) const MARKS: u32 = WHILE_UNWINDING | HOOKED | UNSTARTED;
 
 /// The recording of an open span, boxed so that it is never moved. It knows its provider, because
 /// recorders of different providers differ in size and must not mix.
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) recording: Recording<Box<[u8]>>,
-    /// The number of the provider, with [`WHILE_UNWINDING`].
+    /// The number of the provider, with [`MARKS`].
     pub(super) provider: u32,
 }
 

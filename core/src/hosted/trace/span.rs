@@ -76,6 +76,12 @@ impl Span {
         }
     }
 
+    /// The recorder of a span that records.
+    pub(super) fn recorder_mut(&mut self) -> Option<&mut Recorder> {
+        let recorder = self.recorder.as_deref_mut();
+        recorder.filter(|recorder| recorder.recording.is_recording())
+    }
+
     #[cfg(feature = "tracing")]
     pub(in crate::hosted) fn set_kind(&mut self, kind: SpanKind) {
         if let Some(recorder) = &mut self.recorder {

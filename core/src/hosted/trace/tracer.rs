@@ -158,8 +158,7 @@ fn begin_in(
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
         // A copy, so that the builder need not be in memory.
-        let parent = *builder.parent_context();
-        return Span::standing_for(&parent);
+        return begin_slowly(inner, *builder, at, around);
     };
     // A built-in sampler keeps nothing in it, so there is nothing to look for at the end.
     let memory = ManuallyDrop::new(SamplingScratch::new());
@@ -169,8 +168,9 @@ fn begin_in(
     span
 }
 
-/// Starts a span under a parent with a tracestate, or with the application's sampler or generator of
-/// ids, which may start spans themselves.
+/// Starts a span under a parent with a tracestate, or with code of the program: its sampler, its
+/// generator of ids and its processors may start spans themselves. One that stands for its parent
+/// after the shutdown.
 #[inline(never)]
 fn begin_slowly(
     inner: &Arc<ProviderInner>,
@@ -192,8 +192,15 @@ fn begin_slowly(
         &memory,
     );
     let mut state = thread::state_for(inner);
-    let span = state.begin_counted(&plan, inner, &builder, at);
+    let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
+    if inner.hooks.is_some() {
+        let context = *span.context();
+        if let Some(recorder) = span.recorder_mut() {
+            let parent = current::context_of(*builder.parent_context());
+            thread::show_start(inner, context, recorder, &parent);
+        }
+    }
     span
 }
 
@@ -207,14 +214,14 @@ impl ThreadState {
         at: Option<Instant>,
     ) -> Span {
         if !plan.is_kept() {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.context);
         }
         let Some(span) = self.begin(plan, inner, builder, at) else {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.unsampled());
         };
-        self.shard.count(plan.decision());
+        self.shard.count(plan.decision(), plan.origin());
         span
     }
 

@@ -5,7 +5,9 @@
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
 use core::mem::ManuallyDrop;
+use std::sync::Arc;
 
+use super::inner::ProviderInner;
 use super::span::Span;
 use super::surroundings::{Around, Surroundings};
 use super::thread;
@@ -15,16 +17,17 @@ use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
 use crate::hosted::current::{self, Context};
 use crate::id::{IdGenerator, TraceId};
+use crate::resource::ScopeId;
 use crate::sampler::{
     Sampler, SamplingDecision, SamplingParameters, SamplingResult, SamplingScratch,
 };
-use crate::tracer::{Plan, SpanBuilder};
+use crate::tracer::{Origin, Plan, SpanBuilder};
 
 /// A span whose parent and sampling decision may still change.
 pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
     /// `None` if the span stands for its parent, so that there is nothing to decide.
-    decision: Option<SamplingDecision>,
+    decision: Option<(SamplingDecision, Origin)>,
     /// The span has a tracestate, if there was room for it.
     pub(in crate::hosted) has_trace_state: bool,
 }
@@ -41,23 +44,23 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) keep: bool,
 }
 
-impl Tracer {
-    /// Starts an undecided span; one that stands for its parent if this tracer records nothing now.
+/// The provider of a tracer and the number of its scope there, looked up once for a new span.
+#[derive(Clone, Copy)]
+pub(in crate::hosted) struct ScopeInProvider<'a>(Option<(&'a Arc<ProviderInner>, ScopeId)>);
+
+impl ScopeInProvider<'_> {
+    /// Starts an undecided span; one that stands for its parent if the tracer records nothing now.
     #[inline(never)]
-    pub(in crate::hosted) fn start_undecided(&self, start: &UndecidedStart<'_>) -> Undecided {
+    pub(in crate::hosted) fn start_undecided(self, start: &UndecidedStart<'_>) -> Undecided {
         self.start_undecided_inline(start)
     }
 
     /// The same, inlined: moving a span that was just written in parts would stall the processor
     /// for longer than writing it takes.
     #[inline(always)]
-    pub(in crate::hosted) fn start_undecided_inline(
-        &self,
-        start: &UndecidedStart<'_>,
-    ) -> Undecided {
-        let Some((inner, scope)) = self.provider().filter(|_| !current::is_suppressed()) else {
-            let parent = start.parent;
-            return Undecided::standing_for(&parent);
+    pub(in crate::hosted) fn start_undecided_inline(self, start: &UndecidedStart<'_>) -> Undecided {
+        let Some((inner, scope)) = self.0.filter(|_| !current::is_suppressed()) else {
+            return Undecided::standing_for(&start.parent);
         };
         let builder = SpanBuilder::new(start.name)
             .scope(scope)
@@ -70,25 +73,30 @@ impl Tracer {
         let memory;
         let mut plan;
         let mut state;
-        match &inner.sampler {
+        // No foreign code runs while the thread's state is taken out.
+        let open = match &inner.sampler {
             HostedSampler::Builtin(sampler) => {
-                // No foreign code runs while the thread's state is taken out.
-                let Some(open) = thread::open_state_for(inner) else {
-                    let parent = start.parent;
-                    return Undecided::standing_for(&parent);
-                };
-                state = open;
-                plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
+                thread::open_state_for(inner).map(|state| (sampler, state))
             }
-            HostedSampler::Custom(sampler) => {
-                if !inner.is_open() {
-                    return Undecided::standing_for(&start.parent);
-                }
-                let mut ids = inner.ids();
-                memory = SamplingScratch::new();
-                plan = Plan::new(&**sampler, &mut ids, &builder, Some(&surroundings), &memory);
-                state = thread::state_for(inner);
+            HostedSampler::Custom(_) => None,
+        };
+        if let Some((sampler, open)) = open {
+            state = open;
+            plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
+        } else {
+            if !inner.is_open() {
+                return Undecided::standing_for(&start.parent);
             }
+            let mut ids = inner.ids();
+            memory = SamplingScratch::new();
+            plan = Plan::new(
+                &inner.sampler,
+                &mut ids,
+                &builder,
+                Some(&surroundings),
+                &memory,
+            );
+            state = thread::state_for(inner);
         }
         let decision = plan.decision();
         let has_trace_state = plan.has_trace_state();
@@ -102,9 +110,54 @@ impl Tracer {
         thread::give_back(state);
         Undecided {
             span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
-            decision: Some(decision),
+            decision: Some((decision, plan.origin())),
             has_trace_state,
         }
+    }
+
+    /// Returns true if the sampler is the program's, which may read the attributes.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_custom_sampler(self) -> bool {
+        self.0
+            .is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
+    }
+
+    /// Returns true if there are processors.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_processors(self) -> bool {
+        self.0.is_some_and(|(inner, _)| inner.hooks.is_some())
+    }
+
+    /// Shows a span to the processors, if there are any. One that the sampler would drop under its
+    /// present parent is shown when it ends, if it still records then. No lock may be held: the
+    /// processors are the program's.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::hosted) fn show_start(self, undecided: &mut Undecided, parent: &Context) {
+        let Some((inner, _)) = self.0 else {
+            return;
+        };
+        let decision = undecided.decision;
+        let context = *undecided.span.context();
+        if let (Some(recorder), Some((decision, _))) = (undecided.span.recorder_mut(), decision) {
+            match decision {
+                SamplingDecision::Drop => thread::show_start_later(inner, recorder),
+                _ => thread::show_start(inner, context, recorder, parent),
+            }
+        }
+    }
+
+    /// The most bytes of a span, and so of anything in it.
+    #[inline(always)]
+    pub(in crate::hosted) fn max_span_bytes(self) -> usize {
+        self.0.map_or(0, |(inner, _)| inner.max_span_bytes())
+    }
+}
+
+impl Tracer {
+    #[inline(always)]
+    pub(in crate::hosted) fn in_provider(&self) -> ScopeInProvider<'_> {
+        ScopeInProvider(self.provider())
     }
 
     /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
@@ -146,15 +199,16 @@ impl Tracer {
     /// Makes the decision final: the span is counted, and one that the sampler dropped stops
     /// recording.
     pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
-        let (Some((inner, _)), Some(decision)) = (self.provider(), span.decision) else {
+        let (Some((inner, _)), Some((decision, origin))) = (self.provider(), span.decision) else {
             return;
         };
         let state = thread::state_for(inner);
         let kept = span.span.is_recording();
-        state.shard.count(match kept {
+        let counted = match kept {
             true => decision,
             false => SamplingDecision::Drop,
-        });
+        };
+        state.shard.count(counted, origin);
         thread::give_back(state);
         if decision == SamplingDecision::Drop {
             // The replaced span is not counted, so only its memory goes back.
@@ -163,16 +217,9 @@ impl Tracer {
         }
     }
 
-    /// Returns true if the sampler is the program's, which may read the attributes.
-    pub(in crate::hosted) fn has_custom_sampler(&self) -> bool {
-        let provider = self.provider();
-        provider.is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
-    }
-
     /// The most bytes of a span, and so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
-        self.provider()
-            .map_or(0, |(inner, _)| inner.max_span_bytes())
+        self.in_provider().max_span_bytes()
     }
 }
 
@@ -209,7 +256,8 @@ impl Undecided {
         if !self.span.reparent(context, &decision.parent) {
             return false;
         }
-        self.decision = Some(decision.sampling.decision);
+        let origin = Origin::of(&decision.parent.span_context);
+        self.decision = Some((decision.sampling.decision, origin));
         self.has_trace_state = !decision.parent.trace_state.is_empty();
         self.span.set_attributes(decision.sampling.attributes);
         true

@@ -264,7 +264,7 @@ fn held(pipeline: &Pipeline) -> String {
 /// The last words: where all spans went.
 fn emit_totals(ledger: &Ledger, advice: &str, target: &str) {
     let dropped = ledger.dropped_total();
-    let severity = match dropped {
+    let severity = match ledger.lost_total() {
         0 => Severity::Info,
         _ => Severity::Warn,
     };
@@ -312,6 +312,7 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             reason,
             attempts,
             cause,
+            ..
         } => emit_drop(*spans, *reason, *attempts, *cause, target, last),
         Event::Circuit(transition) => emit_circuit(transition, message, target, last),
         Event::PartialSuccess { rejected: 0 } => report(

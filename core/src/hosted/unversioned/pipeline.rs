@@ -33,6 +33,7 @@ use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
+use crate::hosted::metrics::{OperationCounts, SdkMetrics};
 use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::resource::{Registry, RegistryError, Resource};
@@ -110,6 +111,7 @@ pub struct Pipeline {
     loss_events: Deque<LossEvent, 4>,
     max_queue_size: u32,
     shard_bytes: usize,
+    operations: OperationCounts,
 }
 
 /// The number of a flush, unique in its pipeline.
@@ -194,6 +196,7 @@ impl Pipeline {
             loss_events: Deque::new(),
             max_queue_size: settings.max_queue_size,
             shard_bytes: settings.shard_bytes,
+            operations: OperationCounts::default(),
         })
     }
 
@@ -364,6 +367,24 @@ impl Pipeline {
     #[must_use]
     pub const fn stats(&self) -> DeliveryStats {
         self.exporter.stats()
+    }
+
+    /// What the pipeline tells about itself.
+    #[must_use]
+    pub fn metrics(&self) -> SdkMetrics {
+        let ledger = self.ledger();
+        let counts = self.hub.counts();
+        let mut metrics = SdkMetrics {
+            started: counts.started,
+            live: counts.live,
+            queue_size: ledger.buffered,
+            queue_capacity: self.max_queue_size.into(),
+            ledger,
+            stats: self.stats(),
+            ..SdkMetrics::default()
+        };
+        self.operations.enter(&mut metrics);
+        metrics
     }
 
     /// The state of the circuit breaker.
@@ -547,9 +568,9 @@ fn report_between(
     reported: u64,
     after: &Ledger,
 ) -> FlushReport {
-    let lost = after.dropped_total();
-    let dropped = lost.saturating_sub(before.dropped_total());
-    let dropped_before = before.dropped_total().saturating_sub(reported);
+    let lost = after.lost_total();
+    let dropped = lost.saturating_sub(before.lost_total());
+    let dropped_before = before.lost_total().saturating_sub(reported);
     // With an earlier loss the reason is about all of it.
     let since = match dropped_before {
         0 => before,

@@ -16,7 +16,7 @@ use crate::attribute::KeyValue;
 use crate::attribute::{Value, ValueLimits, truncate_chars};
 #[cfg(not(target_os = "none"))]
 use crate::wire::key_value_len;
-use crate::wire::{field_len, varint_len};
+use crate::wire::{Writer, field_len, varint_len};
 
 /// The most bytes of an item that is never cut to a share: tag, length, and 127 bytes.
 const SMALL: usize = 129;
@@ -69,13 +69,36 @@ impl Log {
     pub(in crate::span) fn fit(&self, bytes: &[u8], old_len: usize) -> Fit {
         Fit {
             room: self.room(bytes) + old_len,
-            kept: bytes.len() / 16,
+            kept: kept(bytes),
         }
+    }
+
+    /// Room for an event or a link of `content` bytes. `None`, and no change, if it does not fit
+    /// whole.
+    #[inline(always)]
+    pub(super) fn claim_whole<'b>(
+        &mut self,
+        bytes: &'b mut [u8],
+        content: usize,
+    ) -> Option<Writer<'b>> {
+        let len = field_len(content);
+        let end = self.len + len;
+        // The rule of `takes_beside_attributes`, in one comparison for nearly all items.
+        if end + self.reserve() + kept(bytes) > bytes.len()
+            || (len > SMALL && len > self.fit(bytes, 0).share())
+        {
+            return None;
+        }
+        let target = bytes.get_mut(self.len..end)?;
+        self.len = end;
+        Some(Writer::new(target))
     }
 
     pub(in crate::span) const fn count_cut(&mut self) {
         self.facts |= INCOMPLETE;
-        self.cut = self.cut.saturating_add(1);
+        if self.cut() < u16::MAX {
+            self.links_and_cuts += 1 << 16;
+        }
     }
 
     /// As much of `name` as may replace a field of `old_len` bytes.
@@ -95,7 +118,7 @@ impl Log {
         let free = bytes.len().saturating_sub(COUNTS_RESERVE + self.len) + old_len;
         let fit = Fit {
             room: free,
-            kept: bytes.len() / 16,
+            kept: kept(bytes),
         };
         // Tag and length of the status, its code, and its description's tag and length: 12 at most.
         let limit = fit.limit(description.len(), 8);
@@ -114,6 +137,11 @@ impl Log {
         len = len.min(room.saturating_sub(1 + varint_len(room as u64)));
         start(text, len)
     }
+}
+
+/// The memory of `bytes` that is kept for small attributes, the name and the status.
+const fn kept(bytes: &[u8]) -> usize {
+    bytes.len() / 16
 }
 
 /// The longest start of `text`, in whole characters, of at most `len` bytes.
@@ -141,8 +169,9 @@ pub(super) fn shortened<'a>(
             cut.apply(limits),
         ))
     })?;
-    let is_empty_array = cut.items == 0 && count(value) > 0;
-    (!is_empty_array).then(|| (first(value, cut.items), cut.apply(limits)))
+    let shorter = first(value, cut.items);
+    let is_emptied = count(&shorter) == 0 && count(value) > 0;
+    (!is_emptied).then(|| (shorter, cut.apply(limits)))
 }
 
 /// The same with less code, for texts and bytes. Devices have no long arrays.
@@ -271,7 +300,7 @@ const fn count(value: &Value<'_>) -> usize {
     }
 }
 
-/// An array or a map of the first `count` elements.
+/// An array of the first `count` elements, or a map of no more.
 #[cfg(not(target_os = "none"))]
 fn first<'a>(value: &Value<'a>, count: usize) -> Value<'a> {
     match *value {
@@ -280,9 +309,22 @@ fn first<'a>(value: &Value<'a>, count: usize) -> Value<'a> {
         Value::I64s(items) => Value::I64s(some(items, count)),
         Value::F64s(items) => Value::F64s(some(items, count)),
         Value::Array(items) => Value::Array(some(items, count)),
-        Value::Map(entries) => Value::Map(some::<KeyValue<'_>>(entries, count)),
+        Value::Map(entries) => Value::Map(some(entries, without_superseded(entries, count))),
         other => other,
     }
+}
+
+/// The most of the first `count` entries of which a later entry replaces none. A cut elsewhere would
+/// bring back a value that is not the last one of its key, and that may be longer.
+#[cfg(not(target_os = "none"))]
+fn without_superseded(entries: &[KeyValue<'_>], mut count: usize) -> usize {
+    for (at, entry) in entries.iter().enumerate().take(count).rev() {
+        let mut later = entries.iter().skip(count);
+        if later.any(|other| other.key == entry.key) {
+            count = at;
+        }
+    }
+    count
 }
 
 fn some<T>(items: &[T], count: usize) -> &[T] {

@@ -4,7 +4,7 @@ use super::{AttributeList, EVENT, INCOMPLETE, LINK, Log, MAX_TRACE_STATE, remote
 use crate::attribute::KeyValue;
 use crate::context::Link;
 use crate::time::Instant;
-use crate::wire::{FIXED32, FIXED64, Writer, field_len, nonempty_len, nonzero_len, tag};
+use crate::wire::{BYTES, FIXED32, FIXED64, Writer, field_len, nonempty_len, nonzero_len, tag};
 
 /// The name of the event of an error.
 const EXCEPTION: &str = "exception";
@@ -20,32 +20,56 @@ impl Log {
         if !self.has_room_for_events() {
             return self.drop_event();
         }
-        let mut list = AttributeList {
+        let list = AttributeList {
             field: 3,
             items: attributes,
             limit: self.limits.attribute_per_event_count,
             limits: self.limits,
         };
-        let (mut name, mut dropped) = (name, list.dropped());
-        let mut content = event_len(name, &list, dropped);
-        let fit = self.fit(bytes, 0);
-        if !fit.takes_beside_attributes(field_len(content)) {
-            let Some(cut) = list.shortened(name, fit.share(), event_len) else {
-                return self.drop_event();
-            };
-            (name, list) = cut;
-            dropped = list.dropped();
-            content = event_len(name, &list, dropped);
-            self.count_cut();
+        if self.put_event(bytes, name, &list, time).is_none() {
+            self.put_cut_event(bytes, name, &list, time);
         }
+    }
+
+    /// `None`, and no change, if it does not fit whole.
+    #[cfg_attr(not(target_os = "none"), inline(always))]
+    #[cfg_attr(target_os = "none", inline(never))]
+    fn put_event(
+        &mut self,
+        bytes: &mut [u8],
+        name: &str,
+        list: &AttributeList<'_>,
+        time: Instant,
+    ) -> Option<()> {
+        let dropped = list.dropped();
+        let content = event_len(name, list, dropped);
+        let mut writer = self.claim_whole(bytes, content)?;
+        put_event_start(&mut writer, content, name, time);
+        list.put(&mut writer);
+        writer.put_nonzero(4, u64::from(dropped));
+        self.events += 1;
         if dropped > 0 {
             self.facts |= INCOMPLETE;
         }
-        if let Some(mut writer) = self.open(bytes, EVENT, content) {
-            put_event_start(&mut writer, name, time);
-            list.put(&mut writer);
-            writer.put_nonzero(4, u64::from(dropped));
-            self.events += 1;
+        Some(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_cut_event(
+        &mut self,
+        bytes: &mut [u8],
+        name: &str,
+        list: &AttributeList<'_>,
+        time: Instant,
+    ) {
+        let share = self.fit(bytes, 0).share();
+        let put = list
+            .shortened(name, share, event_len)
+            .and_then(|(name, list)| self.put_event(bytes, name, &list, time));
+        match put {
+            Some(()) => self.count_cut(),
+            None => self.drop_event(),
         }
     }
 
@@ -69,8 +93,8 @@ impl Log {
     ) {
         let before = self.len;
         let content = exception_len(len);
-        let exact = self.open(bytes, EVENT, content).is_some_and(|mut writer| {
-            put_event_start(&mut writer, EXCEPTION, time);
+        let exact = self.claim(bytes, content).is_some_and(|mut writer| {
+            put_event_start(&mut writer, content, EXCEPTION, time);
             put(&mut writer);
             writer.finish() == Some(field_len(content))
         });
@@ -120,7 +144,8 @@ impl Log {
         if dropped > 0 {
             self.facts |= INCOMPLETE;
         }
-        if let Some(mut writer) = self.open(bytes, LINK, content) {
+        if let Some(mut writer) = self.claim(bytes, content) {
+            writer.put_header(LINK, content);
             writer.put_bytes_field(1, context.trace_id().as_bytes());
             writer.put_bytes_field(2, context.span_id().as_bytes());
             writer.put_nonempty(3, trace_state.as_bytes());
@@ -136,7 +161,9 @@ impl Log {
 
     fn drop_link(&mut self) {
         self.facts |= INCOMPLETE;
-        self.dropped_links = self.dropped_links.saturating_add(1);
+        if self.dropped_links() < u16::MAX {
+            self.links_and_cuts += 1;
+        }
     }
 }
 
@@ -153,7 +180,17 @@ fn link_len(trace_state: &str, list: &AttributeList<'_>, dropped: u32) -> usize 
     ids_and_flags + nonempty_len(trace_state.len()) + list.len() + nonzero_len(u64::from(dropped))
 }
 
-fn put_event_start(writer: &mut Writer<'_>, name: &str, time: Instant) {
+/// Writes an event of `content` bytes up to its attributes.
+fn put_event_start(writer: &mut Writer<'_>, content: usize, name: &str, time: Instant) {
+    if cfg!(not(target_os = "none")) && content < 0x80 {
+        let [a, b, c, d, e, f, g, h] = time.as_nanos().to_le_bytes();
+        let (event, time, text) = (tag(EVENT, BYTES), tag(1, FIXED64), tag(2, BYTES));
+        let (content, len) = (content as u8, name.len() as u8);
+        writer.put_array(&[event, content, time, a, b, c, d, e, f, g, h, text, len]);
+        writer.put_short(name.as_bytes());
+        return;
+    }
+    writer.put_header(EVENT, content);
     writer.put_byte(tag(1, FIXED64));
     writer.put(&time.as_nanos().to_le_bytes());
     writer.put_bytes_field(2, name.as_bytes());

@@ -50,6 +50,7 @@ fn full() -> Config {
         service_version: Some("1.2.3".into()),
         environment: Some("staging".into()),
         resource_attributes: [("team".into(), "storage".into())].into(),
+        detect: ["all".into()].into(),
         endpoint: "https://code.example".into(),
         headers: [("x-code".into(), "1".into())].into(),
         protocol: Some(Protocol::HttpJson),

@@ -41,6 +41,7 @@ impl Pipeline {
     /// The oldest event that has not been fetched.
     pub fn poll_event(&mut self) -> Option<PipelineEvent> {
         while let Some(event) = self.exporter.poll_event() {
+            self.operations.observe(&event);
             // The watch reports losses of the exporter and of the shards as one.
             if !matches!(event, Event::LossStarted | Event::LossEnded { .. }) {
                 return Some(PipelineEvent::Exporter(event));
