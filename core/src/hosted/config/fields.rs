@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
@@ -116,6 +117,9 @@ pub struct Config {
     /// Code that sees the start and the end of every recorded span, in this order; see
     /// [`processor`](crate::hosted::processor).
     pub processors: Vec<Arc<dyn SpanProcessor>>,
+    /// Holds the spans of each trace until its local root has ended, and then keeps or drops all of
+    /// them. Off by default: every sampled span is sent.
+    pub keep: Option<Keep>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -244,6 +248,7 @@ impl Default for Config {
             sampler: None,
             id_generator: None,
             processors: Vec::new(),
+            keep: None,
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -293,6 +298,7 @@ debug_struct!(Config {
     sampler => sampler.as_deref().map(Described),
     id_generator => id_generator.as_ref().map(|_| "own"),
     processors => processors.len(),
+    keep,
     limits,
     max_span_bytes,
     scheduled_delay,

@@ -87,6 +87,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
     }
     let metrics_url = metrics_url(code, &target, merged.metrics_endpoint, &mut notes)?;
     let sampler = merged.sampler.check(&mut notes);
+    let keep = code.keep.map(|keep| keep.check(sizes.span, &mut notes));
     note_attributes_without_key(code, &mut notes);
     Ok(Settings {
         enabled: merged.enabled,
@@ -112,6 +113,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         sampler,
         id_generator: code.id_generator.clone(),
         processors: code.processors.clone(),
+        keep,
         resource: merged.resource,
         propagators: merged.propagators,
         metrics_interval: check_metrics_interval(code.metrics_interval)?,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
+use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
 use crate::buffer::Overflow;
@@ -130,6 +131,8 @@ pub struct Settings {
     pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
     /// Code of the program that sees the start and the end of every recorded span.
     pub processors: Vec<Arc<dyn SpanProcessor>>,
+    /// Which finished traces are sent; `None` = all.
+    pub keep: Option<Keep>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
@@ -202,6 +205,7 @@ debug_struct!(Settings {
     sampler,
     id_generator => id_generator.as_ref().map(|_| "own"),
     processors => processors.len(),
+    keep,
     resource,
     propagators,
     metrics_interval,
