@@ -249,6 +249,27 @@ fn programs_that_use_tracing_deliver_and_nest() {
 }
 
 #[test]
+fn processors_remove_secrets_and_drop_health_checks() {
+    let text = text(&command("processors").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "2 spans",
+            "• POST /login (server)",
+            "password=(removed)",
+            "cloud.region=north",
+            "password.check",
+            "hash.rounds=12",
+            "ended 5 = exported 2 + dropped 3 (filtered 3) + buffered 0 + in flight 0",
+        ],
+    );
+    assert!(
+        !text.contains("hunter2") && !text.contains("/health"),
+        "{text}"
+    );
+}
+
+#[test]
 fn commands_carry_their_outcome() {
     let text = run("command_execution", 2);
     assert_all(

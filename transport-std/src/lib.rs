@@ -28,8 +28,9 @@
 //! ```
 //!
 //! Each application thread records into its own shard and never waits for the network. One thread
-//! sends, over ureq. It makes no spans itself, and its HTTP client follows no redirect, asks for no
-//! compressed answers, and reads no proxy variable unless [`Config`] says so.
+//! sends, over ureq; another one sleeps unless a request hangs, and reports what is lost then. They make
+//! no spans themselves, and the HTTP client follows no redirect, asks for no compressed answers, and
+//! reads no proxy variable unless [`Config`] says so.
 //!
 //! | start here | for |
 //! |---|---|
@@ -84,6 +85,7 @@ pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
+pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};

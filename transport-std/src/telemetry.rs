@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::diagnostics::release_kept;
+use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::client::BuildError;
 use spandrel_core::hosted::unversioned::handle::Handle;
-use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
+use spandrel_core::hosted::unversioned::lifecycle::{
+    announce_start, announce_started, log_error, report_exporter,
+};
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
 use crate::metrics::MetricsThread;
@@ -117,6 +120,7 @@ pub struct Telemetry {
     handle: Handle,
     worker: Option<Arc<WorkerState>>,
     metrics: Option<MetricsThread>,
+    exporter: Option<SharedExporter>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -129,6 +133,7 @@ impl Telemetry {
             handle: Handle::disabled(),
             worker: None,
             metrics: None,
+            exporter: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -154,6 +159,7 @@ impl Telemetry {
             handle: Handle::new(provider, Arc::clone(&worker) as _),
             worker: Some(worker),
             metrics,
+            exporter: settings.span_exporter.clone(),
             shutdown_timeout: settings.shutdown_timeout,
             was_started: true,
         })
@@ -190,7 +196,11 @@ impl Telemetry {
             return FlushReport::NOTHING;
         };
         let processed = self.handle.flush_processors(timeout);
-        processed.report(worker.force_flush(processed.left))
+        let report = processed.report(worker.force_flush(processed.left));
+        if let Some(exporter) = &self.exporter {
+            report_exporter("flush", exporter.force_flush());
+        }
+        report
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -216,6 +226,9 @@ impl Telemetry {
         let started = Instant::now();
         let processed = self.handle.shut_processors_down(timeout);
         let report = processed.report(worker.shutdown(processed.left));
+        if let Some(exporter) = &self.exporter {
+            report_exporter("shutdown", exporter.shutdown());
+        }
         if let Some(metrics) = &self.metrics {
             metrics.stop(timeout.saturating_sub(started.elapsed()));
         }

@@ -54,7 +54,8 @@ mod variable;
 use core::time::Duration;
 
 pub use choice::{
-    Compression, LogLevel, Propagators, Protocol, SamplerChoice, Timeout, TracesExporter,
+    Compression, LogLevel, PropagatorName, Propagators, Protocol, SamplerChoice, Timeout,
+    TracesExporter,
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 pub use endpoint::{Endpoint, EndpointError, GRPC_PORT};

@@ -76,8 +76,9 @@ variables! {
     LOG_LEVEL = "OTEL_LOG_LEVEL", "one of none, error, warn, info, debug, trace", "info";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "a name", "unknown_service";
     RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES", "a list like key1=value1,key2=value2", "none";
+    PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, baggage, b3, b3multi, or none",
+        "tracecontext,baggage";
     RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "a list of names", "service,host,process";
-    PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, or none", "tracecontext";
     TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
         "one of always_on, always_off, traceidratio, parentbased_always_on, \
          parentbased_always_off, parentbased_traceidratio, probability, \

@@ -233,6 +233,7 @@ fn transport_word(error: TransportError) -> &'static str {
         TransportError::Timeout { .. } => "timeout",
         TransportError::Reset { .. } => "connection_reset",
         TransportError::Protocol => "protocol",
+        TransportError::Refused => "refused",
         TransportError::Cancelled => "cancelled",
         _ => OTHER,
     }

@@ -7,9 +7,13 @@
 //! | [`resource`] | the attributes of this process, merged by precedence |
 //! | [`sampling`] | what samplers and generators of ids have on a host |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`baggage`] | names and values that travel with a request |
+//! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
 //! | [`diagnostics`] | how Spandrel reports about itself |
 //! | [`metrics`] | what the pipeline tells about itself, as numbers |
+//! | [`export`] | exporters of your own, in memory and to files |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`active`] | recording on the current span without a reference to it |
 //! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
@@ -30,9 +34,14 @@ pub mod rng;
 pub mod sampling;
 mod text;
 // L1
+pub mod active;
 pub mod config;
+// L1
+pub mod export;
 pub mod processor;
 // L2
+pub mod baggage;
+pub mod propagation;
 mod shards;
 // L3
 pub mod trace;

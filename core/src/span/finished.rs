@@ -34,10 +34,12 @@
 
 mod items;
 mod origin;
+mod request;
 mod value;
 
 pub use items::{FinishedEvent, FinishedEvents, FinishedLink, FinishedLinks};
 pub use origin::{FinishedResource, FinishedScope};
+pub use request::RequestSpans;
 pub use value::{AnyValue, Attribute, Attributes, Values};
 
 use core::fmt;

@@ -5,18 +5,21 @@
 //! replaced in place. Room for the dropped counts and a status code is held back, so the end of a
 //! span always fits. Long texts are cut by the rule in [`fit`], so that small items fit, too.
 
+#[cfg(feature = "std")]
+mod absorb;
 mod fit;
 mod items;
 mod list;
 #[cfg(feature = "tracing")]
 mod reparent;
 
+use fit::is_too_long;
 pub(super) use fit::{Cut, search};
 pub(super) use items::exception_len;
 pub(super) use list::AttributeList;
 
 use super::beginning::Beginning;
-use crate::attribute::Value;
+use crate::attribute::{Value, ValueLimits};
 use crate::buffer::RecordFlags;
 use crate::context::SpanContext;
 use crate::limits::SpanLimits;
@@ -258,25 +261,50 @@ impl Log {
 
     #[inline(never)]
     fn set_any(&mut self, bytes: &mut [u8], key: &str, value: &Value<'_>, bits: usize) {
+        let limits = self.limits.value;
+        let Err(share) = self.put_any(bytes, key, value, bits, limits) else {
+            return;
+        };
+        let shortened = match share {
+            0 => None,
+            _ => fit::shortened(key, value, limits, share),
+        };
+        let put = shortened
+            .and_then(|(value, limits)| self.put_any(bytes, key, &value, bits, limits).ok());
+        match put {
+            Some(()) => self.count_cut(),
+            None => self.drop_attribute(),
+        }
+    }
+
+    /// Puts an attribute if it fits whole. The error, without a change, is the most bytes to which
+    /// it may be cut.
+    #[inline(never)]
+    fn put_any(
+        &mut self,
+        bytes: &mut [u8],
+        key: &str,
+        value: &Value<'_>,
+        bits: usize,
+        limits: ValueLimits,
+    ) -> Result<(), usize> {
         let old = if self.keys & bits != bits {
             None
         } else {
             self.find(bytes, ATTRIBUTE, key.as_bytes())
         };
         if old.is_none() && self.attributes >= self.limits.attribute_count {
-            return self.drop_attribute();
+            return Err(0);
         }
         let (at, old_len) = old.unwrap_or((self.len, 0));
-        let limits = self.limits.value;
         let content = key_value_len(key, value, limits);
         let len = field_len(content);
-        let fit = self.fit(bytes, old_len);
-        if !fit.takes(len) {
-            return self.set_cut(bytes, key, value, bits, fit.share());
+        let share = self.fit(bytes, old_len).share();
+        if is_too_long(len, share) {
+            return Err(share);
         }
-        let Some(target) = self.splice(bytes, at, old_len, len, self.reserve()) else {
-            return self.drop_attribute();
-        };
+        let reserve = self.reserve();
+        let target = self.splice(bytes, at, old_len, len, reserve).ok_or(share)?;
         self.keys |= bits;
         if old.is_none() {
             self.attributes += 1;
@@ -284,29 +312,7 @@ impl Log {
         let mut writer = Writer::new(target);
         writer.put_header(ATTRIBUTE, content);
         put_key_value(&mut writer, key, value, limits);
-    }
-
-    /// Sets an attribute cut to `share` bytes.
-    #[cold]
-    #[inline(never)]
-    fn set_cut(
-        &mut self,
-        bytes: &mut [u8],
-        key: &str,
-        value: &Value<'_>,
-        bits: usize,
-        share: usize,
-    ) {
-        let limits = self.limits.value;
-        match fit::shortened(key, value, limits, share) {
-            Some((value, shorter)) => {
-                self.count_cut();
-                self.limits.value = shorter;
-                self.set_any(bytes, key, &value, bits);
-                self.limits.value = limits;
-            }
-            None => self.drop_attribute(),
-        }
+        Ok(())
     }
 
     fn drop_attribute(&mut self) {

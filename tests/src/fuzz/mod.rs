@@ -5,6 +5,8 @@
 //! committed seeds with the ordinary test command. A crash becomes a seed.
 
 pub mod attributes;
+pub mod b3;
+pub mod baggage;
 pub mod buffer_ops;
 pub mod config;
 pub mod exporter_ops;
@@ -24,6 +26,8 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All fuzz targets, by name.
 pub const TARGETS: &[Target] = &[
     ("attributes", attributes::run),
+    ("b3", b3::run),
+    ("baggage", baggage::run),
     ("buffer_ops", buffer_ops::run),
     ("config", config::run),
     ("exporter_ops", exporter_ops::run),

@@ -1,6 +1,7 @@
 //! What the core offers programs on an operating system: configuration, the `tracing` layer and
 //! gzip for spans.
 
+mod active_span;
 mod config;
 mod plug_ins;
 mod processors;

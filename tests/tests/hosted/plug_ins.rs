@@ -175,7 +175,7 @@ fn a_sampler_sees_the_scope_and_the_values_of_the_parents_context() {
         drop(tracer.start("stated"));
         drop(tracer.span("stated, described").start());
     }
-    drop(tracer.span("given").in_context(&context).start());
+    drop(tracer.span("given").parent(&context).start());
     assert_eq!(
         *asking.0.lock().unwrap(),
         [

@@ -499,6 +499,32 @@ fn x1_a_burst_that_is_lost_is_said_and_no_report_reads_as_success() {
     );
 }
 
+/// Fault X128.
+#[test]
+fn x128_a_loss_is_said_while_a_request_hangs() {
+    let hole = Blackhole::start();
+    let hanging = FaultServer::start(Reply::Hang);
+    let urls = [Some(hanging.url()), hole.as_ref().ok().map(Blackhole::url)];
+    for url in urls.into_iter().flatten() {
+        for case in ["loses-while-hanging", "loses-while-hanging-async"] {
+            let lines = Process::start(case, &url, 0, None).lines();
+            let [line] = &lines[..] else {
+                panic!("{lines:?}")
+            };
+            let (seconds, said) = line.split_once(' ').unwrap();
+            assert!(
+                said.starts_with("the span buffer is full: new spans are dropped and counted, "),
+                "{case}: {line}"
+            );
+            assert!(
+                said.contains("; the collector takes nothing: raise "),
+                "{line}"
+            );
+            assert!(seconds.parse::<f64>().unwrap() < 3.0, "{case}: {line}");
+        }
+    }
+}
+
 /// Fault X4.
 #[test]
 fn x4_a_caller_that_gives_up_says_so_once_whatever_holds_the_sender() {

@@ -17,6 +17,7 @@ mod child;
 mod concurrency;
 mod context;
 mod diagnostics;
+mod exporters;
 mod flush;
 mod harness;
 mod http;

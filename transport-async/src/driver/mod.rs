@@ -69,6 +69,8 @@
 mod outbox;
 mod request;
 
+#[cfg(feature = "std")]
+pub(crate) use outbox::LOOK_AFTER;
 pub use outbox::Outbox;
 pub use request::Body;
 use request::{Attempt, Polling, Request};
@@ -229,8 +231,10 @@ async fn until<O: Outbox, S: Sleep, F: Future>(
     future: F,
 ) -> Ended<F::Output> {
     let mut future = pin!(future);
+    let mut look_at = Instant::MAX;
     loop {
-        let mut nap = pin!(sleep.sleep_until(deadline));
+        let deadline = deadline.min(outbox.request_deadline());
+        let mut nap = pin!(sleep.sleep_until(deadline.min(look_at)));
         let answer = poll_fn(|context| {
             polling.poll(|| {
                 if let Poll::Ready(answer) = future.as_mut().poll(context) {
@@ -246,8 +250,17 @@ async fn until<O: Outbox, S: Sleep, F: Future>(
         if outbox.is_stopped() {
             return Ended::Stopped;
         }
-        if sleep.now() >= deadline {
+        let now = sleep.now();
+        if now >= deadline {
             return Ended::Late;
+        }
+        if let Some(after) = outbox.look_after() {
+            if now >= look_at {
+                outbox.look();
+                look_at = Instant::MAX;
+            } else {
+                look_at = look_at.min(now.saturating_add(after));
+            }
         }
     }
 }

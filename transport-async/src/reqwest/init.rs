@@ -92,6 +92,7 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
         provider,
         state,
         metrics,
+        settings.span_exporter.clone(),
         settings.shutdown_timeout,
     ))
 }

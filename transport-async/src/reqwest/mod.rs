@@ -75,6 +75,7 @@ pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
+pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};

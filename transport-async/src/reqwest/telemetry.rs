@@ -2,12 +2,15 @@
 
 use core::ops::Deref;
 use core::time::Duration;
+use std::string::ToString;
 use std::sync::Arc;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
+use spandrel_core::hosted::export::{ExportError, SharedExporter};
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::time::Instant;
 
@@ -28,6 +31,7 @@ pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
     metrics: Option<MetricsTask>,
+    exporter: Option<SharedExporter>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -40,6 +44,7 @@ impl Telemetry {
             handle: Handle::disabled(),
             state: None,
             metrics: None,
+            exporter: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -56,12 +61,14 @@ impl Telemetry {
         provider: TracerProvider,
         state: Arc<DriverState>,
         metrics: Option<MetricsTask>,
+        exporter: Option<SharedExporter>,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             handle: Handle::new(provider, Arc::clone(&state) as _),
             state: Some(state),
             metrics,
+            exporter,
             shutdown_timeout,
             was_started: true,
         }
@@ -83,7 +90,12 @@ impl Telemetry {
         let flush = Waiting::new(state, processed.left);
         state.bell.ring();
         let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        processed.report(report.unwrap_or_else(|| flush.end()))
+        let report = processed.report(report.unwrap_or_else(|| flush.end()));
+        if let Some(exporter) = self.exporter.clone() {
+            let flushed = in_background(move || exporter.force_flush()).await;
+            report_exporter("flush", flushed);
+        }
+        report
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -115,6 +127,9 @@ impl Telemetry {
             }
         };
         clear_global(self.provider());
+        if let Some(exporter) = self.exporter.clone() {
+            report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
+        }
         if let Some(metrics) = &self.metrics {
             let now = state.lock().pipeline.now();
             metrics.stopped(deadline.saturating_since(now)).await;
@@ -161,6 +176,17 @@ impl Drop for Telemetry {
     }
 }
 
+/// Runs `work`, which may block, on a thread for such work, if there is a runtime.
+async fn in_background(
+    work: impl FnOnce() -> Result<(), ExportError> + Send + 'static,
+) -> Result<(), ExportError> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return work();
+    };
+    let done = runtime.spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ExportError::refuse(error.to_string())))
+}
+
 /// Asks for the end, and returns when it is due.
 fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant {
     let deadline = {
@@ -193,7 +219,7 @@ impl<'a> Waiting<'a> {
     }
 
     fn poll(&self) -> Option<FlushReport> {
-        self.state.lock().pipeline.flush_report(self.id)
+        self.state.lock().flush_report(self.id)
     }
 
     fn end(&self) -> FlushReport {

@@ -12,10 +12,12 @@ use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
 use crate::buffer::Overflow;
-use crate::env::{Compression, Protocol};
+use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
+use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::ResourceDetector;
 use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
@@ -66,6 +68,10 @@ pub struct Config {
     /// the environment either, spans go to the standard output. User info, a query and a fragment
     /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
     pub endpoint: String,
+    /// Where batches go instead of a collector or the standard output: an [exporter of your
+    /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
+    /// `OTEL_SDK_DISABLED`.
+    pub exporter: Option<SharedExporter>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -162,6 +168,16 @@ pub struct Config {
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
 
+    /// The formats that carry contexts to other processes, as the process-wide
+    /// [`propagator`](crate::hosted::propagation::propagator) reads and writes them, also where
+    /// tracing is disabled.
+    pub propagators: Option<Propagators>,
+    /// What that propagator makes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of [baggage](crate::hosted::baggage) entries that are copied onto each span when it
+    /// starts, as attributes of the same names. Samplers do not see them. Baggage is sent by anyone:
+    /// list names that you trust, and few.
+    pub baggage_attributes: Vec<String>,
     /// How often the transport sends the [metrics](crate::hosted::metrics) of the pipeline to the
     /// collector; `None` = not at all. Zero is an error.
     pub metrics_interval: Option<Duration>,
@@ -232,6 +248,7 @@ impl Default for Config {
             resource_detectors: Vec::new(),
             detect: Vec::new(),
             endpoint: String::new(),
+            exporter: None,
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
             protocol: None,
@@ -264,6 +281,9 @@ impl Default for Config {
             when_open: WhenOpen::default(),
             on_too_large: OnTooLarge::default(),
             max_batch_age: None,
+            propagators: None,
+            incoming: Incoming::default(),
+            baggage_attributes: Vec::new(),
             metrics_interval: None,
             metrics_endpoint: String::new(),
             shutdown_timeout: Duration::from_secs(5),
@@ -282,6 +302,7 @@ debug_struct!(Config {
     resource_detectors => DetectorNames(resource_detectors),
     detect,
     endpoint => RedactedUrl(endpoint),
+    exporter,
     stdout_format,
     headers => HeaderNames(headers),
     protocol,
@@ -314,6 +335,9 @@ debug_struct!(Config {
     when_open,
     on_too_large,
     max_batch_age,
+    propagators,
+    incoming,
+    baggage_attributes,
     metrics_interval,
     metrics_endpoint => RedactedUrl(metrics_endpoint),
     shutdown_timeout,

@@ -80,26 +80,12 @@ impl<'a> Merged<'a> {
                 (None, None) => SamplerSource::Named(env.sampler),
             },
             resource: resource(code, env, notes),
-            propagators: propagators(env, notes),
+            propagators: code.propagators.or(env.propagators).unwrap_or_default(),
             metrics_endpoint: env.metrics_endpoint,
             log_level: env.log_level,
             code,
         }
     }
-}
-
-/// Programs call a propagator themselves, so the variable cannot stop them; but it is not ignored
-/// silently.
-fn propagators(env: &EnvConfig<'_>, notes: &mut Notes) -> Propagators {
-    let propagators = env.propagators.unwrap_or(Propagators::TRACE_CONTEXT);
-    if propagators.is_empty() {
-        notes.push(
-            "OTEL_PROPAGATORS: none is not obeyed: traceparent and tracestate are read and \
-             written wherever the program calls its propagator; leave out these calls in code"
-                .into(),
-        );
-    }
-    propagators
 }
 
 /// The variables that are in use and that only the transport can judge.
@@ -142,18 +128,22 @@ fn destination<'a>(
         asks_for_collector,
         ..
     } = environment;
-    if code.has_endpoint() {
+    let in_code = match &code.exporter {
+        Some(exporter) => Some(("an exporter", Destination::Exporter(exporter))),
+        None if code.has_endpoint() => Some(("the endpoint", Destination::InCode(&code.endpoint))),
+        None => None,
+    };
+    if let Some((what, destination)) = in_code {
         if env
             .traces_exporter
             .is_some_and(|exporter| exporter != TracesExporter::Otlp)
         {
-            notes.push(
-                "OTEL_TRACES_EXPORTER: not used, because the endpoint is set in code; set \
+            notes.push(format!(
+                "OTEL_TRACES_EXPORTER: not used, because {what} is set in code; set \
                  OTEL_SDK_DISABLED=true to silence this program"
-                    .into(),
-            );
+            ));
         }
-        return Destination::InCode(&code.endpoint);
+        return destination;
     }
     match env.traces_exporter {
         Some(TracesExporter::None) => Destination::Nowhere,

@@ -41,6 +41,7 @@
 //! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
 //! | `detect` | `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` | `service`, `host`, `process`, and all of `resource_detectors` | [names](crate::hosted::resource::BuiltinDetector), `all`, `none` |
+//! | `exporter` | - | none: the rows below | - |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
@@ -65,13 +66,15 @@
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
+//! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
+//! | `incoming` | - | [`Incoming::Continue`](crate::hosted::propagation::Incoming) | - |
+//! | `baggage_attributes` | - | none | - |
 //! | `metrics_interval` | - | no metrics are sent | - |
 //! | `metrics_endpoint` | `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the endpoint with `/v1/metrics` for `/v1/traces` | URL |
 //! | `shutdown_timeout` | - | 5 s | - |
 //! | `use_environment_proxy` | - | `false` | - |
 //! | `allow_plaintext_credentials`, `refuse_plaintext_credentials` | - | `false`: sent with a diagnostic | - |
 //! | `read_environment`, `set_global` | - | `true` | - |
-//! | - | `OTEL_PROPAGATORS`, which is checked; the program calls its propagator itself | `tracecontext` | names |
 //! | - | `OTEL_LOG_LEVEL` | `info` | name |
 //!
 //! # How long an export takes

@@ -105,6 +105,10 @@ fn other(config: &Config, variable: &str) -> (&'static str, Option<String>) {
             "detect",
             (!config.detect.is_empty()).then(|| config.detect.join(",")),
         ),
+        "OTEL_PROPAGATORS" => (
+            "propagators",
+            config.propagators.as_ref().map(ToString::to_string),
+        ),
         "OTEL_TRACES_SAMPLER" | "OTEL_TRACES_SAMPLER_ARG" if config.sampler.is_some() => {
             ("sampler", set(true))
         }

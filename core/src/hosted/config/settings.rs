@@ -15,7 +15,9 @@ use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
+use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
@@ -24,12 +26,13 @@ use crate::limits::SpanLimits;
 ///
 /// It is the first of these that is set, and a collector unless the row says otherwise:
 ///
-/// 1. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
-/// 2. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
+/// 1. [`exporter`](super::Config::exporter) in code.
+/// 2. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
+/// 3. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
 ///    nowhere, `otlp` goes to the endpoint of the variables, else to `http://localhost:4318`.
-/// 3. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
+/// 4. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
 ///    and not to the standard output, because a collector was asked for.
-/// 4. Nothing at all: the standard output.
+/// 5. Nothing at all: the standard output.
 ///
 /// `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +51,11 @@ pub enum Target {
         /// Span by span (`console`) and not in batches.
         immediate: bool,
     },
+    /// An exporter of the program: [`Settings::span_exporter`].
+    Exporter {
+        /// Its name.
+        name: String,
+    },
     /// Nowhere: tracers record nothing.
     None,
 }
@@ -57,6 +65,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Otlp { origin, .. } => origin,
+            Self::Exporter { name } => name,
             Self::Stdout { .. } => "the standard output",
             Self::None => "nowhere",
         })
@@ -71,6 +80,7 @@ impl fmt::Debug for Target {
                 .debug_struct("Stdout")
                 .field("immediate", immediate)
                 .finish(),
+            Self::Exporter { name } => f.debug_struct("Exporter").field("name", name).finish(),
             Self::None => f.write_str("None"),
         }
     }
@@ -138,6 +148,12 @@ pub struct Settings {
     /// The formats that carry the context of a trace to other processes, also when traces are
     /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
+    /// The program's own exporter, if the target is one.
+    pub span_exporter: Option<SharedExporter>,
+    /// What becomes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of baggage entries that become attributes of spans.
+    pub baggage_attributes: Vec<String>,
     /// How often the pipeline's own metrics are sent; `None` = not at all.
     pub metrics_interval: Option<Duration>,
     /// The URL that they are posted to; `None` without a collector. It may hold a secret.
@@ -208,6 +224,9 @@ debug_struct!(Settings {
     keep,
     resource,
     propagators,
+    span_exporter,
+    incoming,
+    baggage_attributes,
     metrics_interval,
     metrics_url => metrics_url.as_deref().map(RedactedUrl),
     shutdown_timeout,

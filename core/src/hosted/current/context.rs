@@ -32,10 +32,12 @@ pub struct Context {
     pub(in crate::hosted) beside: Option<Arc<Beside>>,
 }
 
-/// Everything but the span. Never without any of both: then there is no `Beside`.
+/// Everything but the span. Never empty: then there is no `Beside`.
 pub(in crate::hosted) struct Beside {
     trace_state: Option<Arc<str>>,
     values: Option<Arc<[Entry]>>,
+    /// The context to which the next span links. There is no span then: it starts a new trace.
+    caller: Option<Arc<Context>>,
 }
 
 #[derive(Clone)]
@@ -52,7 +54,9 @@ impl Beside {
         state: &str,
     ) -> Option<Arc<Self>> {
         let values = match around {
-            Some(around) if around.trace_state() == state => return Some(Arc::clone(around)),
+            Some(around) if around.trace_state() == state && around.caller.is_none() => {
+                return Some(Arc::clone(around));
+            }
             Some(around) => around.values.clone(),
             None => None,
         };
@@ -63,7 +67,7 @@ impl Beside {
     /// The tracestate of `own` beside the values of `around`.
     pub(super) fn with_values_of(own: Option<&Arc<Self>>, around: &Arc<Self>) -> Option<Arc<Self>> {
         let own = own.and_then(|own| own.trace_state.clone());
-        if own.is_none() && around.trace_state.is_none() {
+        if own.is_none() && around.trace_state.is_none() && around.caller.is_none() {
             return Some(Arc::clone(around));
         }
         Self::of(own, around.values.clone())
@@ -74,13 +78,9 @@ impl Beside {
             Arc::new(Self {
                 trace_state,
                 values,
+                caller: None,
             })
         })
-    }
-
-    #[inline]
-    pub(super) const fn has_trace_state(&self) -> bool {
-        self.trace_state.is_some()
     }
 
     #[inline]
@@ -92,8 +92,21 @@ impl Beside {
         self.trace_state.as_deref().unwrap_or_default()
     }
 
+    fn names(&self) -> Vec<&str> {
+        self.entries().iter().map(|entry| entry.name).collect()
+    }
+
     fn entries(&self) -> &[Entry] {
         self.values.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside")
+            .field("trace_state", &self.trace_state())
+            .field("values", &self.names())
+            .finish_non_exhaustive()
     }
 }
 
@@ -182,10 +195,34 @@ impl Context {
         let entries: Vec<Entry> = others.chain(entry).collect();
         let values = (!entries.is_empty()).then(|| entries.into());
         let trace_state = beside.and_then(|beside| beside.trace_state.clone());
+        let caller = beside.and_then(|beside| beside.caller.clone());
+        let beside = match caller {
+            None => Beside::of(trace_state, values),
+            caller => Some(Arc::new(Beside {
+                trace_state,
+                values,
+                caller,
+            })),
+        };
         Self {
             span_context: self.span_context,
-            beside: Beside::of(trace_state, values),
+            beside,
         }
+    }
+
+    /// This context as the start of a new trace, whose first span links to this one's span.
+    pub(in crate::hosted) fn restarted(&self) -> Self {
+        let beside = Beside {
+            trace_state: None,
+            values: self.beside.as_deref().and_then(|it| it.values.clone()),
+            caller: Some(Arc::new(self.as_parent().into())),
+        };
+        Self::of(SpanContext::INVALID, Some(Arc::new(beside)))
+    }
+
+    /// The context to which the next span links.
+    pub(in crate::hosted) fn caller(&self) -> Option<&Self> {
+        self.beside.as_deref()?.caller.as_deref()
     }
 
     /// As the parent of a new span.
@@ -222,6 +259,7 @@ impl PartialEq for Context {
             others.iter().any(same)
         };
         self.as_parent() == other.as_parent()
+            && self.caller() == other.caller()
             && own.len() == others.len()
             && own.iter().all(is_there)
     }
@@ -243,6 +281,13 @@ impl From<SpanContext> for Context {
     }
 }
 
+/// As cloning does.
+impl From<&Self> for Context {
+    fn from(context: &Self) -> Self {
+        context.clone()
+    }
+}
+
 /// A parent's context, made owned.
 impl From<ParentContext<'_>> for Context {
     fn from(parent: ParentContext<'_>) -> Self {
@@ -252,8 +297,11 @@ impl From<ParentContext<'_>> for Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.beside.as_deref().map_or(&[][..], Beside::entries);
-        let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
+        let names = self
+            .beside
+            .as_deref()
+            .map(Beside::names)
+            .unwrap_or_default();
         f.debug_struct("Context")
             .field("span_context", &self.span_context)
             .field("trace_state", &self.trace_state())

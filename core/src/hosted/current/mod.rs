@@ -228,12 +228,14 @@ fn attach_by(push: impl FnOnce(&mut Stack) -> Option<usize>) -> Guard {
     }
 }
 
-/// Replaces the context that `guard` keeps current, but not its values. If it keeps none, a context
-/// with a span is attached.
+/// Replaces the context that `guard` keeps current, and its values too if `context` is to bring its
+/// own. If it keeps none, a context with a span is attached.
 #[cfg(feature = "tracing")]
-pub(super) fn replace(guard: &mut Guard, mut context: Context) {
+pub(super) fn replace(guard: &mut Guard, mut context: Context, brings_values: bool) {
     let Some(slot) = guard.slot else {
-        if context.span_context.is_valid() {
+        if brings_values {
+            *guard = attach(context);
+        } else if context.span_context.is_valid() {
             *guard = attach_inheriting(context);
         }
         return;
@@ -242,7 +244,8 @@ pub(super) fn replace(guard: &mut Guard, mut context: Context) {
         let mut stack = stack.try_borrow_mut().ok()?;
         let stack = &mut *stack;
         let place = &mut stack.slots.get_mut(slot)?.context;
-        if let Some(kept) = place.beside.as_ref().filter(|beside| beside.has_values()) {
+        let kept = place.beside.as_ref().filter(|beside| beside.has_values());
+        if let (Some(kept), false) = (kept, brings_values) {
             context.beside = Beside::with_values_of(context.beside.as_ref(), kept);
         }
         stack.carrying += usize::from(context.beside.is_some());
@@ -281,12 +284,12 @@ pub(super) fn is_nothing() -> bool {
     DEPTH.get() == 0
 }
 
-/// What is current, in the cheapest form: a plain copy if there is no tracestate.
+/// What is current, in the cheapest form: a plain copy if there is nothing beside the span.
 #[inline]
-pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Context> {
-    with_top(|context| match &context.beside {
-        Some(beside) if beside.has_trace_state() => Err(context.clone()),
-        _ => Ok(context.span_context),
+pub(super) fn current_in_short() -> Result<Option<SpanContext>, Context> {
+    with_top(|context| match context.beside {
+        None => Ok(context.span_context),
+        Some(_) => Err(context.clone()),
     })
     .transpose()
 }

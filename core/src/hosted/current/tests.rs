@@ -233,10 +233,12 @@ fn an_attached_context_is_what_it_is() {
 }
 
 #[test]
-fn values_do_not_make_the_parent_of_a_span_expensive() {
+fn the_short_form_is_for_a_span_alone() {
+    assert_eq!(current_in_short(), Ok(None));
     let _plain = attached(1);
+    assert_eq!(current_in_short(), Ok(Some(span(1))));
     let _values = with_tenant("acme");
-    assert_eq!(current_without_trace_state(), Ok(Some(span(1))));
+    assert_eq!(current_in_short(), Err(current().unwrap()));
 }
 
 #[test]

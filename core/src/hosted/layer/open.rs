@@ -11,9 +11,8 @@ use super::entered::{self, Key, SpanState};
 use super::error::SetParentError;
 use super::span::LayerSpan;
 use super::table::Table;
-use crate::context::ParentContext;
 use crate::hosted::current::Context;
-use crate::hosted::trace::{Span, Tracer, UndecidedStart};
+use crate::hosted::trace::{Parent, Span, Tracer, UndecidedStart};
 
 pub(super) struct OpenSpans {
     pub(super) tracer: Tracer,
@@ -39,6 +38,7 @@ impl Drop for OpenSpans {
     fn drop(&mut self) {
         alive().retain(|number| *number != self.number);
         // No exit and no close will come.
+        entered::leave_all(self.number);
         self.table.take_all(|live| live.end(&self.tracer));
     }
 }
@@ -126,8 +126,13 @@ impl OpenSpans {
         &self,
         id: &Id,
         metadata: &Metadata<'_>,
-        parent: ParentContext<'_>,
+        parent: Parent<'_>,
     ) -> Result<(), SetParentError> {
+        let Parent {
+            span: parent,
+            context: more,
+        } = parent;
+        let copied = self.tracer.baggage_attributes();
         let key = self.key(id);
         let here = entered::count(key);
         let found = self.table.with(key.id, |live| match live.state() {
@@ -137,7 +142,7 @@ impl OpenSpans {
         let (stands_for_parent, description) = found.ok_or(SetParentError::NotRecorded)??;
         let context = if stands_for_parent {
             self.table.with(key.id, |live| {
-                live.change_parent(here, |undecided| undecided.stand_for(&parent))
+                live.change_parent(here, more, copied, |it| it.stand_for(&parent))
             })
         } else {
             // The sampler may be the program's, so no lock is held here.
@@ -152,7 +157,7 @@ impl OpenSpans {
                 };
                 let decided = self.tracer.decide_again(&start, |decision| {
                     self.table.with(key.id, |live| {
-                        live.change_parent(here, |undecided| undecided.reparent(decision))
+                        live.change_parent(here, more, copied, |it| it.reparent(decision))
                     })
                 });
                 decided.flatten()
@@ -160,7 +165,8 @@ impl OpenSpans {
         };
         let context = context.ok_or(SetParentError::NotRecorded)?;
         let context = context.ok_or(SetParentError::TooLate)?;
-        entered::replace(key, &context);
+        let brings_values = more.is_some_and(Context::has_values);
+        entered::replace(key, &context, brings_values);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! A span between its start and its end, as the layer keeps it.
 
 use std::boxed::Box;
+use std::string::String;
 use std::sync::Arc;
 
 use super::closing::without_spans;
@@ -11,7 +12,7 @@ use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
 use crate::hosted::current::{Beside, Context};
-use crate::hosted::trace::{ScopeInProvider, Span, Tracer, Undecided};
+use crate::hosted::trace::{ScopeInProvider, Span, Tracer, Undecided, take_over};
 use crate::span::Status;
 use crate::time::Instant;
 
@@ -44,6 +45,8 @@ pub(super) struct LayerSpan {
 struct Rare {
     /// The tracestate, and the values that were current at the start, for contexts.
     beside: Option<Arc<Beside>>,
+    /// The values came with a parent that was set, and not with the context of the start.
+    brings_values: bool,
     /// The fields that the program's sampler was asked with.
     asked_with: Option<Arc<StoredFields>>,
 }
@@ -110,6 +113,12 @@ impl LayerSpan {
         Context::of(*self.undecided.span.context(), self.beside())
     }
 
+    /// Returns true if its values become current with it, whatever is current.
+    #[inline]
+    pub(super) fn brings_values(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.brings_values)
+    }
+
     #[inline]
     pub(super) fn state(&self) -> SpanState {
         match (self.settled, self.undecided.span.is_recording()) {
@@ -140,16 +149,26 @@ impl LayerSpan {
     }
 
     /// Changes the parent by `change`, if the span is not settled and is entered on this thread
-    /// only, where it was entered `here` times. Returns the new context.
+    /// only, where it was entered `here` times. Takes over what `parent` brings besides, with these
+    /// `attributes` from baggage. Returns the new context.
     pub(super) fn change_parent(
         &mut self,
         here: usize,
+        parent: Option<&Context>,
+        attributes: &[String],
         change: impl FnOnce(&mut Undecided) -> bool,
     ) -> Option<Context> {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        let around = self.rare.as_mut().and_then(|rare| rare.beside.take());
+        let mut around = self.rare.as_mut().and_then(|rare| rare.beside.take());
+        if let Some(parent) = parent {
+            take_over(&mut self.undecided.span, parent, attributes);
+            if parent.has_values() {
+                around.clone_from(&parent.beside);
+                self.rare.get_or_insert_default().brings_values = true;
+            }
+        }
         self.renew_beside(around.as_ref());
         Some(self.context())
     }

@@ -21,7 +21,7 @@ use crate::attribute::KeyValue;
 use crate::context::{Link, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context};
-use crate::hosted::trace::{Span, Tracer, UndecidedStart};
+use crate::hosted::trace::{Span, Tracer, UndecidedStart, take_over};
 
 /// A layer that turns `tracing` spans into Spandrel spans; see the [module](super).
 ///
@@ -289,6 +289,10 @@ impl TracingLayer {
             }
         }
         live.set_left_parent(left_parent);
+        if context.beside.is_some() && live.is_recording() {
+            let copied = self.open.tracer.baggage_attributes();
+            take_over(live.span(), context, copied);
+        }
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
             if tracer.has_processors() {
@@ -493,10 +497,10 @@ where
             if state != SpanState::Inert {
                 live.enter();
             }
-            (state, live.context())
+            (state, live.context(), live.brings_values())
         });
-        if let Some((state, context)) = found {
-            entered::push(key, state, context);
+        if let Some((state, context, brings_values)) = found {
+            entered::push(key, state, context, brings_values);
         }
     }
 

@@ -296,7 +296,7 @@ impl Shard {
         }
         totals.awaited = totals.awaited.saturating_sub(taken);
         totals.update(self);
-        let [_, _, _, full, too_large, ..] = totals.counters;
+        let [.., full, too_large, _, _, _, _] = totals.counters;
         DrainOutcome {
             taken,
             is_complete,

@@ -4,6 +4,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
@@ -11,6 +12,7 @@ use super::hooks::Hooks;
 use super::ids::{AnyIds, OwnIds};
 use super::incomplete::Shortage;
 use super::pool::{HOOKED, NO_PROVIDER, Pool, Reserve};
+use crate::hosted::active;
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
@@ -37,6 +39,7 @@ pub(super) struct ProviderInner {
     pub(super) sampler: HostedSampler,
     own_ids: Option<OwnIds>,
     pub(super) limits: SpanLimits,
+    pub(super) baggage_attributes: Box<[String]>,
     max_span_bytes: usize,
     /// The causes of [`Shortage`]s that were reported, as bits.
     reported: AtomicU8,
@@ -52,6 +55,7 @@ pub(super) struct ProviderInner {
 
 impl ProviderInner {
     pub(super) fn new(settings: &Settings, hub: Arc<Hub>) -> Arc<Self> {
+        active::set_bounds(&settings.limits, settings.max_span_bytes);
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let hooks = Hooks::new(&settings.processors, &hub);
         let open_id = if hooks.is_some() { id | HOOKED } else { id };
@@ -68,6 +72,7 @@ impl ProviderInner {
             },
             own_ids: settings.id_generator.clone().map(OwnIds::new),
             limits: settings.limits,
+            baggage_attributes: settings.baggage_attributes.clone().into(),
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
             reserve: Reserve::default(),

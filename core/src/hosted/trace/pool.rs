@@ -12,6 +12,7 @@ use std::vec::Vec;
 
 use crate::attribute::Value;
 use crate::context::{SpanContext, SpanKind};
+use crate::hosted::current::Beside;
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::span::{Beginning, MIN_SCRATCH_BYTES, Recording};
@@ -32,8 +33,10 @@ pub(super) const WHILE_UNWINDING: u32 = 1 << 31;
 pub(super) const HOOKED: u32 = 1 << 30;
 /// Beside [`HOOKED`]: processors have not seen the start of the span.
 pub(super) const UNSTARTED: u32 = 1 << 29;
+/// Likewise: the span carries the values of a context.
+pub(super) const CARRYING: u32 = 1 << 28;
 /// All bits that are no part of a provider's number.
-pub(super) const MARKS: u32 = WHILE_UNWINDING | HOOKED | UNSTARTED;
+pub(super) const MARKS: u32 = WHILE_UNWINDING | HOOKED | UNSTARTED | CARRYING;
 
 /// The recording of an open span, boxed so that it is never moved. It knows its provider, because
 /// recorders of different providers differ in size and must not mix.
@@ -42,6 +45,8 @@ pub(super) struct Recorder {
     pub(super) recording: Recording<Box<[u8]>>,
     /// The number of the provider, with [`MARKS`].
     pub(super) provider: u32,
+    /// The values that become current with the span; set exactly if it is [`CARRYING`].
+    pub(super) values: Option<Arc<Beside>>,
 }
 
 impl Recorder {
@@ -49,6 +54,7 @@ impl Recorder {
         Self {
             recording: Recording::idle(scratch),
             provider,
+            values: None,
         }
     }
 
@@ -71,6 +77,19 @@ impl Recorder {
             is_recording: false,
         });
         recorder
+    }
+}
+
+impl Recorder {
+    pub(super) fn carry(&mut self, values: &Arc<Beside>) {
+        self.provider |= CARRYING;
+        self.values = Some(Arc::clone(values));
+    }
+
+    /// Forgets all that is beside the number of the provider.
+    pub(super) fn unmark(&mut self) {
+        self.provider &= !MARKS;
+        self.values = None;
     }
 }
 

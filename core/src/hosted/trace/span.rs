@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::sync::Arc;
 
 use super::pool::{Recorder, WHILE_UNWINDING};
 use super::thread;
@@ -9,8 +10,9 @@ use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
 use crate::context::SpanKind;
 use crate::context::{Link, ParentContext, SpanContext};
+use crate::hosted::active;
 use crate::hosted::clock::{self, SpanTime};
-use crate::hosted::current::{self, Context, Guard};
+use crate::hosted::current::{self, Beside, Context, Guard};
 use crate::hosted::text::capped_text;
 use crate::span::{Recording, Status};
 use crate::time::Instant;
@@ -48,7 +50,7 @@ impl Span {
 
     #[inline(never)]
     fn of_what_is_current() -> Self {
-        match current::current_without_trace_state() {
+        match current::current_in_short() {
             Ok(context) => Self::non_recording(context.unwrap_or(SpanContext::INVALID)),
             Err(context) => Self::standing_for(&context.as_parent()),
         }
@@ -66,6 +68,22 @@ impl Span {
             context: parent.span_context,
             recorder,
         }
+    }
+
+    /// Has the values of `context` become current whenever the span is entered.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn carry(&mut self, context: &Context) {
+        if let Some(values) = context.beside.as_ref().filter(|it| it.has_values()) {
+            let recorder = self.recorder.get_or_insert_with(|| Recorder::carrying(""));
+            recorder.carry(values);
+        }
+    }
+
+    /// The values that it carries.
+    #[inline]
+    fn values(&self) -> Option<&Arc<Beside>> {
+        self.recorder.as_ref()?.values.as_ref()
     }
 
     #[inline(always)]
@@ -237,14 +255,15 @@ impl Span {
     }
 
     /// Makes the span current on this thread until the guard is dropped. The values of the context,
-    /// such as baggage, stay the ones that are current.
+    /// such as baggage, stay the ones that are current, unless the span was started with a
+    /// [`parent`](super::SpanStart::parent) that has values.
     ///
     /// In async code use
     /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
     /// across an `await` would leave the span current for other tasks of the thread.
     pub fn enter(&self) -> Guard {
-        match self.trace_state() {
-            "" => current::attach_span(&self.context),
+        match (self.trace_state(), self.values()) {
+            ("", None) => current::attach_span(&self.context),
             _ => current::attach(self.to_context()),
         }
     }
@@ -264,10 +283,16 @@ impl Span {
     }
 
     /// The context of the span, owned, for another thread or for a time after the span's end: its
-    /// tracestate, and the values that are current on this thread.
+    /// tracestate, and the values that would be current in it on this thread.
     #[must_use]
     pub fn to_context(&self) -> Context {
-        current::context_of(self.into())
+        match self.values() {
+            None => current::context_of(self.into()),
+            Some(values) => {
+                let beside = Beside::with_trace_state(Some(values), self.trace_state());
+                Context::of(self.context, beside)
+            }
+        }
     }
 
     /// Returns true if attributes, events and status of this span are recorded.
@@ -298,6 +323,7 @@ impl Span {
 #[inline(never)]
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
+    active::settle(&mut recorder.recording);
     if std::thread::panicking() {
         note_panic(&mut recorder);
     }

@@ -5,36 +5,29 @@ use core::cell::OnceCell;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
-use crate::hosted::current::{self, Context};
+use crate::hosted::current::Context;
 use crate::resource::{InstrumentationScope, ScopeId, ScopeText};
 use crate::sampler::SamplingContext;
 
-/// Where the values beside the parent are.
-#[derive(Clone, Copy)]
-pub(super) enum Around<'a> {
-    /// In the thread's current context, which has the parent.
-    Current,
-    /// Here; `None` if the parent came without a context.
-    Given(Option<&'a Context>),
-}
-
-/// Looks things up when they are asked for, and then only once.
+/// The scope, looked up when it is asked for, and the context.
 pub(super) struct Surroundings<'a> {
     inner: &'a ProviderInner,
     scope: ScopeId,
     scope_text: OnceCell<Option<Arc<ScopeText>>>,
-    around: Around<'a>,
-    current: OnceCell<Option<Context>>,
+    context: Option<&'a Context>,
 }
 
 impl<'a> Surroundings<'a> {
-    pub(super) const fn new(inner: &'a ProviderInner, scope: ScopeId, around: Around<'a>) -> Self {
+    pub(super) const fn new(
+        inner: &'a ProviderInner,
+        scope: ScopeId,
+        context: Option<&'a Context>,
+    ) -> Self {
         Self {
             inner,
             scope,
             scope_text: OnceCell::new(),
-            around,
-            current: OnceCell::new(),
+            context,
         }
     }
 }
@@ -52,10 +45,6 @@ impl SamplingContext for Surroundings<'_> {
     }
 
     fn context(&self) -> Option<&dyn Any> {
-        let context = match self.around {
-            Around::Given(context) => context,
-            Around::Current => self.current.get_or_init(current::current).as_ref(),
-        };
-        context.map(|context| -> &dyn Any { context })
+        self.context.map(|context| -> &dyn Any { context })
     }
 }

@@ -21,7 +21,7 @@ use super::pool::{HOOKED, MARKS, NO_PROVIDER, Pool, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::context::SpanContext;
 use crate::hosted::current::Context;
-use crate::hosted::processor::Verdict;
+use crate::hosted::processor::SpanFate;
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
 use crate::id::RandomIdGenerator;
@@ -170,11 +170,12 @@ pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
 /// The same for a span that does not hold all that was set on it.
 #[cold]
 #[inline(never)]
-fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
+fn finish_incomplete(mut recorder: Box<Recorder>, now: Instant) {
     if recorder.provider & HOOKED != 0 {
         return finish_hooked(recorder, now);
     }
-    let provider = recorder.provider & !MARKS;
+    recorder.unmark();
+    let provider = recorder.provider;
     let shortage = Shortage::of(&recorder.recording);
     let new = shortage.as_ref().map_or(0, |shortage| {
         let state = take_state(provider, || ProviderInner::find(provider));
@@ -206,7 +207,8 @@ fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     }
 }
 
-/// Ends a span that processors see, or that was started while its thread unwound, or whose thread's
+/// Ends a span that processors see, that was started while its thread unwound, that carries values,
+/// or whose thread's
 /// locals are gone, or its provider. Without a provider it has no exporter to go to.
 #[cold]
 #[inline(never)]
@@ -214,7 +216,7 @@ fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
     if recorder.provider & HOOKED != 0 {
         return finish_hooked(recorder, now);
     }
-    recorder.provider &= !MARKS;
+    recorder.unmark();
     let Some(inner) = ProviderInner::find(recorder.provider) else {
         return;
     };
@@ -252,7 +254,7 @@ pub(super) fn show_start_later(inner: &ProviderInner, recorder: &mut Recorder) {
 /// Ends a span that processors see, when no processor is running.
 fn finish_hooked(mut recorder: Box<Recorder>, now: Instant) {
     if !recorder.recording.is_recording() {
-        recorder.provider &= !MARKS;
+        recorder.unmark();
         return finish(recorder, now);
     }
     let Some(inside) = Inside::enter() else {
@@ -278,24 +280,24 @@ fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
         return;
     };
     let Some(hooks) = inner.hooks.as_ref().filter(|_| inner.is_open()) else {
-        recorder.provider &= !MARKS;
+        recorder.unmark();
         return finish(recorder, now);
     };
     hooks.ending(&mut recorder, now, &inner.hub);
-    recorder.provider &= !MARKS;
+    recorder.unmark();
     let is_sampled = recorder.recording.is_sampled();
     let shortage = match recorder.recording.is_incomplete() {
         true => Shortage::of(&recorder.recording),
         false => None,
     };
     let record = recorder.recording.complete(now);
-    let verdict = hooks.end(&record, inner.clock.wall(), &inner.hub);
+    let fate = hooks.end(&record, inner.clock.wall(), &inner.hub);
     let mut state = state_for(&inner);
     let (mut wake, mut new) = (false, 0);
-    match verdict {
+    match fate {
         _ if !is_sampled => state.shard.count_record_only_ended(),
-        Verdict::Drop => state.shard.count_filtered(),
-        Verdict::Keep => {
+        SpanFate::Drop => state.shard.count_filtered(),
+        SpanFate::Keep => {
             new = shortage.as_ref().map_or(0, |shortage| {
                 state.shard.count_incomplete(shortage.causes())
             });

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::late::Late;
+use super::parent::{Parent, take_over};
 use super::pool::WHILE_UNWINDING;
 use super::span::Span;
-use super::surroundings::{Around, Surroundings};
+use super::surroundings::Surroundings;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
+use crate::hosted::current::Context;
 use crate::hosted::{clock, current};
 use crate::resource::{InstrumentationScope, ScopeId};
 use crate::sampler::{SamplingDecision, SamplingScratch};
@@ -97,8 +99,8 @@ impl Tracer {
         SpanStart {
             tracer: self,
             builder: SpanBuilder::new(name).scope(self.scope),
-            context: None,
             parent_given: false,
+            context: None,
             start_time: None,
         }
     }
@@ -119,12 +121,12 @@ impl Tracer {
         };
         // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
-        match current::current_without_trace_state() {
-            Ok(None) => begin_in(inner, &builder(), None, Around::Current),
-            Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None, Around::Current),
+        match current::current_in_short() {
+            Ok(None) => begin_in(inner, &builder(), None),
+            Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None),
             Err(parent) => {
                 let builder = builder().parent(parent.as_parent());
-                begin_slowly(inner, builder, None, Around::Given(Some(&parent)))
+                begin_within(inner, builder, None, &parent)
             }
         }
     }
@@ -146,19 +148,14 @@ impl Tracer {
 }
 
 #[inline(always)]
-fn begin_in(
-    inner: &Arc<ProviderInner>,
-    builder: &SpanBuilder<'_>,
-    at: Option<Instant>,
-    around: Around<'_>,
-) -> Span {
+fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<Instant>) -> Span {
     let HostedSampler::Builtin(sampler) = &inner.sampler else {
-        return begin_slowly(inner, *builder, at, around);
+        return begin_slowly(inner, *builder, at);
     };
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
         // A copy, so that the builder need not be in memory.
-        return begin_slowly(inner, *builder, at, around);
+        return begin_slowly(inner, *builder, at);
     };
     // A built-in sampler keeps nothing in it, so there is nothing to look for at the end.
     let memory = ManuallyDrop::new(SamplingScratch::new());
@@ -168,21 +165,40 @@ fn begin_in(
     span
 }
 
+/// Starts a span under a context with more than a span.
+#[inline(never)]
+fn begin_within(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    context: &Context,
+) -> Span {
+    begin_with(inner, builder, at, Some(context))
+}
+
 /// Starts a span under a parent with a tracestate, or with code of the program: its sampler, its
 /// generator of ids and its processors may start spans themselves. One that stands for its parent
 /// after the shutdown.
 #[inline(never)]
-fn begin_slowly(
+fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    begin_with(inner, builder, at, None)
+}
+
+fn begin_with(
     inner: &Arc<ProviderInner>,
     builder: SpanBuilder<'_>,
     at: Option<Instant>,
-    around: Around<'_>,
+    context: Option<&Context>,
 ) -> Span {
     if !inner.is_open() {
-        return Span::standing_for(builder.parent_context());
+        let mut span = Span::standing_for(builder.parent_context());
+        if let Some(context) = context {
+            take_over(&mut span, context, &inner.baggage_attributes);
+        }
+        return span;
     }
     let mut ids = inner.ids();
-    let surroundings = Surroundings::new(inner, builder.scope_id(), around);
+    let surroundings = Surroundings::new(inner, builder.scope_id(), context);
     let memory = SamplingScratch::new();
     let plan = Plan::new(
         &inner.sampler,
@@ -194,11 +210,17 @@ fn begin_slowly(
     let mut state = thread::state_for(inner);
     let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
+    if let Some(context) = context {
+        take_over(&mut span, context, &inner.baggage_attributes);
+    }
     if inner.hooks.is_some() {
-        let context = *span.context();
+        let span_context = *span.context();
         if let Some(recorder) = span.recorder_mut() {
-            let parent = current::context_of(*builder.parent_context());
-            thread::show_start(inner, context, recorder, &parent);
+            let parent = match context {
+                Some(context) => context.clone(),
+                None => current::context_of(*builder.parent_context()),
+            };
+            thread::show_start(inner, span_context, recorder, &parent);
         }
     }
     span
@@ -255,28 +277,21 @@ impl ThreadState {
 pub struct SpanStart<'a> {
     tracer: &'a Tracer,
     builder: SpanBuilder<'a>,
-    /// Has the parent, if it was given with one.
-    context: Option<&'a current::Context>,
     parent_given: bool,
+    /// The parent's, if there is more in it than the parent.
+    context: Option<&'a Context>,
     start_time: Option<Instant>,
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`Span`], a [`Context`](current::Context), a
-    /// [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An
-    /// invalid one makes a root.
-    pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
-        self.builder = self.builder.parent(parent);
-        self.context = None;
+    /// Sets the parent: a [`Span`], a [`Context`], a [`SpanContext`](crate::context::SpanContext), or
+    /// what was extracted from a request. An invalid one makes a root. The values of a context become
+    /// current when the span is entered.
+    pub fn parent(mut self, parent: impl Into<Parent<'a>>) -> Self {
+        let parent = parent.into();
+        self.builder = self.builder.parent(parent.span);
         self.parent_given = true;
-        self
-    }
-
-    /// Sets the parent to the span of `context`, as [`Self::parent`] does, and hands a sampler of
-    /// the program the values beside it, too.
-    pub fn in_context(mut self, context: &'a current::Context) -> Self {
-        self = self.parent(context);
-        self.context = Some(context);
+        self.context = parent.context;
         self
     }
 
@@ -328,7 +343,13 @@ impl<'a> SpanStart<'a> {
             return self.start_in(inner);
         }
         match self.parent_given {
-            true => Span::standing_for(self.builder.parent_context()),
+            true => {
+                let mut span = Span::standing_for(self.builder.parent_context());
+                if let Some(context) = self.context {
+                    span.carry(context);
+                }
+                span
+            }
             false => Span::of_current(),
         }
     }
@@ -337,21 +358,20 @@ impl<'a> SpanStart<'a> {
     fn start_in(&mut self, inner: &Arc<ProviderInner>) -> Span {
         if !self.parent_given {
             // Most current spans carry no tracestate; then their context is a plain copy.
-            match current::current_without_trace_state() {
+            match current::current_in_short() {
                 Ok(None) => {}
                 Ok(Some(parent)) => self.builder.set_parent(parent.into()),
                 Err(parent) => {
                     let builder = self.builder.parent(parent.as_parent());
-                    let around = Around::Given(Some(&parent));
-                    return begin_slowly(inner, builder, self.start_time, around);
+                    return begin_within(inner, builder, self.start_time, &parent);
                 }
             }
+        } else if let Some(context) = self.context {
+            let mut span = begin_within(inner, self.builder, self.start_time, context);
+            span.carry(context);
+            return span;
         }
-        let around = match self.parent_given {
-            true => Around::Given(self.context),
-            false => Around::Current,
-        };
-        begin_in(inner, &self.builder, self.start_time, around)
+        begin_in(inner, &self.builder, self.start_time)
     }
 
     /// Starts the span, runs `work` with it current, and ends it.

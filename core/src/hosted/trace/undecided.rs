@@ -5,11 +5,12 @@
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
 use core::mem::ManuallyDrop;
+use std::string::String;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::span::Span;
-use super::surroundings::{Around, Surroundings};
+use super::surroundings::Surroundings;
 use super::thread;
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
@@ -67,7 +68,7 @@ impl ScopeInProvider<'_> {
             .kind(start.kind)
             .parent(start.parent)
             .attributes(start.attributes);
-        let surroundings = Surroundings::new(inner, scope, Around::Given(start.context));
+        let surroundings = Surroundings::new(inner, scope, start.context);
         // A built-in sampler keeps nothing there, so there is nothing to look for at the end.
         let unused = ManuallyDrop::new(SamplingScratch::new());
         let memory;
@@ -177,7 +178,7 @@ impl Tracer {
             let mut ids = inner.ids();
             (ids.trace_id(), ids.is_random())
         };
-        let surroundings = Surroundings::new(inner, scope, Around::Given(start.context));
+        let surroundings = Surroundings::new(inner, scope, start.context);
         let memory = SamplingScratch::new();
         let mut parameters = SamplingParameters::new(trace_id, start.name, &memory);
         parameters.parent = parent;
@@ -215,6 +216,12 @@ impl Tracer {
             span.span.stop_recording();
             span.span = Span::non_recording(*span.span.context());
         }
+    }
+
+    /// The entries of baggage that spans get as attributes.
+    pub(in crate::hosted) fn baggage_attributes(&self) -> &[String] {
+        self.provider()
+            .map_or(&[], |(inner, _)| &inner.baggage_attributes)
     }
 
     /// The most bytes of a span, and so of anything in it.

@@ -32,6 +32,7 @@ use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
 use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
+use crate::hosted::export::ExportError;
 use crate::response::{DropReason, Outcome, Response, TransportError};
 use crate::stats::Ledger;
 
@@ -65,6 +66,20 @@ impl LastError {
         self.detail.clone_from(&self.text);
         self.cause = Some(cause);
         self.hint = hint(cause);
+    }
+
+    /// Notes how an exporter of the program took a batch, and returns what that is to the pipeline.
+    pub fn note_export(&mut self, exported: Result<(), ExportError>) -> Outcome<'static> {
+        let error = match exported {
+            Ok(()) => return Outcome::Response(Response::new(200)),
+            Err(error) => error,
+        };
+        let outcome = match error.is_retryable() {
+            true => Outcome::Failed(TransportError::Other),
+            false => Outcome::Failed(TransportError::Refused),
+        };
+        self.set(sanitise(&std::format!("{error}")), &outcome);
+        outcome
     }
 
     /// Notes a failure without an answer.

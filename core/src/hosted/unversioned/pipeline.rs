@@ -14,6 +14,7 @@
 //! exporter's buffer is full; when the shards are full too, new spans are dropped and counted, and
 //! the pipeline reports it as [`Event::LossStarted`](crate::exporter::Event::LossStarted). Nothing grows.
 
+mod closing;
 mod events;
 mod held_back;
 mod loss;
@@ -44,6 +45,7 @@ use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
 
+use closing::Closing;
 use events::LossEvent;
 pub use events::PipelineEvent;
 pub use loss::LossCause;
@@ -110,6 +112,8 @@ pub struct Pipeline {
     losses: LossWatch,
     /// Of the loss under way, or of the last one.
     loss_cause: Option<LossCause>,
+    /// The start of the request under way.
+    asked: Option<Instant>,
     oversized: LossWatch,
     /// Spans that were too large for the exporter.
     unsendable: u64,
@@ -138,15 +142,6 @@ struct PendingFlush {
     /// Kept from its end until it is fetched.
     report: Option<FlushReport>,
     is_forgotten: bool,
-}
-
-#[derive(Debug)]
-struct Closing {
-    deadline: Instant,
-    before: Ledger,
-    /// Set when it is over.
-    report: Option<FlushReport>,
-    totals_are_taken: bool,
 }
 
 impl Pipeline {
@@ -199,6 +194,7 @@ impl Pipeline {
             closing: None,
             losses: LossWatch::default(),
             loss_cause: None,
+            asked: None,
             oversized: LossWatch::default(),
             unsendable: 0,
             loss_events: Deque::new(),
@@ -214,10 +210,21 @@ impl Pipeline {
         self.hub.set_waker(waker);
     }
 
+    /// Moves spans on while a request is under way, and looks for losses. Returns true if there is a
+    /// loss to report.
+    pub fn look(&mut self) -> bool {
+        self.step();
+        !self.loss_events.is_empty()
+    }
+
     /// The next request, if one is to be sent now.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let now = self.step();
-        self.exporter.poll_transmit(now)
+        let transmit = self.exporter.poll_transmit(now);
+        if transmit.is_some() {
+            self.asked = Some(now);
+        }
+        transmit
     }
 
     /// See [`Exporter::read_body`].
@@ -228,6 +235,7 @@ impl Pipeline {
     /// See [`Exporter::handle_response`].
     pub fn handle_response(&mut self, transmit: Transmit, outcome: &Outcome<'_>) {
         let now = self.clock.now();
+        self.asked = None;
         self.exporter.handle_response(now, transmit, outcome);
         self.step();
     }
@@ -240,6 +248,7 @@ impl Pipeline {
     /// Takes back the request in flight, which will not be answered: its future was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
+        self.asked = None;
         self.exporter.cancel_in_flight(now);
         self.step();
     }
@@ -247,6 +256,7 @@ impl Pipeline {
     /// See [`Exporter::fail_in_flight`].
     pub fn fail_in_flight(&mut self, body_sent: bool) {
         let now = self.clock.now();
+        self.asked = None;
         self.exporter.fail_in_flight(now, body_sent);
         self.step();
     }
@@ -313,31 +323,6 @@ impl Pipeline {
     #[must_use]
     pub fn has_flush_reports(&self) -> bool {
         self.flushes.iter().any(|flush| flush.report.is_some())
-    }
-
-    /// Ends the intake and asks for everything held to be sent by `deadline`; see
-    /// [`Exporter::shutdown`]. Spans that end from now on are counted as lost.
-    pub fn shutdown(&mut self, deadline: Instant) {
-        match &mut self.closing {
-            Some(closing) => closing.deadline = closing.deadline.min(deadline),
-            None => {
-                self.hub.close();
-                self.closing = Some(Closing {
-                    deadline,
-                    before: self.ledger(),
-                    report: None,
-                    totals_are_taken: false,
-                });
-            }
-        }
-        self.step();
-    }
-
-    /// The shutdown's report; `None` before it is over. Spans that are lost later do not change it.
-    /// Of earlier losses it tells all, whether a flush has reported them or not.
-    #[must_use]
-    pub fn poll_shutdown(&self) -> Option<FlushReport> {
-        self.closing.as_ref()?.report
     }
 
     /// When to call [`Pipeline::poll_transmit`] next. Sooner does no harm.
@@ -513,30 +498,6 @@ impl Pipeline {
         DrainLimit::Batch {
             spans: (batch.max_export_batch_size as usize).saturating_sub(buffer.queued()),
             bytes: batch.max_batch_bytes.saturating_sub(buffer.queued_bytes()),
-        }
-    }
-
-    /// Hands the shutdown on to the exporter, which goes on taking in what had no room, and keeps
-    /// its report.
-    fn close(&mut self, now: Instant) {
-        let Some(closing) = &mut self.closing else {
-            return;
-        };
-        if closing.report.is_some() {
-            return;
-        }
-        self.exporter.expect_more(self.left_in_shards);
-        self.exporter.shutdown(now, closing.deadline);
-        if let Some(report) = self.exporter.poll_shutdown() {
-            self.hub.abandon();
-            if let Some(tail) = &mut self.tail {
-                tail.abandon();
-            }
-            let before = closing.before;
-            let report = report_between(report.outcome, 0, &before, 0, &self.ledger());
-            if let Some(closing) = &mut self.closing {
-                closing.report = Some(report);
-            }
         }
     }
 

@@ -33,17 +33,23 @@ pub(in crate::span) struct Fit {
     kept: usize,
 }
 
+/// Returns true if an item of `len` bytes must be cut to `share`, even if it fits.
+#[inline(always)]
+pub(super) const fn is_too_long(len: usize, share: usize) -> bool {
+    len > SMALL && len > share
+}
+
 impl Fit {
-    /// Returns true if an attribute of `len` bytes fits whole.
+    /// Returns true if a name or a description of `len` bytes fits whole.
     #[inline]
-    pub(super) const fn takes(self, len: usize) -> bool {
-        len <= self.room && (len <= SMALL || len <= self.share())
+    const fn takes(self, len: usize) -> bool {
+        len <= self.room && !is_too_long(len, self.share())
     }
 
     /// Returns true if an event or a link of `len` bytes fits whole.
     #[inline]
     pub(in crate::span) const fn takes_beside_attributes(self, len: usize) -> bool {
-        len + self.kept <= self.room && (len <= SMALL || len <= self.share())
+        len + self.kept <= self.room && !is_too_long(len, self.share())
     }
 
     /// The most bytes of an item that is not small or does not fit.

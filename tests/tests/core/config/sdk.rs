@@ -98,19 +98,33 @@ fn propagators_of(text: &str) -> (Option<Propagators>, Vec<DiagnosticKind>) {
 #[test]
 fn c_012_propagators_are_a_set_and_others_are_skipped_aloud() {
     use DiagnosticKind::{NoPropagatorLeft, UnknownPropagator, UnsupportedPropagator};
-    let all = Some(Propagators::TRACE_CONTEXT);
-    assert_eq!(propagators_of("tracecontext"), (all, vec![]));
+    use PropagatorName::{B3, B3Multi, Baggage, TraceContext};
+    let of = |names: &[PropagatorName]| {
+        let found = names
+            .iter()
+            .fold(Propagators::NONE, |set, name| set.with(*name));
+        assert_eq!(found.iter().collect::<Vec<_>>(), names);
+        Some(found)
+    };
+    let all = of(&[TraceContext, Baggage]);
+    assert_eq!(all, Some(Propagators::default()));
+    assert_eq!(propagators_of("tracecontext,baggage"), (all, vec![]));
     assert_eq!(
-        propagators_of(" TraceContext ,tracecontext,"),
+        propagators_of(" TraceContext ,tracecontext,BAGGAGE,baggage,"),
         (all, vec![])
     );
-    assert_eq!(
-        propagators_of("tracecontext,baggage"),
-        (all, vec![UnsupportedPropagator])
-    );
+    let texts = [Propagators::default(), Propagators::NONE].map(|it| it.to_string());
+    assert_eq!(texts, ["tracecontext,baggage", "none"]);
+    let [b3, b3_first] = [of(&[B3Multi, B3]), of(&[B3, TraceContext])];
+    assert_eq!(propagators_of("b3multi,b3,b3multi"), (b3, vec![]));
     assert_eq!(
         propagators_of("b3,nonsense,tracecontext"),
-        (all, vec![UnsupportedPropagator, UnknownPropagator])
+        (b3_first, vec![UnknownPropagator])
+    );
+    let trace_context = Some(Propagators::TRACE_CONTEXT);
+    assert_eq!(
+        propagators_of("xray,tracecontext"),
+        (trace_context, vec![UnsupportedPropagator])
     );
     assert_eq!(
         propagators_of("jaeger"),

@@ -148,7 +148,7 @@ const TABLE: &[(&str, &str, Shows, [&str; 3])] = &[
         "OTEL_PROPAGATORS",
         "none",
         |s| s.propagators.is_empty().to_string(),
-        ["false", "true", "true"],
+        ["false", "true", "false"],
     ),
 ];
 
@@ -169,10 +169,9 @@ fn code_beats_environment_beats_default() {
 }
 
 /// The variables that nothing in [`full`] overrides.
-const NOT_OVERRIDDEN: [&str; 6] = [
+const NOT_OVERRIDDEN: [&str; 5] = [
     "OTEL_CONFIG_FILE",
     "OTEL_LOG_LEVEL",
-    "OTEL_PROPAGATORS",
     "OTEL_RESOURCE_ATTRIBUTES",
     "OTEL_SDK_DISABLED",
     "OTEL_TRACES_EXPORTER",
@@ -316,7 +315,7 @@ fn disabled_keeps_the_propagators_of_the_environment() {
     let variables = [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOG_LEVEL", "debug")];
     let settings = with(&Config::development("x"), &variables);
     assert!(!settings.is_recording());
-    assert_eq!(settings.propagators, Propagators::TRACE_CONTEXT);
+    assert_eq!(settings.propagators, Propagators::default());
     assert_eq!(settings.log_level, Some(LogLevel::Debug));
 }
 

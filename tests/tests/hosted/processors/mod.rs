@@ -6,4 +6,4 @@ mod inside;
 mod layer;
 mod order;
 mod panics;
-mod rig;
+pub(crate) mod rig;
