@@ -6,4 +6,5 @@ mod config;
 mod plug_ins;
 mod processors;
 mod span_gzip;
+mod tail;
 mod tracing_layer;

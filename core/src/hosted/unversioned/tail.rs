@@ -70,6 +70,16 @@ impl Held {
     }
 }
 
+/// What became of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Kept,
+    /// Dropped for what is below its local roots. Another local root has a decision of its own.
+    Dropped,
+    /// Dropped before all was known. What comes later would not be whole, so it follows.
+    DroppedEarly,
+}
+
 /// A place in a queue of traces; it is stale if the trace has another number by now, or is gone.
 #[derive(Clone, Copy, Debug)]
 struct Queued {
@@ -103,8 +113,8 @@ pub struct Tail {
     by_age: VecDeque<Queued>,
     /// Those whose local root has ended.
     due: VecDeque<Queued>,
-    /// The decisions of late, true for kept.
-    decisions: HashMap<TraceId, bool>,
+    /// The decisions of late.
+    decisions: HashMap<TraceId, Decision>,
     decisions_by_age: VecDeque<TraceId>,
     kept: VecDeque<Held>,
 
@@ -162,10 +172,18 @@ impl Tail {
             return true;
         };
         let trace_id = span.trace_id();
-        let decision = self.decisions.get(&trace_id).copied();
-        if decision == Some(true) {
-            self.keep(held);
-            return true;
+        let decision = self.decisions.get(&trace_id);
+        let is_late = decision.is_some();
+        match decision {
+            Some(Decision::Kept) => {
+                self.keep(held);
+                return true;
+            }
+            Some(Decision::DroppedEarly) => {
+                self.dropped_spans += 1;
+                return true;
+            }
+            Some(Decision::Dropped) | None => {}
         }
         self.bytes += held.cost();
         self.undecided_spans += 1;
@@ -177,7 +195,7 @@ impl Tail {
                 let number = self.next_number;
                 self.next_number += 1;
                 self.by_age.push_back(Queued { number, trace_id });
-                place.insert(Trace::new(number, now))
+                place.insert(Trace::new(number, now, is_late))
             }
         };
         let number = trace.number;
@@ -356,17 +374,21 @@ impl Tail {
         };
         self.bytes -= TRACE_COST;
         // Late spans of a dropped trace follow it, unless they have a local root of their own.
-        let follows = !trace.has_root() && self.decisions.get(&trace_id) == Some(&false);
+        let follows = !trace.has_root() && trace.is_late;
         self.counts.early += u64::from(is_early && !follows);
         if !follows && self.is_worth_keeping(trace_id, &trace) {
             self.counts.kept += 1;
             self.undecided_spans -= trace.spans.len() as u64;
             self.kept.extend(trace.spans);
-            self.remember(trace_id, true);
+            self.remember(trace_id, Decision::Kept);
             return;
         }
         self.counts.dropped += u64::from(!follows);
-        self.remember(trace_id, false);
+        let decision = match is_early && !follows {
+            true => Decision::DroppedEarly,
+            false => Decision::Dropped,
+        };
+        self.remember(trace_id, decision);
         // Early it goes whole: there is no room, or no time, for what may come.
         let others = match is_early {
             true => None,
@@ -394,8 +416,8 @@ impl Tail {
         (self.errors && trace.has_error) || is_slow() || is_in_share()
     }
 
-    fn remember(&mut self, trace_id: TraceId, kept: bool) {
-        if self.decisions.insert(trace_id, kept).is_some() {
+    fn remember(&mut self, trace_id: TraceId, decision: Decision) {
+        if self.decisions.insert(trace_id, decision).is_some() {
             return;
         }
         self.decisions_by_age.push_back(trace_id);

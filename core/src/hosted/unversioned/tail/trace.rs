@@ -22,6 +22,8 @@ pub(super) struct Trace {
     pub(super) came: Instant,
     pub(super) spans: Vec<Held>,
     pub(super) has_error: bool,
+    /// A part of it was dropped before.
+    pub(super) is_late: bool,
     /// The pass in which the latest local root came.
     pub(super) due_in: u64,
     /// The local roots that have ended.
@@ -34,10 +36,11 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) const fn new(number: u64, came: Instant) -> Self {
+    pub(super) const fn new(number: u64, came: Instant, is_late: bool) -> Self {
         Self {
             number,
             came,
+            is_late,
             spans: Vec::new(),
             has_error: false,
             due_in: 0,
@@ -94,7 +97,7 @@ impl Trace {
         if below.len() >= self.spans.len() {
             return None;
         }
-        let mut others = Self::new(number, self.came);
+        let mut others = Self::new(number, self.came, true);
         let (own, rest): (Vec<Held>, Vec<Held>) = self
             .spans
             .drain(..)
