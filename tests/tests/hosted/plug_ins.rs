@@ -1,5 +1,6 @@
 //! Samplers and generators of ids of a program: what they are asked, what becomes of their answers,
 //! and how they end.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

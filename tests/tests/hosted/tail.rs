@@ -3,10 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use spandrel_core::context::{SpanContext, TraceFlags};
 use spandrel_core::hosted::config::Keep;
+use spandrel_core::id::{SpanId, TraceId};
+use spandrel_core::response::DropReason;
+use spandrel_core::span::Status;
 use spandrel_core::time::Instant;
+use spandrel_tests::fault_server::{FaultServer, Script};
 use spandrel_tests::models::Draws;
 use spandrel_tests::models::tail::{TailRun, TailSpan};
+use spandrel_transport_std::{Config, Telemetry, init};
 
 /// As many as a release build runs through in a few seconds.
 const TRACES: u64 = if cfg!(debug_assertions) {
@@ -143,4 +149,146 @@ fn every_kept_trace_is_whole_in_too_little_memory() {
         "{:?}",
         run.tail.counts()
     );
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn start(keep: Keep) -> (FaultServer, Telemetry) {
+    let server = FaultServer::start(Script::new());
+    let telemetry = init(Config {
+        enabled: true,
+        service_name: "tail".into(),
+        endpoint: server.url(),
+        scheduled_delay: Some(Duration::from_secs(3600)),
+        read_environment: false,
+        set_global: false,
+        keep: Some(keep),
+        ..Config::default()
+    });
+    (server, telemetry.expect("settings that fit together"))
+}
+
+fn names(server: &FaultServer) -> Vec<String> {
+    let requests = server.requests();
+    let spans = requests.iter().flat_map(|request| request.spans());
+    let mut names: Vec<String> = spans.map(|span| span.name.clone()).collect();
+    names.sort();
+    names
+}
+
+fn fail(span: &mut spandrel_transport_std::Span) {
+    span.set_status(Status::error("it failed"));
+}
+
+#[test]
+fn a_flush_sends_what_is_kept_and_what_is_dropped_is_no_loss() {
+    let (server, telemetry) = start(Keep::default());
+    let tracer = telemetry.tracer("tests");
+    for is_failed in [false, true] {
+        tracer.span("root").in_scope(|_| {
+            // On another thread, whose shard may be drained before or after the root's.
+            let context = spandrel_core::hosted::current::current();
+            let tracer = &tracer;
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let _current = context.map(spandrel_core::hosted::current::attach);
+                    tracer.span("child").in_scope(|span| {
+                        if is_failed {
+                            fail(span);
+                        }
+                    });
+                });
+            });
+        });
+    }
+    let open = tracer.span("open").root().start();
+    let held = tracer.span("held").parent(&open).start();
+    drop(held);
+    let report = telemetry.force_flush(PATIENCE);
+    assert!(report.is_success(), "{report}");
+    assert_eq!((report.exported, report.dropped, report.lost), (2, 0, 0));
+    assert_eq!(names(&server), ["child", "root"]);
+    let ledger = telemetry.ledger();
+    assert_eq!(ledger.dropped(DropReason::TailDropped), 2);
+    assert_eq!(ledger.buffered, 1, "the child of the open one");
+    drop(open);
+    // The shutdown decides the rest.
+    let report = telemetry.shutdown(PATIENCE);
+    assert!(report.is_success(), "{report}");
+    let ledger = telemetry.ledger();
+    assert!(ledger.is_closed(), "{ledger}");
+    assert_eq!(ledger.dropped(DropReason::TailDropped), 4);
+    assert_eq!(telemetry.stats().decided_early, 0);
+}
+
+#[test]
+fn what_is_undecided_at_the_shutdown_is_decided_by_what_is_known() {
+    let (server, telemetry) = start(Keep::default());
+    let tracer = telemetry.tracer("tests");
+    let roots = ["good", "bad"].map(|name| {
+        let root = tracer.span(name).start();
+        let mut child = tracer
+            .span(&format!("child of {name}"))
+            .parent(&root)
+            .start();
+        if name == "bad" {
+            fail(&mut child);
+        }
+        drop(child);
+        root
+    });
+    let report = telemetry.shutdown(PATIENCE);
+    assert_eq!((report.exported, report.lost), (1, 0), "{report}");
+    assert_eq!(names(&server), ["child of bad"]);
+    assert_eq!(telemetry.stats().decided_early, 2);
+    drop(roots);
+    assert!(telemetry.ledger().is_closed(), "{}", telemetry.ledger());
+}
+
+#[test]
+fn each_request_of_one_trace_is_a_local_root_of_its_own() {
+    let (server, telemetry) = start(Keep::default());
+    let tracer = telemetry.tracer("tests");
+    let caller = SpanContext::remote(
+        TraceId::from_bytes([7; 16]),
+        SpanId::from_bytes([7; 8]),
+        TraceFlags::SAMPLED,
+    );
+    for name in ["first", "second"] {
+        tracer.span(name).parent(caller).in_scope(|span| {
+            tracer.span("child").in_scope(|_| ());
+            if name == "second" {
+                fail(span);
+            }
+        });
+        let report = telemetry.force_flush(PATIENCE);
+        assert!(report.is_success(), "{report}");
+    }
+    assert_eq!(names(&server), ["child", "second"]);
+    assert_eq!(telemetry.ledger().dropped(DropReason::TailDropped), 2);
+}
+
+#[test]
+fn a_share_out_of_range_is_moved_into_it_with_a_note() {
+    for (share, used) in [(1.5, 1.0), (-0.1, 0.0), (f64::NAN, 0.0)] {
+        let config = Config {
+            keep: Some(Keep {
+                share,
+                max_bytes: 0,
+                max_trace_spans: 0,
+                ..Keep::default()
+            }),
+            read_environment: false,
+            ..Config::default()
+        };
+        let settings = config.resolve().expect("settings that fit together");
+        let keep = settings.keep.expect("what was given");
+        assert!((keep.share - used).abs() < f64::EPSILON);
+        assert!(keep.max_bytes > settings.max_span_bytes && keep.max_trace_spans == 1);
+        let said = &settings.diagnostics;
+        assert!(
+            said.iter().any(|it| it.starts_with("keep.share: ")),
+            "{said:?}"
+        );
+    }
 }

@@ -86,9 +86,8 @@ fn note_early(tail: &Tail) {
         Kind::SpansDropped,
         Severity::Warn,
         format_args!(
-            "{} traces were decided before their local root ended, because more was held than `keep` \
-             allows, or for longer, or at the shutdown: raise its max_bytes, max_trace_spans or \
-             max_wait if that is often",
+            "{} traces were decided before their local root ended, for lack of room or time, or at the \
+             shutdown: raise max_bytes, max_trace_spans or max_wait of `keep` if that is often",
             tail.counts().early
         ),
     );
