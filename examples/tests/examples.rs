@@ -270,6 +270,22 @@ fn processors_remove_secrets_and_drop_health_checks() {
 }
 
 #[test]
+fn only_the_order_that_failed_and_the_slow_one_are_kept() {
+    let text = text(&command("keep_errors").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "• POST /orders (server)",
+            "order.number=13",
+            "nothing left of article 7",
+            "order.number=31",
+            "ended 120 = exported 6 + dropped 114 (tail_dropped 114) + buffered 0 + in flight 0",
+        ],
+    );
+    assert_eq!(text.matches("payment.charge").count(), 2, "{text}");
+}
+
+#[test]
 fn commands_carry_their_outcome() {
     let text = run("command_execution", 2);
     assert_all(

@@ -5,6 +5,7 @@
 //! | [`clock`] | core time from the monotonic clock, and its distance to the wall clock |
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | the attributes of this process, merged by precedence |
+//! | [`sampling`] | what samplers and generators of ids have on a host |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`baggage`] | names and values that travel with a request |
 //! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
@@ -31,6 +32,7 @@ pub mod diagnostics;
 pub mod metrics;
 pub mod resource;
 pub mod rng;
+pub mod sampling;
 mod text;
 // L1
 pub mod active;

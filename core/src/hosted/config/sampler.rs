@@ -9,8 +9,10 @@ use super::notes::Notes;
 use crate::context::is_trace_state;
 use crate::env::SamplerChoice;
 use crate::hosted::diagnostics::{Kind, Severity, report};
+use crate::hosted::sampling::RateLimiter;
 use crate::sampler::{
-    BuiltinSampler, Description, Sampler, SamplingParameters, SamplingResult, TraceIdRatioBased,
+    AlwaysOn, BuiltinSampler, Description, ParentBased, ProbabilitySampler, Sampler,
+    SamplingParameters, SamplingResult, TraceIdRatioBased,
 };
 
 /// The most bytes of a tracestate that is carried.
@@ -19,9 +21,9 @@ const MAX_TRACE_STATE: usize = 512;
 /// A sampler that configuration can name, called without dynamic dispatch, or the program's own.
 #[derive(Clone)]
 pub enum HostedSampler {
-    /// From a sample rate, from a variable, or the default.
+    /// From a sample rate, from most variables, or the default.
     Builtin(BuiltinSampler),
-    /// Given in code.
+    /// Given in code, or one of those that a variable can name and that count or compute.
     Custom(Arc<dyn Sampler + Send + Sync>),
 }
 
@@ -42,6 +44,12 @@ impl Sampler for HostedSampler {
         match self {
             Self::Builtin(sampler) => sampler.description(f),
             Self::Custom(sampler) => sampler.description(f),
+        }
+    }
+
+    fn shutdown(&self) {
+        if let Self::Custom(sampler) = self {
+            sampler.shutdown();
         }
     }
 }
@@ -111,14 +119,14 @@ impl SamplerSource<'_> {
                 }
                 BuiltinSampler::ParentBasedTraceIdRatio(root)
             }
-            Self::Named(choice) => choice.map(builtin).unwrap_or_default(),
+            Self::Named(choice) => return choice.map(named).unwrap_or_default(),
         })
     }
 }
 
-fn builtin(choice: SamplerChoice) -> BuiltinSampler {
+fn named(choice: SamplerChoice) -> HostedSampler {
     let ratio = TraceIdRatioBased::new;
-    match choice {
+    HostedSampler::Builtin(match choice {
         SamplerChoice::AlwaysOn => BuiltinSampler::AlwaysOn,
         SamplerChoice::AlwaysOff => BuiltinSampler::AlwaysOff,
         SamplerChoice::TraceIdRatio(r) => BuiltinSampler::TraceIdRatio(ratio(r)),
@@ -127,5 +135,22 @@ fn builtin(choice: SamplerChoice) -> BuiltinSampler {
         SamplerChoice::ParentBasedTraceIdRatio(r) => {
             BuiltinSampler::ParentBasedTraceIdRatio(ratio(r))
         }
-    }
+        // Zero is no probability.
+        SamplerChoice::Probability(r) => match ProbabilitySampler::new(r) {
+            Some(sampler) => return custom(sampler),
+            None => BuiltinSampler::AlwaysOff,
+        },
+        SamplerChoice::ParentBasedProbability(r) => match ProbabilitySampler::new(r) {
+            Some(sampler) => return custom(ParentBased::new(sampler)),
+            None => BuiltinSampler::ParentBasedAlwaysOff,
+        },
+        SamplerChoice::RateLimited(rate) => return custom(RateLimiter::new(AlwaysOn, rate)),
+        SamplerChoice::ParentBasedRateLimited(rate) => {
+            return custom(ParentBased::new(RateLimiter::new(AlwaysOn, rate)));
+        }
+    })
+}
+
+fn custom(sampler: impl Sampler + Send + Sync + 'static) -> HostedSampler {
+    HostedSampler::Custom(Arc::new(sampler))
 }
