@@ -68,6 +68,7 @@ struct Readme;
 mod addresses;
 mod connection;
 mod failure;
+mod forward;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod metrics;

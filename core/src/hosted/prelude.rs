@@ -19,6 +19,7 @@
 pub use crate::attribute::{KeyValue, Value};
 pub use crate::context::{Link, ParentContext, SpanContext, SpanKind};
 pub use crate::exporter::{FlushOutcome, FlushReport};
+pub use crate::hosted::active::active_span;
 pub use crate::hosted::baggage::Baggage;
 pub use crate::hosted::config::Config;
 pub use crate::hosted::current::{Context, ContextFutureExt, ContextKey};

@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use spandrel_core::hosted::config::Config;
-//! use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+//! use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, SpanFate};
 //! use spandrel_core::span::finished::FinishedSpan;
 //! use std::sync::Arc;
 //!
@@ -26,10 +26,10 @@
 //!         }
 //!     }
 //!
-//!     fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+//!     fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
 //!         match span.name() {
-//!             "GET /health" => Verdict::Drop,
-//!             _ => Verdict::Keep,
+//!             "GET /health" => SpanFate::Drop,
+//!             _ => SpanFate::Keep,
 //!         }
 //!     }
 //! }
@@ -75,7 +75,7 @@ use crate::span::{Recording, Status};
 /// What becomes of a span that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Verdict {
+pub enum SpanFate {
     /// It is exported, if it is sampled.
     #[default]
     Keep,
@@ -101,9 +101,9 @@ pub trait SpanProcessor: Send + Sync {
     }
 
     /// Called when `span` has ended, and decides whether it is exported.
-    fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
         let _ = span;
-        Verdict::Keep
+        SpanFate::Keep
     }
 
     /// Called by a flush of the pipeline, before the spans are sent. Returns true if the processor has

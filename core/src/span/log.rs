@@ -5,6 +5,8 @@
 //! replaced in place. Room for the dropped counts and a status code is held back, so the end of a
 //! span always fits. Long texts are cut by the rule in [`fit`], so that small items fit, too.
 
+#[cfg(feature = "std")]
+mod absorb;
 mod fit;
 mod items;
 mod list;

@@ -6,7 +6,7 @@
 
 use super::Status;
 use super::beginning::Beginning;
-use super::log::{self, Log};
+use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
 use crate::context::Link;
@@ -169,11 +169,29 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
+    /// Takes over all that `other`, a recording of the same span, holds.
+    #[cfg(feature = "std")]
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.absorb(bytes, &other.log, other.scratch.as_ref());
+        }
+    }
+
+    /// Goes on in `scratch`, which is larger.
+    #[cfg(feature = "std")]
+    pub(crate) fn grow(&mut self, mut scratch: B) {
+        let written = self.log.written(self.scratch.as_ref());
+        if let Some(target) = scratch.as_mut().get_mut(..written.len()) {
+            target.copy_from_slice(written);
+            self.scratch = scratch;
+        }
+    }
+
     /// Sets the end for those who look at the span before it is completed.
     #[cfg(feature = "std")]
     pub(crate) fn set_end(&mut self, now: Instant) {
         if let Some((bytes, _)) = self.recorder() {
-            log::set_end(bytes, now);
+            super::log::set_end(bytes, now);
         }
     }
 

@@ -2,8 +2,12 @@
 //! `tracing` layer and
 //! gzip for spans.
 
+mod active_span;
 mod config;
+mod plug_ins;
 mod processors;
 mod propagation;
 mod span_gzip;
+mod tail;
+mod testing;
 mod tracing_layer;

@@ -13,7 +13,7 @@ use crate::buffer::Record;
 use crate::context::SpanContext;
 use crate::hosted::current::Context;
 use crate::hosted::diagnostics::{self, Kind, Severity};
-use crate::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use crate::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use crate::hosted::shards::Hub;
 use crate::hosted::text::panic_message;
 use crate::resource::{Registry, ScopeId};
@@ -98,21 +98,21 @@ impl Hooks {
     }
 
     /// Shows a span that has ended.
-    pub(super) fn end(&self, record: &Record<'_>, clock: WallClock, hub: &Hub) -> Verdict {
+    pub(super) fn end(&self, record: &Record<'_>, clock: WallClock, hub: &Hub) -> SpanFate {
         let origin = self.origin(record.scope, hub);
         let Some(span) = FinishedSpan::new(record) else {
-            return Verdict::Keep;
+            return SpanFate::Keep;
         };
         let span = span.with_registry(&origin).with_clock(clock);
         for processor in &self.processors {
-            let verdict = self.call("on_end", processor, Verdict::Keep, || {
+            let fate = self.call("on_end", processor, SpanFate::Keep, || {
                 processor.hooks.on_end(&span)
             });
-            if verdict == Verdict::Drop {
-                return verdict;
+            if fate == SpanFate::Drop {
+                return fate;
             }
         }
-        Verdict::Keep
+        SpanFate::Keep
     }
 
     /// Returns true if all processors have done everything by `deadline`.

@@ -20,10 +20,12 @@
 //! ```
 //!
 //! A span belongs to its owner and is changed without a lock. So the current context of a thread
-//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
+//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`, or
+//! records by these ids ([`active_span`](super::active::active_span)).
 
 mod global;
 mod hooks;
+mod ids;
 mod incomplete;
 mod inner;
 mod late;
@@ -33,6 +35,7 @@ mod pool;
 mod provider;
 mod recording;
 mod span;
+mod surroundings;
 mod thread;
 mod tracer;
 #[cfg(feature = "tracing")]

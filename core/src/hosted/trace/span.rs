@@ -10,6 +10,7 @@ use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
 use crate::context::SpanKind;
 use crate::context::{Link, ParentContext, SpanContext};
+use crate::hosted::active;
 use crate::hosted::clock::{self, SpanTime};
 use crate::hosted::current::{self, Beside, Context, Guard};
 use crate::hosted::text::capped_text;
@@ -322,6 +323,7 @@ impl Span {
 #[inline(never)]
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
+    active::settle(&mut recorder.recording);
     if std::thread::panicking() {
         note_panic(&mut recorder);
     }
@@ -399,7 +401,8 @@ mod tests {
         let ids = crate::id::RandomIdGenerator::new(crate::hosted::rng::ThreadRng);
         let builder = crate::tracer::SpanBuilder::new("a").parent(parent);
         let sampler = crate::sampler::AlwaysOn;
-        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder);
+        let memory = crate::sampler::SamplingScratch::new();
+        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder, None, &memory);
         let limits = crate::limits::SpanLimits::DEFAULT;
         assert!(plan.begin(&mut recorder.recording, &limits, &builder, clock::now()));
         Span::of(plan.context, recorder)

@@ -21,7 +21,7 @@ use super::pool::{HOOKED, MARKS, NO_PROVIDER, Pool, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::context::SpanContext;
 use crate::hosted::current::Context;
-use crate::hosted::processor::Verdict;
+use crate::hosted::processor::SpanFate;
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;
 use crate::id::RandomIdGenerator;
@@ -291,13 +291,13 @@ fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
         false => None,
     };
     let record = recorder.recording.complete(now);
-    let verdict = hooks.end(&record, inner.clock.wall(), &inner.hub);
+    let fate = hooks.end(&record, inner.clock.wall(), &inner.hub);
     let mut state = state_for(&inner);
     let (mut wake, mut new) = (false, 0);
-    match verdict {
+    match fate {
         _ if !is_sampled => state.shard.count_record_only_ended(),
-        Verdict::Drop => state.shard.count_filtered(),
-        Verdict::Keep => {
+        SpanFate::Drop => state.shard.count_filtered(),
+        SpanFate::Keep => {
             new = shortage.as_ref().map_or(0, |shortage| {
                 state.shard.count_incomplete(shortage.causes())
             });

@@ -33,6 +33,15 @@ impl PartialEq<KeyValue<'_>> for Attribute<'_> {
     }
 }
 
+/// Reads the content of a `KeyValue`.
+fn read_attribute(message: &[u8], depth: u8) -> Attribute<'_> {
+    let value = find(message, 2).unwrap_or_default();
+    Attribute {
+        key: text(find(message, 1)),
+        value: AnyValue::read(value, depth),
+    }
+}
+
 /// A value as it was recorded. Arrays and maps are read as they are iterated.
 ///
 /// Of the kinds of [`Value`] that it was set with it keeps what OTLP can say: a `u64` beyond
@@ -83,6 +92,20 @@ impl<'a> AnyValue<'a> {
             })
         });
         value.unwrap_or(Self::Empty)
+    }
+
+    /// The same as what a span is set with, unless it is an array or a map.
+    #[cfg(feature = "std")]
+    pub(crate) const fn flat(&self) -> Option<Value<'a>> {
+        Some(match self {
+            Self::Empty => Value::Empty,
+            Self::String(text) => Value::String(text),
+            Self::Bool(value) => Value::Bool(*value),
+            Self::I64(value) => Value::I64(*value),
+            Self::F64(value) => Value::F64(*value),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+            Self::Array(_) | Self::Map(_) => return None,
+        })
     }
 
     /// Returns the text, if it is text.
@@ -221,6 +244,14 @@ pub struct Attributes<'a> {
     depth: u8,
 }
 
+#[cfg(feature = "std")]
+impl<'a> Attribute<'a> {
+    /// Reads the content of a `KeyValue`.
+    pub(crate) fn of(message: &'a [u8]) -> Self {
+        read_attribute(message, MAX_DEPTH)
+    }
+}
+
 impl<'a> Attributes<'a> {
     /// The attributes in the fields `number` of `message`.
     pub(super) const fn new(message: &'a [u8], number: u32) -> Self {
@@ -255,11 +286,7 @@ impl<'a> Iterator for Attributes<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let message = next_message(&mut self.rest, self.number)?;
-        let value = find(message, 2).unwrap_or_default();
-        Some(Attribute {
-            key: text(find(message, 1)),
-            value: AnyValue::read(value, self.depth),
-        })
+        Some(read_attribute(message, self.depth))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::context::Link;
 use spandrel_core::hosted::current::Context;
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::response::DropReason;
 use spandrel_core::span::Status;
 use spandrel_core::span::finished::FinishedSpan;
@@ -77,7 +77,7 @@ fn the_end_is_fixed_before_a_processor_sees_it() {
         }),
         at_end(move |span| {
             last.add(span.end_nanos().to_string());
-            Verdict::Keep
+            SpanFate::Keep
         }),
     ]);
     rig.tracer().start("work").end();
@@ -95,8 +95,8 @@ fn what_is_dropped_is_counted_and_no_loss_and_later_processors_do_not_see_it() {
     let rigs = Rig::of_both(|config| {
         config.processors = vec![
             at_end(|span| match span.name() {
-                "health" => Verdict::Drop,
-                _ => Verdict::Keep,
+                "health" => SpanFate::Drop,
+                _ => SpanFate::Keep,
             }),
             Noting::arc("b", &notes),
         ];
@@ -136,7 +136,7 @@ fn a_span_that_a_processor_fills_is_counted_as_incomplete() {
             }),
             at_end(|span: &FinishedSpan<'_>| {
                 assert!(span.dropped_attributes() > 0);
-                Verdict::Keep
+                SpanFate::Keep
             }),
         ];
     });

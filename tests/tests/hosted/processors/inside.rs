@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 
 use spandrel_core::hosted::current::Context;
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::hosted::trace::{Span, Tracer};
 use spandrel_core::span::finished::FinishedSpan;
 
@@ -34,9 +34,9 @@ impl SpanProcessor for Starting {
         self.start("in ending");
     }
 
-    fn on_end(&self, _: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, _: &FinishedSpan<'_>) -> SpanFate {
         self.start("in end");
-        Verdict::Keep
+        SpanFate::Keep
     }
 }
 
@@ -90,7 +90,7 @@ fn spans_that_end_within_a_processor_are_shown_when_it_has_returned() {
                 // One after the other, however many there are.
                 let next = ending.lock().unwrap().pop();
                 drop(next);
-                Verdict::Keep
+                SpanFate::Keep
             }),
             Noting::arc("b", &notes),
         ];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spandrel_core::context::{SpanContext, TraceFlags};
 use spandrel_core::hosted::current::Context;
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::id::{SpanId, TraceId};
 use spandrel_core::span::finished::FinishedSpan;
 use spandrel_transport_std::layer::SpanExt as _;
@@ -51,11 +51,11 @@ fn spans_of_the_layer_are_shown_like_others() {
             span.set_attribute("secret", "(removed)");
         }
 
-        fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+        fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
             assert_eq!(span.scope().map(|scope| scope.name()), Some("layer"));
             match span.name() {
-                "noise" => Verdict::Drop,
-                _ => Verdict::Keep,
+                "noise" => SpanFate::Drop,
+                _ => SpanFate::Keep,
             }
         }
     }
@@ -125,10 +125,10 @@ impl SpanProcessor for Logging {
         info_span!("of ending").in_scope(|| info!("there"));
     }
 
-    fn on_end(&self, _: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, _: &FinishedSpan<'_>) -> SpanFate {
         info!("in end");
         info_span!("of end").in_scope(|| info!("there"));
-        Verdict::Keep
+        SpanFate::Keep
     }
 }
 

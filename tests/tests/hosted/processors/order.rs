@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use spandrel_core::context::{ParentContext, SpanContext, TraceFlags};
-use spandrel_core::hosted::current::{self, Context};
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::current::{self, Context, ContextKey};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::id::{SpanId, TraceId};
 use spandrel_core::resource::InstrumentationScope;
 use spandrel_core::sampler::{AlwaysOff, AlwaysRecord};
 use spandrel_core::span::finished::FinishedSpan;
 
-use super::rig::{Notes, Noting, Rig, at_end};
+use super::rig::{Notes, Noting, Rig, at_end, text_of};
 
 // spec D-115, D-116, D-118
 #[test]
@@ -31,6 +31,37 @@ fn processors_are_called_in_order_and_all_may_change_a_span_before_one_sees_its_
         );
         assert_eq!(rig.names(), ["work"]);
         assert_eq!(notes.take(), ["a flush ", "b flush "]);
+    }
+}
+
+static TENANT: ContextKey<&str> = ContextKey::new("tenant");
+
+/// Copies a value of the context onto the span.
+struct Copying;
+
+impl SpanProcessor for Copying {
+    fn on_start(&self, span: &mut LiveSpan<'_>, parent: &Context) {
+        if let Some(tenant) = parent.value(&TENANT) {
+            span.set_attribute("tenant", *tenant);
+        }
+    }
+}
+
+#[test]
+fn values_of_the_context_can_be_copied_onto_every_span() {
+    let rig = Rig::new(vec![Arc::new(Copying)]);
+    let tracer = rig.tracer();
+    let outer = tracer.start("outside");
+    {
+        let _attached = current::attach(Context::new().with_value(&TENANT, "acme"));
+        tracer.start("root").end();
+        tracer.span("explicit").parent(&outer).start().end();
+        outer.in_scope(|| tracer.start("child").end());
+    }
+    outer.end();
+    for span in rig.received() {
+        let expected = (span.name != "outside").then_some("acme");
+        assert_eq!(text_of(&span, "tenant"), expected, "{}", span.name);
     }
 }
 
@@ -111,7 +142,7 @@ fn a_span_that_is_only_recorded_is_shown_and_not_exported() {
                 assert!(!span.is_sampled());
                 let value = span.attribute("k").and_then(|value| value.as_i64());
                 seen.add(format!("{value:?} {:?}", span.duration().is_zero()));
-                Verdict::Drop
+                SpanFate::Drop
             }),
         ];
     });
@@ -170,7 +201,7 @@ fn the_end_is_shown_with_scope_and_resource_also_of_a_late_tracer() {
             service,
             span.end_time() > span.start_time(),
         ));
-        Verdict::Keep
+        SpanFate::Keep
     })]);
     rig.tracer().start("early").end();
     let scope = InstrumentationScope::new("late").with_version("2");
@@ -194,13 +225,13 @@ fn every_span_of_many_threads_is_shown_once() {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
 
-        fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+        fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
             let n = self.1.fetch_add(1, Ordering::Relaxed);
             assert_eq!(span.name(), "work");
-            if n % 2 == 0 {
-                Verdict::Drop
+            if n.is_multiple_of(2) {
+                SpanFate::Drop
             } else {
-                Verdict::Keep
+                SpanFate::Keep
             }
         }
     }

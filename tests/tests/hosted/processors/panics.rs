@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use spandrel_core::hosted::current::Context;
 use spandrel_core::hosted::diagnostics;
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::span::finished::FinishedSpan;
 
 use super::rig::{Notes, Noting, Rig, text_of};
@@ -24,7 +24,7 @@ impl SpanProcessor for Panicking {
         panic!("the ending of processor 77");
     }
 
-    fn on_end(&self, _: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, _: &FinishedSpan<'_>) -> SpanFate {
         /// Panics again when it is dropped.
         struct Bomb;
         impl Drop for Bomb {

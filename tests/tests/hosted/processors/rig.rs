@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::trace::v1::Span as Received;
 use spandrel_core::hosted::current::Context;
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::hosted::trace::{SpanCounts, Tracer, TracerProvider};
 use spandrel_core::span::finished::FinishedSpan;
 use spandrel_core::stats::Ledger;
 use spandrel_tests::fault_server::{FaultServer, Script};
 use spandrel_transport_std::{Config, FlushReport};
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A transport that is running.
 enum Running {
@@ -20,18 +20,18 @@ enum Running {
     Async(tokio::runtime::Runtime, spandrel_transport_async::Telemetry),
 }
 
-pub(super) struct Rig {
+pub(crate) struct Rig {
     server: FaultServer,
     running: Running,
 }
 
 impl Rig {
     /// With the blocking transport.
-    pub(super) fn new(processors: Vec<Arc<dyn SpanProcessor>>) -> Self {
+    pub(crate) fn new(processors: Vec<Arc<dyn SpanProcessor>>) -> Self {
         Self::with(|config| config.processors = processors)
     }
 
-    pub(super) fn with(edit: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(edit: impl FnOnce(&mut Config)) -> Self {
         let server = FaultServer::start(Script::new());
         let started = spandrel_transport_std::init(config(&server, edit));
         let running = Running::Blocking(started.expect("settings that fit together"));
@@ -39,7 +39,7 @@ impl Rig {
     }
 
     /// One rig for each transport.
-    pub(super) fn of_both(edit: impl Fn(&mut Config)) -> [Self; 2] {
+    pub(crate) fn of_both(edit: impl Fn(&mut Config)) -> [Self; 2] {
         let server = FaultServer::start(Script::new());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -55,42 +55,42 @@ impl Rig {
         [Self::with(edit), Self { server, running }]
     }
 
-    pub(super) fn tracer(&self) -> Tracer {
+    pub(crate) fn tracer(&self) -> Tracer {
         match &self.running {
             Running::Blocking(telemetry) => telemetry.tracer("rig"),
             Running::Async(_, telemetry) => telemetry.tracer("rig"),
         }
     }
 
-    pub(super) fn provider(&self) -> &TracerProvider {
+    pub(crate) fn provider(&self) -> &TracerProvider {
         match &self.running {
             Running::Blocking(telemetry) => telemetry.provider(),
             Running::Async(_, telemetry) => telemetry.provider(),
         }
     }
 
-    pub(super) fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> Ledger {
         match &self.running {
             Running::Blocking(telemetry) => telemetry.ledger(),
             Running::Async(_, telemetry) => telemetry.ledger(),
         }
     }
 
-    pub(super) fn counts(&self) -> SpanCounts {
+    pub(crate) fn counts(&self) -> SpanCounts {
         match &self.running {
             Running::Blocking(telemetry) => telemetry.counts(),
             Running::Async(_, telemetry) => telemetry.counts(),
         }
     }
 
-    pub(super) fn flush(&self) -> FlushReport {
+    pub(crate) fn flush(&self) -> FlushReport {
         match &self.running {
             Running::Blocking(telemetry) => telemetry.force_flush(PATIENCE),
             Running::Async(runtime, telemetry) => runtime.block_on(telemetry.force_flush(PATIENCE)),
         }
     }
 
-    pub(super) fn shutdown(&self) -> FlushReport {
+    pub(crate) fn shutdown(&self) -> FlushReport {
         match &self.running {
             Running::Blocking(telemetry) => telemetry.shutdown(PATIENCE),
             Running::Async(runtime, telemetry) => runtime.block_on(telemetry.shutdown(PATIENCE)),
@@ -99,7 +99,7 @@ impl Rig {
 
     /// All that has arrived after a flush.
     #[track_caller]
-    pub(super) fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         let report = self.flush();
         assert!(report.is_success(), "{report:?}");
         let ledger = self.ledger();
@@ -111,7 +111,7 @@ impl Rig {
 
     /// The names of what has arrived.
     #[track_caller]
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = self.received().into_iter().map(|span| span.name).collect();
         names.sort_unstable();
         names
@@ -133,7 +133,7 @@ fn config(server: &FaultServer, edit: impl FnOnce(&mut Config)) -> Config {
 }
 
 /// The value of a text attribute of what arrived.
-pub(super) fn text_of<'a>(span: &'a Received, key: &str) -> Option<&'a str> {
+pub(crate) fn text_of<'a>(span: &'a Received, key: &str) -> Option<&'a str> {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
     let found = span.attributes.iter().find(|item| item.key == key)?;
     match found.value.as_ref()?.value.as_ref()? {
@@ -144,14 +144,14 @@ pub(super) fn text_of<'a>(span: &'a Received, key: &str) -> Option<&'a str> {
 
 /// Lines that several threads and processors write.
 #[derive(Clone, Default)]
-pub(super) struct Notes(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Notes {
-    pub(super) fn add(&self, line: String) {
+    pub(crate) fn add(&self, line: String) {
         self.lock().push(line);
     }
 
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lock())
     }
 
@@ -161,13 +161,13 @@ impl Notes {
 }
 
 /// Notes each call with its own name and the span's.
-pub(super) struct Noting {
-    pub(super) name: &'static str,
-    pub(super) notes: Notes,
+pub(crate) struct Noting {
+    pub(crate) name: &'static str,
+    pub(crate) notes: Notes,
 }
 
 impl Noting {
-    pub(super) fn arc(name: &'static str, notes: &Notes) -> Arc<dyn SpanProcessor> {
+    pub(crate) fn arc(name: &'static str, notes: &Notes) -> Arc<dyn SpanProcessor> {
         let notes = notes.clone();
         Arc::new(Self { name, notes })
     }
@@ -186,9 +186,9 @@ impl SpanProcessor for Noting {
         self.note("ending", span.view().map_or("", |span| span.name()));
     }
 
-    fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
         self.note("end", span.name());
-        Verdict::Keep
+        SpanFate::Keep
     }
 
     fn force_flush(&self, _: Instant) -> bool {
@@ -203,17 +203,17 @@ impl SpanProcessor for Noting {
 }
 
 /// Calls `end` with each span that has ended.
-pub(super) struct AtEnd<F>(pub(super) F);
+pub(crate) struct AtEnd<F>(pub(crate) F);
 
-impl<F: Fn(&FinishedSpan<'_>) -> Verdict + Send + Sync> SpanProcessor for AtEnd<F> {
-    fn on_end(&self, span: &FinishedSpan<'_>) -> Verdict {
+impl<F: Fn(&FinishedSpan<'_>) -> SpanFate + Send + Sync> SpanProcessor for AtEnd<F> {
+    fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
         (self.0)(span)
     }
 }
 
 /// A processor of one function.
-pub(super) fn at_end(
-    end: impl Fn(&FinishedSpan<'_>) -> Verdict + Send + Sync + 'static,
+pub(crate) fn at_end(
+    end: impl Fn(&FinishedSpan<'_>) -> SpanFate + Send + Sync + 'static,
 ) -> Arc<dyn SpanProcessor> {
     Arc::new(AtEnd(end))
 }
@@ -228,7 +228,7 @@ impl<F: Fn(&mut LiveSpan<'_>) + Send + Sync> SpanProcessor for AtEnding<F> {
 }
 
 /// A processor of one function.
-pub(super) fn at_ending(
+pub(crate) fn at_ending(
     ending: impl Fn(&mut LiveSpan<'_>) + Send + Sync + 'static,
 ) -> Arc<dyn SpanProcessor> {
     Arc::new(AtEnding(ending))
