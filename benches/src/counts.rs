@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::context::{SpanContext, TraceFlags};
-use spandrel_core::env::Protocol;
+use spandrel_core::env::{Propagators, Protocol};
 use spandrel_core::hosted::active::active_span;
+use spandrel_core::hosted::baggage::Baggage;
 use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::current::{self, Context};
 use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
+use spandrel_core::hosted::propagation::Propagator;
 use spandrel_core::hosted::trace::{Tracer, TracerProvider};
 use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::json;
@@ -84,6 +86,14 @@ pub const CASES: [Counted; 22] = [
         prepare: nested,
     },
     Counted {
+        name: "start + end, baggage current",
+        prepare: under_baggage,
+    },
+    Counted {
+        name: "parent + child, baggage current",
+        prepare: nested_under_baggage,
+    },
+    Counted {
         name: "tracing layer: start + end",
         prepare: tracing_start_end,
     },
@@ -118,6 +128,14 @@ pub const CASES: [Counted; 22] = [
     Counted {
         name: "format a traceparent",
         prepare: format,
+    },
+    Counted {
+        name: "extract a span and 2 entries of baggage",
+        prepare: extract,
+    },
+    Counted {
+        name: "inject a span and 2 entries of baggage",
+        prepare: inject,
     },
     Counted {
         name: "shard to exporter to acceptance / span",
@@ -234,13 +252,55 @@ fn event() -> Prepared {
 }
 
 fn nested() -> Prepared {
-    spans(1.0, |tracer| {
-        tracer.span("parent").in_scope(|_| {
-            tracer.span("child").in_scope(|span| {
-                black_box(span);
-            });
+    spans(1.0, parent_and_child)
+}
+
+fn parent_and_child(tracer: &Tracer) {
+    tracer.span("parent").in_scope(|_| {
+        tracer.span("child").in_scope(|span| {
+            black_box(span);
         });
+    });
+}
+
+/// The process's only case, so that what is current stays so.
+fn baggage() -> Baggage {
+    let baggage = Baggage::new().with("tenant", "acme").with("user", "Amélie");
+    std::mem::forget(baggage.clone().attach());
+    baggage
+}
+
+fn under_baggage() -> Prepared {
+    baggage();
+    spans(1.0, plain)
+}
+
+fn nested_under_baggage() -> Prepared {
+    baggage();
+    spans(1.0, parent_and_child)
+}
+
+/// `tracecontext,baggage`, the default.
+fn propagator() -> Propagator {
+    Propagator::of(Propagators::default())
+}
+
+fn extract() -> Prepared {
+    let headers = [
+        ("traceparent", TRACEPARENT),
+        ("baggage", "tenant=acme,user=Am%C3%A9lie"),
+    ];
+    repeat(move || {
+        black_box(propagator().extract(black_box(&headers)));
     })
+}
+
+fn inject() -> Prepared {
+    let context = Context::from(context()).with_baggage(baggage());
+    let mut carrier = |name: &str, value: &str| {
+        black_box((name, value));
+    };
+    repeat(move || propagator().inject_from(black_box(&context), &mut carrier))
 }
 
 /// With `count` processors that look at the name of each span, and change nothing.

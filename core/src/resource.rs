@@ -18,11 +18,15 @@
 
 #[cfg(feature = "link")]
 mod encoded;
+#[cfg(feature = "std")]
+mod scope_text;
 
 use core::fmt;
 
 #[cfg(feature = "link")]
 pub use encoded::EncodedEntry;
+#[cfg(feature = "std")]
+pub(crate) use scope_text::ScopeText;
 
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::wire::{BYTES, Writer, get_varint, key_value_len, nonempty_len, put_key_value, tag};

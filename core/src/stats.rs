@@ -166,6 +166,9 @@ pub struct DeliveryStats {
     pub circuit_opened: u64,
     /// Events that made room for newer ones before they were fetched.
     pub events_lost: u64,
+    /// Finished traces that a hosted pipeline with `keep` decided before all was known of them, for
+    /// lack of room or of time, or at its shutdown. Always 0 without it.
+    pub decided_early: u64,
 }
 
 impl DeliveryStats {
@@ -177,6 +180,7 @@ impl DeliveryStats {
         responses_invalid: 0,
         circuit_opened: 0,
         events_lost: 0,
+        decided_early: 0,
     };
 }
 

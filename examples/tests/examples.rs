@@ -270,6 +270,22 @@ fn processors_remove_secrets_and_drop_health_checks() {
 }
 
 #[test]
+fn only_the_order_that_failed_and_the_slow_one_are_kept() {
+    let text = text(&command("keep_errors").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "• POST /orders (server)",
+            "order.number=13",
+            "nothing left of article 7",
+            "order.number=31",
+            "ended 120 = exported 6 + dropped 114 (tail_dropped 114) + buffered 0 + in flight 0",
+        ],
+    );
+    assert_eq!(text.matches("payment.charge").count(), 2, "{text}");
+}
+
+#[test]
 fn commands_carry_their_outcome() {
     let text = run("command_execution", 2);
     assert_all(
@@ -375,6 +391,20 @@ fn the_outage_loses_nothing_and_keeps_its_times() {
     for row in rows {
         assert!(text.contains(row), "{row:?} is not in:\n{text}");
     }
+}
+
+#[test]
+fn a_test_captures_spans_and_its_assertions_say_what_is_missing() {
+    let text = text(&command("testing").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "captured 3 spans:",
+            "└─ payment.charge (client) ✗ declined",
+            "there is no span \"payment.refund\", only",
+            "> └─ payment.charge (client)\n",
+        ],
+    );
 }
 
 #[test]

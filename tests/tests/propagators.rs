@@ -1,16 +1,22 @@
-//! Alone in its process: the process-wide propagator, from before `init` to after the shutdown.
+//! Alone in its process: the process-wide propagator, from before `init` to after the shutdown, and
+//! what the process reports of baggage.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "tests fail at once, with the reason"
 )]
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use spandrel_core::context::{SpanContext, TraceFlags};
 use spandrel_core::env::{PropagatorName, Propagators};
+use spandrel_core::hosted::baggage;
 use spandrel_core::hosted::current::Context;
-use spandrel_core::hosted::propagation::{ContextPropagator, Getter, Propagator, Setter};
+use spandrel_core::hosted::diagnostics::{self, Kind};
+use spandrel_core::hosted::propagation::{
+    BaggagePropagator, ContextPropagator, Getter, Propagator, Setter,
+};
 use spandrel_transport_std::{
     Baggage, Config, Telemetry, propagator, set_global_propagator, start,
 };
@@ -121,4 +127,27 @@ fn set_nothing() {
     };
     let _none = started(&none, &[]);
     assert_eq!(sent(), [""; 0]);
+}
+
+#[test]
+fn baggage_that_is_left_out_is_reported_once() {
+    let (reports, told) = mpsc::channel();
+    diagnostics::set_handler(Box::new(move |report| {
+        if report.kind == Kind::Baggage {
+            let _ = reports.send(report.text.to_owned());
+        }
+    }));
+    let many: Vec<String> = (0..66).map(|n| format!("k{n}=v")).collect();
+    let headers = [("baggage", many.join(","))];
+    for _ in 0..3 {
+        let context = BaggagePropagator.extract_into(&Context::new(), &headers);
+        assert_eq!(context.baggage().len(), 64);
+    }
+    assert_eq!(baggage::left_out(), 6);
+    let said: Vec<String> = told.try_iter().collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("2 entries of incoming baggage left out"),
+        "{said:?}"
+    );
 }

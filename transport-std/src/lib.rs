@@ -54,6 +54,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `http` | `http::HeaderMap` as a carrier of contexts |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
 //! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
@@ -67,6 +68,7 @@ struct Readme;
 mod addresses;
 mod connection;
 mod failure;
+mod forward;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod metrics;

@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::diagnostic::DiagnosticKind;
-use super::parse::{Names, Reader, parse_ratio};
+use super::parse::{Names, Reader, parse_number, parse_ratio};
 use super::variable as var;
 
 /// The destination of traces:
@@ -135,7 +135,8 @@ impl Timeout {
 /// [`OTEL_TRACES_SAMPLER`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration)
 /// with its argument.
 ///
-/// Ratios are from 0 to 1.
+/// Ratios are from 0 to 1. `probability` and `rate_limited`, and the same behind `parentbased_`, are
+/// names of this pipeline; the specification has none for these samplers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -152,7 +153,18 @@ pub enum SamplerChoice {
     ParentBasedAlwaysOff,
     /// `parentbased_traceidratio`.
     ParentBasedTraceIdRatio(f64),
+    /// `probability`: consistent probability sampling.
+    Probability(f64),
+    /// `parentbased_probability`.
+    ParentBasedProbability(f64),
+    /// `rate_limited`: so many spans a second.
+    RateLimited(u32),
+    /// `parentbased_rate_limited`: so many traces a second.
+    ParentBasedRateLimited(u32),
 }
+
+/// The spans or traces a second of a sampler that limits the rate, if its argument is not set.
+const DEFAULT_RATE: u32 = 100;
 
 impl SamplerChoice {
     const NAMES: Names<Self> = &[
@@ -165,22 +177,45 @@ impl SamplerChoice {
             "parentbased_traceidratio",
             Some(Self::ParentBasedTraceIdRatio(1.0)),
         ),
+        ("probability", Some(Self::Probability(1.0))),
+        (
+            "parentbased_probability",
+            Some(Self::ParentBasedProbability(1.0)),
+        ),
+        ("rate_limited", Some(Self::RateLimited(DEFAULT_RATE))),
+        (
+            "parentbased_rate_limited",
+            Some(Self::ParentBasedRateLimited(DEFAULT_RATE)),
+        ),
         ("jaeger_remote", None),
         ("parentbased_jaeger_remote", None),
         ("xray", None),
     ];
 
-    const fn with_ratio(self, ratio: f64) -> Option<Self> {
-        match self {
-            Self::TraceIdRatio(_) => Some(Self::TraceIdRatio(ratio)),
-            Self::ParentBasedTraceIdRatio(_) => Some(Self::ParentBasedTraceIdRatio(ratio)),
-            _ => None,
-        }
+    /// The sampler with its argument; the kind of what is wrong with that.
+    fn with_argument(self, text: &str) -> Result<Self, DiagnosticKind> {
+        let ratio = || parse_ratio(text).ok_or(DiagnosticKind::NotARatio);
+        let rate = || {
+            let number = parse_number(text).ok();
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            number
+                .filter(|&rate| rate > 0)
+                .ok_or(DiagnosticKind::NotARate)
+        };
+        Ok(match self {
+            Self::TraceIdRatio(_) => Self::TraceIdRatio(ratio()?),
+            Self::ParentBasedTraceIdRatio(_) => Self::ParentBasedTraceIdRatio(ratio()?),
+            Self::Probability(_) => Self::Probability(ratio()?),
+            Self::ParentBasedProbability(_) => Self::ParentBasedProbability(ratio()?),
+            Self::RateLimited(_) => Self::RateLimited(rate()?),
+            Self::ParentBasedRateLimited(_) => Self::ParentBasedRateLimited(rate()?),
+            _ => return Err(DiagnosticKind::UnusedSamplerArg),
+        })
     }
 }
 
-/// The argument applies to ratio samplers only; an argument that has no effect becomes a
-/// diagnostic.
+/// The argument applies to samplers with a ratio or a rate only; an argument that has no effect
+/// becomes a diagnostic.
 pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
     let argument = &var::TRACES_SAMPLER_ARG;
     let is_set = from.word(&var::TRACES_SAMPLER).is_some();
@@ -195,16 +230,12 @@ pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
         }
         return None;
     };
-    // Unset is 1.0, and so is anything that is no ratio.
-    match (sampler.with_ratio(1.0), parse_ratio(text)) {
-        (None, _) => {
-            from.warn(argument, DiagnosticKind::UnusedSamplerArg, Some(text));
+    match sampler.with_argument(text) {
+        Ok(sampler) => Some(sampler),
+        Err(kind) => {
+            // As if it were unset.
+            from.warn(argument, kind, Some(text));
             choice
-        }
-        (Some(_), Some(ratio)) => sampler.with_ratio(ratio),
-        (default, None) => {
-            from.warn(argument, DiagnosticKind::NotARatio, Some(text));
-            default
         }
     }
 }

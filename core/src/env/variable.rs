@@ -81,7 +81,8 @@ variables! {
     RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "a list of names", "service,host,process";
     TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
         "one of always_on, always_off, traceidratio, parentbased_always_on, \
-         parentbased_always_off, parentbased_traceidratio",
+         parentbased_always_off, parentbased_traceidratio, probability, \
+         parentbased_probability, rate_limited, parentbased_rate_limited",
         "parentbased_always_on";
     TRACES_SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", "1.0";
     TRACES_EXPORTER = "OTEL_TRACES_EXPORTER", "one of otlp, console, otlp/stdout, none", "otlp";

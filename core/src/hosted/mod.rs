@@ -5,6 +5,7 @@
 //! | [`clock`] | core time from the monotonic clock, and its distance to the wall clock |
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | the attributes of this process, merged by precedence |
+//! | [`sampling`] | what samplers and generators of ids have on a host |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
 //! | [`baggage`] | names and values that travel with a request |
 //! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
@@ -19,6 +20,7 @@
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
 //! | [`prelude`] | the names that nearly every application needs |
+//! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -30,6 +32,7 @@ pub mod diagnostics;
 pub mod metrics;
 pub mod resource;
 pub mod rng;
+pub mod sampling;
 mod text;
 // L1
 pub mod active;
@@ -52,4 +55,6 @@ pub mod span_gzip;
 pub mod waterfall;
 // L5
 pub mod prelude;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod unversioned;

@@ -245,7 +245,9 @@ impl B3Header {
 /// B3, in the single header or in multiple ones.
 ///
 /// It reads both, whichever it writes; a single header that is valid wins. Ids of traces are written
-/// with 128 bits. The span's parent is never written, and `tracestate` is another propagator's.
+/// with 128 bits. The span's parent is never written, and `tracestate` is another propagator's. A
+/// sampling state without ids is nothing to continue, so nothing is extracted; [`read`](Self::read)
+/// gives it.
 ///
 /// <https://opentelemetry.io/docs/specs/otel/context/api-propagators/#b3-requirements>
 ///

@@ -46,11 +46,14 @@ pub enum DropReason {
     OutOfMemory,
     /// A span processor of the program dropped it.
     Filtered,
+    /// Its trace was finished and not worth keeping: [`Keep`](https://docs.rs/spandrel-core) in the
+    /// configuration of a host, a choice as well.
+    TailDropped,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::QueueFull,
         Self::TooLarge,
         Self::RetryExhausted,
@@ -69,6 +72,7 @@ impl DropReason {
         Self::Shutdown,
         Self::OutOfMemory,
         Self::Filtered,
+        Self::TailDropped,
     ];
 
     /// The number of reasons: the size of an array of counters.
@@ -83,7 +87,7 @@ impl DropReason {
     /// Returns true if the program itself chose to drop the span, so that it is no loss.
     #[must_use]
     pub const fn is_intended(self) -> bool {
-        matches!(self, Self::Filtered)
+        matches!(self, Self::Filtered | Self::TailDropped)
     }
 
     /// The name in statistics and logs, in snake case.
@@ -108,6 +112,7 @@ impl DropReason {
             Self::Shutdown => "shutdown",
             Self::OutOfMemory => "out_of_memory",
             Self::Filtered => "filtered",
+            Self::TailDropped => "tail_dropped",
         }
     }
 }

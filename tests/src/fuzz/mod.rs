@@ -17,6 +17,7 @@ pub mod link;
 pub mod request;
 pub mod response;
 pub mod span_gzip;
+pub mod tail;
 pub mod traceparent;
 pub mod tracestate;
 
@@ -38,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("request", request::run),
     ("response", response::run),
     ("span_gzip", span_gzip::run),
+    ("tail", tail::run),
     ("traceparent", traceparent::run),
     ("tracestate", tracestate::run),
 ];

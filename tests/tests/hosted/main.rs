@@ -4,7 +4,10 @@
 
 mod active_span;
 mod config;
+mod plug_ins;
 mod processors;
 mod propagation;
 mod span_gzip;
+mod tail;
+mod testing;
 mod tracing_layer;

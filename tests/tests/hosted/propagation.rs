@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use opentelemetry_proto::tonic::trace::v1::Span as Exported;
@@ -16,6 +18,7 @@ use spandrel_core::context::{ParentContext, SpanKind};
 use spandrel_core::env::{PropagatorName, Propagators};
 use spandrel_core::hosted::baggage::{self, Baggage, BaggagePropagator};
 use spandrel_core::hosted::current::{self, Context, ContextFutureExt as _};
+use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
 use spandrel_core::hosted::propagation::environment::{
     EnvironmentGetter, EnvironmentSetter, variable_name,
 };
@@ -23,6 +26,7 @@ use spandrel_core::hosted::propagation::{
     B3Propagator, ContextPropagator, Getter, Incoming, Propagator, Setter, SpanOnly,
     TraceContextPropagator,
 };
+use spandrel_core::span::finished::FinishedSpan;
 use spandrel_transport_std::layer::SpanExt as _;
 use spandrel_transport_std::{Config, Span, Tracer};
 use tracing::info_span;
@@ -253,6 +257,43 @@ fn spans_that_carry_values_are_all_accounted_for() {
         }
     });
     assert_eq!(spans.names(), ["request"; 40]);
+}
+
+/// Counts the starts that see the caller's baggage, and the ends.
+#[derive(Default)]
+struct Counting {
+    starts: AtomicUsize,
+    ends: AtomicUsize,
+}
+
+impl SpanProcessor for Counting {
+    fn on_start(&self, _: &mut LiveSpan<'_>, parent: &Context) {
+        let sees = parent.baggage().get("tenant") == Some("acme");
+        self.starts.fetch_add(usize::from(sees), Ordering::Relaxed);
+    }
+
+    fn on_end(&self, _: &FinishedSpan<'_>) -> Verdict {
+        self.ends.fetch_add(1, Ordering::Relaxed);
+        Verdict::Keep
+    }
+}
+
+#[test]
+fn processors_see_the_baggage_and_the_ends_of_spans_that_carry_it() {
+    let counting = Arc::new(Counting::default());
+    let hooked = |config: &mut Config| config.processors = vec![counting.clone()];
+    let rig = Rig::with(hooked, |layer| layer);
+    let caller = w3c().extract_into(&Context::new(), &request());
+    let spans = rig.trace(|| {
+        let request = rig.tracer.span("request").parent(&caller).start();
+        request.in_scope(|| {
+            rig.tracer.start("child").end();
+            drop(info_span!("layer"));
+        });
+    });
+    assert_eq!(spans.names().len(), 3);
+    assert_eq!(counting.starts.load(Ordering::Relaxed), 3);
+    assert_eq!(counting.ends.load(Ordering::Relaxed), 3);
 }
 
 #[test]

@@ -499,6 +499,37 @@ fn x1_a_burst_that_is_lost_is_said_and_no_report_reads_as_success() {
     );
 }
 
+/// Fault X130.
+#[test]
+fn x130_a_sampler_that_gives_nonsense_is_named_and_its_spans_arrive() {
+    let server = FaultServer::start(Script::new());
+    let said = Said::of("bad-sampler", &server, 0, None);
+    let [bad, first, incomplete, second, ..] = &said.lines[..] else {
+        panic!("{:?}", said.lines);
+    };
+    assert_eq!(
+        bad,
+        "Warn Misuse: the sampler BadSampler gave a tracestate that is not valid or longer than 512 \
+         bytes; spans keep their parent's"
+    );
+    let states = ["vendor=1", ""].map(|state| format!("state {state:?}"));
+    assert_eq!([first, second], [&states[0], &states[1]]);
+    assert!(
+        incomplete.starts_with("Warn SpanIncomplete: span \"work\" lacks some of what was set")
+    );
+    let spans: Vec<_> = server
+        .requests()
+        .iter()
+        .flat_map(|it| it.spans().cloned().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(spans.len(), 2);
+    for span in spans {
+        let kept = span.attributes.len();
+        assert!(kept > 0 && kept <= 128, "{kept}");
+        assert_eq!(span.dropped_attributes_count as usize + kept, 10_000);
+    }
+}
+
 /// Fault X128.
 #[test]
 fn x128_a_loss_is_said_while_a_request_hangs() {

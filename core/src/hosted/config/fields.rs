@@ -8,6 +8,7 @@ use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
 use super::incoming::Incoming;
+use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
@@ -18,6 +19,7 @@ use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
 use crate::hosted::resource::ResourceDetector;
+use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
 
@@ -115,9 +117,15 @@ pub struct Config {
     pub sample_rate: Option<f64>,
     /// Your own sampler, which beats `sample_rate`.
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
+    /// Your own generator of ids, in a `Mutex` if it is an [`IdGenerator`](crate::id::IdGenerator).
+    /// By default ids are random, from a generator of each thread.
+    pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
     /// Code that sees the start and the end of every recorded span, in this order; see
     /// [`processor`](crate::hosted::processor).
     pub processors: Vec<Arc<dyn SpanProcessor>>,
+    /// Holds the spans of each trace until its local root has ended, and then keeps or drops all of
+    /// them. Off by default: every sampled span is sent.
+    pub keep: Option<Keep>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -255,7 +263,9 @@ impl Default for Config {
             refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
+            id_generator: None,
             processors: Vec::new(),
+            keep: None,
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -307,7 +317,9 @@ debug_struct!(Config {
     refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
+    id_generator => id_generator.as_ref().map(|_| "own"),
     processors => processors.len(),
+    keep,
     limits,
     max_span_bytes,
     scheduled_delay,

@@ -87,6 +87,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
     }
     let metrics_url = metrics_url(code, &target, merged.metrics_endpoint, &mut notes)?;
     let sampler = merged.sampler.check(&mut notes);
+    let keep = code.keep.map(|keep| keep.check(sizes.span, &mut notes));
     note_attributes_without_key(code, &mut notes);
     Ok(Settings {
         enabled: merged.enabled,
@@ -110,7 +111,9 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         overflow: code.overflow,
         limits: merged.limits,
         sampler,
+        id_generator: code.id_generator.clone(),
         processors: code.processors.clone(),
+        keep,
         resource: merged.resource,
         propagators: merged.propagators,
         span_exporter: code.exporter.clone(),

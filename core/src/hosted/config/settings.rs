@@ -9,6 +9,7 @@ use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
 use super::incoming::Incoming;
+use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
 use crate::buffer::Overflow;
@@ -18,6 +19,7 @@ use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
 use crate::hosted::resource::HostedResource;
+use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 
 /// The place that spans go to.
@@ -135,8 +137,12 @@ pub struct Settings {
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
     pub sampler: HostedSampler,
+    /// The program's generator of ids.
+    pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
     /// Code of the program that sees the start and the end of every recorded span.
     pub processors: Vec<Arc<dyn SpanProcessor>>,
+    /// Which finished traces are sent; `None` = all.
+    pub keep: Option<Keep>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
@@ -213,7 +219,9 @@ debug_struct!(Settings {
     overflow,
     limits,
     sampler,
+    id_generator => id_generator.as_ref().map(|_| "own"),
     processors => processors.len(),
+    keep,
     resource,
     propagators,
     span_exporter,

@@ -151,6 +151,7 @@ impl OpenSpans {
                     name,
                     kind,
                     parent,
+                    context: None,
                     attributes,
                     keep: true,
                 };

@@ -253,6 +253,7 @@ impl TracingLayer {
             name: attributes.metadata().name(),
             kind: SpanKind::Internal,
             parent: context.as_parent(),
+            context: Some(context),
             attributes: &[],
             keep,
         };

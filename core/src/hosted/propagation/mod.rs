@@ -1,4 +1,5 @@
-//! A whole [`Context`] across process boundaries: the span, its tracestate, the baggage.
+//! A whole [`Context`](crate::hosted::current::Context) across process boundaries: the span, its
+//! tracestate, the baggage.
 //!
 //! [`propagator`] is the process's own, which `init` sets from `OTEL_PROPAGATORS`. With it a server
 //! takes over what its caller sent, and a client sends what is current:

@@ -3,11 +3,13 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
 use super::hooks::Hooks;
+use super::ids::{AnyIds, OwnIds};
 use super::incomplete::Shortage;
 use super::pool::{HOOKED, NO_PROVIDER, Pool, Reserve};
 use crate::hosted::active;
@@ -16,7 +18,8 @@ use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::shards::{Hub, Shard};
 use crate::limits::SpanLimits;
-use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
+use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId, ScopeText};
+use crate::sampler::Sampler as _;
 
 /// The number of the next provider.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
@@ -32,7 +35,9 @@ pub(super) struct ProviderInner {
     /// The processors of the program, if there are any.
     pub(super) hooks: Option<Hooks>,
     pub(super) clock: Clock,
+    /// Never a built-in one if there are `own_ids`, so that the usual way need not look for them.
     pub(super) sampler: HostedSampler,
+    own_ids: Option<OwnIds>,
     pub(super) limits: SpanLimits,
     pub(super) baggage_attributes: Box<[String]>,
     max_span_bytes: usize,
@@ -41,6 +46,8 @@ pub(super) struct ProviderInner {
     reserve: Reserve,
     /// A tracer found no room for its name, which is said once.
     scopes_full: AtomicBool,
+    /// Those that a sampler asked about.
+    scope_texts: Mutex<Vec<(ScopeId, Arc<ScopeText>)>>,
     /// For starting threads, waking and counting. A thread's state holds its own shard, so that no
     /// span goes through here.
     pub(super) hub: Arc<Hub>,
@@ -57,20 +64,33 @@ impl ProviderInner {
             open_id: AtomicU32::new(open_id),
             hooks,
             clock: Clock::new(),
-            sampler: settings.sampler.clone(),
+            sampler: match (&settings.sampler, &settings.id_generator) {
+                (HostedSampler::Builtin(sampler), Some(_)) => {
+                    HostedSampler::Custom(Arc::new(*sampler))
+                }
+                (sampler, _) => sampler.clone(),
+            },
+            own_ids: settings.id_generator.clone().map(OwnIds::new),
             limits: settings.limits,
             baggage_attributes: settings.baggage_attributes.clone().into(),
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
             reserve: Reserve::default(),
             scopes_full: AtomicBool::new(false),
+            scope_texts: Mutex::default(),
             hub,
         });
         let weak = Arc::downgrade(&inner);
         alive().push((id, weak.clone()));
+        let sampler = Mutex::new(Some(inner.sampler.clone()));
         inner.hub.set_on_close(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
                 inner.open_id.store(NO_PROVIDER, Ordering::Relaxed);
+            }
+            // The intake may be closed more than once, and a sampler is shut down once.
+            let sampler = sampler.lock().ok().and_then(|mut sampler| sampler.take());
+            if let Some(sampler) = sampler {
+                shut_down(&sampler);
             }
         }));
         inner
@@ -102,6 +122,16 @@ impl ProviderInner {
         let alive = alive();
         let (_, inner) = alive.iter().find(|(known, _)| *known == id)?;
         inner.upgrade()
+    }
+
+    /// Ids for the spans that do not start on the usual way.
+    pub(super) const fn ids(&self) -> AnyIds<'_> {
+        AnyIds(self.own_ids.as_ref())
+    }
+
+    /// The number of ids that the program's generator gave and that were not used.
+    pub(super) fn ids_replaced(&self) -> u64 {
+        self.own_ids.as_ref().map_or(0, OwnIds::replaced)
     }
 
     /// The most bytes of a span.
@@ -136,6 +166,18 @@ impl ProviderInner {
         self.number(found, name)
     }
 
+    /// The texts of a scope. They are decoded once.
+    pub(super) fn scope_text(&self, id: ScopeId) -> Option<Arc<ScopeText>> {
+        let mut known = self.scope_texts.lock();
+        let known = known.as_deref_mut().ok()?;
+        if let Some((_, text)) = known.iter().find(|(known, _)| *known == id) {
+            return Some(Arc::clone(text));
+        }
+        let text = Arc::new(self.hub.registry().scope_text(id)?);
+        known.push((id, Arc::clone(&text)));
+        Some(text)
+    }
+
     fn number(&self, found: Result<ScopeId, RegistryError>, name: &str) -> ScopeId {
         found.unwrap_or_else(|error| {
             let is_full = !matches!(error, RegistryError::TooLong);
@@ -153,6 +195,18 @@ impl ProviderInner {
             }
             ScopeId::default()
         })
+    }
+}
+
+/// Tells a sampler of the program that the pipeline ends. Its panic must not keep the spans from
+/// being sent.
+fn shut_down(sampler: &HostedSampler) {
+    if catch_unwind(AssertUnwindSafe(|| sampler.shutdown())).is_err() {
+        diagnostics::report(
+            Kind::Misuse,
+            Severity::Warn,
+            format_args!("the sampler panicked in its shutdown; the pipeline goes on with its own"),
+        );
     }
 }
 

@@ -25,6 +25,7 @@
 
 mod global;
 mod hooks;
+mod ids;
 mod incomplete;
 mod inner;
 mod late;
@@ -34,6 +35,7 @@ mod pool;
 mod provider;
 mod recording;
 mod span;
+mod surroundings;
 mod thread;
 mod tracer;
 #[cfg(feature = "tracing")]

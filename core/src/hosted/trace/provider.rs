@@ -38,6 +38,9 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+    /// Ids of the program's [generator](crate::hosted::config::Config::id_generator) that were not
+    /// used, because they were zero or it panicked; random ones took their place.
+    pub ids_replaced: u64,
     /// Calls of span processors that panicked.
     pub processor_panics: u64,
 }
@@ -53,6 +56,7 @@ impl From<HubCounts> for SpanCounts {
             ended: counts.ended,
             live: counts.live.record_only + counts.live.record_and_sample,
             incomplete: counts.incomplete,
+            ids_replaced: 0,
             processor_panics: 0,
         }
     }
@@ -119,6 +123,7 @@ impl TracerProvider {
             return SpanCounts::default();
         };
         SpanCounts {
+            ids_replaced: inner.ids_replaced(),
             processor_panics: inner.hooks.as_ref().map_or(0, Hooks::panics),
             ..inner.hub.counts().into()
         }

@@ -414,7 +414,8 @@ mod tests {
         let ids = crate::id::RandomIdGenerator::new(crate::hosted::rng::ThreadRng);
         let builder = crate::tracer::SpanBuilder::new("a").parent(parent);
         let sampler = crate::sampler::AlwaysOn;
-        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder);
+        let memory = crate::sampler::SamplingScratch::new();
+        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder, None, &memory);
         let limits = crate::limits::SpanLimits::DEFAULT;
         assert!(plan.begin(&mut recorder.recording, &limits, &builder, clock::now()));
         Span::of(plan.context, recorder)

@@ -1,6 +1,7 @@
 //! The tracer, and the builder of a span.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
@@ -8,17 +9,16 @@ use super::late::Late;
 use super::parent::{Parent, take_over};
 use super::pool::WHILE_UNWINDING;
 use super::span::Span;
+use super::surroundings::Surroundings;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
 use crate::hosted::current::Context;
-use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
-use crate::id::RandomIdGenerator;
 use crate::resource::{InstrumentationScope, ScopeId};
-use crate::sampler::SamplingDecision;
+use crate::sampler::{SamplingDecision, SamplingScratch};
 use crate::time::Instant;
 use crate::tracer::{Plan, SpanBuilder};
 
@@ -157,7 +157,9 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
         // A copy, so that the builder need not be in memory.
         return begin_slowly(inner, *builder, at);
     };
-    let plan = Plan::new(sampler, &mut state.ready().ids, builder);
+    // A built-in sampler keeps nothing in it, so there is nothing to look for at the end.
+    let memory = ManuallyDrop::new(SamplingScratch::new());
+    let plan = Plan::new(sampler, &mut state.ready().ids, builder, None, &memory);
     let span = state.begin_counted(&plan, inner, builder, at);
     thread::give_back(state);
     span
@@ -174,8 +176,9 @@ fn begin_within(
     begin_with(inner, builder, at, Some(context))
 }
 
-/// Starts a span under a parent with a tracestate, or with code of the program: its sampler and its
-/// processors may start spans themselves. One that stands for its parent after the shutdown.
+/// Starts a span under a parent with a tracestate, or with code of the program: its sampler, its
+/// generator of ids and its processors may start spans themselves. One that stands for its parent
+/// after the shutdown.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
     begin_with(inner, builder, at, None)
@@ -194,8 +197,16 @@ fn begin_with(
         }
         return span;
     }
-    let mut ids = RandomIdGenerator::new(ThreadRng);
-    let plan = Plan::new(&inner.sampler, &mut ids, &builder);
+    let mut ids = inner.ids();
+    let surroundings = Surroundings::new(inner, builder.scope_id(), context);
+    let memory = SamplingScratch::new();
+    let plan = Plan::new(
+        &inner.sampler,
+        &mut ids,
+        &builder,
+        Some(&surroundings),
+        &memory,
+    );
     let mut state = thread::state_for(inner);
     let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);

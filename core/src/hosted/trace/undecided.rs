@@ -4,21 +4,24 @@
 //! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
+use core::mem::ManuallyDrop;
 use std::string::String;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::span::Span;
+use super::surroundings::Surroundings;
 use super::thread;
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
 use crate::hosted::current::{self, Context};
-use crate::hosted::rng::ThreadRng;
-use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
+use crate::id::{IdGenerator, TraceId};
 use crate::resource::ScopeId;
-use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
+use crate::sampler::{
+    Sampler, SamplingDecision, SamplingParameters, SamplingResult, SamplingScratch,
+};
 use crate::tracer::{Origin, Plan, SpanBuilder};
 
 /// A span whose parent and sampling decision may still change.
@@ -35,6 +38,8 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) name: &'a str,
     pub(in crate::hosted) kind: SpanKind,
     pub(in crate::hosted) parent: ParentContext<'a>,
+    /// The context that the parent is from, for samplers that read its values.
+    pub(in crate::hosted) context: Option<&'a Context>,
     pub(in crate::hosted) attributes: &'a [KeyValue<'a>],
     /// Record even if the sampler drops the span, until it is settled.
     pub(in crate::hosted) keep: bool,
@@ -63,6 +68,10 @@ impl ScopeInProvider<'_> {
             .kind(start.kind)
             .parent(start.parent)
             .attributes(start.attributes);
+        let surroundings = Surroundings::new(inner, scope, start.context);
+        // A built-in sampler keeps nothing there, so there is nothing to look for at the end.
+        let unused = ManuallyDrop::new(SamplingScratch::new());
+        let memory;
         let mut plan;
         let mut state;
         // No foreign code runs while the thread's state is taken out.
@@ -74,13 +83,20 @@ impl ScopeInProvider<'_> {
         };
         if let Some((sampler, open)) = open {
             state = open;
-            plan = Plan::new(sampler, &mut state.ready().ids, &builder);
+            plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
         } else {
             if !inner.is_open() {
                 return Undecided::standing_for(&start.parent);
             }
-            let mut ids = RandomIdGenerator::new(ThreadRng);
-            plan = Plan::new(&inner.sampler, &mut ids, &builder);
+            let mut ids = inner.ids();
+            memory = SamplingScratch::new();
+            plan = Plan::new(
+                &inner.sampler,
+                &mut ids,
+                &builder,
+                Some(&surroundings),
+                &memory,
+            );
             state = thread::state_for(inner);
         }
         let decision = plan.decision();
@@ -147,28 +163,29 @@ impl Tracer {
 
     /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
     /// may be held: the sampler may be the program's.
-    pub(in crate::hosted) fn decide_again<'a, T>(
-        &'a self,
-        start: &UndecidedStart<'a>,
-        apply: impl FnOnce(&Decision<'a>) -> T,
+    pub(in crate::hosted) fn decide_again<T>(
+        &self,
+        start: &UndecidedStart<'_>,
+        apply: impl FnOnce(&Decision<'_>) -> T,
     ) -> Option<T> {
-        let (inner, _) = self.provider()?;
+        let (inner, scope) = self.provider()?;
         let mut parent = start.parent;
         let (trace_id, flags) = if parent.span_context.is_valid() {
             let flags = parent.span_context.trace_flags();
             (parent.span_context.trace_id(), flags.is_random())
         } else {
             parent = ParentContext::ROOT;
-            new_trace_id(inner)
+            let mut ids = inner.ids();
+            (ids.trace_id(), ids.is_random())
         };
-        let sampling = inner.sampler.should_sample(&SamplingParameters {
-            parent,
-            trace_id,
-            name: start.name,
-            kind: start.kind,
-            attributes: start.attributes,
-            links: &[],
-        });
+        let surroundings = Surroundings::new(inner, scope, start.context);
+        let memory = SamplingScratch::new();
+        let mut parameters = SamplingParameters::new(trace_id, start.name, &memory);
+        parameters.parent = parent;
+        parameters.kind = start.kind;
+        parameters.surroundings = Some(&surroundings);
+        parameters.attributes = start.attributes;
+        let sampling = inner.sampler.should_sample(&parameters);
         parent.trace_state = sampling.trace_state;
         Some(apply(&Decision {
             trace_id,
@@ -211,17 +228,6 @@ impl Tracer {
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
         self.in_provider().max_span_bytes()
     }
-}
-
-fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
-    fn random<G: IdGenerator>(_: &G) -> bool {
-        G::RANDOM
-    }
-    let mut state = thread::state_for(inner);
-    let ids = &mut state.ready().ids;
-    let id = (ids.trace_id(), random(ids));
-    thread::give_back(state);
-    id
 }
 
 impl Undecided {

@@ -16,9 +16,11 @@
 
 mod closing;
 mod events;
+mod held_back;
 mod loss;
 #[cfg(feature = "link")]
 mod relay;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +37,9 @@ use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, T
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
 use crate::hosted::metrics::{OperationCounts, SdkMetrics};
-use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
+use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
+use crate::hosted::unversioned::tail::Tail;
 use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
@@ -47,6 +50,7 @@ use events::LossEvent;
 pub use events::PipelineEvent;
 pub use loss::LossCause;
 use loss::LossWatch;
+use report::report_between;
 
 /// Why a pipeline could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,8 @@ impl From<MissingMemory> for PipelineError {
 pub struct Pipeline {
     hub: Arc<Hub>,
     exporter: Exporter<Memory, Memory>,
+    /// Holds finished traces until they are decided, if the configuration says so.
+    tail: Option<Box<Tail>>,
     clock: Clock,
     scheduled_delay: Duration,
     /// When the shards were last drained whole.
@@ -152,7 +158,8 @@ impl Pipeline {
             schema_url: settings.resource.schema_url(),
         };
         Hub::check_shard(settings.shard_bytes)?;
-        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory()?, &resource))?;
+        let mut pipeline = Self::over(settings, Registry::new(Hub::registry_memory()?, &resource))?;
+        pipeline.tail = settings.keep.as_ref().map(|keep| Box::new(Tail::new(keep)));
         let provider = TracerProvider::new(settings, Arc::clone(&pipeline.hub));
         Ok((pipeline, provider))
     }
@@ -175,6 +182,7 @@ impl Pipeline {
         Ok(Self {
             hub: Arc::new(hub),
             exporter,
+            tail: None,
             collected: clock.now(),
             clock,
             scheduled_delay: settings.exporter.batch.scheduled_delay,
@@ -328,6 +336,9 @@ impl Pipeline {
         if !self.scheduled_delay.is_zero() {
             next = next.min(self.collected.saturating_add(self.scheduled_delay));
         }
+        if let Some(tail) = &self.tail {
+            next = next.min(tail.look_at(self.collected));
+        }
         for flush in self.flushes_under_way() {
             next = next.min(flush.deadline);
         }
@@ -345,13 +356,20 @@ impl Pipeline {
     pub fn ledger(&self) -> Ledger {
         let mut ledger = self.exporter.ledger();
         self.hub.add_to(&mut ledger);
+        if let Some(tail) = &self.tail {
+            tail.add_to(&mut ledger);
+        }
         ledger
     }
 
     /// Counts of requests, retries and answers.
     #[must_use]
-    pub const fn stats(&self) -> DeliveryStats {
-        self.exporter.stats()
+    pub fn stats(&self) -> DeliveryStats {
+        let decided_early = self.tail.as_ref().map_or(0, |tail| tail.counts().early);
+        DeliveryStats {
+            decided_early,
+            ..self.exporter.stats()
+        }
     }
 
     /// What the pipeline tells about itself.
@@ -429,33 +447,39 @@ impl Pipeline {
     /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
     fn collect(&mut self, now: Instant) {
         let limit = self.drain_limit(now);
-        let Self {
-            hub,
-            exporter,
-            left_in_shards,
-            awaited,
-            ..
-        } = self;
-        if exporter.is_stopped() {
+        if self.exporter.is_stopped() {
             return;
         }
-        hub.sync_registry(exporter.registry_mut());
-        let mut collector = Collector {
-            exporter,
-            unsendable: 0,
+        self.hub.sync_registry(self.exporter.registry_mut());
+        let drained = match self.tail.take() {
+            None => self.collect_at_once(limit),
+            Some(mut tail) => {
+                let drained = self.collect_held_back(&mut tail, limit, now);
+                self.tail = Some(tail);
+                drained
+            }
         };
-        let drained = hub.drain(limit, &mut collector);
-        self.unsendable += collector.unsendable;
-        *left_in_shards = !drained.is_complete;
-        *awaited = drained.awaited;
+        self.left_in_shards = !drained.is_complete;
+        self.awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
             // An end that the application chose may lie in the future.
-            exporter.observe_oldest(oldest.min(now));
+            self.exporter.observe_oldest(oldest.min(now));
         }
         if matches!(limit, DrainLimit::All) {
             self.collected = now;
         }
         self.watch(now, drained.lost);
+    }
+
+    #[inline]
+    fn collect_at_once(&mut self, limit: DrainLimit) -> DrainOutcome {
+        let mut collector = Collector {
+            exporter: &mut self.exporter,
+            unsendable: 0,
+        };
+        let drained = self.hub.drain(limit, &mut collector);
+        self.unsendable += collector.unsendable;
+        drained
     }
 
     /// How much to drain. Usually one batch, so that spans reach this thread's cache just before they
@@ -465,7 +489,8 @@ impl Pipeline {
     fn drain_limit(&self, now: Instant) -> DrainLimit {
         let due = self.collected.saturating_add(self.scheduled_delay);
         let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
-        if now >= due || awaited || self.exporter.circuit() != State::Closed {
+        let undecided = self.tail.as_ref().is_some_and(|tail| tail.has_due());
+        if now >= due || awaited || undecided || self.exporter.circuit() != State::Closed {
             return DrainLimit::All;
         }
         let batch = &self.exporter.config().batch;
@@ -522,31 +547,5 @@ impl Drain for Collector<'_> {
             self.unsendable += u64::from(pushed == Err(PushError::TooLarge));
         }
         has_room
-    }
-}
-
-fn report_between(
-    outcome: FlushOutcome,
-    left: u64,
-    before: &Ledger,
-    reported: u64,
-    after: &Ledger,
-) -> FlushReport {
-    let lost = after.lost_total();
-    let dropped = lost.saturating_sub(before.lost_total());
-    let dropped_before = before.lost_total().saturating_sub(reported);
-    // With an earlier loss the reason is about all of it.
-    let since = match dropped_before {
-        0 => before,
-        _ => &Ledger::ZERO,
-    };
-    FlushReport {
-        outcome,
-        exported: after.exported.saturating_sub(before.exported),
-        dropped,
-        left,
-        dropped_before,
-        lost,
-        reason: after.main_reason_since(since),
     }
 }

@@ -441,16 +441,12 @@ fn a_sampler_in_code_beats_the_rate_and_is_asked() {
         format!("{:?}", settings.sampler),
         Description(&ParentBased::new(AlwaysOff)).to_string()
     );
-    let parameters = spandrel_core::sampler::SamplingParameters {
-        parent: spandrel_core::context::ParentContext::ROOT,
-        trace_id: "5b8efff798038103d269b633813fc60c".parse().unwrap(),
-        name: "x",
-        kind: spandrel_core::context::SpanKind::Internal,
-        attributes: &[],
-        links: &[],
+    let sampled = |sampler: &HostedSampler| {
+        let scratch = spandrel_core::sampler::SamplingScratch::new();
+        let id = "5b8efff798038103d269b633813fc60c".parse().unwrap();
+        let parameters = spandrel_core::sampler::SamplingParameters::new(id, "x", &scratch);
+        sampler.should_sample(&parameters).decision.is_sampled()
     };
-    let sampled =
-        |sampler: &HostedSampler| sampler.should_sample(&parameters).decision.is_sampled();
     assert!(!sampled(&settings.sampler));
     assert!(sampled(&HostedSampler::default()));
 }
@@ -475,6 +471,24 @@ fn the_environment_names_every_sampler() {
             "parentbased_traceidratio",
             "0.75",
             "ParentBased{root:TraceIdRatioBased{0.75},",
+        ),
+        ("probability", "0.25", "ProbabilitySampler{0.25}"),
+        ("probability", "0", "AlwaysOffSampler"),
+        (
+            "parentbased_probability",
+            "0.75",
+            "ParentBased{root:ProbabilitySampler{0.75},",
+        ),
+        (
+            "parentbased_probability",
+            "0",
+            "ParentBased{root:AlwaysOffSampler,",
+        ),
+        ("rate_limited", "7", "RateLimited{7/s,AlwaysOnSampler}"),
+        (
+            "parentbased_rate_limited",
+            "",
+            "ParentBased{root:RateLimited{100/s,AlwaysOnSampler},",
         ),
     ] {
         let variables = [

@@ -74,6 +74,9 @@ impl Pipeline {
         self.exporter.shutdown(now, closing.deadline);
         if let Some(report) = self.exporter.poll_shutdown() {
             self.hub.abandon();
+            if let Some(tail) = &mut self.tail {
+                tail.abandon();
+            }
             let before = closing.before;
             let report = report_between(report.outcome, 0, &before, 0, &self.ledger());
             if let Some(closing) = &mut self.closing {
