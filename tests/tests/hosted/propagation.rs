@@ -18,7 +18,7 @@ use spandrel_core::context::{ParentContext, SpanKind};
 use spandrel_core::env::{PropagatorName, Propagators};
 use spandrel_core::hosted::baggage::{self, Baggage, BaggagePropagator};
 use spandrel_core::hosted::current::{self, Context, ContextFutureExt as _};
-use spandrel_core::hosted::processor::{LiveSpan, SpanProcessor, Verdict};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use spandrel_core::hosted::propagation::environment::{
     EnvironmentGetter, EnvironmentSetter, variable_name,
 };
@@ -272,9 +272,9 @@ impl SpanProcessor for Counting {
         self.starts.fetch_add(usize::from(sees), Ordering::Relaxed);
     }
 
-    fn on_end(&self, _: &FinishedSpan<'_>) -> Verdict {
+    fn on_end(&self, _: &FinishedSpan<'_>) -> SpanFate {
         self.ends.fetch_add(1, Ordering::Relaxed);
-        Verdict::Keep
+        SpanFate::Keep
     }
 }
 
