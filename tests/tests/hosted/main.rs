@@ -1,6 +1,12 @@
 //! What the core offers programs on an operating system: configuration, propagation, the
 //! `tracing` layer and
 //! gzip for spans.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail at once, with the reason"
+)]
 
 mod active_span;
 mod config;

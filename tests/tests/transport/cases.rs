@@ -259,6 +259,23 @@ pub(crate) fn burst() {
     say(&format!("shutdown {} {report}", report.is_success()));
 }
 
+/// One span that fits into its memory, and with the resource into no request.
+pub(crate) fn too_large() {
+    tell_everything();
+    let telemetry = init(Config {
+        max_span_bytes: Some(4096),
+        max_request_bytes: Some(4104),
+        ..settings()
+    })
+    .unwrap();
+    let mut span = telemetry.tracer("large").start("large");
+    for key in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        span.set_attribute(key, &"x".repeat(4096));
+    }
+    span.end();
+    end(&telemetry);
+}
+
 /// Gives a tracestate that no header may carry, and far more attributes than a span holds.
 struct BadSampler(Vec<KeyValue<'static>>);
 

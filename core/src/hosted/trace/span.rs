@@ -262,9 +262,9 @@ impl Span {
     /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
     /// across an `await` would leave the span current for other tasks of the thread.
     pub fn enter(&self) -> Guard {
-        match (self.trace_state(), self.values()) {
-            ("", None) => current::attach_span(&self.context),
-            _ => current::attach(self.to_context()),
+        match &self.recorder {
+            Some(recorder) if recorder.has_more() => current::attach(self.to_context()),
+            _ => current::attach_span(&self.context),
         }
     }
 

@@ -5,13 +5,14 @@
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
 use core::mem::ManuallyDrop;
+use std::boxed::Box;
 use std::string::String;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::span::Span;
 use super::surroundings::Surroundings;
-use super::thread;
+use super::thread::{self, ThreadState};
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
@@ -45,6 +46,62 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) keep: bool,
 }
 
+impl<'a> UndecidedStart<'a> {
+    #[inline(always)]
+    fn builder(&self, scope: ScopeId) -> SpanBuilder<'a> {
+        SpanBuilder::new(self.name)
+            .scope(scope)
+            .kind(self.kind)
+            .parent(self.parent)
+            .attributes(self.attributes)
+    }
+
+    /// Begins the span with code of the program, which may start spans itself. One that stands for
+    /// its parent after the shutdown.
+    #[inline(never)]
+    fn ask_and_begin(&self, inner: &Arc<ProviderInner>, scope: ScopeId) -> Undecided {
+        if !inner.is_open() {
+            return Undecided::standing_for(&self.parent);
+        }
+        let builder = self.builder(scope);
+        let surroundings = Surroundings::new(inner, scope, self.context);
+        let memory = SamplingScratch::new();
+        let plan = Plan::new(
+            &inner.sampler,
+            &mut inner.ids(),
+            &builder,
+            Some(&surroundings),
+            &memory,
+        );
+        self.begin(plan, thread::state_for(inner), inner, &builder)
+    }
+
+    #[inline(always)]
+    fn begin(
+        &self,
+        mut plan: Plan<'_>,
+        mut state: Box<ThreadState>,
+        inner: &ProviderInner,
+        builder: &SpanBuilder<'_>,
+    ) -> Undecided {
+        let decision = plan.decision();
+        let has_trace_state = plan.has_trace_state();
+        if self.keep {
+            plan.keep();
+        }
+        let span = match plan.is_kept() {
+            true => state.begin(&plan, inner, builder, None),
+            false => None,
+        };
+        thread::give_back(state);
+        Undecided {
+            span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
+            decision: Some((decision, plan.origin())),
+            has_trace_state,
+        }
+    }
+}
+
 /// The provider of a tracer and the number of its scope there, looked up once for a new span.
 #[derive(Clone, Copy)]
 pub(in crate::hosted) struct ScopeInProvider<'a>(Option<(&'a Arc<ProviderInner>, ScopeId)>);
@@ -63,57 +120,17 @@ impl ScopeInProvider<'_> {
         let Some((inner, scope)) = self.0.filter(|_| !current::is_suppressed()) else {
             return Undecided::standing_for(&start.parent);
         };
-        let builder = SpanBuilder::new(start.name)
-            .scope(scope)
-            .kind(start.kind)
-            .parent(start.parent)
-            .attributes(start.attributes);
-        let surroundings = Surroundings::new(inner, scope, start.context);
-        // A built-in sampler keeps nothing there, so there is nothing to look for at the end.
-        let unused = ManuallyDrop::new(SamplingScratch::new());
-        let memory;
-        let mut plan;
-        let mut state;
         // No foreign code runs while the thread's state is taken out.
-        let open = match &inner.sampler {
-            HostedSampler::Builtin(sampler) => {
-                thread::open_state_for(inner).map(|state| (sampler, state))
+        if let HostedSampler::Builtin(sampler) = &inner.sampler {
+            if let Some(mut state) = thread::open_state_for(inner) {
+                let builder = start.builder(scope);
+                // It keeps nothing there, so there is nothing to look for at the end.
+                let unused = ManuallyDrop::new(SamplingScratch::new());
+                let plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
+                return start.begin(plan, state, inner, &builder);
             }
-            HostedSampler::Custom(_) => None,
-        };
-        if let Some((sampler, open)) = open {
-            state = open;
-            plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
-        } else {
-            if !inner.is_open() {
-                return Undecided::standing_for(&start.parent);
-            }
-            let mut ids = inner.ids();
-            memory = SamplingScratch::new();
-            plan = Plan::new(
-                &inner.sampler,
-                &mut ids,
-                &builder,
-                Some(&surroundings),
-                &memory,
-            );
-            state = thread::state_for(inner);
         }
-        let decision = plan.decision();
-        let has_trace_state = plan.has_trace_state();
-        if start.keep {
-            plan.keep();
-        }
-        let span = match plan.is_kept() {
-            true => state.begin(&plan, inner, &builder, None),
-            false => None,
-        };
-        thread::give_back(state);
-        Undecided {
-            span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
-            decision: Some((decision, plan.origin())),
-            has_trace_state,
-        }
+        start.ask_and_begin(inner, scope)
     }
 
     /// Returns true if the sampler is the program's, which may read the attributes.

@@ -21,7 +21,7 @@ pub struct IntentParameters<'a> {
 }
 
 impl<'a> IntentParameters<'a> {
-    fn new(parameters: &SamplingParameters<'a>, randomness: Randomness) -> Self {
+    pub(super) fn new(parameters: &SamplingParameters<'a>, randomness: Randomness) -> Self {
         let parent = parameters.parent;
         let is_sampled = parent.span_context.is_sampled();
         // A threshold that does not explain the parent's decision is no longer true.
@@ -303,7 +303,3 @@ const fn mixed(mut bits: u64) -> u64 {
     bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ bits >> 31
 }
-
-#[cfg(test)]
-#[path = "composite_tests.rs"]
-mod tests;

@@ -1,15 +1,25 @@
-use super::super::{
-    ComposableAlwaysOff, ComposableAlwaysOn, ComposableAnnotating, ComposableParentThreshold,
-    ComposableProbability, ComposableRuleBased, Condition, Rule,
-};
-use super::*;
-use crate::attribute::Value;
-use crate::context::{SpanContext, TraceFlags};
-use crate::id::{SpanId, TraceId};
-use crate::sampler::{AlwaysOn, Description, ParentBased, ProbabilitySampler};
+//! What composite samplers decide, and their parts.
+
 use core::any::Any;
+use core::fmt;
 use std::string::{String, ToString};
 use std::vec::Vec;
+
+#[cfg(feature = "std")]
+use super::TraceStateProvider;
+use super::{
+    ComposableAlwaysOff, ComposableAlwaysOn, ComposableAnnotating, ComposableParentThreshold,
+    ComposableProbability, ComposableRuleBased, ComposableSampler, CompositeSampler, Condition,
+    IntentParameters, ProbabilitySampler, Randomness, Rule, SamplingIntent, Threshold,
+};
+use crate::attribute::{KeyValue, Value};
+use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
+use crate::id::{SpanId, TraceId};
+use crate::resource::InstrumentationScope;
+use crate::sampler::{
+    AlwaysOn, Description, ParentBased, Sampler, SamplingParameters, SamplingResult,
+    SamplingScratch,
+};
 
 const KEPT: u64 = 0xff_ffff_ffff_ffff;
 const LOST: u64 = 0;

@@ -9,6 +9,8 @@
 //! [Consistent probability sampling]: https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 
 mod composite;
+#[cfg(test)]
+mod composite_tests;
 mod ot;
 mod parts;
 mod probability;
