@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --example testing
 //! ```
+#![allow(clippy::print_stdout, reason = "the output is what the example shows")]
 
 use std::panic::{catch_unwind, set_hook};
 
@@ -44,7 +45,8 @@ fn main() {
 
     // A test would not catch it.
     set_hook(Box::new(|panic| {
-        println!("{}", panic.payload_as_str().unwrap_or_default())
+        let text = panic.payload().downcast_ref::<String>();
+        println!("{}", text.map_or("", String::as_str));
     }));
     let _ = catch_unwind(|| drop(spans.one("payment.refund").clone()));
     let _ = catch_unwind(|| {
