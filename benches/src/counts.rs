@@ -52,7 +52,7 @@ struct Prepared {
 }
 
 /// Everything that is counted.
-pub const CASES: [Counted; 22] = [
+pub const CASES: [Counted; 26] = [
     Counted {
         name: "disabled: start + end",
         prepare: disabled,
