@@ -54,6 +54,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `http` | `http::HeaderMap` as a carrier of contexts |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
 //! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
@@ -67,6 +68,7 @@ struct Readme;
 mod addresses;
 mod connection;
 mod failure;
+mod forward;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod metrics;
@@ -83,11 +85,13 @@ pub use telemetry::{InitError, Telemetry, init, start};
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::baggage::Baggage;
 pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
 pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
 pub use spandrel_core::hosted::unversioned::handle::CancelToken;

@@ -36,6 +36,7 @@ use ureq::{Agent, SendBody};
 
 use crate::addresses::EachAddress;
 use crate::connection::{CachedResolver, Connection, Dial, Watch};
+use crate::forward::Forward;
 use crate::{failure, tls};
 
 /// Our own product in `User-Agent`.
@@ -69,6 +70,7 @@ pub struct HttpSender {
     agent: Agent,
     /// What another agent is made of.
     client: Config,
+    forward: Option<Forward>,
     max_idle_age: Duration,
     connection: Arc<Connection>,
     canceller: Canceller,
@@ -126,15 +128,29 @@ impl HttpSender {
         };
         let connection = Arc::new(Connection::default());
         let user_agent = target.user_agent(USER_AGENT);
-        let proxy = proxy(settings, &target);
+        let mut proxy = proxy(settings, &target);
+        let forward = proxy.as_deref().and_then(|url| Forward::new(url, &uri));
+        if forward.is_some() {
+            proxy = None;
+        }
         let client = client_config(settings, proxy.as_deref(), tls, user_agent)?;
-        let headers = fixed_headers(&target)?;
-        let agent = agent(&client, &connection, settings.max_idle_age);
+        let mut headers = fixed_headers(&target)?;
+        let authorization = forward.as_ref().and_then(|it| it.authorization.clone());
+        if let Some(authorization) = authorization {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization);
+        }
+        let agent = agent(
+            &client,
+            &connection,
+            forward.as_ref(),
+            settings.max_idle_age,
+        );
         canceller.watch(&agent);
         Ok(Self {
             headers,
             agent,
             client,
+            forward,
             max_idle_age: settings.max_idle_age,
             connection,
             canceller,
@@ -254,7 +270,12 @@ impl HttpSender {
     fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failed> {
         if self.canceller.interrupted.swap(false, Ordering::AcqRel) {
             // The client was closed with the request that was interrupted.
-            self.agent = agent(&self.client, &self.connection, self.max_idle_age);
+            self.agent = agent(
+                &self.client,
+                &self.connection,
+                self.forward.as_ref(),
+                self.max_idle_age,
+            );
             self.canceller.watch(&self.agent);
         }
         match self.attempt(timeout) {
@@ -443,11 +464,20 @@ impl Read for Tracked<'_> {
     }
 }
 
-fn agent(config: &Config, connection: &Arc<Connection>, max_idle_age: Duration) -> Agent {
-    let resolver = CachedResolver::new(Arc::clone(connection), max_idle_age);
+fn agent(
+    config: &Config,
+    connection: &Arc<Connection>,
+    forward: Option<&Forward>,
+    max_idle_age: Duration,
+) -> Agent {
+    let proxy = forward.map(|forward| forward.proxy.clone());
+    let resolver = CachedResolver::new(Arc::clone(connection), proxy, max_idle_age);
     let connector = Dial(Arc::clone(connection))
         .chain(EachAddress(DefaultConnector::new()))
-        .chain(Watch(Arc::clone(connection)));
+        .chain(Watch {
+            connection: Arc::clone(connection),
+            origin: forward.map_or("", |forward| &forward.origin).into(),
+        });
     Agent::with_parts(config.clone(), connector, resolver)
 }
 

@@ -68,18 +68,24 @@ pub(crate) struct Locked {
     /// Whether the last answer has not been logged yet: until then no caller is let go, because the
     /// program may end next.
     is_unlogged: bool,
+    /// Whether the lookout has not logged yet what it found.
+    is_looking: bool,
 }
 
 impl Locked {
+    fn has_logged(&self) -> bool {
+        !self.is_unlogged && !self.is_looking
+    }
+
     fn flush_report(&mut self, flush: FlushId) -> Option<FlushReport> {
-        if self.is_unlogged {
+        if !self.has_logged() {
             return None;
         }
         self.pipeline.flush_report(flush)
     }
 
     fn is_shut_down(&self) -> bool {
-        !self.is_unlogged && self.pipeline.poll_shutdown().is_some()
+        self.has_logged() && self.pipeline.poll_shutdown().is_some()
     }
 }
 
@@ -90,6 +96,7 @@ impl WorkerState {
                 pipeline,
                 ended: false,
                 is_unlogged: false,
+                is_looking: false,
             }),
             changed: Condvar::new(),
             thread: OnceLock::new(),
@@ -152,15 +159,18 @@ impl WorkerState {
     fn look(&self) {
         let mut log = EventLog::new(self.target.as_str());
         {
-            let pipeline = &mut self.lock().pipeline;
-            if pipeline.is_closing() {
+            let mut locked = self.lock();
+            if locked.pipeline.is_closing() || !locked.pipeline.look() {
                 // The end is told by the worker or by the caller, who know when the process may end.
                 return;
             }
-            pipeline.look();
-            log.collect(pipeline);
+            log.collect(&mut locked.pipeline);
+            locked.is_looking = true;
         }
-        log.emit(&LastError::default());
+        // A handler of the program may panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| log.emit(&LastError::default())));
+        self.lock().is_looking = false;
+        self.changed.notify_all();
     }
 
     pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
@@ -262,7 +272,9 @@ impl WorkerState {
     fn wait_ended(&self, timeout: Duration) {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), timeout, |locked| !locked.ended);
+            .wait_timeout_while(self.lock(), timeout, |locked| {
+                !locked.ended || locked.is_looking
+            });
         drop(waited);
     }
 }
@@ -288,8 +300,7 @@ fn look_out(state: &Weak<WorkerState>) {
             return;
         }
         if is_under_way(turns) && state.turns() == turns {
-            // A handler of the program may panic.
-            let _ = catch_unwind(AssertUnwindSafe(|| state.look()));
+            state.look();
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{MAX_BYTES, MAX_MEMBER_BYTES, MAX_MEMBERS};
 
 /// A member of the list, which borrows from its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Member<'a> {
     key: &'a str,
     value: &'a str,
@@ -48,6 +49,7 @@ impl<'a> Member<'a> {
 
 /// A value with its percent-coding, which its `Display` undoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DecodedValue<'a>(&'a str);
 
 impl<'a> DecodedValue<'a> {

@@ -252,17 +252,16 @@ fn text_of<E: fmt::Display + ?Sized>(error: &E) -> std::string::String {
     capped_text(most, format_args!("{error}"))
 }
 
-/// Hands what waits for a span that ends to `recording`.
-#[inline]
-pub(in crate::hosted) fn settle(recording: &mut Recording<Box<[u8]>>) {
-    if IS_USED.load(Ordering::Relaxed) {
-        settle_updates(recording);
-    }
+/// Returns true if something may wait for a span that ends.
+#[inline(always)]
+pub(in crate::hosted) fn is_used() -> bool {
+    IS_USED.load(Ordering::Relaxed)
 }
 
+/// Hands what waits for a span that ends to `recording`.
 #[cold]
 #[inline(never)]
-fn settle_updates(recording: &mut Recording<Box<[u8]>>) {
+pub(in crate::hosted) fn settle(recording: &mut Recording<Box<[u8]>>) {
     if !recording.is_recording() {
         return;
     }

@@ -17,7 +17,8 @@
 //! assert_eq!(Baggage::current().get("tenant"), Some("acme"));
 //! ```
 
-use core::fmt;
+use core::fmt::{self, Write as _};
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::string::String;
 use std::sync::Arc;
@@ -28,8 +29,6 @@ use crate::hosted::current::{self, Context, ContextKey, Guard};
 use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::propagation::ContextPropagator;
 use crate::propagation::{Getter, Setter};
-
-use core::ops::ControlFlow;
 
 static KEY: ContextKey<Baggage> = ContextKey::new("baggage");
 static EMPTY: Baggage = Baggage::new();
@@ -50,7 +49,6 @@ struct Entry {
 
 impl Entry {
     fn new(name: &str, value: &dyn fmt::Display, metadata: &str) -> Self {
-        use fmt::Write as _;
         let mut text = String::from(name);
         // A string takes everything.
         let _ = write!(text, "{value}");

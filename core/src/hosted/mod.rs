@@ -20,6 +20,7 @@
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
 //! | [`prelude`] | the names that nearly every application needs |
+//! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -54,4 +55,6 @@ pub mod span_gzip;
 pub mod waterfall;
 // L5
 pub mod prelude;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod unversioned;

@@ -209,6 +209,13 @@ pub fn format_b3(context: &SpanContext, debug: bool) -> Option<B3Header> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct B3Header(String<MAX_WRITTEN>);
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for B3Header {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "B3Header({=str:?})", self.as_str());
+    }
+}
+
 impl B3Header {
     /// Returns the text.
     #[must_use]
@@ -238,7 +245,9 @@ impl B3Header {
 /// B3, in the single header or in multiple ones.
 ///
 /// It reads both, whichever it writes; a single header that is valid wins. Ids of traces are written
-/// with 128 bits. The span's parent is never written, and `tracestate` is another propagator's.
+/// with 128 bits. The span's parent is never written, and `tracestate` is another propagator's. A
+/// sampling state without ids is nothing to continue, so nothing is extracted; [`read`](Self::read)
+/// gives it.
 ///
 /// <https://opentelemetry.io/docs/specs/otel/context/api-propagators/#b3-requirements>
 ///

@@ -6,7 +6,7 @@
 
 use super::Status;
 use super::beginning::Beginning;
-use super::log::{self, Log};
+use super::log::Log;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, Record, RecordFlags, RecordSink};
 use crate::context::Link;
@@ -191,7 +191,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
     #[cfg(feature = "std")]
     pub(crate) fn set_end(&mut self, now: Instant) {
         if let Some((bytes, _)) = self.recorder() {
-            log::set_end(bytes, now);
+            super::log::set_end(bytes, now);
         }
     }
 

@@ -45,7 +45,15 @@ fn without_timers_or_io_init_says_what_to_do() {
     let io_only = Builder::new_current_thread().enable_io().build().unwrap();
     let time_only = Builder::new_current_thread().enable_time().build().unwrap();
     let neither = Builder::new_current_thread().build().unwrap();
-    for (runtime, missing) in [(io_only, "timers"), (time_only, "I/O"), (neither, "timers")] {
+    let (no_timers, no_io) = (
+        "the tokio runtime has no timers",
+        "the tokio runtime has no I/O",
+    );
+    for (runtime, missing) in [
+        (io_only, no_timers),
+        (time_only, no_io),
+        (neither, no_timers),
+    ] {
         let error = runtime.block_on(async { init(config("http://127.0.0.1:9")) });
         let text = error.unwrap_err().to_string();
         assert!(

@@ -258,10 +258,10 @@ struct Unreliable(AtomicU64);
 impl Unreliable {
     fn next(&self) -> u64 {
         let n = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             std::panic::resume_unwind(Box::new("ids"));
         }
-        if n % 3 == 0 { 0 } else { n }
+        if n.is_multiple_of(3) { 0 } else { n }
     }
 }
 

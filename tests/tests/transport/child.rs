@@ -242,6 +242,8 @@ fn case() {
         }
         "console" => cases::console(),
         "burst" => cases::burst(),
+        "too-large" => cases::too_large(),
+        "bad-sampler" => cases::bad_sampler(),
         "loses-while-hanging" => cases::loses_while_hanging(false),
         "loses-while-hanging-async" => cases::loses_while_hanging(true),
         "gives-up" => cases::gives_up(),

@@ -115,6 +115,9 @@ pub trait Sleep {
 pub trait Post {
     /// Sends the body that it pulls out of `body`, and waits for the whole answer, at most
     /// [`MAX_RESPONSE_BYTES`](spandrel_core::response::MAX_RESPONSE_BYTES) of it.
+    ///
+    /// A success is believed if the body was read to its end; else the attempt has failed, as after
+    /// [`TransportError::Cancelled`], which is the driver's to decide.
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_>;
 
     /// Returns true if the whole request of the last [`post`](Post::post) had left, although the
@@ -193,7 +196,7 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
                 }
                 request.answer(&Outcome::Failed(stale));
             }
-            Ended::Answered(outcome) => request.answer(&outcome),
+            Ended::Answered(outcome) => request.answer_of_sender(&outcome),
             Ended::Late => {
                 let body_sent = post.body_sent(request.is_read());
                 request.answer(&Outcome::Failed(TransportError::Timeout { body_sent }));

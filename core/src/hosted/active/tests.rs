@@ -139,7 +139,7 @@ fn what_waits_is_bounded_and_the_oldest_is_forgotten() {
     }
     let kept: Vec<u64> = lock(&shelf.waiting).spans.keys().copied().collect();
     assert!(
-        kept.contains(&(SHELF << 32 | 499 * 1024 + 101)),
+        kept.contains(&((SHELF << 32) | (499 * 1024 + 101))),
         "the newest"
     );
     assert!(kept.len() < 128, "{}", kept.len());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::incoming::Incoming;
 use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
@@ -17,7 +18,6 @@ use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
-use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::ResourceDetector;
 use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;

@@ -67,7 +67,7 @@
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
 //! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
-//! | `incoming` | - | [`Incoming::Continue`](crate::hosted::propagation::Incoming) | - |
+//! | `incoming` | - | [`Incoming::Continue`] | - |
 //! | `baggage_attributes` | - | none | - |
 //! | `metrics_interval` | - | no metrics are sent | - |
 //! | `metrics_endpoint` | `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the endpoint with `/v1/metrics` for `/v1/traces` | URL |
@@ -123,6 +123,7 @@ mod error;
 mod fields;
 mod headers;
 mod http;
+mod incoming;
 mod keep;
 mod merge;
 mod notes;
@@ -136,6 +137,7 @@ mod stdout_format;
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
+pub use incoming::Incoming;
 pub use keep::Keep;
 pub use sampler::HostedSampler;
 pub(in crate::hosted) use settings::VariableUse;

@@ -302,7 +302,13 @@ mod tests {
             settings.resource.text("service.name"),
             Some("unknown_service")
         );
-        assert!(settings.diagnostics.is_empty());
+        let [note] = &settings.diagnostics[..] else {
+            panic!("{:?}", settings.diagnostics);
+        };
+        assert!(
+            note.starts_with("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS: "),
+            "{note}"
+        );
     }
 
     #[test]

@@ -2,15 +2,21 @@
 
 use core::fmt;
 use std::format;
+use std::string::ToString;
 use std::sync::Arc;
 
 use super::notes::Notes;
+use crate::context::is_trace_state;
 use crate::env::SamplerChoice;
+use crate::hosted::diagnostics::{Kind, Severity, report};
 use crate::hosted::sampling::RateLimiter;
 use crate::sampler::{
     AlwaysOn, BuiltinSampler, Description, ParentBased, ProbabilitySampler, Sampler,
     SamplingParameters, SamplingResult, TraceIdRatioBased,
 };
+
+/// The most bytes of a tracestate that is carried.
+const MAX_TRACE_STATE: usize = 512;
 
 /// A sampler that configuration can name, called without dynamic dispatch, or the program's own.
 #[derive(Clone)]
@@ -26,7 +32,11 @@ impl Sampler for HostedSampler {
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
         match self {
             Self::Builtin(sampler) => sampler.should_sample(parameters),
-            Self::Custom(sampler) => sampler.should_sample(parameters),
+            Self::Custom(sampler) => checked(
+                sampler.should_sample(parameters),
+                parameters.parent.trace_state,
+                sampler,
+            ),
         }
     }
 
@@ -41,6 +51,36 @@ impl Sampler for HostedSampler {
         if let Self::Custom(sampler) = self {
             sampler.shutdown();
         }
+    }
+}
+
+/// A tracestate that is not valid gives way to the parent's, with a report: such a sampler has a fault.
+fn checked<'a>(
+    result: SamplingResult<'a>,
+    parents: &'a str,
+    sampler: &Arc<dyn Sampler + Send + Sync>,
+) -> SamplingResult<'a> {
+    let state = result.trace_state;
+    if state.is_empty() || core::ptr::eq(state, parents) {
+        return result;
+    }
+    if state.len() <= MAX_TRACE_STATE && is_trace_state(state) {
+        return result;
+    }
+    if state != parents {
+        report(
+            Kind::Misuse,
+            Severity::Warn,
+            format_args!(
+                "the sampler {:.60} gave a tracestate that is not valid or longer than \
+                 {MAX_TRACE_STATE} bytes; spans keep their parent's",
+                Description(&**sampler).to_string()
+            ),
+        );
+    }
+    SamplingResult {
+        trace_state: parents,
+        ..result
     }
 }
 

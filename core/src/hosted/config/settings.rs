@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
+use super::incoming::Incoming;
 use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
@@ -17,7 +18,6 @@ use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 use crate::hosted::processor::SpanProcessor;
-use crate::hosted::propagation::Incoming;
 use crate::hosted::resource::HostedResource;
 use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;

@@ -274,6 +274,7 @@ macro_rules! equals {
 equals! {
     str => |other| Self::String(text) => text == other;
     &str => |other| Self::String(text) => text == other;
+    i32 => |other| Self::I64(number) => *number == i64::from(*other);
     i64 => |other| Self::I64(number) => number == other;
     f64 => |other| Self::F64(number) => number == other;
     bool => |other| Self::Bool(truth) => truth == other;

@@ -18,8 +18,9 @@
 //! let caller = propagator().extract(&EnvironmentGetter::of_process());
 //! ```
 //!
-//! A child also inherits the variables of its parent. So a program that was started with
-//! `TRACEPARENT` hands it on unless it injects a context of its own.
+//! A child also inherits the variables of its parent, and injecting replaces only those for which the
+//! context has a value. A program that was itself started with such variables, and begins a trace of
+//! its own, removes them from the [`Command`] first, with `env_remove`.
 //!
 //! <https://opentelemetry.io/docs/specs/otel/context/env-carriers/>
 

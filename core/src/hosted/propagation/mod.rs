@@ -1,4 +1,5 @@
-//! A whole [`Context`] across process boundaries: the span, its tracestate, the baggage.
+//! A whole [`Context`](crate::hosted::current::Context) across process boundaries: the span, its
+//! tracestate, the baggage.
 //!
 //! [`propagator`] is the process's own, which `init` sets from `OTEL_PROPAGATORS`. With it a server
 //! takes over what its caller sent, and a client sends what is current:
@@ -39,14 +40,13 @@ pub mod environment;
 mod global;
 #[cfg(feature = "http")]
 mod headers;
-mod incoming;
 mod propagator;
 
 pub use context::{ContextPropagator, SpanOnly};
 pub(super) use global::set_from_settings;
 pub use global::{propagator, set_global_propagator};
-pub use incoming::Incoming;
 pub use propagator::Propagator;
 
 pub use crate::hosted::baggage::BaggagePropagator;
+pub use crate::hosted::config::Incoming;
 pub use crate::propagation::{B3Propagator, Getter, Setter, TraceContextPropagator};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::context::ContextPropagator;
-use super::incoming::Incoming;
 use crate::context::ParentContext;
 use crate::env::{PropagatorName, Propagators};
 use crate::hosted::baggage::BaggagePropagator;
+use crate::hosted::config::Incoming;
 use crate::hosted::current::{self, Context};
 use crate::propagation::{B3Propagator, Getter, Setter, TraceContextPropagator};
 

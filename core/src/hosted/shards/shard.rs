@@ -36,24 +36,24 @@ pub(in crate::hosted) struct Shard {
     closed: AtomicBool,
     /// The reports about spans of this shard that were made, as bits.
     reported: AtomicU8,
-    counters: Counters,
+    counters: Counters<Counter>,
     /// Only the drainer takes this lock, and readers of the counts.
     totals: Mutex<Totals>,
 }
 
-/// Events counted by the writing thread.
+/// Events counted by the writing thread, and their sums at the drainer.
 #[derive(Debug, Default)]
-struct Counters {
-    /// By decision, and by the parent's origin.
-    recorded: [Counter; 3],
-    record_only: [Counter; 3],
-    not_sampled: [Counter; 3],
-    full: Counter,
-    too_large: Counter,
-    shutdown: Counter,
-    record_only_ended: Counter,
-    incomplete: Counter,
-    filtered: Counter,
+struct Counters<T> {
+    /// By the parent's origin.
+    recorded: [T; 3],
+    record_only: [T; 3],
+    not_sampled: [T; 3],
+    full: T,
+    too_large: T,
+    shutdown: T,
+    record_only_ended: T,
+    incomplete: T,
+    filtered: T,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -91,8 +91,7 @@ struct Totals {
     /// The spans left here are given up.
     abandoned: bool,
     pushed: Total,
-    /// In the order of [`Counters`].
-    counters: [Total; 15],
+    sums: Counters<Total>,
 }
 
 /// The spans of the threads of a shard.
@@ -296,7 +295,9 @@ impl Shard {
         }
         totals.awaited = totals.awaited.saturating_sub(taken);
         totals.update(self);
-        let [.., full, too_large, _, _, _, _] = totals.counters;
+        let Counters {
+            full, too_large, ..
+        } = &totals.sums;
         DrainOutcome {
             taken,
             is_complete,
@@ -325,7 +326,13 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [.., full, too_large, shutdown, _, _, filtered] = totals.counters;
+        let Counters {
+            full,
+            too_large,
+            shutdown,
+            filtered,
+            ..
+        } = &totals.sums;
         let mut ledger = Ledger::default();
         ledger.drop_spans(DropReason::Filtered, filtered.sum);
         ledger.drop_spans(DropReason::QueueFull, full.sum);
@@ -345,30 +352,30 @@ impl Shard {
     pub(in crate::hosted) fn counts(&self) -> ShardCounts {
         let mut totals = self.totals();
         totals.update(self);
-        let [
-            started @ ..,
+        let Counters {
+            recorded,
+            record_only,
+            not_sampled,
             full,
             too_large,
             shutdown,
             record_only_ended,
             incomplete,
             filtered,
-        ] = totals.counters;
-        let by_origin = |first: usize| {
-            let sum = |place: usize| started.get(first + place).map_or(0, |total| total.sum);
-            ByOrigin {
-                none: sum(0),
-                local: sum(1),
-                remote: sum(2),
-            }
+        } = &totals.sums;
+        let lost = full.sum + too_large.sum + shutdown.sum + filtered.sum;
+        let by_origin = |[none, local, remote]: &[Total; 3]| ByOrigin {
+            none: none.sum,
+            local: local.sum,
+            remote: remote.sum,
         };
         ShardCounts {
             started: ByDecision {
-                record_and_sample: by_origin(0),
-                record_only: by_origin(3),
-                drop: by_origin(6),
+                record_and_sample: by_origin(recorded),
+                record_only: by_origin(record_only),
+                drop: by_origin(not_sampled),
             },
-            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum + filtered.sum,
+            ended: totals.pushed.sum + lost,
             record_only_ended: record_only_ended.sum,
             incomplete: incomplete.sum,
         }
@@ -391,30 +398,41 @@ impl Shard {
 
 impl Totals {
     fn update(&mut self, shard: &Shard) {
-        let Counters {
-            recorded,
-            record_only,
-            not_sampled,
-            full,
-            too_large,
-            shutdown,
-            record_only_ended,
-            incomplete,
-            filtered,
-        } = &shard.counters;
-        let started = [recorded, record_only, not_sampled].into_iter().flatten();
-        let others = [
-            full,
-            too_large,
-            shutdown,
-            record_only_ended,
-            incomplete,
-            filtered,
-        ];
-        for (total, counter) in self.counters.iter_mut().zip(started.chain(others)) {
+        for (total, counter) in self.sums.iter_mut().zip(shard.counters.iter()) {
             total.update(counter.0.load(Ordering::Relaxed));
         }
         self.pushed.update(shard.queue.pushed());
+    }
+}
+
+impl<T> Counters<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let started = [&self.recorded, &self.record_only, &self.not_sampled];
+        started.into_iter().flatten().chain([
+            &self.full,
+            &self.too_large,
+            &self.shutdown,
+            &self.record_only_ended,
+            &self.incomplete,
+            &self.filtered,
+        ])
+    }
+
+    /// In the order of [`iter`](Self::iter).
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let started = [
+            &mut self.recorded,
+            &mut self.record_only,
+            &mut self.not_sampled,
+        ];
+        started.into_iter().flatten().chain([
+            &mut self.full,
+            &mut self.too_large,
+            &mut self.shutdown,
+            &mut self.record_only_ended,
+            &mut self.incomplete,
+            &mut self.filtered,
+        ])
     }
 }
 

@@ -16,11 +16,11 @@ use crate::hosted::diagnostics::{self, Kind, Severity};
 use crate::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use crate::hosted::shards::Hub;
 use crate::hosted::text::panic_message;
-use crate::resource::{Registry, ScopeId};
+use crate::resource::Registry;
 use crate::span::finished::FinishedSpan;
 use crate::time::{Instant, WallClock};
 
-type Origin = Registry<Box<[u8]>>;
+pub(super) type Origin = Registry<Box<[u8]>>;
 
 /// The processors of a provider.
 pub(super) struct Hooks {
@@ -67,12 +67,11 @@ impl Hooks {
         context: SpanContext,
         recorder: &mut Recorder,
         parent: &Context,
-        hub: &Hub,
+        origin: &Origin,
     ) {
         recorder.provider = recorder.provider & !UNSTARTED | HOOKED;
-        let origin = self.origin(recorder.recording.so_far().scope, hub);
         for processor in &self.processors {
-            let mut span = LiveSpan::new(context, &mut recorder.recording, &origin);
+            let mut span = LiveSpan::new(context, &mut recorder.recording, origin);
             self.call("on_start", processor, (), || {
                 processor.hooks.on_start(&mut span, parent);
             });
@@ -80,17 +79,16 @@ impl Hooks {
     }
 
     /// Shows a span that is about to end at `end`.
-    pub(super) fn ending(&self, recorder: &mut Recorder, end: Instant, hub: &Hub) {
+    pub(super) fn ending(&self, recorder: &mut Recorder, end: Instant, origin: &Origin) {
         let Some((context, parent)) = identity(&recorder.recording.so_far()) else {
             return;
         };
         if recorder.provider & UNSTARTED != 0 {
-            self.start(context, recorder, &parent, hub);
+            self.start(context, recorder, &parent, origin);
         }
         recorder.recording.set_end(end);
-        let origin = self.origin(recorder.recording.so_far().scope, hub);
         for processor in &self.processors {
-            let mut span = LiveSpan::new(context, &mut recorder.recording, &origin);
+            let mut span = LiveSpan::new(context, &mut recorder.recording, origin);
             self.call("on_ending", processor, (), || {
                 processor.hooks.on_ending(&mut span);
             });
@@ -98,12 +96,11 @@ impl Hooks {
     }
 
     /// Shows a span that has ended.
-    pub(super) fn end(&self, record: &Record<'_>, clock: WallClock, hub: &Hub) -> SpanFate {
-        let origin = self.origin(record.scope, hub);
+    pub(super) fn end(&self, record: &Record<'_>, clock: WallClock, origin: &Origin) -> SpanFate {
         let Some(span) = FinishedSpan::new(record) else {
             return SpanFate::Keep;
         };
-        let span = span.with_registry(&origin).with_clock(clock);
+        let span = span.with_registry(origin).with_clock(clock);
         for processor in &self.processors {
             let fate = self.call("on_end", processor, SpanFate::Keep, || {
                 processor.hooks.on_end(&span)
@@ -135,7 +132,9 @@ impl Hooks {
         all
     }
 
-    fn origin(&self, scope: ScopeId, hub: &Hub) -> Arc<Origin> {
+    /// A registry that has the scope of `recorder`.
+    pub(super) fn origin(&self, recorder: &Recorder, hub: &Hub) -> Arc<Origin> {
+        let scope = recorder.recording.so_far().scope;
         let known = self.origin.read().unwrap_or_else(PoisonError::into_inner);
         if known.has(scope) {
             return Arc::clone(&known);

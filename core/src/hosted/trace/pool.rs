@@ -81,6 +81,12 @@ impl Recorder {
 }
 
 impl Recorder {
+    /// Returns true if the span's context is more than ids and flags.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.values.is_some() || !self.recording.trace_state().is_empty()
+    }
+
     pub(super) fn carry(&mut self, values: &Arc<Beside>) {
         self.provider |= CARRYING;
         self.values = Some(Arc::clone(values));

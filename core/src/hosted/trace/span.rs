@@ -262,9 +262,9 @@ impl Span {
     /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
     /// across an `await` would leave the span current for other tasks of the thread.
     pub fn enter(&self) -> Guard {
-        match (self.trace_state(), self.values()) {
-            ("", None) => current::attach_span(&self.context),
-            _ => current::attach(self.to_context()),
+        match &self.recorder {
+            Some(recorder) if recorder.has_more() => current::attach(self.to_context()),
+            _ => current::attach_span(&self.context),
         }
     }
 
@@ -323,6 +323,19 @@ impl Span {
 #[inline(never)]
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
+    if active::is_used() {
+        return finish_with_updates(recorder, now);
+    }
+    if std::thread::panicking() {
+        note_panic(&mut recorder);
+    }
+    thread::finish(recorder, now);
+}
+
+/// The same in a program whose helpers record on active spans. Their status counts before a panic's.
+#[cold]
+#[inline(never)]
+fn finish_with_updates(mut recorder: Box<Recorder>, now: Instant) {
     active::settle(&mut recorder.recording);
     if std::thread::panicking() {
         note_panic(&mut recorder);

@@ -238,7 +238,8 @@ pub(super) fn show_start(
     parent: &Context,
 ) {
     if let (Some(hooks), Some(inside)) = (&inner.hooks, Inside::enter()) {
-        hooks.start(context, recorder, parent, &inner.hub);
+        let origin = hooks.origin(recorder, &inner.hub);
+        hooks.start(context, recorder, parent, &origin);
         finish_deferred(&inside);
     }
 }
@@ -283,7 +284,8 @@ fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
         recorder.unmark();
         return finish(recorder, now);
     };
-    hooks.ending(&mut recorder, now, &inner.hub);
+    let origin = hooks.origin(&recorder, &inner.hub);
+    hooks.ending(&mut recorder, now, &origin);
     recorder.unmark();
     let is_sampled = recorder.recording.is_sampled();
     let shortage = match recorder.recording.is_incomplete() {
@@ -291,7 +293,7 @@ fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
         false => None,
     };
     let record = recorder.recording.complete(now);
-    let fate = hooks.end(&record, inner.clock.wall(), &inner.hub);
+    let fate = hooks.end(&record, inner.clock.wall(), &origin);
     let mut state = state_for(&inner);
     let (mut wake, mut new) = (false, 0);
     match fate {

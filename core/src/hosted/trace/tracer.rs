@@ -329,35 +329,38 @@ impl<'a> SpanStart<'a> {
     pub fn start(mut self) -> Span {
         let tracer = self.tracer;
         match tracer.recording() {
-            Some(inner) => self.start_in(inner),
-            None => self.start_otherwise(),
+            Some(inner) if self.context.is_none() => self.start_in(inner),
+            _ => self.start_otherwise(),
         }
     }
 
-    /// Starts the span of a tracer that is late, or one that stands for its parent.
+    /// Starts the span of a tracer that is late, one under a context with values, or one that stands
+    /// for its parent.
     #[cold]
     #[inline(never)]
     fn start_otherwise(mut self) -> Span {
-        if let (Some((inner, scope)), false) = (self.tracer.provider(), current::is_suppressed()) {
-            self.builder = self.builder.scope(scope);
-            return self.start_in(inner);
-        }
-        match self.parent_given {
-            true => {
-                let mut span = Span::standing_for(self.builder.parent_context());
-                if let Some(context) = self.context {
-                    span.carry(context);
+        let provider = self.tracer.provider();
+        let mut span = match provider.filter(|_| !current::is_suppressed()) {
+            Some((inner, scope)) => {
+                self.builder = self.builder.scope(scope);
+                match self.context {
+                    Some(context) => begin_within(inner, self.builder, self.start_time, context),
+                    None => self.start_in(inner),
                 }
-                span
             }
-            false => Span::of_current(),
+            None if self.parent_given => Span::standing_for(self.builder.parent_context()),
+            None => Span::of_current(),
+        };
+        if let Some(context) = self.context {
+            span.carry(context);
         }
+        span
     }
 
     #[inline(always)]
     fn start_in(&mut self, inner: &Arc<ProviderInner>) -> Span {
         if !self.parent_given {
-            // Most current spans carry no tracestate; then their context is a plain copy.
+            // Beside most current spans there is nothing; then their context is a plain copy.
             match current::current_in_short() {
                 Ok(None) => {}
                 Ok(Some(parent)) => self.builder.set_parent(parent.into()),
@@ -366,10 +369,6 @@ impl<'a> SpanStart<'a> {
                     return begin_within(inner, builder, self.start_time, &parent);
                 }
             }
-        } else if let Some(context) = self.context {
-            let mut span = begin_within(inner, self.builder, self.start_time, context);
-            span.carry(context);
-            return span;
         }
         begin_in(inner, &self.builder, self.start_time)
     }

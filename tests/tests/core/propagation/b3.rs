@@ -1,4 +1,5 @@
 //! The headers of B3.
+#![allow(clippy::expect_used, reason = "a test fails at once, with the reason")]
 
 use proptest::prelude::*;
 use spandrel_core::context::{SpanContext, TraceFlags};

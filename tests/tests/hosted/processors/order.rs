@@ -228,7 +228,7 @@ fn every_span_of_many_threads_is_shown_once() {
         fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
             let n = self.1.fetch_add(1, Ordering::Relaxed);
             assert_eq!(span.name(), "work");
-            if n % 2 == 0 {
+            if n.is_multiple_of(2) {
                 SpanFate::Drop
             } else {
                 SpanFate::Keep

@@ -82,7 +82,7 @@ fn a_span_carries_the_values_of_its_start_to_another_thread() {
 }
 
 #[test]
-fn a_late_parent_changes_the_span_and_leaves_the_values() {
+fn a_late_parent_changes_the_span_and_the_values_only_if_it_has_some() {
     let rig = Rig::new();
     let remote = Context::from(SpanContext::remote(
         "5b8efff798038103d269b633813fc60c".parse().unwrap(),
@@ -98,6 +98,14 @@ fn a_late_parent_changes_the_span_and_leaves_the_values() {
             assert_eq!(here.value(&TENANT), Some(&"acme"));
             let trace_id = here.span_context().trace_id();
             assert_eq!(trace_id, remote.span_context().trace_id());
+
+            // A parent with values brings its own, and at once.
+            span.set_parent(&remote.with_value(&TENANT, "globex"))
+                .unwrap();
+            assert_eq!(tenant(), Some("globex"));
+            assert_eq!(info_span!("child").in_scope(tenant), Some("globex"));
         });
+        assert_eq!(tenant(), Some("acme"));
+        assert_eq!(span.in_scope(tenant), Some("globex"), "whatever is current");
     });
 }
