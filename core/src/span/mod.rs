@@ -38,7 +38,7 @@ mod recording;
 pub mod stored;
 
 pub(crate) use beginning::Beginning;
-#[cfg(feature = "tracing")]
+#[cfg(feature = "std")]
 pub(crate) use exception::type_name;
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
