@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::vec::Vec;
 
 use super::incomplete::Shortage;
-use super::pool::{NO_PROVIDER, Pool, Reserve};
+use super::pool::{Pool, Reserve};
+use super::recorder::NO_PROVIDER;
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
 use crate::hosted::diagnostics::{self, Kind, Severity};

@@ -29,6 +29,7 @@ mod late;
 mod place;
 mod pool;
 mod provider;
+mod recorder;
 mod recording;
 mod span;
 mod thread;

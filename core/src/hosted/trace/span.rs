@@ -3,7 +3,7 @@
 use core::fmt;
 use std::boxed::Box;
 
-use super::pool::{Recorder, WHILE_UNWINDING};
+use super::recorder::{Recorder, WHILE_UNWINDING};
 use super::thread;
 use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
-use super::pool::{NO_PROVIDER, Pool, Recorder, WHILE_UNWINDING};
+use super::pool::Pool;
+use super::recorder::{NO_PROVIDER, Recorder, WHILE_UNWINDING};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::hosted::rng::{self, ThreadRng};
 use crate::hosted::shards::Shard;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::late::Late;
-use super::pool::WHILE_UNWINDING;
+use super::recorder::WHILE_UNWINDING;
 use super::span::Span;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
