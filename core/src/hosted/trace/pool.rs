@@ -3,11 +3,11 @@
 //!
 //! Each thread keeps a few recorders. A program that starts spans on one thread and ends them on
 //! another would drain one pool and fill the other, so the pools exchange recorders in bulk through
-//! a common reserve.
+//! a common reserve. Of recorders that have grown for a large span only a few are kept, so that the
+//! memory of a burst goes back.
 
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::vec;
 use std::vec::Vec;
 
 use super::recorder::Recorder;
@@ -17,6 +17,9 @@ const LOCAL: usize = 32;
 const HALF: usize = LOCAL / 2;
 /// The most recorders that the reserve keeps; others are freed.
 const RESERVE: usize = 512;
+/// The most bytes of recorders that have grown, in a thread and in the reserve.
+const LARGE_LOCAL: usize = 64 * 1024;
+const LARGE_RESERVE: usize = 256 * 1024;
 
 #[allow(
     clippy::vec_box,
@@ -27,6 +30,12 @@ type Boxes = Vec<Box<Recorder>>;
 /// The recorders that the threads of one provider exchange.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reserve(Arc<Mutex<Boxes>>);
+
+/// The bytes of those that have grown.
+fn large_bytes(boxes: &Boxes) -> usize {
+    let large = boxes.iter().filter(|recorder| recorder.is_large());
+    large.map(|recorder| recorder.bytes()).sum()
+}
 
 impl Reserve {
     fn with<T>(&self, f: impl FnOnce(&mut Boxes) -> T) -> T {
@@ -39,17 +48,18 @@ impl Reserve {
 pub(super) struct Pool {
     boxes: Boxes,
     reserve: Reserve,
-    bytes: usize,
+    /// The most bytes of a span.
+    max: usize,
     provider: u32,
 }
 
 impl Pool {
-    /// A pool for spans of `bytes` bytes of the provider numbered `provider`.
-    pub(super) fn new(reserve: Reserve, bytes: usize, provider: u32) -> Self {
+    /// A pool for spans of at most `max` bytes of the provider numbered `provider`.
+    pub(super) fn new(reserve: Reserve, max: usize, provider: u32) -> Self {
         Self {
             boxes: Vec::with_capacity(LOCAL),
             reserve,
-            bytes,
+            max,
             provider,
         }
     }
@@ -64,10 +74,24 @@ impl Pool {
 
     #[inline]
     pub(super) fn put(&mut self, recorder: Box<Recorder>) {
+        if recorder.is_large() {
+            return self.put_large(recorder);
+        }
         if self.boxes.len() >= LOCAL {
             self.spill(HALF);
         }
         self.boxes.push(recorder);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_large(&mut self, recorder: Box<Recorder>) {
+        if self.boxes.len() >= LOCAL {
+            self.spill(HALF);
+        }
+        if large_bytes(&self.boxes) + recorder.bytes() <= LARGE_LOCAL {
+            self.boxes.push(recorder);
+        }
     }
 
     #[cold]
@@ -76,10 +100,9 @@ impl Pool {
             let keep = reserve.len().saturating_sub(HALF);
             self.boxes.extend(reserve.drain(keep..));
         });
-        self.boxes.pop().unwrap_or_else(|| {
-            let scratch = vec![0; self.bytes].into_boxed_slice();
-            Box::new(Recorder::new(scratch, self.provider))
-        })
+        self.boxes
+            .pop()
+            .unwrap_or_else(|| Box::new(Recorder::new(self.max, self.provider)))
     }
 
     #[cold]
@@ -87,7 +110,17 @@ impl Pool {
         let keep = self.boxes.len().saturating_sub(count);
         self.reserve.with(|reserve| {
             let free = RESERVE.saturating_sub(reserve.len());
-            reserve.extend(self.boxes.drain(keep..).take(free));
+            let mut large = LARGE_RESERVE.saturating_sub(large_bytes(reserve));
+            let spilled = self.boxes.drain(keep..).filter(|recorder| {
+                let taken = match recorder.is_large() {
+                    true => recorder.bytes(),
+                    false => 0,
+                };
+                let left = large.checked_sub(taken);
+                large = left.unwrap_or(large);
+                left.is_some()
+            });
+            reserve.extend(spilled.take(free));
         });
     }
 }

@@ -12,7 +12,7 @@ use crate::context::{Link, ParentContext, SpanContext};
 use crate::hosted::clock::{self, SpanTime};
 use crate::hosted::current::{self, Context, Guard};
 use crate::hosted::text::capped_text;
-use crate::span::{Recording, Status};
+use crate::span::{Begin, Status};
 use crate::time::Instant;
 
 /// A span that ends when it is dropped.
@@ -88,7 +88,7 @@ impl Span {
     #[cfg(feature = "tracing")]
     pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
         let recorder = self.recorder.as_mut();
-        let moved = recorder.is_none_or(|recorder| recorder.recording.reparent(&context, parent));
+        let moved = recorder.is_none_or(|recorder| recorder.reparent(&context, parent));
         if moved {
             self.context = context;
         }
@@ -114,14 +114,14 @@ impl Span {
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.recording.set_attributes(attributes);
+            recorder.set_attributes(attributes);
         }
     }
 
     /// Adds an event that happens now.
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>]) {
-        if let Some(recording) = self.recording() {
-            recording.add_event(name, attributes, clock::now());
+        if let Some(recorder) = self.recording() {
+            recorder.add_event(name, attributes, clock::now());
         }
     }
 
@@ -133,22 +133,22 @@ impl Span {
         attributes: &[KeyValue<'_>],
         at: impl Into<SpanTime>,
     ) {
-        if let Some(recording) = self.recording() {
-            recording.add_event(name, attributes, at.into().to_instant());
+        if let Some(recorder) = self.recording() {
+            recorder.add_event(name, attributes, at.into().to_instant());
         }
     }
 
     /// Adds a link to another span.
     pub fn add_link(&mut self, link: &Link<'_>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.recording.add_link(link);
+            recorder.add_link(link);
         }
     }
 
     /// Sets the status, unless the present one ranks higher: `Unset < Error < Ok`.
     pub fn set_status(&mut self, status: Status<'_>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.recording.set_status(status);
+            recorder.set_status(status);
         }
     }
 
@@ -160,7 +160,7 @@ impl Span {
     /// Renames the span.
     pub fn update_name(&mut self, name: &str) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.recording.update_name(name);
+            recorder.update_name(name);
         }
     }
 
@@ -182,8 +182,8 @@ impl Span {
         error: &E,
         attributes: &[KeyValue<'_>],
     ) {
-        if let Some(recording) = self.recording() {
-            recording.record_error(error, attributes, clock::now());
+        if let Some(recorder) = self.recording() {
+            recorder.record_error(error, attributes, clock::now());
         }
     }
 
@@ -191,10 +191,7 @@ impl Span {
     pub fn fail<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
-            let most = self
-                .recorder
-                .as_ref()
-                .map_or(0, |it| it.recording.capacity());
+            let most = self.recorder.as_ref().map_or(0, |it| it.max_bytes());
             self.set_error(&capped_text(most, format_args!("{error}")));
         }
     }
@@ -283,11 +280,11 @@ impl Span {
         }
     }
 
-    /// The recording; `None` also for a span that only carries its tracestate, so that the clock is
-    /// not read needlessly.
-    fn recording(&mut self) -> Option<&mut Recording<Box<[u8]>>> {
-        let recording = &mut self.recorder.as_mut()?.recording;
-        recording.is_recording().then_some(recording)
+    /// The recorder; `None` also for a span that only carries its tracestate, so that the clock is not
+    /// read needlessly.
+    fn recording(&mut self) -> Option<&mut Recorder> {
+        let recorder = self.recorder.as_deref_mut()?;
+        recorder.recording.is_recording().then_some(recorder)
     }
 }
 
@@ -304,13 +301,9 @@ fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
 #[cold]
 fn note_panic(recorder: &mut Recorder) {
     let is_well = recorder.provider & WHILE_UNWINDING != 0;
-    let recording = &mut recorder.recording;
-    if !is_well
-        && recording
-            .recorder()
-            .is_some_and(|(_, log)| !log.has_status())
-    {
-        recording.set_status(Status::error("panicked"));
+    let recording = recorder.recording.recorder();
+    if !is_well && recording.is_some_and(|(_, log)| !log.has_status()) {
+        recorder.set_status(Status::error("panicked"));
     }
 }
 
@@ -354,7 +347,6 @@ mod tests {
     use super::*;
     use crate::context::TraceFlags;
     use crate::id::{SpanId, TraceId};
-    use std::vec;
 
     fn context(n: u8) -> SpanContext {
         let (trace, span) = (TraceId::from_bytes([n; 16]), SpanId::from_bytes([n; 8]));
@@ -363,8 +355,7 @@ mod tests {
 
     /// A span that is recorded for no provider.
     fn carrying(trace_state: &str) -> Span {
-        let scratch = vec![0; 256].into_boxed_slice();
-        let mut recorder = Box::new(Recorder::new(scratch, 0));
+        let mut recorder = Box::new(Recorder::new(256, 0));
         let parent = ParentContext {
             span_context: context(1),
             trace_state,
@@ -374,7 +365,7 @@ mod tests {
         let sampler = crate::sampler::AlwaysOn;
         let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder);
         let limits = crate::limits::SpanLimits::DEFAULT;
-        assert!(plan.begin(&mut recorder.recording, &limits, &builder, clock::now()));
+        assert!(plan.begin(&mut *recorder, &limits, &builder, clock::now()));
         Span::of(plan.context, recorder)
     }
 

@@ -209,7 +209,7 @@ impl ThreadState {
             recorder.provider |= WHILE_UNWINDING;
         }
         let now = at.unwrap_or_else(clock::now);
-        if plan.begin(&mut recorder.recording, &inner.limits, builder, now) {
+        if plan.begin(&mut *recorder, &inner.limits, builder, now) {
             return Some(Span::of(plan.context, recorder));
         }
         recorder.provider &= !WHILE_UNWINDING;
