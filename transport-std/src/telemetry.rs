@@ -181,8 +181,7 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        self.worker
-            .as_ref()
+        self.worker()
             .map_or(FlushReport::NOTHING, |worker| worker.force_flush(timeout))
     }
 
@@ -195,7 +194,7 @@ impl Telemetry {
     /// gives the same report.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = &self.worker else {
+        let Some(worker) = self.worker() else {
             self.release();
             return FlushReport::NOTHING;
         };
@@ -203,6 +202,13 @@ impl Telemetry {
         clear_global(self.provider());
         self.release();
         report
+    }
+
+    /// `None` also in a forked child, which has no such thread.
+    fn worker(&self) -> Option<&Arc<WorkerState>> {
+        self.worker
+            .as_ref()
+            .filter(|_| self.handle.is_driven_here())
     }
 
     /// Says what nothing has listened to.
@@ -224,7 +230,7 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker.take() {
+        if let Some(worker) = self.worker() {
             worker.shutdown(self.shutdown_timeout);
             clear_global(self.provider());
         }

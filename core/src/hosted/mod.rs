@@ -21,6 +21,7 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+mod process;
 pub mod resource;
 pub mod rng;
 mod text;

@@ -18,6 +18,8 @@ mod concurrency;
 mod context;
 mod diagnostics;
 mod flush;
+#[cfg(unix)]
+mod fork;
 mod harness;
 mod http;
 mod lifecycle;

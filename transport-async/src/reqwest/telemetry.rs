@@ -71,7 +71,7 @@ impl Telemetry {
     /// be dropped at any await: the flush goes on in the background.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = &self.state else {
+        let Some(state) = self.state() else {
             return FlushReport::NOTHING;
         };
         let flush = Waiting::new(state, timeout);
@@ -90,7 +90,7 @@ impl Telemetry {
     /// dropped at any await: the shutdown goes on in the background, or with the next call.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = &self.state else {
+        let Some(state) = self.state() else {
             self.release();
             return FlushReport::NOTHING;
         };
@@ -112,6 +112,11 @@ impl Telemetry {
         report
     }
 
+    /// `None` also in a forked child, where nothing drives the pipeline.
+    fn state(&self) -> Option<&Arc<DriverState>> {
+        self.state.as_ref().filter(|_| self.handle.is_driven_here())
+    }
+
     /// Says what nothing has listened to.
     fn release(&self) {
         if self.was_started {
@@ -131,11 +136,11 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let Some(state) = self.state.take() else {
+        let Some(state) = self.state() else {
             self.release();
             return;
         };
-        begin_shutdown(&state, self.shutdown_timeout);
+        begin_shutdown(state, self.shutdown_timeout);
         let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;

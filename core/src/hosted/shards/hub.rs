@@ -12,7 +12,8 @@ use super::set::ShardSet;
 use super::shard::Shard;
 use super::spsc::SpscQueue;
 use crate::batch::BatchConfig;
-use crate::resource::{InstrumentationScope, Registry, RegistryError};
+use crate::hosted::process::Home;
+use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
 use crate::stats::Ledger;
 
 /// Bytes for the resource and the scopes of one provider.
@@ -50,6 +51,8 @@ pub(crate) fn memory(field: &'static str, bytes: usize) -> Result<Memory, Missin
 pub(crate) struct Hub {
     shards: ShardSet,
     registry: Mutex<Registry<Memory>>,
+    /// The process whose sender drains the shards.
+    home: Home,
     waker: OnceLock<Hook>,
     on_close: OnceLock<Hook>,
 }
@@ -73,6 +76,7 @@ impl Hub {
         Ok(Self {
             shards: ShardSet::new(shard_bytes, wake_at),
             registry: Mutex::new(registry),
+            home: Home::here(),
             waker: OnceLock::new(),
             on_close: OnceLock::new(),
         })
@@ -100,6 +104,23 @@ impl Hub {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The process that this hub works in.
+    pub(in crate::hosted) const fn home(&self) -> Home {
+        self.home
+    }
+
+    /// The number of a scope that `find` looks up; the nameless one's in a forked child that cannot
+    /// have the registry.
+    pub(in crate::hosted) fn scope(
+        &self,
+        find: impl FnOnce(&mut Registry<Memory>) -> Result<ScopeId, RegistryError>,
+    ) -> Result<ScopeId, RegistryError> {
+        match self.home.lock(&self.registry) {
+            Some(mut registry) => find(&mut registry),
+            None => Ok(ScopeId::default()),
+        }
+    }
+
     /// A copy of the registry for the exporter, with the same numbers.
     pub(crate) fn copy_registry(&self) -> Registry<Memory> {
         self.registry().clone()
@@ -110,9 +131,12 @@ impl Hub {
         copy.copy_from(&self.registry());
     }
 
-    /// A shard for the calling thread.
+    /// A shard for the calling thread; in a forked child one that takes nothing in.
     pub(in crate::hosted) fn claim_shard(&self) -> Arc<Shard> {
-        self.shards.claim()
+        match self.home.is_here() {
+            true => self.shards.claim(),
+            false => Arc::new(Shard::without_memory(true)),
+        }
     }
 
     pub(in crate::hosted) fn for_each_shard(&self, visit: impl FnMut(&Shard)) {
@@ -165,12 +189,14 @@ impl Hub {
         let _ = self.waker.set(waker);
     }
 
-    /// Wakes the drainer.
+    /// Wakes the drainer. Returns false in a forked child, which has none.
     #[cold]
-    pub(crate) fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
+    pub(crate) fn wake(&self) -> bool {
+        let is_here = self.home.is_here();
+        if let (true, Some(waker)) = (is_here, self.waker.get()) {
             waker();
         }
+        is_here
     }
 }
 

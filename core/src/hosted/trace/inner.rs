@@ -3,8 +3,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::vec::Vec;
+use std::sync::Arc;
 
 use super::incomplete::Shortage;
 use super::pool::{Pool, Reserve};
@@ -18,8 +17,6 @@ use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
 
 /// The number of the next provider.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// The providers that exist, for spans, which know theirs by number.
-static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
 
 pub(super) struct ProviderInner {
     id: u32,
@@ -51,12 +48,11 @@ impl ProviderInner {
             limits: settings.limits,
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
-            reserve: Reserve::default(),
+            reserve: Reserve::new(hub.home()),
             scopes_full: AtomicBool::new(false),
             hub,
         });
         let weak = Arc::downgrade(&inner);
-        alive().push((id, weak.clone()));
         inner.hub.set_on_close(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
                 inner.open_id.store(NO_PROVIDER, Ordering::Relaxed);
@@ -82,15 +78,9 @@ impl ProviderInner {
         self.open_id() != NO_PROVIDER
     }
 
-    /// The provider of this number, if it still exists.
-    #[cold]
-    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
-        if id == NO_PROVIDER {
-            return None;
-        }
-        let alive = alive();
-        let (_, inner) = alive.iter().find(|(known, _)| *known == id)?;
-        inner.upgrade()
+    /// Returns false in a forked child of the provider's process.
+    pub(super) fn is_here(&self) -> bool {
+        self.hub.home().is_here()
     }
 
     /// The most bytes of a span.
@@ -109,19 +99,20 @@ impl ProviderInner {
         self.hub.claim_shard()
     }
 
-    pub(super) fn pool(&self) -> Pool {
-        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id)
+    pub(super) fn pool(self: &Arc<Self>) -> Pool {
+        let owner = Arc::downgrade(self);
+        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id, owner)
     }
 
     /// The number of `scope`; the nameless scope's when there is no room for another.
     pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
-        let found = self.hub.registry().scope(scope);
+        let found = self.hub.scope(|registry| registry.scope(scope));
         self.number(found, scope.name)
     }
 
     /// As [`Self::scope`], for the first scope of another registry, named `name`.
     pub(super) fn adopt_scope(&self, other: &Registry<Box<[u8]>>, name: &str) -> ScopeId {
-        let found = self.hub.registry().adopt_scope(other);
+        let found = self.hub.scope(|registry| registry.adopt_scope(other));
         self.number(found, name)
     }
 
@@ -145,12 +136,6 @@ impl ProviderInner {
     }
 }
 
-impl Drop for ProviderInner {
-    fn drop(&mut self) {
-        alive().retain(|(id, _)| *id != self.id);
-    }
-}
-
 impl fmt::Debug for ProviderInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderInner")
@@ -158,8 +143,4 @@ impl fmt::Debug for ProviderInner {
             .field("hub", &self.hub)
             .finish_non_exhaustive()
     }
-}
-
-fn alive() -> MutexGuard<'static, Vec<(u32, Weak<ProviderInner>)>> {
-    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }

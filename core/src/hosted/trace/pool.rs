@@ -7,10 +7,11 @@
 //! memory of a burst goes back.
 
 use std::boxed::Box;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
-use super::recorder::Recorder;
+use super::recorder::{Owner, Recorder};
+use crate::hosted::process::Home;
 
 /// The most recorders that a thread keeps; half of them move at a time.
 const LOCAL: usize = 32;
@@ -28,8 +29,11 @@ const LARGE_RESERVE: usize = 256 * 1024;
 type Boxes = Vec<Box<Recorder>>;
 
 /// The recorders that the threads of one provider exchange.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reserve(Arc<Mutex<Boxes>>);
+#[derive(Clone, Debug)]
+pub(super) struct Reserve {
+    boxes: Arc<Mutex<Boxes>>,
+    home: Home,
+}
 
 /// The bytes of those that have grown.
 fn large_bytes(boxes: &Boxes) -> usize {
@@ -38,8 +42,17 @@ fn large_bytes(boxes: &Boxes) -> usize {
 }
 
 impl Reserve {
-    fn with<T>(&self, f: impl FnOnce(&mut Boxes) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The reserve of a provider that works in `home`.
+    pub(super) fn new(home: Home) -> Self {
+        Self {
+            boxes: Arc::default(),
+            home,
+        }
+    }
+
+    /// `None` in a forked child that cannot have the lock.
+    fn with<T>(&self, f: impl FnOnce(&mut Boxes) -> T) -> Option<T> {
+        self.home.lock(&self.boxes).map(|mut boxes| f(&mut boxes))
     }
 }
 
@@ -51,16 +64,18 @@ pub(super) struct Pool {
     /// The most bytes of a span.
     max: usize,
     provider: u32,
+    owner: Owner,
 }
 
 impl Pool {
-    /// A pool for spans of at most `max` bytes of the provider numbered `provider`.
-    pub(super) fn new(reserve: Reserve, max: usize, provider: u32) -> Self {
+    /// A pool for spans of at most `max` bytes of the provider `owner`, whose number is `provider`.
+    pub(super) fn new(reserve: Reserve, max: usize, provider: u32, owner: Owner) -> Self {
         Self {
             boxes: Vec::with_capacity(LOCAL),
             reserve,
             max,
             provider,
+            owner,
         }
     }
 
@@ -102,7 +117,7 @@ impl Pool {
         });
         self.boxes
             .pop()
-            .unwrap_or_else(|| Box::new(Recorder::new(self.max, self.provider)))
+            .unwrap_or_else(|| Box::new(Recorder::new(self.max, self.provider, self.owner.clone())))
     }
 
     #[cold]
@@ -133,29 +148,31 @@ impl Drop for Pool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorder::no_owner;
     use super::*;
 
     #[test]
     fn recorders_put_back_on_another_thread_return_through_the_reserve() {
-        let reserve = Reserve::default();
-        let mut starts = Pool::new(reserve.clone(), 8, 1);
-        let mut ends = Pool::new(reserve.clone(), 8, 1);
+        let reserve = Reserve::new(Home::here());
+        let mut starts = Pool::new(reserve.clone(), 8, 1, no_owner());
+        let mut ends = Pool::new(reserve.clone(), 8, 1, no_owner());
         for _ in 0..10 * LOCAL {
             ends.put(starts.take());
         }
-        let waiting = reserve.with(|boxes| boxes.len()) + ends.boxes.len() + starts.boxes.len();
+        let waiting =
+            reserve.with(|boxes| boxes.len()).unwrap() + ends.boxes.len() + starts.boxes.len();
         assert!(waiting <= 2 * LOCAL, "{waiting} recorders were made");
     }
 
     #[test]
     fn the_reserve_is_bounded_and_takes_the_recorders_of_a_finished_thread() {
-        let reserve = Reserve::default();
-        let mut pool = Pool::new(reserve.clone(), 8, 1);
+        let reserve = Reserve::new(Home::here());
+        let mut pool = Pool::new(reserve.clone(), 8, 1, no_owner());
         let boxes: Vec<_> = (0..2 * RESERVE).map(|_| pool.take()).collect();
         for recorder in boxes {
             pool.put(recorder);
         }
         drop(pool);
-        assert_eq!(reserve.with(|boxes| boxes.len()), RESERVE);
+        assert_eq!(reserve.with(|boxes| boxes.len()), Some(RESERVE));
     }
 }

@@ -92,12 +92,12 @@ impl TracerProvider {
         self.inner().is_some_and(|inner| inner.is_open())
     }
 
-    /// The numbers of spans started and ended so far.
+    /// The numbers of spans started and ended so far; none in a forked child of the provider's process.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         let mut counts = SpanCounts::default();
         let mut record_only_ended = 0;
-        if let Some(inner) = self.inner() {
+        if let Some(inner) = self.inner().filter(|inner| inner.is_here()) {
             inner.hub.for_each_shard(|shard| {
                 let of_shard = shard.counts();
                 counts.started.recorded += of_shard.started.recorded;

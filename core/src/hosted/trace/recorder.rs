@@ -4,8 +4,10 @@
 //! starts small. What does not fit whole is tried again in more memory, up to that most; only there
 //! is anything cut or left out, by the same rule as if all the memory had been there from the start.
 
+use core::any::Any;
 use core::fmt;
 use std::boxed::Box;
+use std::sync::Weak;
 use std::vec;
 use std::vec::Vec;
 
@@ -31,6 +33,14 @@ const SHORT: usize = 400;
 /// More than a span takes at its start beside its texts, and what it holds back.
 const FRAME: usize = 128;
 
+/// The provider of a recorder. Of which type it is, only its maker knows, which uses recorders.
+pub(super) type Owner = Weak<dyn Any + Send + Sync>;
+
+/// The owner of recorders without a provider.
+pub(super) fn no_owner() -> Owner {
+    Weak::<()>::new()
+}
+
 /// The recording of an open span, boxed so that it is never moved. It knows its provider, because
 /// recorders of different providers differ in size and must not mix.
 #[derive(Debug)]
@@ -40,15 +50,19 @@ pub(super) struct Recorder {
     pub(super) provider: u32,
     /// The most bytes of the recording.
     max: u32,
+    /// The provider, for threads that have no state for it.
+    pub(super) owner: Owner,
 }
 
 impl Recorder {
-    /// A recorder of the provider numbered `provider`, for spans of at most `max` bytes.
-    pub(super) fn new(max: usize, provider: u32) -> Self {
+    /// A recorder for spans of at most `max` bytes of the provider `owner`, whose number is
+    /// `provider`.
+    pub(super) fn new(max: usize, provider: u32, owner: Owner) -> Self {
         Self {
             recording: Recording::idle(vec![0; max.min(START)].into_boxed_slice()),
             provider,
             max: u32::try_from(max).unwrap_or(u32::MAX),
+            owner,
         }
     }
 
@@ -57,7 +71,7 @@ impl Recorder {
     pub(super) fn carrying(trace_state: &str) -> Box<Self> {
         // The least scratch has room for a name of 10 bytes. The field's tag and length take 6.
         let bytes = MIN_SCRATCH_BYTES + 6 + trace_state.len();
-        let mut recorder = Box::new(Self::new(bytes, NO_PROVIDER));
+        let mut recorder = Box::new(Self::new(bytes, NO_PROVIDER, no_owner()));
         recorder.begin(&Beginning {
             limits: &SpanLimits::DEFAULT,
             context: &SpanContext::INVALID,
@@ -359,8 +373,8 @@ mod tests {
         for max in [MIN_SCRATCH_BYTES, START / 2, START, 1500, 4000, 16 * 1024] {
             let (mut grown, mut cut) = (0, 0);
             for seed in 0..300 {
-                let mut small = Recorder::new(max, 1);
-                let mut large = Recorder::new(max, 1);
+                let mut small = Recorder::new(max, 1, no_owner());
+                let mut large = Recorder::new(max, 1, no_owner());
                 large.recording.scratch = vec![0; max].into_boxed_slice();
                 let expected = record(&mut large, seed);
                 assert_eq!(record(&mut small, seed), expected, "max {max}, seed {seed}");

@@ -344,6 +344,7 @@ impl fmt::Debug for Span {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorder::no_owner;
     use super::*;
     use crate::context::TraceFlags;
     use crate::id::{SpanId, TraceId};
@@ -355,7 +356,7 @@ mod tests {
 
     /// A span that is recorded for no provider.
     fn carrying(trace_state: &str) -> Span {
-        let mut recorder = Box::new(Recorder::new(256, 0));
+        let mut recorder = Box::new(Recorder::new(256, 0, no_owner()));
         let parent = ParentContext {
             span_context: context(1),
             trace_state,

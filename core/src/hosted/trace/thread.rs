@@ -10,14 +10,15 @@
 
 use core::cell::Cell;
 use std::boxed::Box;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
 use super::pool::Pool;
 use super::recorder::{NO_PROVIDER, Recorder, WHILE_UNWINDING};
 use crate::buffer::{PushError, Record, RecordSink};
-use crate::hosted::rng::{self, ThreadRng};
+use crate::hosted::process::fork_generation;
+use crate::hosted::rng::ThreadRng;
 use crate::hosted::shards::Shard;
 use crate::id::RandomIdGenerator;
 use crate::time::Instant;
@@ -30,6 +31,7 @@ pub(super) struct ThreadState {
     /// The states for other providers, in the order of last use.
     next: Option<Box<ThreadState>>,
     provider: u32,
+    owner: Weak<ProviderInner>,
     pub(super) shard: Arc<Shard>,
     pub(super) pool: Pool,
     pub(super) ids: Ids,
@@ -37,21 +39,22 @@ pub(super) struct ThreadState {
 }
 
 impl ThreadState {
-    fn new(inner: &ProviderInner) -> Self {
+    fn new(inner: &Arc<ProviderInner>) -> Self {
         Self {
             next: None,
             provider: inner.id(),
+            owner: Arc::downgrade(inner),
             shard: inner.claim_shard(),
             pool: inner.pool(),
             ids: RandomIdGenerator::new(ThreadRng::owned()),
-            fork: rng::fork_generation(),
+            fork: fork_generation(),
         }
     }
 
     // A forked child must not draw its parent's ids (fault D6).
     #[inline]
     pub(super) fn ready(&mut self) -> &mut Self {
-        let fork = rng::fork_generation();
+        let fork = fork_generation();
         if self.fork != fork {
             self.fork = fork;
             self.ids = RandomIdGenerator::new(ThreadRng::owned());
@@ -114,7 +117,7 @@ fn find_state(
         rest = state.next.take();
         if state.provider == id {
             found = Some(state);
-        } else if ProviderInner::find(state.provider).is_some() {
+        } else if state.owner.strong_count() > 0 {
             state.next = others;
             others = Some(state);
         }
@@ -150,12 +153,12 @@ pub(super) fn open_state_for(inner: &Arc<ProviderInner>) -> Option<Box<ThreadSta
 }
 
 #[cold]
-fn temporary_if_open(inner: &ProviderInner) -> Option<Box<ThreadState>> {
+fn temporary_if_open(inner: &Arc<ProviderInner>) -> Option<Box<ThreadState>> {
     inner.is_open().then(|| temporary(inner))
 }
 
 #[cold]
-fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
+fn temporary(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
     Box::new(ThreadState::new(inner))
 }
 
@@ -173,10 +176,10 @@ pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
 #[cold]
 #[inline(never)]
 fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
-    let provider = recorder.provider;
+    let (provider, owner) = (recorder.provider, provider_of(&recorder));
     let shortage = Shortage::of(&recorder.recording);
     let new = shortage.as_ref().map_or(0, |shortage| {
-        let state = take_state(provider, || ProviderInner::find(provider));
+        let state = take_state(provider, || owner.clone());
         state.map_or(0, |state| {
             let new = state.shard.count_incomplete(shortage.causes());
             give_back(state);
@@ -186,7 +189,7 @@ fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
     finish_complete(recorder, now);
     // Last, because the application's handler may start spans itself.
     if let (Some(shortage), true) = (shortage, new != 0) {
-        if let Some(inner) = ProviderInner::find(provider) {
+        if let Some(inner) = owner {
             inner.report_shortage(&shortage, new);
         }
     }
@@ -195,14 +198,20 @@ fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
 #[inline(always)]
 fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
-    let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
+    let Some(mut state) = take_state(provider, || provider_of(&recorder)) else {
         return finish_elsewhere(recorder, now);
     };
     let wake = state.finish(recorder, now);
-    give_back(state);
     if wake {
-        wake_drainer(provider);
+        return wake_drainer(state);
     }
+    give_back(state);
+}
+
+/// The provider of a recorder, if it still exists.
+#[cold]
+fn provider_of(recorder: &Recorder) -> Option<Arc<ProviderInner>> {
+    recorder.owner.upgrade()?.downcast().ok()
 }
 
 /// Ends a span that was started while its thread unwound, or whose thread's locals are gone, or its
@@ -211,21 +220,23 @@ fn finish_complete(recorder: Box<Recorder>, now: Instant) {
 #[inline(never)]
 fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
     recorder.provider &= !WHILE_UNWINDING;
-    let Some(inner) = ProviderInner::find(recorder.provider) else {
+    let Some(inner) = provider_of(&recorder) else {
         return;
     };
     let mut state = state_for(&inner);
-    let wake = state.finish(recorder, now);
-    give_back(state);
-    if wake {
-        inner.hub.wake();
+    if state.finish(recorder, now) {
+        return wake_drainer(state);
     }
+    give_back(state);
 }
 
 #[cold]
-fn wake_drainer(provider: u32) {
-    if let Some(inner) = ProviderInner::find(provider) {
-        inner.hub.wake();
+fn wake_drainer(state: Box<ThreadState>) {
+    let (owner, shard) = (state.owner.upgrade(), Arc::clone(&state.shard));
+    give_back(state);
+    if owner.is_some_and(|inner| !inner.hub.wake()) {
+        // A copy in a forked child, which is never drained.
+        shard.close();
     }
 }
 

@@ -33,6 +33,7 @@ use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
+use crate::hosted::process::notice_fork;
 use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::resource::{Registry, RegistryError, Resource};
@@ -165,6 +166,7 @@ impl Pipeline {
         settings: &Settings,
         registry: Result<Registry<Memory>, RegistryError>,
     ) -> Result<Self, PipelineError> {
+        notice_fork();
         let batch = &settings.exporter.batch;
         let hub = registry
             .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))
