@@ -9,17 +9,23 @@
 
 use std::hint::black_box;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::context::{SpanContext, TraceFlags};
-use spandrel_core::env::Protocol;
+use spandrel_core::env::{Propagators, Protocol};
+use spandrel_core::hosted::active::active_span;
+use spandrel_core::hosted::baggage::Baggage;
 use spandrel_core::hosted::config::Config;
 use spandrel_core::hosted::current::{self, Context};
+use spandrel_core::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
+use spandrel_core::hosted::propagation::Propagator;
 use spandrel_core::hosted::trace::{Tracer, TracerProvider};
 use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::json;
 use spandrel_core::propagation::{format_traceparent, parse_traceparent};
+use spandrel_core::span::finished::FinishedSpan;
 
 use crate::ours::{accept_all, loaded, long_queue, pipeline};
 use crate::workload::{TEN_KEYS, TEN_VALUES};
@@ -46,7 +52,7 @@ struct Prepared {
 }
 
 /// Everything that is counted.
-pub const CASES: [Counted; 18] = [
+pub const CASES: [Counted; 26] = [
     Counted {
         name: "disabled: start + end",
         prepare: disabled,
@@ -80,12 +86,36 @@ pub const CASES: [Counted; 18] = [
         prepare: nested,
     },
     Counted {
+        name: "start + end, baggage current",
+        prepare: under_baggage,
+    },
+    Counted {
+        name: "parent + child, baggage current",
+        prepare: nested_under_baggage,
+    },
+    Counted {
         name: "tracing layer: start + end",
         prepare: tracing_start_end,
     },
     Counted {
         name: "tracing layer: start + 4 attributes + end",
         prepare: tracing_four_attributes,
+    },
+    Counted {
+        name: "one processor: start + end",
+        prepare: one_processor,
+    },
+    Counted {
+        name: "three processors: start + end",
+        prepare: three_processors,
+    },
+    Counted {
+        name: "a processor that redacts: start + attribute + end",
+        prepare: redacting,
+    },
+    Counted {
+        name: "start + attribute by a helper + end",
+        prepare: helper,
     },
     Counted {
         name: "attach + detach",
@@ -98,6 +128,14 @@ pub const CASES: [Counted; 18] = [
     Counted {
         name: "format a traceparent",
         prepare: format,
+    },
+    Counted {
+        name: "extract a span and 2 entries of baggage",
+        prepare: extract,
+    },
+    Counted {
+        name: "inject a span and 2 entries of baggage",
+        prepare: inject,
     },
     Counted {
         name: "shard to exporter to acceptance / span",
@@ -133,11 +171,15 @@ fn repeat(mut op: impl FnMut() + 'static) -> Prepared {
 }
 
 /// Spans of a pipeline that nobody drains meanwhile; it holds the warm-up and the count.
-fn spans(sample_rate: f64, mut op: impl FnMut(&Tracer) + 'static) -> Prepared {
-    let config = Config {
+fn spans(sample_rate: f64, op: impl FnMut(&Tracer) + 'static) -> Prepared {
+    let sampling = Config {
         sample_rate: Some(sample_rate),
         ..long_queue(8 * OPS)
     };
+    spans_with(sampling, op)
+}
+
+fn spans_with(config: Config, mut op: impl FnMut(&Tracer) + 'static) -> Prepared {
     let (held, provider) = pipeline(config);
     let tracer = provider.tracer("bench");
     repeat(move || {
@@ -210,12 +252,113 @@ fn event() -> Prepared {
 }
 
 fn nested() -> Prepared {
-    spans(1.0, |tracer| {
-        tracer.span("parent").in_scope(|_| {
-            tracer.span("child").in_scope(|span| {
-                black_box(span);
-            });
+    spans(1.0, parent_and_child)
+}
+
+fn parent_and_child(tracer: &Tracer) {
+    tracer.span("parent").in_scope(|_| {
+        tracer.span("child").in_scope(|span| {
+            black_box(span);
         });
+    });
+}
+
+/// The process's only case, so that what is current stays so.
+fn baggage() -> Baggage {
+    let baggage = Baggage::new().with("tenant", "acme").with("user", "Amélie");
+    std::mem::forget(baggage.clone().attach());
+    baggage
+}
+
+fn under_baggage() -> Prepared {
+    baggage();
+    spans(1.0, plain)
+}
+
+fn nested_under_baggage() -> Prepared {
+    baggage();
+    spans(1.0, parent_and_child)
+}
+
+/// `tracecontext,baggage`, the default.
+fn propagator() -> Propagator {
+    Propagator::of(Propagators::default())
+}
+
+fn extract() -> Prepared {
+    let headers = [
+        ("traceparent", TRACEPARENT),
+        ("baggage", "tenant=acme,user=Am%C3%A9lie"),
+    ];
+    repeat(move || {
+        black_box(propagator().extract(black_box(&headers)));
+    })
+}
+
+fn inject() -> Prepared {
+    let context = Context::from(context()).with_baggage(baggage());
+    let mut carrier = |name: &str, value: &str| {
+        black_box((name, value));
+    };
+    repeat(move || propagator().inject_from(black_box(&context), &mut carrier))
+}
+
+/// With `count` processors that look at the name of each span, and change nothing.
+fn processors(count: usize) -> Prepared {
+    struct Looking;
+    impl SpanProcessor for Looking {
+        fn on_end(&self, span: &FinishedSpan<'_>) -> SpanFate {
+            match span.name() {
+                "GET /health" => SpanFate::Drop,
+                _ => SpanFate::Keep,
+            }
+        }
+    }
+    let processors = (0..count).map(|_| Arc::new(Looking) as _);
+    let config = Config {
+        processors: processors.collect(),
+        ..long_queue(8 * OPS)
+    };
+    spans_with(config, plain)
+}
+
+fn one_processor() -> Prepared {
+    processors(1)
+}
+
+fn three_processors() -> Prepared {
+    processors(3)
+}
+
+fn redacting() -> Prepared {
+    struct Redacting;
+    impl SpanProcessor for Redacting {
+        fn on_ending(&self, span: &mut LiveSpan<'_>) {
+            if span
+                .view()
+                .is_some_and(|span| span.attribute("password").is_some())
+            {
+                span.set_attribute("password", "(removed)");
+            }
+        }
+    }
+    let config = Config {
+        processors: vec![Arc::new(Redacting)],
+        ..long_queue(8 * OPS)
+    };
+    spans_with(config, |tracer| {
+        let mut span = tracer.start("operation");
+        span.set_attribute("password", black_box("hunter2"));
+        span.end();
+    })
+}
+
+/// The span is made current, too: a helper finds it there.
+fn helper() -> Prepared {
+    spans(1.0, |tracer| {
+        let span = tracer.start("operation");
+        span.in_scope(|| active_span().set_attribute("cache.hit", black_box(true)));
+        span.end();
     })
 }
 

@@ -196,6 +196,13 @@ pub trait IdGenerator {
     #[doc(hidden)]
     const NEVER_ZERO: bool = false;
 
+    /// [`Self::RANDOM`], unless it is known at run time only.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn is_random(&self) -> bool {
+        Self::RANDOM
+    }
+
     /// Returns a new valid trace id.
     fn trace_id(&mut self) -> TraceId;
 

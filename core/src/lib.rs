@@ -58,7 +58,7 @@
 //! | [`exporter`] | the driver's loop, in five lines, and the rules of delivery |
 //! | [`tracer`], [`span`] | recording |
 //! | [`buffer`], [`backoff`], [`breaker`], [`batch`] | the machines, each usable alone |
-//! | [`sampler`], [`propagation`] | the choice of traces, and their way across processes |
+//! | [`sampler`], [`propagation`], [`baggage`] | the choice of traces, and their way across processes |
 //! | [`mod@env`] | `OTEL_*` variables as a pure function |
 //! | [`json`] | OTLP/JSON lines from the same bytes |
 //! | `hosted` (feature `std`) | threads, clocks and environment: the base of the transports |
@@ -71,6 +71,7 @@
 //! |---|---|
 //! | `std` | `hosted`: the runtime for programs with threads |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
@@ -101,6 +102,7 @@ pub mod time;
 pub mod wire;
 // L1
 pub mod backoff;
+pub mod baggage;
 pub mod breaker;
 pub mod buffer;
 pub mod context;

@@ -22,9 +22,9 @@ use crate::attribute::ValueLimits;
 /// One long text must not cost a span the small things that come after it. So an item of more than
 /// 127 bytes (an attribute, an event, a link, the name, the status) takes at most half of the
 /// scratch that is still free. If it is longer, its texts are cut after a whole character, then its
-/// arrays lose their last elements, and events and links their last attributes. Cut items are kept;
-/// [`BareSpan::cut`](crate::span::BareSpan::cut) counts them. An item that cannot be cut to 24
-/// characters for each text is left out and counted on the wire. The last sixteenth of the scratch
+/// arrays and maps lose their last elements, and events and links their last attributes. Cut items
+/// are kept; [`BareSpan::cut`](crate::span::BareSpan::cut) counts them. An item that cannot be cut to
+/// 24 characters for each text is left out and counted on the wire. The last sixteenth of the scratch
 /// is for small attributes, the name and the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -18,11 +18,15 @@
 
 #[cfg(feature = "link")]
 mod encoded;
+#[cfg(feature = "std")]
+mod scope_text;
 
 use core::fmt;
 
 #[cfg(feature = "link")]
 pub use encoded::EncodedEntry;
+#[cfg(feature = "std")]
+pub(crate) use scope_text::ScopeText;
 
 use crate::attribute::{KeyValue, ValueLimits};
 use crate::wire::{BYTES, Writer, get_varint, key_value_len, nonempty_len, put_key_value, tag};
@@ -251,6 +255,23 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Registry<S> {
         self.scopes = self.scopes.checked_add(1).ok_or(RegistryError::TooMany)?;
         self.used += entry.len();
         Ok(id)
+    }
+
+    /// Returns true if the scope of this number is here.
+    #[cfg(feature = "std")]
+    pub(crate) const fn has(&self, scope: ScopeId) -> bool {
+        scope.0 < self.scopes
+    }
+
+    /// A copy that takes no more memory than its entries, and takes in no others.
+    #[cfg(feature = "std")]
+    pub(crate) fn to_compact(&self) -> Registry<std::boxed::Box<[u8]>> {
+        let used = self.storage.as_ref().get(..self.used);
+        Registry {
+            storage: used.unwrap_or_default().into(),
+            used: self.used,
+            scopes: self.scopes,
+        }
     }
 
     /// Copies the entries of `other` that this registry does not have yet. Only for a registry that

@@ -58,13 +58,21 @@ impl Ledger {
         self.dropped.get(reason.index()).copied().unwrap_or(0)
     }
 
-    /// Spans lost, for any reason.
+    /// Spans dropped, for any reason.
     #[must_use]
     pub fn dropped_total(&self) -> u64 {
         self.dropped.iter().fold(0, |sum, &n| sum.saturating_add(n))
     }
 
-    /// The reasons for which spans were lost, with their counts.
+    /// Spans lost that the program did not [choose to drop](DropReason::is_intended) itself.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.dropped_reasons()
+            .filter(|(reason, _)| !reason.is_intended())
+            .fold(0, |sum, (_, count)| sum.saturating_add(count))
+    }
+
+    /// The reasons for which spans were dropped, with their counts.
     pub fn dropped_reasons(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL
             .into_iter()
@@ -72,10 +80,13 @@ impl Ledger {
             .filter(|(_, count)| *count > 0)
     }
 
-    /// The reason for which most spans were lost since `before`, an earlier copy of this ledger.
+    /// The reason for which most spans were lost, and not dropped on purpose, since `before`, an earlier copy of this ledger.
     pub(crate) fn main_reason_since(&self, before: &Self) -> Option<DropReason> {
         let mut most = (None, 0);
         for (reason, count) in self.dropped_reasons() {
+            if reason.is_intended() {
+                continue;
+            }
             let since = count.saturating_sub(before.dropped(reason));
             if since > most.1 {
                 most = (Some(reason), since);
@@ -155,6 +166,9 @@ pub struct DeliveryStats {
     pub circuit_opened: u64,
     /// Events that made room for newer ones before they were fetched.
     pub events_lost: u64,
+    /// Finished traces that a hosted pipeline with `keep` decided before all was known of them, for
+    /// lack of room or of time, or at its shutdown. Always 0 without it.
+    pub decided_early: u64,
 }
 
 impl DeliveryStats {
@@ -166,6 +180,7 @@ impl DeliveryStats {
         responses_invalid: 0,
         circuit_opened: 0,
         events_lost: 0,
+        decided_early: 0,
     };
 }
 

@@ -23,7 +23,9 @@ use crate::context::{Link, ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::id::{IdGenerator, SpanId, TraceId};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
-use crate::sampler::{Sampler, SamplingDecision, SamplingParameters};
+use crate::sampler::{
+    Sampler, SamplingContext, SamplingDecision, SamplingParameters, SamplingScratch,
+};
 use crate::span::{BareSpan, Begin, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
 use crate::time::Instant;
 
@@ -84,6 +86,12 @@ impl<'a> SpanBuilder<'a> {
     pub const fn scope(mut self, scope: ScopeId) -> Self {
         self.scope = scope;
         self
+    }
+
+    /// The scope that was set.
+    #[cfg(feature = "std")]
+    pub(crate) const fn scope_id(&self) -> ScopeId {
+        self.scope
     }
 
     /// Sets the initial attributes.
@@ -177,7 +185,8 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         now: Instant,
         scratch: impl FnOnce() -> B,
     ) -> BareSpan<B> {
-        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        let memory = SamplingScratch::new();
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder, None, &memory);
         // Built where it is returned: a move of the scratch costs more than all else.
         let mut span = BareSpan::non_recording(plan.context);
         let mut begun = false;
@@ -226,7 +235,8 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
         builder: SpanBuilder<'_>,
         now: Instant,
     ) {
-        let plan = Plan::new(&self.sampler, &mut self.ids, &builder);
+        let memory = SamplingScratch::new();
+        let plan = Plan::new(&self.sampler, &mut self.ids, &builder, None, &memory);
         span.context = plan.context;
         let mut begun = false;
         if let Some(live) = &mut span.live {
@@ -254,6 +264,28 @@ impl<S: Sampler, G: IdGenerator> BareTracer<S, G> {
     }
 }
 
+/// Where a parent came from.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// There is none.
+    None,
+    Local,
+    Remote,
+}
+
+#[cfg(feature = "tracing")]
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn of(parent: &SpanContext) -> Self {
+        match parent {
+            parent if !parent.is_valid() => Self::None,
+            parent if parent.is_remote() => Self::Remote,
+            _ => Self::Local,
+        }
+    }
+}
+
 /// The start of a span before anything is written. Its steps take the parts of a tracer one by one:
 /// on a host all threads share the sampler and the limits, and each has its own ids.
 pub(crate) struct Plan<'a> {
@@ -274,6 +306,8 @@ impl<'a> Plan<'a> {
         sampler: &'a S,
         ids: &mut G,
         builder: &'a SpanBuilder<'a>,
+        surroundings: Option<&'a (dyn SamplingContext + 'a)>,
+        scratch: &'a SamplingScratch<'a>,
     ) -> Self {
         let parent = &builder.parent.span_context;
         let parent = parent.is_valid().then_some(parent);
@@ -282,7 +316,7 @@ impl<'a> Plan<'a> {
                 parent.trace_id().to_word(),
                 parent.trace_flags().is_random(),
             ),
-            None => (valid_trace_id(ids).to_word(), G::RANDOM),
+            None => (valid_trace_id(ids).to_word(), ids.is_random()),
         };
         let trace_id = TraceId::from_word(trace_id);
         let flags = TraceFlags::NONE.with_random(is_random);
@@ -296,6 +330,8 @@ impl<'a> Plan<'a> {
             kind: builder.kind,
             attributes: builder.attributes,
             links: builder.links,
+            surroundings,
+            scratch,
         });
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
         let span_id = valid_span_id(ids);
@@ -310,6 +346,17 @@ impl<'a> Plan<'a> {
                 false => SamplingDecision::Drop,
             },
             attributes: sampling.attributes,
+        }
+    }
+
+    /// Where the parent came from.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn origin(&self) -> Origin {
+        match self.parent {
+            None => Origin::None,
+            Some(parent) if parent.is_remote() => Origin::Remote,
+            Some(_) => Origin::Local,
         }
     }
 

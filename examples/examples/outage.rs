@@ -14,11 +14,13 @@
 //! one: the jitter of the retries is off, so that every run prints the same table.
 
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::hosted::rng::ThreadRng;
 use spandrel_core::prelude::*;
+use spandrel_examples::waterfall::style_of_stdout;
 use spandrel_examples::{Collector, Failure, println};
 use spandrel_transport_std::{HttpSender, HttpSettings};
 
@@ -158,6 +160,7 @@ impl Pipeline {
 
     fn row(&self, now: Instant, what: impl Display) {
         let ledger = self.exporter.ledger();
+        let what = wrap(&what.to_string());
         println!(
             "{:6.2} s  {:9}  {:5}  {:8}  {:7}  {what}",
             now.as_nanos() as f64 / 1e9,
@@ -167,4 +170,26 @@ impl Pipeline {
             ledger.dropped_total(),
         );
     }
+}
+
+/// Breaks the last column between words where the terminal ends.
+fn wrap(text: &str) -> String {
+    const BEFORE: usize = 46;
+    let columns = match std::io::stdout().is_terminal() {
+        true => style_of_stdout().width.saturating_sub(BEFORE).max(20),
+        false => usize::MAX,
+    };
+    let (mut wrapped, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        if used > 0 && used + 1 + word.len() > columns {
+            wrapped += &format!("\n{:BEFORE$}", "");
+            used = 0;
+        } else if used > 0 {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped += word;
+        used += word.len();
+    }
+    wrapped
 }

@@ -12,10 +12,9 @@ use std::error::Error;
 use std::thread::sleep;
 use std::time::Duration;
 
-use spandrel_core::propagation::{TextMapPropagator, TraceContextPropagator};
 use spandrel_examples::{Demo, Failure, println};
 use spandrel_transport_std::layer::{SpanExt, layer};
-use spandrel_transport_std::tracer;
+use spandrel_transport_std::{propagator, tracer};
 use tracing::{info, info_span, instrument, warn};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -40,8 +39,7 @@ fn handle(headers: &[(&str, &str)]) {
         otel.kind = "server",
         http.response.status_code = tracing::field::Empty,
     );
-    let caller = TraceContextPropagator.extract(&headers);
-    if let Err(error) = request.set_parent(caller.as_ref()) {
+    if let Err(error) = request.set_parent(&propagator().extract(&headers)) {
         warn!(%error, "the caller's trace does not go on");
     }
     request.in_scope(|| {

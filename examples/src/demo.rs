@@ -42,14 +42,26 @@ impl Demo {
     ///
     /// When there is no port for a collector, or the configuration is wrong.
     pub fn start(service_name: &str) -> Result<Self, Failure> {
+        Self::start_with(Config {
+            service_name: service_name.into(),
+            ..Config::default()
+        })
+    }
+
+    /// As [`Self::start`], with more settings than a name. Whether it is enabled, and the endpoint, are
+    /// set here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(config: Config) -> Result<Self, Failure> {
         show_warnings();
         let collector = own_collector()?;
         let endpoint = collector.as_ref().map_or("", Collector::endpoint);
         let mut settings = Config {
             enabled: true,
-            service_name: service_name.into(),
             endpoint: endpoint.into(),
-            ..Config::default()
+            ..config
         }
         .resolve()?;
         let seen = SeenTraces::listen(&mut settings.sampler);

@@ -113,3 +113,78 @@ fn the_boards_of_the_build_script_are_those_of_the_emulator() {
     let names = BOARDS.map(|board| board.name).join(" ");
     assert!(script.contains(&format!("firmware_boards=({names})")));
 }
+
+/// All Rust files below `folder`, with strings that go on in the next line as one.
+fn sources(folder: &str) -> String {
+    let mut text = String::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut whole = String::new();
+    for part in text.split_inclusive("\\\n") {
+        whole.push_str(part.trim_start().trim_end_matches("\\\n"));
+    }
+    whole.replace("\\\"", "\"")
+}
+
+/// What a table quotes as the words of the program, without what differs from case to case.
+fn quoted(document: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for row in document.lines().filter(|line| line.starts_with("| ")) {
+        // A quotation with code in it has two ticks at each end.
+        let (double, single): (Vec<_>, Vec<_>) = row
+            .split("``")
+            .enumerate()
+            .partition(|(number, _)| number % 2 == 1);
+        let single = single
+            .into_iter()
+            .flat_map(|(_, text)| text.split('`').skip(1).step_by(2));
+        for quotation in double.into_iter().map(|(_, text)| text).chain(single) {
+            let mut part = String::new();
+            for word in quotation.split(' ').chain(["..".into()]) {
+                let differs = word == "N"
+                    || word.contains("..")
+                    || word.contains(['`', '(', '_'])
+                    || word.contains(|c: char| c.is_ascii_digit()) && word.len() < 3;
+                if !differs {
+                    part.push_str(if part.is_empty() { "" } else { " " });
+                    part.push_str(word);
+                } else if part.contains(' ') {
+                    found.push(std::mem::take(&mut part));
+                } else {
+                    part.clear();
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What the documents say that a user will see is what the program prints, and a test looks for it.
+#[test]
+fn the_words_that_the_documents_quote_are_printed_and_tested() {
+    let product = ["core/src", "transport-std/src", "transport-async/src"].map(sources);
+    let tests = ["tests", "examples/tests"].map(sources);
+    let quoted = quoted(include_str!("../../TROUBLESHOOTING.md"));
+    assert!(quoted.len() > 20, "{quoted:?}");
+    for words in &quoted {
+        let words = words.trim_end_matches([',', ':']);
+        assert!(
+            product.iter().any(|it| it.contains(words)),
+            "not printed: {words:?}"
+        );
+        // Tests of a module stand beside it.
+        let is_tested = tests.iter().any(|it| it.contains(words))
+            || product.iter().any(|it| it.matches(words).count() > 1);
+        assert!(is_tested, "not tested: {words:?}");
+    }
+}

@@ -249,6 +249,43 @@ fn programs_that_use_tracing_deliver_and_nest() {
 }
 
 #[test]
+fn processors_remove_secrets_and_drop_health_checks() {
+    let text = text(&command("processors").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "2 spans",
+            "• POST /login (server)",
+            "password=(removed)",
+            "cloud.region=north",
+            "password.check",
+            "hash.rounds=12",
+            "ended 5 = exported 2 + dropped 3 (filtered 3) + buffered 0 + in flight 0",
+        ],
+    );
+    assert!(
+        !text.contains("hunter2") && !text.contains("/health"),
+        "{text}"
+    );
+}
+
+#[test]
+fn only_the_order_that_failed_and_the_slow_one_are_kept() {
+    let text = text(&command("keep_errors").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "• POST /orders (server)",
+            "order.number=13",
+            "nothing left of article 7",
+            "order.number=31",
+            "ended 120 = exported 6 + dropped 114 (tail_dropped 114) + buffered 0 + in flight 0",
+        ],
+    );
+    assert_eq!(text.matches("payment.charge").count(), 2, "{text}");
+}
+
+#[test]
 fn commands_carry_their_outcome() {
     let text = run("command_execution", 2);
     assert_all(
@@ -297,6 +334,21 @@ fn an_error_ends_the_step_and_the_workflow() {
 }
 
 #[test]
+fn baggage_reaches_another_service_and_a_child_process() {
+    let text = run("baggage", 4);
+    assert_all(
+        &text,
+        &[
+            "to the warehouse: baggage: tenant=acme,user=Am%C3%A9lie,priority=high",
+            "to the child process: BAGGAGE, TRACEPARENT",
+            "trace 5b8efff798038103d269b633813fc60c · 3 spans",
+            "tenant=acme  user=Amélie  priority=high",
+            "• POST /webhook (server)",
+        ],
+    );
+}
+
+#[test]
 fn a_batch_sums_up_the_errors_of_its_threads() {
     let text = run("concurrent_batch", 6);
     assert_all(
@@ -339,6 +391,20 @@ fn the_outage_loses_nothing_and_keeps_its_times() {
     for row in rows {
         assert!(text.contains(row), "{row:?} is not in:\n{text}");
     }
+}
+
+#[test]
+fn a_test_captures_spans_and_its_assertions_say_what_is_missing() {
+    let text = text(&command("testing").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "captured 3 spans:",
+            "└─ payment.charge (client) ✗ declined",
+            "there is no span \"payment.refund\", only",
+            "> └─ payment.charge (client)\n",
+        ],
+    );
 }
 
 #[test]

@@ -10,10 +10,12 @@
 //! | wrong host | [`Authority::server_for`] |
 //! | named as clients of devices want it | [`Authority::server_named`] |
 //! | expired | [`Authority::expired_server`] |
+//! | not valid yet | [`Authority::future_server`] |
 //! | unknown CA | [`Authority::server`] of an authority that the client does not trust |
 //! | self-signed | [`self_signed`] |
 //! | an authority's own | [`self_signed_authority`] |
-//! | client | [`Authority::client`] |
+//! | client, also in a server's place | [`Authority::client`], [`Authority::client_as_server`] |
+//! | revoked client | [`Identity::server_config_revoking`] |
 //!
 //! TLS 1.0 and 1.1 do not exist in rustls; [`Front::Tls11`](crate::fault_server::Front::Tls11) plays
 //! the one message of it that a client gets to see.
@@ -21,11 +23,14 @@
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
@@ -39,6 +44,8 @@ pub struct Identity {
     key: PrivateKeyDer<'static>,
     cert_pem: String,
     key_pem: String,
+    /// Empty for one that no authority signed.
+    serial: Vec<u8>,
 }
 
 impl Identity {
@@ -78,26 +85,36 @@ impl Identity {
     /// If rustls refuses one of the certificates.
     #[must_use]
     pub fn server_config_for(&self, clients: &Authority) -> Arc<ServerConfig> {
-        self.config(rustls::ALL_VERSIONS, Some(clients))
+        self.config(rustls::ALL_VERSIONS, Some((clients, None)))
+    }
+
+    /// The same, for a server that knows that `revoked` was revoked.
+    ///
+    /// # Panics
+    /// If rustls refuses one of the certificates, or the list.
+    #[must_use]
+    pub fn server_config_revoking(&self, clients: &Authority, revoked: &Self) -> Arc<ServerConfig> {
+        self.config(rustls::ALL_VERSIONS, Some((clients, Some(revoked))))
     }
 
     fn config(
         &self,
         versions: &[&'static SupportedProtocolVersion],
-        clients: Option<&Authority>,
+        clients: Option<(&Authority, Option<&Self>)>,
     ) -> Arc<ServerConfig> {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .expect("versions that the provider has");
         let builder = match clients {
             None => builder.with_no_client_auth(),
-            Some(authority) => {
+            Some((authority, revoked)) => {
                 let mut roots = RootCertStore::empty();
                 roots
                     .add(authority.issuer.der().clone())
                     .expect("an authority's certificate");
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                        .with_crls(revoked.map(|revoked| authority.revoke(revoked)))
                         .build()
                         .expect("a verifier with one root");
                 builder.with_client_cert_verifier(verifier)
@@ -182,6 +199,15 @@ impl Authority {
         self.sign(params)
     }
 
+    /// A certificate for [`LOOPBACK_NAMES`] that begins in 2200.
+    #[must_use]
+    pub fn future_server(&self) -> Identity {
+        let mut params = server_params(LOOPBACK_NAMES);
+        params.not_before = date_time_ymd(2200, 1, 1);
+        params.not_after = date_time_ymd(2201, 1, 1);
+        self.sign(params)
+    }
+
     /// A client's certificate.
     #[must_use]
     pub fn client(&self) -> Identity {
@@ -190,10 +216,44 @@ impl Authority {
         self.sign(params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    /// A client's certificate with the names of the server that uses it.
+    #[must_use]
+    pub fn client_as_server(&self) -> Identity {
+        let mut params = server_params(LOOPBACK_NAMES);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    /// A list of this authority in which `revoked` stands alone.
+    fn revoke(&self, revoked: &Identity) -> CertificateRevocationListDer<'static> {
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(2200, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&revoked.serial),
+                revocation_time: date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer)
+            .expect("a list of our own")
+            .into()
+    }
+
+    fn sign(&self, mut params: CertificateParams) -> Identity {
         let key = new_key();
+        let serial = key.public_key_raw().iter().rev().take(8);
+        let serial: Vec<u8> = [0x40].into_iter().chain(serial.copied()).collect();
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        identity(&certificate, &key)
+        Identity {
+            serial,
+            ..identity(&certificate, &key)
+        }
     }
 }
 
@@ -258,6 +318,7 @@ fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
         key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         cert_pem: certificate.pem(),
         key_pem: key.serialize_pem(),
+        serial: Vec::new(),
     }
 }
 

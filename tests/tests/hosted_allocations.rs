@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use spandrel_tests::alloc::{CountingAllocator, measure};
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
-use spandrel_transport_std::{Config, KeyValue, Span, SpanKind, Status, Telemetry, Tracer, init};
+use spandrel_transport_std::{
+    Baggage, Config, KeyValue, Span, SpanKind, Status, Telemetry, Tracer, init,
+};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -73,6 +75,18 @@ fn a_span_and_its_child_allocate_nothing() {
     assert_eq!(measure(|| rounds(&tracer)).count, 0);
     closes(&telemetry);
     assert_eq!(telemetry.ledger().ended, 2 * (SPANS as u64 + 1));
+}
+
+/// What is beside the current span is shared, not copied.
+#[test]
+fn a_span_and_its_child_under_baggage_allocate_nothing_either() {
+    let server = FaultServer::start(Script::new());
+    let telemetry = telemetry(&server, 1.0);
+    let tracer = telemetry.tracer("allocations");
+    let _tenant = Baggage::new().with("tenant", "acme").attach();
+    work(&tracer);
+    assert_eq!(measure(|| rounds(&tracer)).count, 0);
+    closes(&telemetry);
 }
 
 #[test]

@@ -41,6 +41,7 @@
 //! | none | [`Driver`] over the traits [`Sleep`] and [`Post`]; `no_std`, no heap |
 //! | `std` | the pipeline of a process as an [`Outbox`] |
 //! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
+//! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
 //! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |

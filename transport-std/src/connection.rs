@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     body_sent: AtomicBool,
     /// Whether anything came back.
     answered: AtomicBool,
+    /// Whether the beginning of the request has been written.
+    head_begun: AtomicBool,
     /// Whether the host name could not be resolved.
     unresolved: AtomicBool,
     /// Whether the last attempt failed, so that the host is resolved again.
@@ -52,6 +54,7 @@ impl Connection {
             &self.body_taken,
             &self.body_sent,
             &self.answered,
+            &self.head_begun,
             &self.unresolved,
         ] {
             flag.store(false, Ordering::Relaxed);
@@ -104,7 +107,11 @@ impl Connector<()> for Dial {
 /// Wraps every new connection into a [`Watched`]. Last in the chain, so that it sees HTTP
 /// and not TLS.
 #[derive(Debug)]
-pub(crate) struct Watch(pub(crate) Arc<Connection>);
+pub(crate) struct Watch {
+    pub(crate) connection: Arc<Connection>,
+    /// See [`Forward::origin`](crate::forward::Forward::origin); empty without such a proxy.
+    pub(crate) origin: Arc<str>,
+}
 
 impl<In: Transport> Connector<In> for Watch {
     type Out = Watched<In>;
@@ -116,7 +123,8 @@ impl<In: Transport> Connector<In> for Watch {
     ) -> Result<Option<Self::Out>, ureq::Error> {
         Ok(chained.map(|inner| Watched {
             inner,
-            connection: Arc::clone(&self.0),
+            connection: Arc::clone(&self.connection),
+            origin: Arc::clone(&self.origin),
             held: 0,
         }))
     }
@@ -128,6 +136,7 @@ impl<In: Transport> Connector<In> for Watch {
 pub(crate) struct Watched<T> {
     inner: T,
     connection: Arc<Connection>,
+    origin: Arc<str>,
     /// Bytes at the front of the output: a head that was to be transmitted and waits for the body,
     /// which the client is given the rest of the output for.
     held: usize,
@@ -137,6 +146,30 @@ pub(crate) struct Watched<T> {
 const MAX_HELD: usize = 4 * 1024;
 
 impl<T: Transport> Watched<T> {
+    /// Puts the origin before the path, in the first line of a request that a proxy is to forward.
+    /// Returns the length of the output.
+    fn forward(&mut self, amount: usize) -> usize {
+        let has_begun = self.connection.head_begun.swap(true, Ordering::Relaxed);
+        if has_begun || self.origin.is_empty() {
+            return amount;
+        }
+        let len = self.origin.len();
+        let output = self.inner.buffers().output();
+        let path = output.iter().take(amount).position(|byte| *byte == b' ');
+        let Some(path) = path.map(|space| space + 1) else {
+            return amount;
+        };
+        if amount + len > output.len() {
+            // No head of ours is so long; the proxy refuses it as it is.
+            return amount;
+        }
+        output.copy_within(path..amount, path + len);
+        if let Some(target) = output.get_mut(path..path + len) {
+            target.copy_from_slice(self.origin.as_bytes());
+        }
+        amount + len
+    }
+
     /// Takes the output for a head, to be written with what follows it.
     fn hold(&mut self, amount: usize) -> bool {
         let is_head = self.held == 0 && !self.connection.body_taken.load(Ordering::Relaxed);
@@ -203,6 +236,7 @@ impl<T: Transport> Transport for Watched<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let amount = self.forward(amount);
         if self.hold(amount) {
             return Ok(());
         }
@@ -238,6 +272,8 @@ impl<T: Transport> Transport for Watched<T> {
 pub(crate) struct CachedResolver {
     inner: DefaultResolver,
     connection: Arc<Connection>,
+    /// What is resolved in place of the target.
+    proxy: Option<Uri>,
     max_age: Duration,
     cache: Mutex<Option<Entry>>,
 }
@@ -250,10 +286,11 @@ struct Entry {
 }
 
 impl CachedResolver {
-    pub(crate) fn new(connection: Arc<Connection>, max_age: Duration) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, proxy: Option<Uri>, max_age: Duration) -> Self {
         Self {
             inner: DefaultResolver::default(),
             connection,
+            proxy,
             max_age,
             cache: Mutex::new(None),
         }
@@ -289,6 +326,7 @@ impl Resolver for CachedResolver {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let uri = self.proxy.as_ref().unwrap_or(uri);
         if let Some(address) = literal(uri) {
             return Ok(self.fill(&[address]));
         }
@@ -366,6 +404,7 @@ mod tests {
                 writes: Vec::new(),
             },
             connection: Arc::new(Connection::default()),
+            origin: "".into(),
             held: 0,
         }
     }
@@ -388,6 +427,23 @@ mod tests {
             put(&mut connection, b"body");
             assert!(connection.connection.body_sent());
             assert_eq!(connection.inner.writes, [b"head body"]);
+            connection.inner.writes.clear();
+        }
+    }
+
+    // fault X48
+    #[test]
+    fn the_head_of_a_request_that_is_forwarded_names_the_origin_once() {
+        let mut connection = watched();
+        connection.origin = "http://c:1".into();
+        for _ in 0..2 {
+            connection.connection.begin();
+            put(&mut connection, b"POST / HTTP/1.1 ");
+            put(&mut connection, b"a b ");
+            connection.connection.body_taken();
+            put(&mut connection, b"c d");
+            let sent = connection.inner.writes.concat();
+            assert_eq!(sent, b"POST http://c:1/ HTTP/1.1 a b c d");
             connection.inner.writes.clear();
         }
     }
@@ -452,7 +508,8 @@ mod tests {
     fn an_answer_is_kept_until_it_is_old_or_an_attempt_failed() {
         let connection = Arc::new(Connection::default());
         let config = Config::default();
-        let resolver = CachedResolver::new(Arc::clone(&connection), Duration::from_secs(3600));
+        let resolver =
+            CachedResolver::new(Arc::clone(&connection), None, Duration::from_secs(3600));
         let uri: Uri = "http://localhost:4318".parse().unwrap();
         resolver
             .resolve(&uri, &config, NextTimeout::default())
@@ -466,7 +523,7 @@ mod tests {
         connection.forget_addresses();
         assert!(resolver.cached(&uri).is_none());
 
-        let impatient = CachedResolver::new(connection, Duration::ZERO);
+        let impatient = CachedResolver::new(connection, None, Duration::ZERO);
         impatient
             .resolve(&uri, &config, NextTimeout::default())
             .unwrap();

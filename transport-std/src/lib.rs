@@ -28,8 +28,9 @@
 //! ```
 //!
 //! Each application thread records into its own shard and never waits for the network. One thread
-//! sends, over ureq. It makes no spans itself, and its HTTP client follows no redirect, asks for no
-//! compressed answers, and reads no proxy variable unless [`Config`] says so.
+//! sends, over ureq; another one sleeps unless a request hangs, and reports what is lost then. They make
+//! no spans themselves, and the HTTP client follows no redirect, asks for no compressed answers, and
+//! reads no proxy variable unless [`Config`] says so.
 //!
 //! | start here | for |
 //! |---|---|
@@ -53,6 +54,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `http` | `http::HeaderMap` as a carrier of contexts |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
 //! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
@@ -66,8 +68,10 @@ struct Readme;
 mod addresses;
 mod connection;
 mod failure;
+mod forward;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+mod metrics;
 mod output;
 pub mod prelude;
 mod sender;
@@ -81,10 +85,13 @@ pub use telemetry::{InitError, Telemetry, init, start};
 pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::baggage::Baggage;
 pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
-pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
+pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
+pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
 pub use spandrel_core::hosted::unversioned::handle::CancelToken;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, Settings};
+use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
-use spandrel_core::hosted::unversioned::encode::Coding;
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::hosted::unversioned::print::Printer;
 use spandrel_core::response::{Outcome, Response, TransportError};
@@ -23,6 +24,8 @@ pub(crate) enum Output {
     /// In place of a sender that cannot be built yet.
     Waiting(Box<Waiting>),
     Stdout(Box<Lines>),
+    /// The program's own exporter.
+    Own(Box<Own>),
     /// Whose every request panics.
     #[cfg(test)]
     Panics(LastError),
@@ -34,6 +37,16 @@ pub(crate) struct Waiting {
     protocol: Protocol,
     coding: Coding,
     canceller: Canceller,
+    last_error: LastError,
+}
+
+/// Batches for an exporter of the program.
+pub(crate) struct Own {
+    exporter: SharedExporter,
+    encoder: RequestEncoder,
+    request: Vec<u8>,
+    /// Why there is no request.
+    unsent: Option<TransportError>,
     last_error: LastError,
 }
 
@@ -49,6 +62,15 @@ pub(crate) struct Lines<W = Stdout> {
 
 impl Output {
     pub(crate) fn new(settings: &Settings) -> Result<Self, BuildError> {
+        if let Some(exporter) = &settings.span_exporter {
+            return Ok(Self::Own(Box::new(Own {
+                exporter: exporter.clone(),
+                encoder: RequestEncoder::new(Protocol::HttpProtobuf, Coding::Identity),
+                request: Vec::new(),
+                unsent: Some(TransportError::Other),
+                last_error: LastError::default(),
+            })));
+        }
         Ok(match settings.http() {
             Some(http) => {
                 let mut waiting = Waiting {
@@ -81,7 +103,7 @@ impl Output {
         match self {
             Self::Http(sender) => Some(sender.canceller()),
             Self::Waiting(waiting) => Some(waiting.canceller.clone()),
-            Self::Stdout(_) => None,
+            Self::Stdout(_) | Self::Own(_) => None,
             #[cfg(test)]
             Self::Panics(_) => None,
         }
@@ -92,6 +114,7 @@ impl Output {
             Self::Http(sender) => sender.last_error(),
             Self::Waiting(waiting) => &waiting.last_error,
             Self::Stdout(lines) => &lines.last_error,
+            Self::Own(own) => &own.last_error,
             #[cfg(test)]
             Self::Panics(last_error) => last_error,
         }
@@ -103,6 +126,7 @@ impl Output {
             Self::Http(sender) => sender.last_error_mut(),
             Self::Waiting(waiting) => &mut waiting.last_error,
             Self::Stdout(lines) => &mut lines.last_error,
+            Self::Own(own) => &mut own.last_error,
             #[cfg(test)]
             Self::Panics(last_error) => last_error,
         };
@@ -114,6 +138,8 @@ impl Output {
         match self {
             Self::Http(sender) => sender.body_sent(),
             Self::Waiting(_) | Self::Stdout(_) => false,
+            // A part of it may have arrived.
+            Self::Own(_) => true,
             #[cfg(test)]
             Self::Panics(_) => false,
         }
@@ -134,6 +160,10 @@ impl Output {
             }
             Self::Waiting(_) => {}
             Self::Stdout(lines) => lines.encode(pull),
+            Self::Own(own) => {
+                let encoded = own.encoder.encode(pull, &mut own.request);
+                own.unsent = encoded.err().map(|error| error.class());
+            }
             #[cfg(test)]
             Self::Panics(_) => {}
         }
@@ -145,6 +175,12 @@ impl Output {
             Self::Http(sender) => sender.send(timeout.unwrap_or(NO_LIMIT)),
             Self::Waiting(_) => Outcome::Failed(TransportError::Other),
             Self::Stdout(lines) => lines.send(),
+            Self::Own(own) => match own.unsent {
+                Some(class) => Outcome::Failed(class),
+                None => own
+                    .last_error
+                    .note_export(own.exporter.export(&own.request)),
+            },
             #[cfg(test)]
             Self::Panics(_) => panic!("a fault in the client"),
         }

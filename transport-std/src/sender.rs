@@ -12,7 +12,7 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -36,6 +36,7 @@ use ureq::{Agent, SendBody};
 
 use crate::addresses::EachAddress;
 use crate::connection::{CachedResolver, Connection, Dial, Watch};
+use crate::forward::Forward;
 use crate::{failure, tls};
 
 /// Our own product in `User-Agent`.
@@ -67,6 +68,10 @@ const KEPT_CAPACITY: usize = 64 * 1024;
 /// ```
 pub struct HttpSender {
     agent: Agent,
+    /// What another agent is made of.
+    client: Config,
+    forward: Option<Forward>,
+    max_idle_age: Duration,
     connection: Arc<Connection>,
     canceller: Canceller,
     uri: Uri,
@@ -122,22 +127,31 @@ impl HttpSender {
             TlsConfig::default()
         };
         let connection = Arc::new(Connection::default());
-        let resolver = CachedResolver::new(Arc::clone(&connection), settings.max_idle_age);
-        let connector = Dial(Arc::clone(&connection))
-            .chain(EachAddress(DefaultConnector::new()))
-            .chain(Watch(Arc::clone(&connection)));
         let user_agent = target.user_agent(USER_AGENT);
-        let proxy = proxy(settings, &target);
-        let config = client_config(settings, proxy.as_deref(), tls, user_agent)?;
-        let headers = fixed_headers(&target)?;
-        let agent = Agent::with_parts(config, connector, resolver);
-        let _ = canceller.agent.set(agent.clone());
-        if canceller.is_cancelled() {
-            canceller.cancel();
+        let mut proxy = proxy(settings, &target);
+        let forward = proxy.as_deref().and_then(|url| Forward::new(url, &uri));
+        if forward.is_some() {
+            proxy = None;
         }
+        let client = client_config(settings, proxy.as_deref(), tls, user_agent)?;
+        let mut headers = fixed_headers(&target)?;
+        let authorization = forward.as_ref().and_then(|it| it.authorization.clone());
+        if let Some(authorization) = authorization {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization);
+        }
+        let agent = agent(
+            &client,
+            &connection,
+            forward.as_ref(),
+            settings.max_idle_age,
+        );
+        canceller.watch(&agent);
         Ok(Self {
             headers,
             agent,
+            client,
+            forward,
+            max_idle_age: settings.max_idle_age,
             connection,
             canceller,
             uri,
@@ -254,6 +268,16 @@ impl HttpSender {
     }
 
     fn exchange(&mut self, timeout: Duration) -> Result<Answered, Failed> {
+        if self.canceller.interrupted.swap(false, Ordering::AcqRel) {
+            // The client was closed with the request that was interrupted.
+            self.agent = agent(
+                &self.client,
+                &self.connection,
+                self.forward.as_ref(),
+                self.max_idle_age,
+            );
+            self.canceller.watch(&self.agent);
+        }
         match self.attempt(timeout) {
             Ok(answer) => self.read(answer),
             Err(error) => Err(Failed::Without(self.failure(&error))),
@@ -337,6 +361,10 @@ impl HttpSender {
         let failure = failure::translate(error, self.connection.body_sent());
         if self.canceller.is_cancelled() {
             Failure::new(TransportError::Cancelled, "cancelled")
+        } else if self.canceller.is_interrupted() {
+            let body_sent = self.connection.body_sent();
+            let text = "timeout: half of the time for the shutdown is over";
+            Failure::new(TransportError::Timeout { body_sent }, text)
         } else if self.connection.unresolved() {
             Failure::new(TransportError::Dns, failure.text)
         } else if self.is_stale(error) {
@@ -369,8 +397,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 #[derive(Clone, Default)]
 pub struct Canceller {
     /// Empty as long as there is no client.
-    agent: Arc<OnceLock<Agent>>,
+    agent: Arc<Mutex<Option<Agent>>>,
     cancelled: Arc<AtomicBool>,
+    /// The client was closed for the sake of the next request, which needs another one.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Canceller {
@@ -378,9 +408,33 @@ impl Canceller {
     /// [`TransportError::Cancelled`], as does every later one. May be called twice.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        if let Some(agent) = self.agent.get() {
+        self.close();
+    }
+
+    /// Closes the connection. The call in progress, if any, fails with [`TransportError::Timeout`];
+    /// later ones make a new connection.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        self.close();
+    }
+
+    fn close(&self) {
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = &*agent {
             agent.clone().shutdown();
         }
+    }
+
+    /// Closes `agent` from now on.
+    fn watch(&self, agent: &Agent) {
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent.clone());
+        if self.is_cancelled() {
+            self.close();
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Acquire)
     }
 
     fn is_cancelled(&self) -> bool {
@@ -408,6 +462,23 @@ impl Read for Tracked<'_> {
         }
         Ok(n)
     }
+}
+
+fn agent(
+    config: &Config,
+    connection: &Arc<Connection>,
+    forward: Option<&Forward>,
+    max_idle_age: Duration,
+) -> Agent {
+    let proxy = forward.map(|forward| forward.proxy.clone());
+    let resolver = CachedResolver::new(Arc::clone(connection), proxy, max_idle_age);
+    let connector = Dial(Arc::clone(connection))
+        .chain(EachAddress(DefaultConnector::new()))
+        .chain(Watch {
+            connection: Arc::clone(connection),
+            origin: forward.map_or("", |forward| &forward.origin).into(),
+        });
+    Agent::with_parts(config.clone(), connector, resolver)
 }
 
 /// The headers that are the same for every request. The client would otherwise build the last three

@@ -3,17 +3,21 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::diagnostics::release_kept;
+use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::client::BuildError;
 use spandrel_core::hosted::unversioned::handle::Handle;
-use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
+use spandrel_core::hosted::unversioned::lifecycle::{
+    announce_start, announce_started, log_error, report_exporter,
+};
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
+use crate::metrics::MetricsThread;
 use crate::output::Output;
 use crate::worker::{Worker, WorkerState};
 
@@ -115,6 +119,8 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
 pub struct Telemetry {
     handle: Handle,
     worker: Option<Arc<WorkerState>>,
+    metrics: Option<MetricsThread>,
+    exporter: Option<SharedExporter>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -126,6 +132,8 @@ impl Telemetry {
         Self {
             handle: Handle::disabled(),
             worker: None,
+            metrics: None,
+            exporter: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -146,9 +154,12 @@ impl Telemetry {
     ) -> Result<Self, InitError> {
         let worker = Worker::start(pipeline, output, settings.target.to_string());
         let worker = worker.map_err(InitError::Thread)?;
+        let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
             handle: Handle::new(provider, Arc::clone(&worker) as _),
             worker: Some(worker),
+            metrics,
+            exporter: settings.span_exporter.clone(),
             shutdown_timeout: settings.shutdown_timeout,
             was_started: true,
         })
@@ -181,8 +192,15 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        self.worker()
-            .map_or(FlushReport::NOTHING, |worker| worker.force_flush(timeout))
+        let Some(worker) = self.worker() else {
+            return FlushReport::NOTHING;
+        };
+        let processed = self.handle.flush_processors(timeout);
+        let report = processed.report(worker.force_flush(processed.left));
+        if let Some(exporter) = &self.exporter {
+            report_exporter("flush", exporter.force_flush());
+        }
+        report
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -198,9 +216,22 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let report = worker.shutdown(timeout);
+        let report = self.end(worker, timeout);
         clear_global(self.provider());
         self.release();
+        report
+    }
+
+    fn end(&self, worker: &WorkerState, timeout: Duration) -> FlushReport {
+        let started = Instant::now();
+        let processed = self.handle.shut_processors_down(timeout);
+        let report = processed.report(worker.shutdown(processed.left));
+        if let Some(exporter) = &self.exporter {
+            report_exporter("shutdown", exporter.shutdown());
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.stop(timeout.saturating_sub(started.elapsed()));
+        }
         report
     }
 
@@ -231,7 +262,7 @@ impl Deref for Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(worker) = self.worker() {
-            worker.shutdown(self.shutdown_timeout);
+            self.end(worker, self.shutdown_timeout);
             clear_global(self.provider());
         }
         self.release();

@@ -11,10 +11,15 @@
 //!
 //! Recording threads never take the pipeline's lock; it is shared with callers of flush, shutdown
 //! and the statistics, and free while a request is under way.
+//!
+//! While a request hangs, a second thread looks after the pipeline in the worker's place: it moves spans
+//! out of shards that fill, as far as there is room, and reports those that are being lost. It sleeps
+//! unless a shard wakes the worker during a request.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -31,8 +36,12 @@ use spandrel_core::time::Instant;
 use crate::Canceller;
 use crate::output::Output;
 
+/// How long a request has been under way when its first look is taken, and the time between two of
+/// them.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// How long `shutdown` waits for the worker to log its last events before the process may exit.
-const FAREWELL: Duration = Duration::from_millis(50);
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// The part of the worker that handles share.
 #[derive(Debug)]
@@ -41,6 +50,10 @@ pub(crate) struct WorkerState {
     /// Signalled when a flush or the shutdown is over, and when the thread has ended.
     changed: Condvar,
     thread: OnceLock<Thread>,
+    /// The thread that looks after the pipeline while a request hangs.
+    lookout: OnceLock<Thread>,
+    /// Counts the beginnings and the ends of requests: odd while one is under way.
+    turns: AtomicU64,
     /// Ends the request under way.
     canceller: Option<Canceller>,
     /// The collector, for reports.
@@ -52,6 +65,28 @@ pub(crate) struct Locked {
     pub(crate) pipeline: Pipeline,
     /// Whether the thread has logged its last event.
     ended: bool,
+    /// Whether the last answer has not been logged yet: until then no caller is let go, because the
+    /// program may end next.
+    is_unlogged: bool,
+    /// Whether the lookout has not logged yet what it found.
+    is_looking: bool,
+}
+
+impl Locked {
+    fn has_logged(&self) -> bool {
+        !self.is_unlogged && !self.is_looking
+    }
+
+    fn flush_report(&mut self, flush: FlushId) -> Option<FlushReport> {
+        if !self.has_logged() {
+            return None;
+        }
+        self.pipeline.flush_report(flush)
+    }
+
+    fn is_shut_down(&self) -> bool {
+        self.has_logged() && self.pipeline.poll_shutdown().is_some()
+    }
 }
 
 impl WorkerState {
@@ -60,9 +95,13 @@ impl WorkerState {
             locked: Mutex::new(Locked {
                 pipeline,
                 ended: false,
+                is_unlogged: false,
+                is_looking: false,
             }),
             changed: Condvar::new(),
             thread: OnceLock::new(),
+            lookout: OnceLock::new(),
+            turns: AtomicU64::new(0),
             canceller,
             target,
         })
@@ -77,6 +116,61 @@ impl WorkerState {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
+    }
+
+    /// As [`wake`](Self::wake), for a shard that fills: the worker does not hear it during a request.
+    fn wake_for_shard(&self) {
+        self.wake();
+        if is_under_way(self.turns())
+            && let Some(lookout) = self.lookout.get()
+        {
+            lookout.unpark();
+        }
+    }
+
+    fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
+    fn begin_request(&self) {
+        self.turns.fetch_or(1, Ordering::AcqRel);
+    }
+
+    /// May be called twice.
+    fn end_request(&self) {
+        let turns = self.turns();
+        self.turns.store(turns + (turns & 1), Ordering::Release);
+    }
+
+    /// Starts the lookout, if there is none. Without it the worker looks when the request is over.
+    fn post_lookout(self: &Arc<Self>) {
+        if self.lookout.get().is_none() {
+            let state = Arc::downgrade(self);
+            let spawned = std::thread::Builder::new()
+                .name("spandrel-look".into())
+                .spawn(move || look_out(&state));
+            if let Ok(thread) = spawned {
+                let _ = self.lookout.set(thread.thread().clone());
+            }
+        }
+    }
+
+    /// Moves spans on and reports losses, in the worker's place.
+    fn look(&self) {
+        let mut log = EventLog::new(self.target.as_str());
+        {
+            let mut locked = self.lock();
+            if locked.pipeline.is_closing() || !locked.pipeline.look() {
+                // The end is told by the worker or by the caller, who know when the process may end.
+                return;
+            }
+            log.collect(&mut locked.pipeline);
+            locked.is_looking = true;
+        }
+        // A handler of the program may panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| log.emit(&LastError::default())));
+        self.lock().is_looking = false;
+        self.changed.notify_all();
     }
 
     pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
@@ -94,23 +188,24 @@ impl WorkerState {
         let deadline = locked.pipeline.now().saturating_add(timeout);
         locked.pipeline.shutdown(deadline);
         self.wake();
-        locked = self.wait_shut_down(locked, timeout);
-        let mut log = EventLog::new(self.target.as_str());
+        locked = self.wait_shut_down(locked, deadline);
         if locked.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
-            // the request is ended. The worker may be too busy to report it before the process ends.
+            // the request is ended.
             locked.pipeline.shutdown(Instant::ZERO);
-            log.collect(&mut locked.pipeline);
         }
         let report = locked.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(locked);
-        log.emit(&LastError::default());
         self.changed.notify_all();
         if let Some(canceller) = &self.canceller {
             canceller.cancel();
         }
         self.wake();
         self.wait_ended(self.patience(FAREWELL));
+        // What a worker that hangs has not reported: the process may end next.
+        let mut log = EventLog::new(self.target.as_str());
+        log.collect(&mut self.lock().pipeline);
+        log.emit(&LastError::default());
         report
     }
 
@@ -132,7 +227,7 @@ impl WorkerState {
     ) -> FlushReport {
         let mut report = None;
         let waited = self.changed.wait_timeout_while(locked, timeout, |locked| {
-            report = locked.pipeline.flush_report(flush);
+            report = locked.flush_report(flush);
             report.is_none()
         });
         let (mut locked, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -141,24 +236,72 @@ impl WorkerState {
             .unwrap_or(FlushReport::LATE)
     }
 
-    /// Waits for the end of the shutdown, `timeout` at most.
+    /// Waits for the end of the shutdown, until `deadline` at most. A request that was under way when it
+    /// began is given up half-way, so that another one has its time.
     fn wait_shut_down<'a>(
         &self,
-        locked: MutexGuard<'a, Locked>,
-        timeout: Duration,
+        mut locked: MutexGuard<'a, Locked>,
+        deadline: Instant,
     ) -> MutexGuard<'a, Locked> {
-        let waited = self.changed.wait_timeout_while(locked, timeout, |locked| {
-            locked.pipeline.poll_shutdown().is_none()
-        });
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        loop {
+            let now = locked.pipeline.now();
+            let half = locked.pipeline.request_deadline();
+            if half <= now
+                && let Some(canceller) = &self.canceller
+            {
+                // Under the lock, so that it is not the next request.
+                canceller.interrupt();
+            }
+            let until = if half > now {
+                deadline.min(half)
+            } else {
+                deadline
+            };
+            let left = until.saturating_since(now);
+            let waited = self
+                .changed
+                .wait_timeout_while(locked, left, |locked| !locked.is_shut_down());
+            locked = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if locked.is_shut_down() || until == deadline {
+                return locked;
+            }
+        }
     }
 
     /// Waits for the end of the worker, `timeout` at most.
     fn wait_ended(&self, timeout: Duration) {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), timeout, |locked| !locked.ended);
+            .wait_timeout_while(self.lock(), timeout, |locked| {
+                !locked.ended || locked.is_looking
+            });
         drop(waited);
+    }
+}
+
+const fn is_under_way(turns: u64) -> bool {
+    turns & 1 == 1
+}
+
+/// The lookout: looks after the pipeline during requests that hang, until the worker has ended.
+fn look_out(state: &Weak<WorkerState>) {
+    let _quiet = current::suppress();
+    loop {
+        // By a shard that fills while a request is under way, and by the end of the worker.
+        std::thread::park();
+        let Some(turns) = state.upgrade().map(|state| state.turns()) else {
+            return;
+        };
+        std::thread::sleep(LOOK);
+        let Some(state) = state.upgrade() else {
+            return;
+        };
+        if state.lock().ended {
+            return;
+        }
+        if is_under_way(turns) && state.turns() == turns {
+            state.look();
+        }
     }
 }
 
@@ -192,7 +335,7 @@ impl Worker {
         let wake = Arc::downgrade(&state);
         state.lock().pipeline.set_waker(Box::new(move || {
             if let Some(state) = wake.upgrade() {
-                state.wake();
+                state.wake_for_shard();
             }
         }));
         let worker = Self {
@@ -226,6 +369,9 @@ impl Worker {
         }
         self.state.lock().ended = true;
         self.state.changed.notify_all();
+        if let Some(lookout) = self.state.lookout.get() {
+            lookout.unpark();
+        }
     }
 
     /// Does nothing for `pause`, whatever is recorded meanwhile. The beginning of a shutdown ends it,
@@ -259,6 +405,9 @@ impl Worker {
                 (pipeline.poll_shutdown().is_some(), wait)
             };
             if stopped {
+                // The shutdown may have come after the events of this step were collected.
+                self.log.collect(&mut self.state.lock().pipeline);
+                self.emit();
                 return;
             }
             // Reports that wait for a listener have the thread look for one again.
@@ -285,7 +434,9 @@ impl Worker {
             transmit,
         } = self;
         let mut answer = |outcome: &Outcome<'_>, is_resent: bool| {
-            let pipeline = &mut state.lock().pipeline;
+            let mut locked = state.lock();
+            locked.is_unlogged = true;
+            let pipeline = &mut locked.pipeline;
             if let Some(transmit) = transmit.take() {
                 if is_resent {
                     pipeline.note_resent(&transmit);
@@ -294,7 +445,10 @@ impl Worker {
             }
             log.collect(pipeline);
         };
-        match output.send(timeout) {
+        state.post_lookout();
+        let sent = output.send(timeout);
+        state.end_request();
+        match sent {
             // The pipeline sends it again at once, although it may have arrived.
             Outcome::Failed(stale @ TransportError::Stale) => {
                 answer(&Outcome::Failed(stale), output.body_sent());
@@ -309,7 +463,9 @@ impl Worker {
     fn emit(&mut self) {
         self.log.emit(self.output.last_error());
         let is_over = {
-            let pipeline = &self.state.lock().pipeline;
+            let mut locked = self.state.lock();
+            locked.is_unlogged = false;
+            let pipeline = &locked.pipeline;
             pipeline.has_flush_reports() || pipeline.poll_shutdown().is_some()
         };
         if is_over {
@@ -320,9 +476,14 @@ impl Worker {
     /// Takes the next request out of the pipeline and encodes it. Returns its time limit.
     fn take_next(&mut self) -> Option<Option<Duration>> {
         let pipeline = &mut self.state.lock().pipeline;
+        // Before the shards are drained, so that none fills unnoticed.
+        self.state.begin_request();
         let next = pipeline.poll_transmit();
         self.log.collect(pipeline);
-        let mut transmit = next?;
+        let Some(mut transmit) = next else {
+            self.state.end_request();
+            return None;
+        };
         self.output
             .encode(|chunk| pipeline.read_body(&mut transmit, chunk));
         let deadline = transmit.deadline();
@@ -332,11 +493,15 @@ impl Worker {
     }
 
     fn recover(&mut self, panic: &(dyn Any + Send)) {
+        self.state.end_request();
         report_panic(panic);
         self.output.note_panic(panic);
         self.transmit = None;
         let body_sent = self.output.body_sent();
-        let pipeline = &mut self.state.lock().pipeline;
+        let mut locked = self.state.lock();
+        // The program's own handler may have panicked.
+        locked.is_unlogged = false;
+        let pipeline = &mut locked.pipeline;
         pipeline.fail_in_flight(body_sent);
         self.log.collect(pipeline);
     }

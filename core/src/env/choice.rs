@@ -1,9 +1,10 @@
 //! Settings with a few possible values: exporter, protocol, compression, sampler, propagators.
 
+use core::fmt;
 use core::time::Duration;
 
 use super::diagnostic::DiagnosticKind;
-use super::parse::{Names, Reader, parse_ratio};
+use super::parse::{Names, Reader, parse_number, parse_ratio};
 use super::variable as var;
 
 /// The destination of traces:
@@ -134,7 +135,8 @@ impl Timeout {
 /// [`OTEL_TRACES_SAMPLER`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration)
 /// with its argument.
 ///
-/// Ratios are from 0 to 1.
+/// Ratios are from 0 to 1. `probability` and `rate_limited`, and the same behind `parentbased_`, are
+/// names of this pipeline; the specification has none for these samplers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -151,7 +153,18 @@ pub enum SamplerChoice {
     ParentBasedAlwaysOff,
     /// `parentbased_traceidratio`.
     ParentBasedTraceIdRatio(f64),
+    /// `probability`: consistent probability sampling.
+    Probability(f64),
+    /// `parentbased_probability`.
+    ParentBasedProbability(f64),
+    /// `rate_limited`: so many spans a second.
+    RateLimited(u32),
+    /// `parentbased_rate_limited`: so many traces a second.
+    ParentBasedRateLimited(u32),
 }
+
+/// The spans or traces a second of a sampler that limits the rate, if its argument is not set.
+const DEFAULT_RATE: u32 = 100;
 
 impl SamplerChoice {
     const NAMES: Names<Self> = &[
@@ -164,22 +177,45 @@ impl SamplerChoice {
             "parentbased_traceidratio",
             Some(Self::ParentBasedTraceIdRatio(1.0)),
         ),
+        ("probability", Some(Self::Probability(1.0))),
+        (
+            "parentbased_probability",
+            Some(Self::ParentBasedProbability(1.0)),
+        ),
+        ("rate_limited", Some(Self::RateLimited(DEFAULT_RATE))),
+        (
+            "parentbased_rate_limited",
+            Some(Self::ParentBasedRateLimited(DEFAULT_RATE)),
+        ),
         ("jaeger_remote", None),
         ("parentbased_jaeger_remote", None),
         ("xray", None),
     ];
 
-    const fn with_ratio(self, ratio: f64) -> Option<Self> {
-        match self {
-            Self::TraceIdRatio(_) => Some(Self::TraceIdRatio(ratio)),
-            Self::ParentBasedTraceIdRatio(_) => Some(Self::ParentBasedTraceIdRatio(ratio)),
-            _ => None,
-        }
+    /// The sampler with its argument; the kind of what is wrong with that.
+    fn with_argument(self, text: &str) -> Result<Self, DiagnosticKind> {
+        let ratio = || parse_ratio(text).ok_or(DiagnosticKind::NotARatio);
+        let rate = || {
+            let number = parse_number(text).ok();
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            number
+                .filter(|&rate| rate > 0)
+                .ok_or(DiagnosticKind::NotARate)
+        };
+        Ok(match self {
+            Self::TraceIdRatio(_) => Self::TraceIdRatio(ratio()?),
+            Self::ParentBasedTraceIdRatio(_) => Self::ParentBasedTraceIdRatio(ratio()?),
+            Self::Probability(_) => Self::Probability(ratio()?),
+            Self::ParentBasedProbability(_) => Self::ParentBasedProbability(ratio()?),
+            Self::RateLimited(_) => Self::RateLimited(rate()?),
+            Self::ParentBasedRateLimited(_) => Self::ParentBasedRateLimited(rate()?),
+            _ => return Err(DiagnosticKind::UnusedSamplerArg),
+        })
     }
 }
 
-/// The argument applies to ratio samplers only; an argument that has no effect becomes a
-/// diagnostic.
+/// The argument applies to samplers with a ratio or a rate only; an argument that has no effect
+/// becomes a diagnostic.
 pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
     let argument = &var::TRACES_SAMPLER_ARG;
     let is_set = from.word(&var::TRACES_SAMPLER).is_some();
@@ -194,70 +230,131 @@ pub(super) fn read_sampler(from: &mut Reader<'_, '_>) -> Option<SamplerChoice> {
         }
         return None;
     };
-    // Unset is 1.0, and so is anything that is no ratio.
-    match (sampler.with_ratio(1.0), parse_ratio(text)) {
-        (None, _) => {
-            from.warn(argument, DiagnosticKind::UnusedSamplerArg, Some(text));
+    match sampler.with_argument(text) {
+        Ok(sampler) => Some(sampler),
+        Err(kind) => {
+            // As if it were unset.
+            from.warn(argument, kind, Some(text));
             choice
-        }
-        (Some(_), Some(ratio)) => sampler.with_ratio(ratio),
-        (default, None) => {
-            from.warn(argument, DiagnosticKind::NotARatio, Some(text));
-            default
         }
     }
 }
 
-/// A set of propagators:
+/// A propagator that `OTEL_PROPAGATORS` can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum PropagatorName {
+    /// `tracecontext`: the headers `traceparent` and `tracestate`.
+    TraceContext,
+    /// `baggage`: the header of that name.
+    Baggage,
+    /// `b3`: B3 in a single header.
+    B3,
+    /// `b3multi`: B3 in multiple headers.
+    B3Multi,
+}
+
+impl PropagatorName {
+    const NAMES: [(&'static str, Self); 4] = [
+        ("tracecontext", Self::TraceContext),
+        ("baggage", Self::Baggage),
+        ("b3", Self::B3),
+        ("b3multi", Self::B3Multi),
+    ];
+}
+
+/// Propagators, each at most once, in the order in which they run:
 /// [`OTEL_PROPAGATORS`](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// The default is Trace Context and baggage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Propagators {
-    trace_context: bool,
+    /// The first ones are taken.
+    names: [Option<PropagatorName>; 4],
 }
 
 impl Propagators {
-    /// The empty set: nothing is propagated.
-    pub const NONE: Self = Self {
-        trace_context: false,
-    };
+    /// None: nothing is propagated.
+    pub const NONE: Self = Self { names: [None; 4] };
     /// W3C Trace Context.
-    pub const TRACE_CONTEXT: Self = Self {
-        trace_context: true,
-    };
+    pub const TRACE_CONTEXT: Self = Self::NONE.with(PropagatorName::TraceContext);
 
-    /// Returns true if `traceparent` and `tracestate` are propagated.
+    /// These, and `name` behind them if it is not among them.
     #[must_use]
-    pub const fn trace_context(self) -> bool {
-        self.trace_context
+    pub const fn with(mut self, name: PropagatorName) -> Self {
+        let mut at = 0;
+        while at < self.names.len() {
+            match self.names[at] {
+                Some(there) if there as u8 == name as u8 => break,
+                Some(_) => at += 1,
+                None => {
+                    self.names[at] = Some(name);
+                    break;
+                }
+            }
+        }
+        self
+    }
+
+    /// The names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = PropagatorName> {
+        self.names.into_iter().flatten()
     }
 
     /// Returns true if nothing is propagated.
     #[must_use]
     pub const fn is_empty(self) -> bool {
-        !self.trace_context
+        self.names[0].is_none()
     }
 }
 
-/// Names of the specification that this pipeline does not have.
-const OTHER_PROPAGATORS: [&str; 6] = ["baggage", "b3", "b3multi", "jaeger", "xray", "ottrace"];
+/// `tracecontext,baggage`.
+impl Default for Propagators {
+    fn default() -> Self {
+        Self::TRACE_CONTEXT.with(PropagatorName::Baggage)
+    }
+}
+
+/// The text of the variable: `none`, or the names with commas.
+impl fmt::Display for Propagators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        for (number, name) in self.iter().enumerate() {
+            if number > 0 {
+                f.write_str(",")?;
+            }
+            let known = PropagatorName::NAMES.iter().find(|(_, it)| *it == name);
+            f.write_str(known.map_or("", |(name, _)| name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Names of the specification that this pipeline does not have: the propagators are deprecated, or a
+/// vendor's.
+const OTHER_PROPAGATORS: [&str; 3] = ["jaeger", "xray", "ottrace"];
 
 /// Duplicates count once, unknown names are skipped. If nothing is left, the variable counts as
 /// unset: losing all propagation over a typing error would break traces.
 pub(super) fn read_propagators(from: &mut Reader<'_, '_>) -> Option<Propagators> {
     let variable = &var::PROPAGATORS;
     let text = from.word(variable)?;
-    let (mut trace_context, mut none, mut others) = (false, false, false);
+    let (mut found, mut none, mut others) = (Propagators::NONE, false, false);
     for name in text.split(',').map(str::trim_ascii) {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if name.is_empty() {
             continue;
         }
-        others |= !is("none");
-        if is("tracecontext") {
-            trace_context = true;
-        } else if is("none") {
+        if is("none") {
             none = true;
+            continue;
+        }
+        others = true;
+        if let Some((_, known)) = PropagatorName::NAMES.iter().find(|(known, _)| is(known)) {
+            found = found.with(*known);
         } else if OTHER_PROPAGATORS.into_iter().any(is) {
             from.warn(variable, DiagnosticKind::UnsupportedPropagator, Some(name));
         } else {
@@ -270,9 +367,9 @@ pub(super) fn read_propagators(from: &mut Reader<'_, '_>) -> Option<Propagators>
         }
         return Some(Propagators::NONE);
     }
-    if !trace_context {
+    if found.is_empty() {
         from.warn(variable, DiagnosticKind::NoPropagatorLeft, Some(text));
         return None;
     }
-    Some(Propagators::TRACE_CONTEXT)
+    Some(found)
 }

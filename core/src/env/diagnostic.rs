@@ -159,6 +159,8 @@ pub enum DiagnosticKind {
     Unsupported,
     /// Not a number from 0 to 1.
     NotARatio,
+    /// Not a whole number above zero, for a sampler that limits the rate.
+    NotARate,
     /// An argument without a sampler that takes one.
     UnusedSamplerArg,
     /// An unknown propagator; it is skipped.
@@ -211,6 +213,10 @@ impl fmt::Display for Diagnostic<'_> {
             Kind::NotABoolean => write!(f, "{value} is not {expects}; taking it as false"),
             Kind::NotANumber | Kind::Unknown => write!(f, "{value} is not {expects}; {instead}"),
             Kind::NotARatio => write!(f, "{value} is not {expects}; {instead}"),
+            Kind::NotARate => write!(
+                f,
+                "{value} is not a whole number of spans or traces a second; using the default 100"
+            ),
             Kind::Negative => write!(f, "{value} is less than zero; {instead}"),
             Kind::TooLarge => write!(f, "{value} is too large; {instead}"),
             Kind::Zero => write!(f, "{value} is not more than zero; {instead}"),
@@ -227,7 +233,7 @@ impl fmt::Display for Diagnostic<'_> {
             Kind::UnusedSamplerArg => write!(
                 f,
                 "{value} is not used; set OTEL_TRACES_SAMPLER to traceidratio or \
-                 parentbased_traceidratio to sample by ratio"
+                 parentbased_traceidratio to sample by ratio, or to another sampler with an argument"
             ),
             Kind::UnknownPropagator => write!(f, "{value} is not known; leaving it out"),
             Kind::UnsupportedPropagator => {

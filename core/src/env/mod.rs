@@ -54,7 +54,8 @@ mod variable;
 use core::time::Duration;
 
 pub use choice::{
-    Compression, LogLevel, Propagators, Protocol, SamplerChoice, Timeout, TracesExporter,
+    Compression, LogLevel, PropagatorName, Propagators, Protocol, SamplerChoice, Timeout,
+    TracesExporter,
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 pub use endpoint::{Endpoint, EndpointError, GRPC_PORT};
@@ -99,6 +100,8 @@ pub struct EnvConfig<'a> {
     /// `OTEL_RESOURCE_ATTRIBUTES`; a resource given in code wins over it. Its `service.name` is
     /// left out when `service_name` is set.
     pub resource_attributes: Option<ResourceAttributes<'a>>,
+    /// `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS`, as written: names between commas.
+    pub resource_detectors: Option<&'a str>,
     /// `OTEL_PROPAGATORS`.
     pub propagators: Option<Propagators>,
     /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`.
@@ -108,6 +111,8 @@ pub struct EnvConfig<'a> {
 
     /// `OTEL_EXPORTER_OTLP_ENDPOINT` or `.._TRACES_ENDPOINT`.
     pub endpoint: Option<Endpoint<'a>>,
+    /// `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`: where metrics about the pipeline go.
+    pub metrics_endpoint: Option<Endpoint<'a>>,
     /// `OTEL_EXPORTER_OTLP_PROTOCOL` or `.._TRACES_PROTOCOL`.
     pub protocol: Option<Protocol>,
     /// `OTEL_EXPORTER_OTLP_HEADERS` or `.._TRACES_HEADERS`.
@@ -193,10 +198,12 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
         log_level: from.choice(&var::LOG_LEVEL, LogLevel::NAMES),
         service_name,
         resource_attributes: resource_attributes(from, service_name.is_some()),
+        resource_detectors: from.text(&var::RESOURCE_DETECTORS),
         propagators: choice::read_propagators(from),
         sampler: choice::read_sampler(from),
         traces_exporter: from.choice(&var::TRACES_EXPORTER, TracesExporter::NAMES),
         endpoint,
+        metrics_endpoint: endpoint_of(from, &var::METRICS_ENDPOINT, url::Form::Exact),
         protocol: from.either(&var::PROTOCOL, |from, variable| {
             from.choice(variable, Protocol::NAMES)
         }),
@@ -239,16 +246,24 @@ fn endpoint<'a>(from: &mut Reader<'_, 'a>) -> Option<Endpoint<'a>> {
         } else {
             url::Form::Base
         };
-        let text = from.word(variable)?;
-        match Endpoint::parse(text, form, variable, &mut from.diagnostics) {
-            Ok(endpoint) => Some(endpoint),
-            Err(error) => {
-                let kind = DiagnosticKind::Endpoint(error.kind());
-                from.warn(variable, kind, error.value());
-                None
-            }
-        }
+        endpoint_of(from, variable, form)
     })
+}
+
+fn endpoint_of<'a>(
+    from: &mut Reader<'_, 'a>,
+    variable: &'static var::Variable,
+    form: url::Form,
+) -> Option<Endpoint<'a>> {
+    let text = from.word(variable)?;
+    match Endpoint::parse(text, form, variable, &mut from.diagnostics) {
+        Ok(endpoint) => Some(endpoint),
+        Err(error) => {
+            let kind = DiagnosticKind::Endpoint(error.kind());
+            from.warn(variable, kind, error.value());
+            None
+        }
+    }
 }
 
 /// Headers that will cross a network in clear text are sent, because writing `http://` is an

@@ -76,10 +76,13 @@ variables! {
     LOG_LEVEL = "OTEL_LOG_LEVEL", "one of none, error, warn, info, debug, trace", "info";
     SERVICE_NAME = "OTEL_SERVICE_NAME", "a name", "unknown_service";
     RESOURCE_ATTRIBUTES = "OTEL_RESOURCE_ATTRIBUTES", "a list like key1=value1,key2=value2", "none";
-    PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, or none", "tracecontext";
+    PROPAGATORS = "OTEL_PROPAGATORS", "a list of tracecontext, baggage, b3, b3multi, or none",
+        "tracecontext,baggage";
+    RESOURCE_DETECTORS = "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "a list of names", "service,host,process";
     TRACES_SAMPLER = "OTEL_TRACES_SAMPLER",
         "one of always_on, always_off, traceidratio, parentbased_always_on, \
-         parentbased_always_off, parentbased_traceidratio",
+         parentbased_always_off, parentbased_traceidratio, probability, \
+         parentbased_probability, rate_limited, parentbased_rate_limited",
         "parentbased_always_on";
     TRACES_SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", "1.0";
     TRACES_EXPORTER = "OTEL_TRACES_EXPORTER", "one of otlp, console, otlp/stdout, none", "otlp";
@@ -87,6 +90,8 @@ variables! {
     GENERIC_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", URL, "http://localhost:4318";
     TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" else "OTEL_EXPORTER_OTLP_ENDPOINT",
         URL, "http://localhost:4318/v1/traces";
+    METRICS_ENDPOINT = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" else "OTEL_EXPORTER_OTLP_ENDPOINT",
+        URL, "http://localhost:4318/v1/metrics";
     GENERIC_PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOLS, "http/protobuf";
     TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" else "OTEL_EXPORTER_OTLP_PROTOCOL",
         PROTOCOLS, "http/protobuf";

@@ -129,6 +129,15 @@ impl Batch {
         }
     }
 
+    /// Milliseconds since the start of the first attempt; 0 without one.
+    pub(super) fn millis_since_first(&self, now: Instant) -> u32 {
+        let nanos = self.first_attempt.map_or(0, |first| now.nanos_since(first));
+        // A division would add code that a small processor needs for nothing else.
+        let units = u32::try_from(nanos >> 20).unwrap_or(u32::MAX);
+        let rest = (u64::from(units) * 3183) >> 16;
+        units.saturating_add(rest as u32)
+    }
+
     /// The attempt was given up, and does not count.
     pub(super) const fn cancel_attempt(&mut self) {
         self.attempts = self.attempts.saturating_sub(1);

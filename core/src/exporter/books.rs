@@ -76,6 +76,7 @@ impl Books {
         reason: DropReason,
         attempts: u32,
         cause: Option<Cause>,
+        took_millis: u32,
     ) {
         self.count_dropped(spans, reason);
         self.report(Event::Dropped {
@@ -83,6 +84,7 @@ impl Books {
             reason,
             attempts,
             cause,
+            took_millis,
         });
     }
 
@@ -92,6 +94,7 @@ impl Books {
         sent: u64,
         body_bytes: usize,
         attempts: u32,
+        took_millis: u32,
         response: Option<&Response<'_>>,
     ) {
         let rejected = response.map_or(0, |response| self.read_success(sent, response));
@@ -104,6 +107,7 @@ impl Books {
         self.report(Event::Exported {
             spans: accepted,
             attempts,
+            took_millis,
         });
     }
 
@@ -161,7 +165,7 @@ mod tests {
             body: Some(b"\x0a\x0b\x08\x02\x12\x07too\nold"),
             ..Response::new(200)
         };
-        books.accept(5, 900, 1, Some(&response));
+        books.accept(5, 900, 1, 0, Some(&response));
         let ledger = books.ledger();
         assert_eq!((ledger.exported, ledger.dropped_total()), (3, 2));
         assert_eq!(ledger.dropped(DropReason::PartialRejected), 2);
@@ -171,6 +175,7 @@ mod tests {
         let exported = Event::Exported {
             spans: 3,
             attempts: 1,
+            took_millis: 0,
         };
         let partial = Event::PartialSuccess { rejected: 2 };
         assert_eq!(drained(&mut books), [partial, exported]);
@@ -184,7 +189,7 @@ mod tests {
             body: Some(b"\x0a\x02\x08\x09"),
             ..Response::new(200)
         };
-        books.accept(1, 90, 2, Some(&response));
+        books.accept(1, 90, 2, 0, Some(&response));
         assert_eq!(books.ledger().dropped(DropReason::PartialRejected), 1);
         assert_eq!(books.ledger().exported, 0);
         assert_eq!(books.stats().responses_invalid, 1);
@@ -208,7 +213,7 @@ mod tests {
     fn events_that_found_no_room_are_counted() {
         let mut books = books(20);
         for _ in 0..20 {
-            books.give_up(1, DropReason::Expired, 3, None);
+            books.give_up(1, DropReason::Expired, 3, None, 0);
         }
         assert_eq!(drained(&mut books).len(), 16);
         assert_eq!(books.stats().events_lost, 4);

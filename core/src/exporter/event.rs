@@ -54,6 +54,8 @@ pub enum Event {
         spans: u64,
         /// Attempts it took.
         attempts: u32,
+        /// Milliseconds from the start of the first attempt to the end of the last one.
+        took_millis: u32,
     },
     /// An attempt failed and will be repeated. A batch that is given up is reported as `Dropped`
     /// instead.
@@ -80,6 +82,8 @@ pub enum Event {
         attempts: u32,
         /// The failure of the last attempt, if that made the decision.
         cause: Option<Cause>,
+        /// Milliseconds from the start of the first attempt; 0 if there was none.
+        took_millis: u32,
     },
     /// The circuit breaker changed its state.
     Circuit(Transition),
@@ -104,7 +108,9 @@ pub enum Event {
 impl core::fmt::Display for Event {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Exported { spans, attempts } => write!(
+            Self::Exported {
+                spans, attempts, ..
+            } => write!(
                 f,
                 "exported {} in {}",
                 Count(*spans, "span"),
@@ -202,6 +208,7 @@ mod tests {
             reason: DropReason::Expired,
             attempts: 6,
             cause: Some(cause),
+            took_millis: 7,
         };
         let failed = Event::AttemptFailed {
             attempt: 2,
@@ -213,6 +220,7 @@ mod tests {
                 Event::Exported {
                     spans: 12,
                     attempts: 1,
+                    took_millis: 7,
                 },
                 "exported 12 spans in 1 attempt",
             ),

@@ -69,7 +69,8 @@ pub struct FlushReport {
     pub outcome: FlushOutcome,
     /// Spans exported since it began.
     pub exported: u64,
-    /// Spans dropped since it began, for any reason.
+    /// Spans dropped since it began, for any reason but the [choice](DropReason::is_intended) of the
+    /// program's own processors.
     pub dropped: u64,
     /// Spans that it covers and that are still held: always 0 after a shutdown.
     pub left: u64,
@@ -79,7 +80,8 @@ pub struct FlushReport {
     /// A telemetry handle counts from the last report that was handed out; a bare
     /// [`Exporter`] from the start of the flush before this one.
     pub dropped_before: u64,
-    /// Spans dropped since the pipeline was started, whether reported before or not.
+    /// Spans dropped since the pipeline was started, as [`dropped`](Self::dropped) counts them, whether
+    /// reported before or not.
     pub lost: u64,
     /// The most frequent reason among the dropped spans of this report.
     pub reason: Option<DropReason>,
@@ -347,12 +349,12 @@ where
             self.schedule.record(now, flight.permit, Verdict::Cancelled);
         }
         while let Some(batch) = self.batches.take_any() {
-            self.drop_batch(batch, DropReason::Shutdown, None);
+            self.drop_batch(now, batch, DropReason::Shutdown, None);
         }
         let left = self.buffer.queued() as u64;
         while self.buffer.pop_front() {}
         if left > 0 {
-            self.books.give_up(left, DropReason::Shutdown, 0, None);
+            self.books.give_up(left, DropReason::Shutdown, 0, None, 0);
         }
         self.closing.stopped = true;
     }

@@ -146,11 +146,17 @@ where
     }
 
     /// Drops all spans of a batch.
-    pub(super) fn drop_batch(&mut self, batch: Batch, reason: DropReason, cause: Option<Cause>) {
+    pub(super) fn drop_batch(
+        &mut self,
+        now: Instant,
+        batch: Batch,
+        reason: DropReason,
+        cause: Option<Cause>,
+    ) {
         let spans = self.buffer.lease_len(batch.lease()) as u64;
-        let attempts = batch.attempts();
+        let (attempts, took) = (batch.attempts(), batch.millis_since_first(now));
         self.buffer.release(batch.into_lease());
-        self.books.give_up(spans, reason, attempts, cause);
+        self.books.give_up(spans, reason, attempts, cause, took);
     }
 
     /// Drops batches that are too old, but not the one in flight.
@@ -160,7 +166,7 @@ where
             return;
         }
         while let Some(batch) = self.batches.take_expired(now, duration_nanos(age)) {
-            self.drop_batch(batch, DropReason::Expired, None);
+            self.drop_batch(now, batch, DropReason::Expired, None);
         }
     }
 
@@ -170,8 +176,9 @@ where
             _ => None,
         };
         let sent = layout.window;
+        let (attempts, took) = (batch.attempts(), batch.millis_since_first(now));
         self.books
-            .accept(sent as u64, layout.total, batch.attempts(), response);
+            .accept(sent as u64, layout.total, attempts, took, response);
         self.schedule.ramp_up(now, self.buffer.queued() == 0);
         self.batches.prove(now);
         self.keep_rest(now, batch, sent);
@@ -210,7 +217,8 @@ where
         }
         let cause = Some(Cause::of(outcome));
         let spans = layout.window as u64;
-        self.books.give_up(spans, reason, batch.attempts(), cause);
+        let (attempts, took) = (batch.attempts(), batch.millis_since_first(now));
+        self.books.give_up(spans, reason, attempts, cause, took);
         self.keep_rest(now, batch, layout.window);
     }
 
@@ -227,7 +235,7 @@ where
             } else {
                 DropReason::RetryExhausted
             };
-            self.drop_batch(batch, reason, Some(cause));
+            self.drop_batch(now, batch, reason, Some(cause));
             return;
         };
         batch.wait_until(next_at, self.config.breaker.failure_threshold);
@@ -238,7 +246,7 @@ where
         });
         if batch.is_suspect() && self.buffer.queued() > 0 {
             if let Some(guilty) = self.batches.park(batch) {
-                self.drop_batch(guilty, DropReason::Poison, None);
+                self.drop_batch(now, guilty, DropReason::Poison, None);
             }
         } else {
             self.batches.put_in_hand(batch);

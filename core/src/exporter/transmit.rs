@@ -219,7 +219,7 @@ where
     fn select(&mut self, now: Instant) -> bool {
         let healthy = self.schedule.is_healthy();
         if !healthy && self.buffer.queued() > 0 {
-            self.make_way();
+            self.make_way(now);
         }
         let queue_is_due = self.queue_due().is_some_and(|due| due <= now);
         match self.batches.choose(now, healthy, queue_is_due) {
@@ -242,9 +242,9 @@ where
     // Apart, because the stack would have room for its batches in every `poll_transmit`.
     #[cold]
     #[inline(never)]
-    fn make_way(&mut self) {
+    fn make_way(&mut self, now: Instant) {
         if let Some(guilty) = self.batches.park_suspect_in_hand() {
-            self.drop_batch(guilty, DropReason::Poison, None);
+            self.drop_batch(now, guilty, DropReason::Poison, None);
         }
     }
 

@@ -5,14 +5,22 @@
 //! | [`clock`] | core time from the monotonic clock, and its distance to the wall clock |
 //! | [`rng`] | a fast generator per thread, seeded by the system, safe across `fork` |
 //! | [`resource`] | the attributes of this process, merged by precedence |
+//! | [`sampling`] | what samplers and generators of ids have on a host |
 //! | [`current`] | the current span of the thread, across `await` too, and suppression |
+//! | [`baggage`] | names and values that travel with a request |
+//! | [`propagation`] | contexts in and out of requests, and the process-wide propagator |
 //! | [`diagnostics`] | how Spandrel reports about itself |
+//! | [`metrics`] | what the pipeline tells about itself, as numbers |
+//! | [`export`] | exporters of your own, in memory and to files |
 //! | [`config`] | the one configuration of both transports, merged with the environment |
+//! | [`active`] | recording on the current span without a reference to it |
+//! | [`processor`] | code of the program that sees the start and the end of spans |
 //! | [`trace`] | tracers and spans for threads, and the process-wide provider |
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
 //! | [`prelude`] | the names that nearly every application needs |
+//! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
 //! Only this module reads clocks, draws entropy or keeps state of the process.
@@ -21,13 +29,22 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+mod growing;
+pub mod metrics;
 mod process;
 pub mod resource;
 pub mod rng;
+pub mod sampling;
 mod text;
 // L1
+pub mod active;
 pub mod config;
+// L1
+pub mod export;
+pub mod processor;
 // L2
+pub mod baggage;
+pub mod propagation;
 mod shards;
 // L3
 pub mod trace;
@@ -40,4 +57,6 @@ pub mod span_gzip;
 pub mod waterfall;
 // L5
 pub mod prelude;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod unversioned;

@@ -4,12 +4,10 @@
 //! use spandrel_core::hosted::prelude::*;
 //!
 //! fn handle(tracer: &Tracer, headers: &[(&str, &str)]) -> Vec<(String, String)> {
-//!     let caller = TraceContextPropagator.extract(&headers);
-//!     let request = tracer.span("GET /stock").kind(SpanKind::Server);
-//!     let request = request.parent(caller.as_ref()).start();
+//!     let caller = propagator().extract(&headers);
+//!     let request = tracer.span("GET /stock").kind(SpanKind::Server).parent(&caller).start();
 //!     let mut outgoing = Vec::new();
-//!     let mut carrier = |name: &str, value: &str| outgoing.push((name.into(), value.into()));
-//!     TraceContextPropagator.inject(&request, &mut carrier);
+//!     propagator().inject_from(&request, &mut outgoing);
 //!     outgoing
 //! }
 //! # assert!(handle(&TracerProvider::disabled().tracer("shop"), &[]).is_empty());
@@ -21,10 +19,13 @@
 pub use crate::attribute::{KeyValue, Value};
 pub use crate::context::{Link, ParentContext, SpanContext, SpanKind};
 pub use crate::exporter::{FlushOutcome, FlushReport};
+pub use crate::hosted::active::active_span;
+pub use crate::hosted::baggage::Baggage;
 pub use crate::hosted::config::Config;
-pub use crate::hosted::current::{Context, ContextFutureExt};
+pub use crate::hosted::current::{Context, ContextFutureExt, ContextKey};
 #[cfg(feature = "tracing")]
 pub use crate::hosted::layer::SpanExt;
+pub use crate::hosted::propagation::{Incoming, propagator};
 pub use crate::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use crate::propagation::{Getter, Setter, TextMapPropagator, TraceContextPropagator};
 pub use crate::span::Status;

@@ -6,7 +6,9 @@
 //! a lock that is held costs that question, which is a system call.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::thread::yield_now;
 
 /// Counts forks; starts at 1.
@@ -81,20 +83,48 @@ pub(super) fn is_child() -> bool {
     fork_generation() != 1 || (known != 0 && known != std::process::id())
 }
 
-/// Calls `attempt` until it has a lock that belongs to no process. `None` in a forked child where it
-/// has none soon: the parent may have held it.
-pub(super) fn lock_of_all<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-    let mut tries = 0;
-    loop {
-        if let Some(guard) = attempt() {
-            return Some(guard);
-        }
-        tries += 1;
-        if tries >= TRIES && is_child() {
-            return None;
-        }
-        yield_now();
+/// Locks a `mutex` that belongs to no process. `None` in a forked child where it is not free soon:
+/// the parent may have held it.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    get(
+        || mutex.try_lock(),
+        || mutex.lock().unwrap_or_else(PoisonError::into_inner),
+    )
+}
+
+/// As [`lock`], for reading.
+pub(super) fn read<T>(lock: &RwLock<T>) -> Option<RwLockReadGuard<'_, T>> {
+    get(
+        || lock.try_read(),
+        || lock.read().unwrap_or_else(PoisonError::into_inner),
+    )
+}
+
+/// As [`lock`], for writing.
+pub(super) fn write<T>(lock: &RwLock<T>) -> Option<RwLockWriteGuard<'_, T>> {
+    get(
+        || lock.try_write(),
+        || lock.write().unwrap_or_else(PoisonError::into_inner),
+    )
+}
+
+#[inline]
+fn get<G>(attempt: impl Fn() -> Result<G, TryLockError<G>>, wait: impl FnOnce() -> G) -> Option<G> {
+    let attempt = || match attempt() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    };
+    if let Some(guard) = attempt() {
+        return Some(guard);
     }
+    if !is_child() {
+        return Some(wait());
+    }
+    (0..TRIES).find_map(|_| {
+        yield_now();
+        attempt()
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Text that is formatted no further than it can be stored.
+//! Text that is formatted no further than it can be stored, and the text of panics.
 
+use core::any::Any;
 use core::fmt::{self, Write as _};
 use std::string::String;
 
@@ -42,6 +43,17 @@ impl fmt::Write for Capped<'_> {
         self.text.push_str(text.get(..end).unwrap_or_default());
         Err(fmt::Error)
     }
+}
+
+/// The message of a caught panic.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&'static str>() {
+        return text;
+    }
+    panic
+        .downcast_ref::<String>()
+        .map_or("without a message", String::as_str)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Context across process boundaries: the headers `traceparent` and `tracestate` of [W3C Trace
-//! Context].
+//! Context], and those of B3.
 //!
 //! [`parse_traceparent`] and [`format_traceparent`] are pure functions over bytes.
 //! [`TraceContextPropagator`] moves a context into and out of any carrier of text: an HTTP header
@@ -10,6 +10,10 @@
 //!   00-5b8efff798038103d269b633813fc60c-eee19b7ec3c1b174-01
 //!   ver            trace id                  span id     flags      lower-case hex, 55 bytes
 //! ```
+//!
+//! [`B3Propagator`] does the same for services that know only B3. These propagators move a span
+//! context, without a heap. Programs with `std` have `hosted::propagation`, which moves a whole
+//! context with its [baggage](crate::baggage).
 //!
 //! Anyone can send headers, so they are read strictly and with bounded work. An invalid one counts
 //! as absent: the next span starts a new trace. Nothing can be injected that is not a valid header
@@ -36,8 +40,13 @@
 //! assert_eq!(headers[1], "tracestate: vendor=1");
 //! ```
 
+mod b3;
 mod traceparent;
 
+pub use b3::{
+    B3, B3Context, B3Error, B3Header, B3Propagator, B3Sampling, X_B3_FLAGS, X_B3_SAMPLED,
+    X_B3_SPAN_ID, X_B3_TRACE_ID, format_b3, parse_b3,
+};
 pub use traceparent::{TraceParent, TraceParentError, format_traceparent, parse_traceparent};
 
 use core::fmt;
@@ -169,6 +178,8 @@ pub trait TextMapPropagator {
     fn extract(&self, carrier: &dyn Getter) -> Option<Extracted>;
 
     /// Passes the names of all fields that `inject` may set to `visit`.
+    ///
+    /// <https://opentelemetry.io/docs/specs/otel/context/api-propagators/#fields>
     fn fields(&self, visit: &mut dyn FnMut(&'static str));
 }
 

@@ -58,6 +58,7 @@ impl Classification {
 /// | 3xx | no | failure | `redirect` |
 /// | other 4xx | no | success: alive | `rejected_4xx` |
 /// | 500 and other 5xx | no | failure | `rejected_5xx` |
+/// | refused without an HTTP status | no | success: alive | `rejected_4xx` |
 /// | cancelled | no | none | `shutdown` |
 /// | no memory for the request | no | none | `out_of_memory` |
 ///
@@ -108,6 +109,9 @@ const fn failed(error: TransportError) -> Classification {
     match error {
         TransportError::Certificate => {
             Classification::of(false, Verdict::Failure, DropReason::Endpoint)
+        }
+        TransportError::Refused => {
+            Classification::of(false, Verdict::Success, DropReason::Rejected4xx)
         }
         TransportError::Cancelled => {
             Classification::of(false, Verdict::Cancelled, DropReason::Shutdown)

@@ -44,11 +44,16 @@ pub enum DropReason {
     Shutdown,
     /// The sender could not allocate.
     OutOfMemory,
+    /// A span processor of the program dropped it.
+    Filtered,
+    /// Its trace was finished and not worth keeping: [`Keep`](https://docs.rs/spandrel-core) in the
+    /// configuration of a host, a choice as well.
+    TailDropped,
 }
 
 impl DropReason {
     /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::QueueFull,
         Self::TooLarge,
         Self::RetryExhausted,
@@ -66,6 +71,8 @@ impl DropReason {
         Self::ResponseTooLarge,
         Self::Shutdown,
         Self::OutOfMemory,
+        Self::Filtered,
+        Self::TailDropped,
     ];
 
     /// The number of reasons: the size of an array of counters.
@@ -75,6 +82,12 @@ impl DropReason {
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Returns true if the program itself chose to drop the span, so that it is no loss.
+    #[must_use]
+    pub const fn is_intended(self) -> bool {
+        matches!(self, Self::Filtered | Self::TailDropped)
     }
 
     /// The name in statistics and logs, in snake case.
@@ -98,6 +111,8 @@ impl DropReason {
             Self::ResponseTooLarge => "response_too_large",
             Self::Shutdown => "shutdown",
             Self::OutOfMemory => "out_of_memory",
+            Self::Filtered => "filtered",
+            Self::TailDropped => "tail_dropped",
         }
     }
 }

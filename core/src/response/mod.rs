@@ -178,6 +178,9 @@ pub enum TransportError {
     /// The server took nothing of the request because it was compressed; the transport sends it
     /// uncompressed from now on.
     Compressed,
+    /// The destination refused the batch for its content, in another way than by an HTTP status: an
+    /// exporter of the program did.
+    Refused,
     /// The driver gave the attempt up. Its spans count as possible duplicates if the body had been
     /// read to its end.
     Cancelled,
@@ -211,6 +214,7 @@ impl fmt::Display for TransportError {
             Self::Stale => "the reused connection was closed by the server",
             Self::Protocol => "the answer is not HTTP/1.1 (is this a gRPC port?)",
             Self::Compressed => "the server refused the request because it was compressed",
+            Self::Refused => "the batch was refused",
             Self::Cancelled => "the request was cancelled",
             Self::OutOfMemory => "there was no memory for the request",
             Self::Other => "the request failed",

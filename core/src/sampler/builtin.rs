@@ -30,7 +30,7 @@ pub enum BuiltinSampler {
 }
 
 impl Sampler for BuiltinSampler {
-    #[inline]
+    #[inline(always)]
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
         let parent = parameters.parent.span_context;
         let sampled = match self {
@@ -90,21 +90,21 @@ mod tests {
                 &ParentBased::new(half),
             ),
         ];
-        let cases = [
-            root(trace_id(0)),
-            root(trace_id(u64::MAX)),
-            child(true, true),
-            child(true, false),
-            child(false, true),
-            child(false, false),
-        ];
-        for (builtin, composed) in pairs {
+        for (builtin, composed) in &pairs {
             assert_eq!(
-                Description(&builtin).to_string(),
-                Description(composed).to_string()
+                Description(builtin).to_string(),
+                Description(*composed).to_string()
             );
+            let cases = [
+                root(trace_id(0)),
+                root(trace_id(u64::MAX)),
+                child(true, true),
+                child(true, false),
+                child(false, true),
+                child(false, false),
+            ];
             for parameters in &cases {
-                assert_eq!(decide(&builtin, parameters), decide(composed, parameters));
+                assert_eq!(decide(builtin, parameters), decide(*composed, parameters));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! [Samplers]: which spans are recorded and which of them are exported.
 //!
-//! The samplers here are pure functions: no state, no clock, no randomness. The same trace id gets
-//! the same decision on every thread and in every service, so traces stay whole.
+//! Nearly all samplers here are pure functions: no state, no clock, no randomness. The same trace id
+//! gets the same decision on every thread and in every service, so traces stay whole. Only
+//! [`RateLimited`] counts.
 //!
 //! [Samplers]: https://opentelemetry.io/docs/specs/otel/trace/sdk/#sampling
 //!
@@ -16,36 +17,76 @@
 //! | local | clear | `local_parent_not_sampled` | [`AlwaysOff`] |
 //!
 //! ```
-//! use spandrel_core::context::{ParentContext, SpanKind};
 //! use spandrel_core::sampler::*;
 //!
 //! let sampler = ParentBased::new(TraceIdRatioBased::new(0.5));
-//! let root = SamplingParameters {
-//!     parent: ParentContext::ROOT,
-//!     trace_id: "5b8efff798038103d269b633813fc60c".parse()?,
-//!     name: "auto.workflow",
-//!     kind: SpanKind::Internal,
-//!     attributes: &[],
-//!     links: &[],
-//! };
+//! let scratch = SamplingScratch::new();
+//! let id = "5b8efff798038103d269b633813fc60c".parse()?;
+//! let root = SamplingParameters::new(id, "auto.workflow", &scratch);
 //! // The id ends in d269…, which is above one half.
 //! assert_eq!(sampler.should_sample(&root).decision, SamplingDecision::Drop);
 //! # Ok::<(), spandrel_core::id::ParseIdError>(())
 //! ```
+//!
+//! # A sampler of your own
+//!
+//! A [`SamplingResult`] borrows. A tracestate or attributes that a sampler computes are kept in the
+//! scratch that comes with the question:
+//!
+//! ```
+//! use core::fmt;
+//! use spandrel_core::attribute::KeyValue;
+//! use spandrel_core::context::TraceState;
+//! use spandrel_core::sampler::*;
+//!
+//! /// Samples everything and writes down the length of the name.
+//! struct Measuring;
+//!
+//! impl Sampler for Measuring {
+//!     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
+//!         let mut result = SamplingResult::new(SamplingDecision::RecordAndSample, parameters);
+//!         let length = KeyValue::i64("name.length", parameters.name.len() as i64);
+//!         let scratch = parameters.scratch;
+//!         result.attributes = scratch.keep_attributes([length]).unwrap_or_default();
+//!         let state: TraceState = parameters.parent.trace_state.parse().unwrap_or_default();
+//!         if let Ok(state) = state.insert("measured", "yes") {
+//!             result.trace_state = scratch.keep_trace_state(state).unwrap_or_default();
+//!         }
+//!         result
+//!     }
+//!
+//!     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         f.write_str("Measuring")
+//!     }
+//! }
+//! ```
 
 mod builtin;
+mod consistent;
 mod parent_based;
+pub(crate) mod rate;
 mod ratio;
+mod scratch;
 
 pub use builtin::BuiltinSampler;
+pub use consistent::{
+    ComposableAlwaysOff, ComposableAlwaysOn, ComposableAnnotating, ComposableParentThreshold,
+    ComposableProbability, ComposableRuleBased, ComposableSampler, CompositeSampler, Condition,
+    IntentParameters, OtelTraceState, ParseSamplingValueError, ProbabilitySampler, Randomness,
+    Rule, SamplingIntent, Threshold, TraceStateProvider,
+};
 pub use parent_based::ParentBased;
+pub use rate::{RateLimited, TokenBucket};
 pub use ratio::TraceIdRatioBased;
+pub use scratch::SamplingScratch;
 
+use core::any::Any;
 use core::fmt;
 
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::id::TraceId;
+use crate::resource::InstrumentationScope;
 
 /// The decision about a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,9 +124,19 @@ impl SamplingDecision {
     }
 }
 
+/// What surrounds the start of a span, beside its parent. A tracer that knows more than the span
+/// itself gives it to the sampler, which asks only if it needs it.
+pub trait SamplingContext {
+    /// Returns the instrumentation scope of the span, if it is known.
+    fn scope(&self) -> Option<InstrumentationScope<'_>>;
+
+    /// Returns the context that the span is started in; on a host it is a `Context`.
+    fn context(&self) -> Option<&dyn Any>;
+}
+
 /// The input of a sampler.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct SamplingParameters<'a> {
     /// The parent, or [`ParentContext::ROOT`].
     pub parent: ParentContext<'a>,
@@ -99,6 +150,71 @@ pub struct SamplingParameters<'a> {
     pub attributes: &'a [KeyValue<'a>],
     /// The links given at its start.
     pub links: &'a [Link<'a>],
+    /// Whatever else surrounds the start; `None` on devices.
+    pub surroundings: Option<&'a (dyn SamplingContext + 'a)>,
+    /// Memory for what the sampler computes.
+    pub scratch: &'a SamplingScratch<'a>,
+}
+
+impl<'a> SamplingParameters<'a> {
+    /// A root span of kind internal, without attributes and links.
+    #[inline]
+    #[must_use]
+    pub const fn new(trace_id: TraceId, name: &'a str, scratch: &'a SamplingScratch<'a>) -> Self {
+        Self {
+            parent: ParentContext::ROOT,
+            trace_id,
+            name,
+            kind: SpanKind::Internal,
+            attributes: &[],
+            links: &[],
+            surroundings: None,
+            scratch,
+        }
+    }
+
+    /// Returns the instrumentation scope of the new span: name, version and schema URL. `None` on
+    /// devices, whose tracers know it by number.
+    #[must_use]
+    pub fn scope(&self) -> Option<InstrumentationScope<'a>> {
+        self.surroundings?.scope()
+    }
+
+    /// Returns the context that the span is started in, if it is a `C`.
+    ///
+    /// On a host `C` is `hosted::current::Context`, with all values beside the parent. It is `None`
+    /// if there is nothing but the parent's span context and tracestate.
+    #[must_use]
+    pub fn context<C: 'static>(&self) -> Option<&'a C> {
+        self.surroundings?.context()?.downcast_ref()
+    }
+}
+
+impl fmt::Debug for SamplingParameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SamplingParameters")
+            .field("parent", &self.parent)
+            .field("trace_id", &self.trace_id)
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("attributes", &self.attributes)
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for SamplingParameters<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(
+            f,
+            "SamplingParameters({=str} {} of {} under {})",
+            self.name,
+            self.kind,
+            self.trace_id,
+            self.parent
+        );
+    }
 }
 
 /// The answer of a sampler.
@@ -107,11 +223,11 @@ pub struct SamplingParameters<'a> {
 pub struct SamplingResult<'a> {
     /// The decision.
     pub decision: SamplingDecision,
-    /// Attributes to add to the span.
+    /// Attributes to add to the span. [`SamplingScratch::keep_attributes`] keeps computed ones.
     pub attributes: &'a [KeyValue<'a>],
     /// The tracestate of the span. Empty clears it, so the samplers of this module pass the
     /// parent's through, its `ot` entry included. One that is not valid, or longer than 512 bytes, is
-    /// replaced by the parent's.
+    /// replaced by the parent's. [`SamplingScratch::keep_trace_state`] keeps a computed one.
     pub trace_state: &'a str,
 }
 
@@ -134,7 +250,7 @@ impl<'a> SamplingResult<'a> {
 pub trait Sampler {
     /// Decides about the span that `parameters` describe.
     ///
-    /// The result may borrow from the parameters and from the sampler.
+    /// The result may borrow from the parameters, their scratch, and the sampler.
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a>;
 
     /// Writes the sampler's name and settings in the
@@ -145,18 +261,45 @@ pub trait Sampler {
     ///
     /// The formatter failed.
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+
+    /// Ends the sampler's work: it may stop what it runs beside the application.
+    ///
+    /// A hosted pipeline calls it once, when it is [shut
+    /// down](https://opentelemetry.io/docs/specs/otel/trace/sdk/#shutdown). Questions that come later
+    /// may still be asked. The default does nothing.
+    fn shutdown(&self) {}
 }
 
-impl<S: Sampler + ?Sized> Sampler for &S {
-    #[inline]
-    fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
-        (**self).should_sample(parameters)
-    }
+macro_rules! impl_for_pointer {
+    ($($(#[$attribute:meta])* $pointer:ty),+) => {$(
+        $(#[$attribute])*
+        impl<S: Sampler + ?Sized> Sampler for $pointer {
+            #[inline]
+            fn should_sample<'a>(
+                &'a self,
+                parameters: &SamplingParameters<'a>,
+            ) -> SamplingResult<'a> {
+                (**self).should_sample(parameters)
+            }
 
-    fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).description(f)
-    }
+            fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                (**self).description(f)
+            }
+
+            fn shutdown(&self) {
+                (**self).shutdown();
+            }
+        }
+    )+};
 }
+
+impl_for_pointer!(
+    &S,
+    #[cfg(feature = "std")]
+    std::boxed::Box<S>,
+    #[cfg(feature = "std")]
+    std::sync::Arc<S>
+);
 
 /// Displays the description of a sampler.
 ///
@@ -236,6 +379,10 @@ impl<S: Sampler> Sampler for AlwaysRecord<S> {
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AlwaysRecord{{{}}}", Description(&self.sampler))
     }
+
+    fn shutdown(&self) {
+        self.sampler.shutdown();
+    }
 }
 
 #[cfg(test)]
@@ -249,18 +396,12 @@ mod tests {
         TraceId::from_bytes((1_u128 << 64 | u128::from(low)).to_be_bytes())
     }
 
-    pub(super) fn root(trace_id: TraceId) -> SamplingParameters<'static> {
-        SamplingParameters {
-            parent: ParentContext::ROOT,
-            trace_id,
-            name: "name",
-            kind: SpanKind::Internal,
-            attributes: &[],
-            links: &[],
-        }
+    pub(super) fn root<'a>(trace_id: TraceId) -> SamplingParameters<'a> {
+        let scratch = std::boxed::Box::leak(std::boxed::Box::default());
+        SamplingParameters::new(trace_id, "name", scratch)
     }
 
-    pub(super) fn child(remote: bool, sampled: bool) -> SamplingParameters<'static> {
+    pub(super) fn child<'a>(remote: bool, sampled: bool) -> SamplingParameters<'a> {
         let flags = TraceFlags::from_bits(0).with_sampled(sampled);
         // Ratio 0.5 would decide the opposite of the parent's flag.
         let id = trace_id(if sampled { u64::MAX } else { 0 });
@@ -277,9 +418,9 @@ mod tests {
         parameters
     }
 
-    pub(super) fn decide(
-        sampler: &dyn Sampler,
-        parameters: &SamplingParameters<'_>,
+    pub(super) fn decide<'a>(
+        sampler: &'a dyn Sampler,
+        parameters: &SamplingParameters<'a>,
     ) -> SamplingDecision {
         sampler.should_sample(parameters).decision
     }

@@ -115,6 +115,14 @@ where
             Description(&self.local_parent_not_sampled),
         )
     }
+
+    fn shutdown(&self) {
+        self.root.shutdown();
+        self.remote_parent_sampled.shutdown();
+        self.remote_parent_not_sampled.shutdown();
+        self.local_parent_sampled.shutdown();
+        self.local_parent_not_sampled.shutdown();
+    }
 }
 
 #[cfg(test)]

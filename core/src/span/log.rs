@@ -5,6 +5,8 @@
 //! replaced in place. Room for the dropped counts and a status code is held back, so the end of a
 //! span always fits. Long texts are cut by the rule in [`fit`], so that small items fit, too.
 
+#[cfg(feature = "std")]
+mod absorb;
 mod fit;
 mod items;
 mod list;
@@ -118,11 +120,27 @@ impl Log {
         }
     }
 
+    /// Makes this a log of nothing, field by field, so that nothing is built elsewhere and copied.
+    #[inline(always)]
+    const fn reset(&mut self, limits: &SpanLimits) {
+        self.dropped_attributes = 0;
+        self.dropped_events = 0;
+        self.links_and_cuts = 0;
+        self.limits = *limits;
+        self.len = 0;
+        self.keys = 0;
+        self.attributes = 0;
+        self.events = 0;
+        self.links = 0;
+        self.status = UNSET;
+        self.facts = 0;
+    }
+
     /// Writes the start of a span. Returns false, with an empty log, if the scratch is below
     /// [`MIN_SCRATCH_BYTES`].
     #[inline(always)]
     pub(super) fn begin(&mut self, bytes: &mut [u8], with: &Beginning<'_>) -> bool {
-        *self = Self::new(with.limits);
+        self.reset(with.limits);
         if bytes.len() < MIN_SCRATCH_BYTES {
             return false;
         }
@@ -342,18 +360,17 @@ impl Log {
         self.status = code;
     }
 
+    /// The bytes written so far.
+    #[cfg(feature = "std")]
+    pub(super) fn written<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        bytes.get(..self.len).unwrap_or_default()
+    }
+
     /// Completes the record with the end time and the dropped counts, and returns its length and
     /// flags. An end before the start is moved to the start.
     #[inline(always)]
     pub(super) fn end(&mut self, bytes: &mut [u8], end: Instant) -> (usize, RecordFlags) {
-        let start = bytes
-            .get(stored::START..)
-            .and_then(<[u8]>::first_chunk::<8>)
-            .map_or(0, |b| u64::from_le_bytes(*b));
-        let end = end.as_nanos().max(start);
-        if let Some(target) = slot(bytes, stored::END, 8) {
-            target.copy_from_slice(&end.to_le_bytes());
-        }
+        set_end(bytes, end);
         if self.facts & INCOMPLETE != 0 {
             let counts = [
                 (10, self.dropped_attributes),
@@ -380,7 +397,7 @@ impl Log {
     }
 
     /// The bytes in use.
-    #[cfg(feature = "tracing")]
+    #[cfg(feature = "std")]
     pub(super) const fn used(&self) -> usize {
         self.len
     }
@@ -517,6 +534,19 @@ impl Log {
             at += len;
         }
         None
+    }
+}
+
+/// Sets the end of a span; one before the start is moved to the start.
+#[inline(always)]
+pub(super) fn set_end(bytes: &mut [u8], end: Instant) {
+    let start = bytes
+        .get(stored::START..)
+        .and_then(<[u8]>::first_chunk::<8>)
+        .map_or(0, |b| u64::from_le_bytes(*b));
+    let end = end.as_nanos().max(start);
+    if let Some(target) = slot(bytes, stored::END, 8) {
+        target.copy_from_slice(&end.to_le_bytes());
     }
 }
 

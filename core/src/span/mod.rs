@@ -32,12 +32,13 @@
 
 mod beginning;
 mod exception;
+pub mod finished;
 mod log;
 mod recording;
 pub mod stored;
 
 pub(crate) use beginning::Beginning;
-#[cfg(feature = "tracing")]
+#[cfg(feature = "std")]
 pub(crate) use exception::type_name;
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
@@ -47,10 +48,21 @@ pub use crate::context::{Link, SpanKind};
 
 use core::error::Error;
 
+#[cfg(feature = "std")]
+use crate::attribute::ValueLimits;
 use crate::attribute::{KeyValue, Value};
 use crate::buffer::{PushError, RecordSink};
 use crate::context::SpanContext;
 use crate::time::Instant;
+#[cfg(feature = "std")]
+use crate::wire::{field_len, key_value_len};
+
+/// The bytes that `attributes` take in a span.
+#[cfg(feature = "std")]
+pub(crate) fn encoded_len(attributes: &[KeyValue<'_>]) -> usize {
+    let len = |item: &KeyValue<'_>| key_value_len(item.key, &item.value, ValueLimits::DEFAULT);
+    attributes.iter().map(|item| field_len(len(item))).sum()
+}
 
 /// The [status] of a span, ordered `Unset < Error < Ok`: a lower one never replaces a higher one,
 /// `Ok` is final, and of two errors the later one wins.

@@ -25,7 +25,7 @@ pub(crate) struct Recording<B> {
     /// If true, the record is exported at the end.
     is_sampled: bool,
     pub(super) log: Log,
-    pub(crate) scratch: B,
+    scratch: B,
 }
 
 /// The function that writes a link.
@@ -222,10 +222,66 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         })
     }
 
+    /// What is recorded so far, as a record. The end is zero before [`Self::set_end`].
+    #[cfg(feature = "std")]
+    pub(crate) fn so_far(&self) -> Record<'_> {
+        Record {
+            scope: self.scope,
+            flags: RecordFlags::NONE,
+            body: self.log.written(self.scratch.as_ref()),
+        }
+    }
+
+    /// Takes over all that `other`, a recording of the same span, holds.
+    #[cfg(feature = "std")]
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        if let Some((bytes, log)) = self.recorder() {
+            log.absorb(bytes, &other.log, other.scratch.as_ref());
+        }
+    }
+
+    /// Goes on in `scratch`, which is larger.
+    #[cfg(feature = "std")]
+    pub(crate) fn grow(&mut self, mut scratch: B) {
+        let written = self.log.written(self.scratch.as_ref());
+        if let Some(target) = scratch.as_mut().get_mut(..written.len()) {
+            target.copy_from_slice(written);
+            self.scratch = scratch;
+        }
+    }
+
+    /// Sets the end for those who look at the span before it is completed.
+    #[cfg(feature = "std")]
+    pub(crate) fn set_end(&mut self, now: Instant) {
+        if let Some((bytes, _)) = self.recorder() {
+            super::log::set_end(bytes, now);
+        }
+    }
+
+    /// Completes the record, sampled or not. The recording takes nothing more, and is to be
+    /// [cleared](Self::clear).
+    #[cfg(feature = "std")]
+    pub(crate) fn complete(&mut self, now: Instant) -> Record<'_> {
+        self.is_recording = false;
+        let (len, flags) = self.log.end(self.scratch.as_mut(), now);
+        Record {
+            scope: self.scope,
+            flags,
+            body: self.scratch.as_ref().get(..len).unwrap_or_default(),
+        }
+    }
+
     /// The bytes in use.
-    #[cfg(feature = "tracing")]
+    #[cfg(feature = "std")]
     pub(crate) const fn used(&self) -> usize {
         self.log.used()
+    }
+
+    /// The bytes of the scratch.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.scratch.as_ref().len()
     }
 
     /// The name of the span, for reports.

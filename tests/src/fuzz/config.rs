@@ -52,7 +52,10 @@ pub fn run(data: &[u8]) {
         let _ = write!(attributes, "{key}={value}");
     }
     if let Some(
-        SamplerChoice::TraceIdRatio(ratio) | SamplerChoice::ParentBasedTraceIdRatio(ratio),
+        SamplerChoice::TraceIdRatio(ratio)
+        | SamplerChoice::ParentBasedTraceIdRatio(ratio)
+        | SamplerChoice::Probability(ratio)
+        | SamplerChoice::ParentBasedProbability(ratio),
     ) = env.sampler
     {
         assert!((0.0..=1.0).contains(&ratio));

@@ -5,15 +5,19 @@
 //! committed seeds with the ordinary test command. A crash becomes a seed.
 
 pub mod attributes;
+pub mod b3;
+pub mod baggage;
 pub mod buffer_ops;
 pub mod config;
 pub mod exporter_ops;
+pub mod finished_span;
 pub mod gzip;
 pub mod json;
 pub mod link;
 pub mod request;
 pub mod response;
 pub mod span_gzip;
+pub mod tail;
 pub mod traceparent;
 pub mod tracestate;
 
@@ -23,15 +27,19 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All fuzz targets, by name.
 pub const TARGETS: &[Target] = &[
     ("attributes", attributes::run),
+    ("b3", b3::run),
+    ("baggage", baggage::run),
     ("buffer_ops", buffer_ops::run),
     ("config", config::run),
     ("exporter_ops", exporter_ops::run),
+    ("finished_span", finished_span::run),
     ("gzip", gzip::run),
     ("json", json::run),
     ("link", link::run),
     ("request", request::run),
     ("response", response::run),
     ("span_gzip", span_gzip::run),
+    ("tail", tail::run),
     ("traceparent", traceparent::run),
     ("tracestate", tracestate::run),
 ];

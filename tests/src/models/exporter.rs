@@ -227,7 +227,9 @@ impl Books {
     /// An event, in order.
     pub fn event(&mut self, now: Instant, event: &Event) {
         match *event {
-            Event::Exported { spans, attempts } => self.exported(spans, attempts),
+            Event::Exported {
+                spans, attempts, ..
+            } => self.exported(spans, attempts),
             Event::AttemptFailed { retry_at, .. } => self.failed(now, retry_at),
             Event::Dropped {
                 spans,

@@ -16,6 +16,7 @@ mod script;
 mod size;
 mod span;
 mod value;
+mod view;
 
 pub use gen_text::{key, text};
 pub use pull::{decode, pull};
@@ -24,6 +25,7 @@ pub use script::{LinkScript, Op, ParentScript, SamplerScript, ScriptError, SpanS
 pub use size::{field, record_size};
 pub use span::SpanModel;
 pub use value::{Attributes, ModelValue, any_value, attributes, borrow};
+pub use view::official;
 
 use std::fmt::Debug;
 

@@ -175,11 +175,12 @@ impl SpanModel {
         } else {
             let share = self.share(room);
             self.cut(share, value.elements(), |limits, elements, _| {
-                let new = key_value(key, &value.first(elements), limits);
-                (size::attribute(&new), new)
+                let first = value.first(elements);
+                let new = key_value(key, &first, limits);
+                let is_emptied = first.elements() == 0 && value.elements() > 0;
+                (size::attribute(&new), (!is_emptied).then_some(new))
             })
-            .filter(|(_, elements)| *elements > 0 || value.elements() == 0)
-            .map(|(new, _)| new)
+            .and_then(|(new, _)| new)
         };
         match (old, new) {
             (Some(old), Some(new)) => self.span.attributes[old] = new,

@@ -93,7 +93,8 @@ impl ModelValue {
         }
     }
 
-    /// An array or a map of no more than `count` elements.
+    /// An array or a map of no more than `count` elements. A map keeps no value that is not the last
+    /// one of its key.
     pub(super) fn first(&self, count: usize) -> Self {
         let mut value = self.clone();
         match &mut value {
@@ -102,7 +103,15 @@ impl ModelValue {
             Self::I64s(v) => v.truncate(count),
             Self::F64s(v) => v.truncate(count),
             Self::Array(v) => v.truncate(count),
-            Self::Map(v) => v.truncate(count),
+            Self::Map(v) => {
+                let is_last = |count: &usize| {
+                    let (kept, rest) = v.split_at(*count);
+                    let is_later = |key| rest.iter().any(|(other, _)| other == key);
+                    !kept.iter().any(|(key, _)| is_later(key))
+                };
+                let count = (0..=count.min(v.len())).rev().find(is_last);
+                v.truncate(count.unwrap_or_default());
+            }
             _ => {}
         }
         value

@@ -286,3 +286,21 @@ async fn x3_a_request_that_hangs_in_a_shutdown_leaves_time_for_another() {
     assert_eq!(telemetry.stats().attempts, 2);
     assert_delivered(&telemetry, &server, 10);
 }
+
+/// Fault X3: the same when the request was under way before.
+#[tokio::test]
+async fn x3_a_request_that_hangs_when_the_shutdown_begins_leaves_time_for_another() {
+    let server = FaultServer::start([Reply::Hang]);
+    let config = Config {
+        timeout: Some(PATIENCE),
+        ..config(&server.url())
+    };
+    let telemetry = init(config).unwrap();
+    record(&telemetry.tracer("test"), &server, 10);
+    let _ = telemetry.force_flush(Duration::from_millis(200)).await;
+    assert_eq!(telemetry.stats().attempts, 1);
+    let report = telemetry.shutdown(Duration::from_millis(1_500)).await;
+    assert!(report.is_success(), "{report}");
+    assert_eq!(telemetry.stats().attempts, 2);
+    assert_delivered(&telemetry, &server, 10);
+}

@@ -45,13 +45,39 @@ fn without_timers_or_io_init_says_what_to_do() {
     let io_only = Builder::new_current_thread().enable_io().build().unwrap();
     let time_only = Builder::new_current_thread().enable_time().build().unwrap();
     let neither = Builder::new_current_thread().build().unwrap();
-    for (runtime, missing) in [(io_only, "timers"), (time_only, "I/O"), (neither, "timers")] {
+    let (no_timers, no_io) = (
+        "the tokio runtime has no timers",
+        "the tokio runtime has no I/O",
+    );
+    for (runtime, missing) in [
+        (io_only, no_timers),
+        (time_only, no_io),
+        (neither, no_timers),
+    ] {
         let error = runtime.block_on(async { init(config("http://127.0.0.1:9")) });
         let text = error.unwrap_err().to_string();
         assert!(
             text.contains(missing) && text.contains("`enable_all`"),
             "{text}"
         );
+    }
+}
+
+// fault X4
+#[test]
+fn a_shutdown_at_any_moment_of_another_thread_ends_when_its_end_is_said() {
+    let runtime = multi_thread();
+    let _entered = runtime.enter();
+    let server = FaultServer::start(Script::new());
+    for round in 0..200 {
+        let telemetry = init(config(&server.url())).unwrap();
+        telemetry.tracer("test").start("order.place").end();
+        let flushed = block_on(telemetry.force_flush(PATIENCE));
+        assert!(flushed.is_success(), "round {round}: {flushed:?}");
+        let began = Instant::now();
+        let report = block_on(telemetry.shutdown(PATIENCE));
+        assert!(report.is_success(), "round {round}: {report:?}");
+        assert!(began.elapsed() < PATIENCE / 2, "round {round}");
     }
 }
 

@@ -4,6 +4,7 @@
 mod buffer;
 mod config;
 mod exporter;
+mod finished_span;
 mod fuzz_seeds;
 mod golden;
 mod gzip;

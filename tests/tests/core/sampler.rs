@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use spandrel_core::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use spandrel_core::id::{SpanId, TraceId};
 use spandrel_core::sampler::{
-    BuiltinSampler, ParentBased, Sampler, SamplingDecision, SamplingParameters, TraceIdRatioBased,
+    BuiltinSampler, ParentBased, Sampler, SamplingDecision, SamplingParameters, SamplingScratch,
+    TraceIdRatioBased,
 };
 
 fn trace_id(bytes: u128) -> TraceId {
@@ -17,14 +18,10 @@ fn decide(
     trace_id: TraceId,
     name: &str,
 ) -> SamplingDecision {
-    let parameters = SamplingParameters {
-        parent,
-        trace_id,
-        name,
-        kind: SpanKind::Server,
-        attributes: &[],
-        links: &[],
-    };
+    let scratch = SamplingScratch::new();
+    let mut parameters = SamplingParameters::new(trace_id, name, &scratch);
+    parameters.parent = parent;
+    parameters.kind = SpanKind::Server;
     let result = sampler.should_sample(&parameters);
     assert_eq!(result.trace_state, parent.trace_state, "passed through");
     result.decision

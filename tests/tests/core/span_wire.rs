@@ -133,6 +133,42 @@ fn values_can_be_replaced_after_a_status_has_filled_the_scratch() {
     assert_eq!(span.dropped_attributes_count, 0);
 }
 
+/// fault X126: the last value of a key counts, also where a map is cut: a value that a later entry
+/// replaces does not come back, and its length does not keep the rest out.
+#[test]
+fn x126_a_map_is_cut_without_bringing_replaced_values_back() {
+    let numbers = [i64::MAX; 30];
+    let long = |key| KeyValue::new(key, Value::I64s(&numbers));
+    let cut = |entries: &[KeyValue<'_>]| -> Option<Vec<(String, Any)>> {
+        let span = recorded::<512>(SpanLimits::DEFAULT, |span| {
+            span.set_attribute("map", Value::Map(entries));
+            assert_eq!(span.cut() > 0, span.dropped() == [0; 3]);
+        });
+        let map = span.attributes.into_iter().next()?.value?.value?;
+        let Any::KvlistValue(list) = map else {
+            panic!("{map:?}")
+        };
+        let pairs = list.values.into_iter();
+        Some(
+            pairs
+                .filter_map(|pair| Some((pair.key, pair.value?.value?)))
+                .collect(),
+        )
+    };
+    let number = |key: &str, value| (String::from(key), Any::IntValue(value));
+    let (b, c) = (KeyValue::new("b", 2), KeyValue::new("c", 3));
+    // The long value is replaced.
+    let entries = [long("a"), b, KeyValue::new("a", 1), c, long("d")];
+    let kept = [number("b", 2), number("a", 1), number("c", 3)];
+    assert_eq!(cut(&entries).as_deref(), Some(&kept[..]));
+    // The long value replaces: neither it nor what it replaces is kept.
+    let entries = [b, c, KeyValue::new("a", 1), long("a")];
+    let kept = [number("b", 2), number("c", 3)];
+    assert_eq!(cut(&entries).as_deref(), Some(&kept[..]));
+    // Nothing can be kept.
+    assert_eq!(cut(&[KeyValue::new("a", 1), b, c, long("a")]), None);
+}
+
 // spec D-038, D-039, D-041
 #[test]
 fn a_span_in_place_that_has_ended_records_no_more() {

@@ -1,6 +1,19 @@
-//! What the core offers programs on an operating system: configuration, the `tracing` layer and
+//! What the core offers programs on an operating system: configuration, propagation, the
+//! `tracing` layer and
 //! gzip for spans.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail at once, with the reason"
+)]
 
+mod active_span;
 mod config;
+mod plug_ins;
+mod processors;
+mod propagation;
 mod span_gzip;
+mod tail;
+mod testing;
 mod tracing_layer;

@@ -11,7 +11,7 @@ use spandrel_core::hosted::config::{HttpSettings, Proxy};
 use spandrel_core::response::DropReason;
 use spandrel_core::stats::{DeliveryStats, Ledger};
 use spandrel_tests::fault_server::{FaultServer, Front, Reply, Script};
-use spandrel_tests::tls::{Authority, self_signed};
+use spandrel_tests::tls::{Authority, self_signed, self_signed_authority};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::harness::{PATIENCE, config, ms};
@@ -197,8 +197,14 @@ fn heads_are_the_same_but_for_the_product() {
 fn a_certificate_that_is_refused_says_what_to_do() {
     let authority = Authority::new();
     let trusted = PemFile::new("alike", &authority.pem());
+    let own = self_signed_authority();
+    let trusts_own = PemFile::new("own-authority", own.cert_pem());
     for (identity, hint) in [
         (authority.expired_server(), "has expired"),
+        (authority.future_server(), "clock"),
+        (authority.client_as_server(), "serverAuth"),
+        // Whether it is trusted or not.
+        (own, "CA:FALSE"),
         (
             authority.server_for(&["collector.example"]),
             "subjectAltName",
@@ -209,7 +215,44 @@ fn a_certificate_that_is_refused_says_what_to_do() {
         let front = Front::Tls(identity.server_config());
         let server = FaultServer::start_with(Script::new(), front);
         let mut settings = HttpSettings::new(server.url());
+        let is_own = hint == "CA:FALSE";
+        settings.tls.certificate = Some(if is_own { &trusts_own } else { &trusted }.path());
+        let seen = both(&settings, PATIENCE);
+        assert_eq!(seen.outcome, "Failed(Certificate)", "{hint}");
+        assert!(seen.hint.contains(hint), "{seen:?}");
+    }
+    // The collector refuses ours: there is none, it is a stranger's, or it was revoked.
+    let server = authority.server();
+    let client = authority.client();
+    let stranger = Authority::new().client();
+    for (config, ours, hint) in [
+        (
+            server.server_config_for(&authority),
+            None,
+            "asks for a client's certificate",
+        ),
+        (
+            server.server_config_for(&authority),
+            Some(&stranger),
+            "trusts its authority",
+        ),
+        (
+            server.server_config_revoking(&authority, &client),
+            Some(&client),
+            "was revoked",
+        ),
+    ] {
+        let server = FaultServer::start_with(Script::new(), Front::Tls(config));
+        let mut settings = HttpSettings::new(server.url());
         settings.tls.certificate = Some(trusted.path());
+        let files = ours.map(|ours| {
+            let certificate = PemFile::new("ours", ours.cert_pem());
+            (certificate, PemFile::new("ours-key", ours.key_pem()))
+        });
+        if let Some((certificate, key)) = &files {
+            settings.tls.client_certificate = Some(certificate.path());
+            settings.tls.client_key = Some(key.path());
+        }
         let seen = both(&settings, PATIENCE);
         assert_eq!(seen.outcome, "Failed(Certificate)", "{hint}");
         assert!(seen.hint.contains(hint), "{seen:?}");
@@ -376,5 +419,104 @@ fn both_take_the_way_that_the_environment_says() {
             expected,
             "{names:?} {no_proxy:?}"
         );
+    }
+}
+
+/// Through a proxy in the configuration: `http` is forwarded, `https` tunnelled, with the
+/// credentials of the proxy, and the proxy's words count.
+#[test]
+fn both_ask_a_proxy_for_the_same() {
+    for (target, user, line) in [
+        (
+            "http://collector.test:4318/v1/traces",
+            "",
+            "POST http://collector.test:4318/v1/traces HTTP/1.1",
+        ),
+        (
+            "http://collector.test/v1/traces",
+            "me:p%40ss@",
+            "POST http://collector.test/v1/traces HTTP/1.1",
+        ),
+        (
+            "https://collector.test:4318/v1/traces",
+            "me:p%40ss@",
+            "CONNECT collector.test:4318 HTTP/1.1",
+        ),
+    ] {
+        let (proxy, requests) = answering(answer("407 No", "text/plain", "who are you?"));
+        let mut settings = HttpSettings::new(target);
+        let url = proxy.url();
+        let address = url.split('/').nth(2).unwrap();
+        settings.proxy = Proxy::Url(format!("http://{user}{address}"));
+        let seen = [blocking, asynchronous].map(|send| send(&settings, PATIENCE));
+        let asked: Vec<_> = requests.try_iter().collect();
+        assert_eq!(asked.len(), 2, "{target}");
+        for request in &asked {
+            assert_eq!(request.line, line);
+            let host = line
+                .split(['/', ' '])
+                .find(|part| part.contains("collector"));
+            assert_eq!(request.header("host"), host, "{target}");
+            let expected = (!user.is_empty()).then_some("Basic bWU6cEBzcw==");
+            assert_eq!(request.header("proxy-authorization"), expected, "{target}");
+        }
+        assert_eq!(asked[0].body, asked[1].body);
+        if target.starts_with("http:") {
+            assert_eq!(seen[0], seen[1]);
+            assert!(seen[0].outcome.contains("status: 407"), "{seen:?}");
+        } else {
+            // The clients do not show what a proxy says of a tunnel.
+            assert!(
+                seen.iter().all(|it| it.outcome.starts_with("Failed(")),
+                "{seen:?}"
+            );
+        }
+    }
+}
+
+/// A proxy that is not there, or that answers with nonsense, costs the attempt in both.
+#[test]
+fn both_name_a_proxy_that_is_dead_or_hostile() {
+    let dead = String::from("http://127.0.0.1:1");
+    let hostile = answering(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec());
+    let silent = Server::start(|_, stream| {
+        std::thread::sleep(Duration::from_millis(1500));
+        drop(stream);
+    });
+    for (url, class) in [
+        (dead, "Failed(Connect)"),
+        (hostile.0.url(), "Failed(Protocol)"),
+        (silent.url(), "Failed(Timeout { body_sent: true })"),
+    ] {
+        let mut settings = HttpSettings::new("http://collector.test:4318/v1/traces");
+        settings.proxy = Proxy::Url(url);
+        for send in [blocking, asynchronous] {
+            let seen = send(&settings, Duration::from_millis(700));
+            assert_eq!(seen.outcome, class);
+        }
+    }
+}
+
+/// The retries, the losses and the possible duplicates of both, for answers of each kind.
+#[test]
+fn both_repeat_what_fails_alike() {
+    let scripts: [(&str, Script); 9] = [
+        ("503, then well", Script::new().then(Reply::status(503))),
+        ("502 twice", Script::new().times(2, &Reply::status(502))),
+        (
+            "429 with a pause",
+            Script::new().then(Reply::retry_after(429, &["1"])),
+        ),
+        ("400", Script::new().then(refusal(400, "no such tenant"))),
+        ("401 for ever", Script::new().otherwise(Reply::status(401))),
+        ("413", Script::new().then(Reply::status(413))),
+        ("500", Script::new().then(Reply::status(500))),
+        ("301", Script::new().then(Reply::status(301))),
+        ("no answer at first", Script::new().then(Reply::Hang)),
+    ];
+    for (name, script) in scripts {
+        let blocking = run(false, script.clone());
+        assert!(blocking.0.is_closed(), "{name}: {}", blocking.0);
+        assert_eq!(blocking, run(true, script), "{name}");
     }
 }

@@ -1,15 +1,20 @@
 //! The longer cases of [`child`](crate::child): what each does in a process of its own.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spandrel_core::backoff::BackoffConfig;
 use spandrel_core::breaker::OpenInterval;
+use spandrel_core::context::{ParentContext, SpanContext, TraceFlags};
 use spandrel_core::hosted::diagnostics::{Kind, set_handler};
+use spandrel_core::hosted::trace::TracerProvider;
+use spandrel_core::id::{SpanId, TraceId};
+use spandrel_core::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
 use spandrel_tests::fault_server::{Reply, Script};
-use spandrel_transport_std::{Config, init, start};
+use spandrel_transport_std::{Config, KeyValue, init, start};
 
 use crate::child::{deliver, end, end_within, record, say, settings, tell_everything};
-use crate::harness::{PATIENCE, Rig, ms};
+use crate::harness::{PATIENCE, Rig, ms, until};
 
 /// A logger that is itself traced: what it records on the sender's thread must not be exported, or
 /// each export would cause the next.
@@ -252,6 +257,113 @@ pub(crate) fn burst() {
     say(&format!("flush {} {report}", report.is_success()));
     let report = telemetry.shutdown(PATIENCE);
     say(&format!("shutdown {} {report}", report.is_success()));
+}
+
+/// One span that fits into its memory, and with the resource into no request.
+pub(crate) fn too_large() {
+    tell_everything();
+    let telemetry = init(Config {
+        max_span_bytes: Some(4096),
+        max_request_bytes: Some(4104),
+        ..settings()
+    })
+    .unwrap();
+    let mut span = telemetry.tracer("large").start("large");
+    for key in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        span.set_attribute(key, &"x".repeat(4096));
+    }
+    span.end();
+    end(&telemetry);
+}
+
+/// Gives a tracestate that no header may carry, and far more attributes than a span holds.
+struct BadSampler(Vec<KeyValue<'static>>);
+
+impl Sampler for BadSampler {
+    fn should_sample<'a>(&'a self, _: &SamplingParameters<'a>) -> SamplingResult<'a> {
+        SamplingResult {
+            decision: SamplingDecision::RecordAndSample,
+            attributes: &self.0,
+            trace_state: "a=b\r\nx: y",
+        }
+    }
+
+    fn description(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BadSampler")
+    }
+}
+
+pub(crate) fn bad_sampler() {
+    tell_everything();
+    let text: &'static str = "x".repeat(100_000).leak();
+    let keys = (0..10_000).map(|number| &*number.to_string().leak());
+    let telemetry = init(Config {
+        sampler: Some(Arc::new(BadSampler(
+            keys.map(|key| KeyValue::new(key, text)).collect(),
+        ))),
+        ..settings()
+    })
+    .unwrap();
+    let tracer = telemetry.tracer("sampled");
+    let trace = TraceId::from_bytes([1; 16]);
+    let parent = SpanContext::remote(trace, SpanId::from_bytes([2; 8]), TraceFlags::SAMPLED);
+    for trace_state in ["vendor=1", "a=b\r\nx: y"] {
+        let span = tracer
+            .span("work")
+            .parent(ParentContext {
+                span_context: parent,
+                trace_state,
+            })
+            .start();
+        say(&format!("state {:?}", span.to_context().trace_state()));
+        span.end();
+    }
+    end(&telemetry);
+}
+
+/// Spans are lost while a request gets no answer; what is said of it before the request ends.
+pub(crate) fn loses_while_hanging(asynchronous: bool) {
+    let config = Config {
+        timeout: Some(Duration::from_secs(3600)),
+        max_queue_size: Some(8),
+        max_export_batch_size: Some(8),
+        max_span_bytes: Some(1024),
+        shard_bytes: Some(2048),
+        ..settings()
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    set_handler(Box::new(move |report| {
+        if report.kind == Kind::SpansDropped {
+            let _ = tell.send(report.to_string());
+        }
+    }));
+    let wait = |provider: &TracerProvider, ended: &mut dyn FnMut() -> bool| {
+        let tracer = provider.tracer("lost");
+        let end = |spans| (0..spans).for_each(|_| tracer.start("work").end());
+        end(8);
+        // The loss comes when the request has been under way for long.
+        until("a request", ended);
+        std::thread::sleep(ms(1_100));
+        end(2_000);
+        let started = Instant::now();
+        let said = told.recv_timeout(PATIENCE).unwrap_or_default();
+        say(&format!("{:.1} {said}", started.elapsed().as_secs_f64()));
+    };
+    if asynchronous {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let telemetry = runtime
+            .block_on(async { spandrel_transport_async::init(config) })
+            .unwrap();
+        wait(telemetry.provider(), &mut || telemetry.stats().attempts > 0);
+        std::process::exit(0);
+    }
+    let telemetry = init(config).unwrap();
+    wait(telemetry.provider(), &mut || telemetry.stats().attempts > 0);
+    std::process::exit(0);
 }
 
 /// The caller's patience ends while the sender is still busy, and then the process ends.

@@ -179,6 +179,19 @@ fn case() {
             record(&telemetry, 2);
             end(&telemetry);
         }
+        "metrics" => {
+            tell_everything();
+            let telemetry = init(Config {
+                metrics_interval: Some(Duration::from_millis(20)),
+                ..settings()
+            })
+            .unwrap();
+            while telemetry.stats().attempts == 0 {
+                record(&telemetry, 1);
+                let _ = telemetry.force_flush(PATIENCE);
+            }
+            end(&telemetry);
+        }
         "levels" => cases::levels(),
         "bad-header" => {
             tell_everything();
@@ -229,6 +242,10 @@ fn case() {
         }
         "console" => cases::console(),
         "burst" => cases::burst(),
+        "too-large" => cases::too_large(),
+        "bad-sampler" => cases::bad_sampler(),
+        "loses-while-hanging" => cases::loses_while_hanging(false),
+        "loses-while-hanging-async" => cases::loses_while_hanging(true),
         "gives-up" => cases::gives_up(),
         #[cfg(unix)]
         "terminated" => cases::terminated(),

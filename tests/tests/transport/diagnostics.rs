@@ -224,7 +224,8 @@ fn a_receiver_without_gzip_is_named_once() {
     };
     let remedy = "OTEL_EXPORTER_OTLP_COMPRESSION=none";
     assert!(
-        warning.starts_with("Warn Config: ") && warning.contains(remedy),
+        warning.starts_with("Warn Config: the collector does not read gzip")
+            && warning.contains(remedy),
         "{warning}"
     );
     assert!(ledger.contains("dropped 0"), "{ledger}");
@@ -486,6 +487,10 @@ fn x1_a_burst_that_is_lost_is_said_and_no_report_reads_as_success() {
     };
     let begin = "Warn SpansDropped: the span buffer is full: new spans are dropped and counted, ";
     assert!(loss.starts_with(begin), "{loss}");
+    assert!(
+        loss.contains("; spans end faster than they are sent: "),
+        "{loss}"
+    );
     assert!(loss.contains("raise `shard_bytes` (2048)"), "{loss}");
     assert!(flush.starts_with("flush false "), "{flush}");
     assert!(
@@ -497,6 +502,92 @@ fn x1_a_burst_that_is_lost_is_said_and_no_report_reads_as_success() {
         shutdown.contains(" dropped before: queue_full"),
         "{shutdown}"
     );
+}
+
+/// Words that the documents quote and that nothing else looks for.
+#[test]
+fn the_start_says_where_spans_go_and_a_wrong_protocol_is_named() {
+    let server = FaultServer::start(Script::new());
+    let url = server.url();
+    let lines = Process::start("diagnose", &url, 1, None).lines();
+    let started = format!("Info Lifecycle: tracing started: spans go to {url}");
+    assert!(
+        lines.iter().any(|line| line.starts_with(&started)),
+        "{lines:?}"
+    );
+
+    let server = FaultServer::start(Script::new().otherwise(Reply::Http2Only));
+    let lines = Process::start("diagnose", &server.url(), 1, None).lines();
+    let hint = "; this does not speak HTTP/1.1: port 4317 is for gRPC, OTLP/HTTP has 4318";
+    assert!(lines.iter().any(|line| line.contains(hint)), "{lines:?}");
+}
+
+/// A span that is larger than its thread's shard takes, or than a request.
+#[test]
+fn a_span_that_fits_nowhere_is_said_with_the_limits() {
+    let server = FaultServer::start(Script::new());
+    let said = Said::of("too-large", &server, 0, None);
+    let begin =
+        "Warn SpansDropped: 1 span dropped as too_large: a span must fit into `shard_bytes` ";
+    let is_it = |line: &String| line.starts_with(begin);
+    assert!(said.lines.iter().any(is_it), "{:?}", said.lines);
+}
+
+/// Fault X130.
+#[test]
+fn x130_a_sampler_that_gives_nonsense_is_named_and_its_spans_arrive() {
+    let server = FaultServer::start(Script::new());
+    let said = Said::of("bad-sampler", &server, 0, None);
+    let [bad, first, incomplete, second, ..] = &said.lines[..] else {
+        panic!("{:?}", said.lines);
+    };
+    assert_eq!(
+        bad,
+        "Warn Misuse: the sampler BadSampler gave a tracestate that is not valid or longer than 512 \
+         bytes; spans keep their parent's"
+    );
+    let states = ["vendor=1", ""].map(|state| format!("state {state:?}"));
+    assert_eq!([first, second], [&states[0], &states[1]]);
+    assert!(
+        incomplete.starts_with("Warn SpanIncomplete: span \"work\" lacks some of what was set")
+    );
+    let spans: Vec<_> = server
+        .requests()
+        .iter()
+        .flat_map(|it| it.spans().cloned().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(spans.len(), 2);
+    for span in spans {
+        let kept = span.attributes.len();
+        assert!(kept > 0 && kept <= 128, "{kept}");
+        assert_eq!(span.dropped_attributes_count as usize + kept, 10_000);
+    }
+}
+
+/// Fault X128.
+#[test]
+fn x128_a_loss_is_said_while_a_request_hangs() {
+    let hole = Blackhole::start();
+    let hanging = FaultServer::start(Reply::Hang);
+    let urls = [Some(hanging.url()), hole.as_ref().ok().map(Blackhole::url)];
+    for url in urls.into_iter().flatten() {
+        for case in ["loses-while-hanging", "loses-while-hanging-async"] {
+            let lines = Process::start(case, &url, 0, None).lines();
+            let [line] = &lines[..] else {
+                panic!("{lines:?}")
+            };
+            let (seconds, said) = line.split_once(' ').unwrap();
+            assert!(
+                said.starts_with("the span buffer is full: new spans are dropped and counted, "),
+                "{case}: {line}"
+            );
+            assert!(
+                said.contains("; the collector takes nothing: raise "),
+                "{line}"
+            );
+            assert!(seconds.parse::<f64>().unwrap() < 3.0, "{case}: {line}");
+        }
+    }
 }
 
 /// Fault X4.

@@ -149,11 +149,11 @@ fn a_flush_while_the_circuit_is_open_returns_at_once_wherever_the_spans_are() {
 fn a_flush_that_times_out_tells_what_it_has_reached() {
     // As above.
     let first = Reply::Ok.delayed(ms(50));
-    let script = Script::new().then(first).then(Reply::Hang);
-    let rig = Rig::with(script, |config| {
+    let rig = Rig::with(Script::new().then(first), |config| {
         config.max_export_batch_size = Some(5);
         config.timeout = Some(Duration::from_secs(60));
     });
+    rig.server.set_default(Reply::Hang);
     rig.record(10);
     let started = Instant::now();
     let report = rig.telemetry.force_flush(ms(200));

@@ -17,6 +17,7 @@ mod child;
 mod concurrency;
 mod context;
 mod diagnostics;
+mod exporters;
 mod flush;
 #[cfg(unix)]
 mod fork;
@@ -24,6 +25,7 @@ mod harness;
 mod http;
 mod lifecycle;
 mod limits;
+mod metrics;
 mod network;
 mod outcomes;
 mod process;

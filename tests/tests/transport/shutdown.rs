@@ -44,7 +44,7 @@ fn d8_shutdown_while_sending_waits_for_the_answer() {
 #[test]
 fn d8_shutdown_while_a_request_hangs_returns_at_its_deadline() {
     let late = soonest(|| {
-        let rig = Rig::with([Reply::Hang], |config| config.timeout = Some(HOUR));
+        let rig = Rig::with(Reply::Hang, |config| config.timeout = Some(HOUR));
         rig.record(2);
         let _ = rig.telemetry.force_flush(ms(1));
         assert!(rig.server.wait_for_requests(1, PATIENCE));
@@ -330,6 +330,18 @@ fn a_flush_after_the_shutdown_is_complete_at_once() {
 fn x3_a_request_that_hangs_in_a_shutdown_leaves_time_for_another() {
     let rig = Rig::with([Reply::Hang], |config| config.timeout = Some(HOUR));
     rig.record(10);
+    let end = rig.close_within(ms(1_500));
+    end.is(10, &[]).attempts(2);
+    assert!(end.report.is_success(), "{}", end.report);
+}
+
+/// Fault X3: the same when the request was under way before.
+#[test]
+fn x3_a_request_that_hangs_when_the_shutdown_begins_leaves_time_for_another() {
+    let rig = Rig::with([Reply::Hang], |config| config.timeout = Some(HOUR));
+    rig.record(10);
+    let _ = rig.telemetry.force_flush(ms(1));
+    assert!(rig.server.wait_for_requests(1, PATIENCE));
     let end = rig.close_within(ms(1_500));
     end.is(10, &[]).attempts(2);
     assert!(end.report.is_success(), "{}", end.report);

@@ -69,6 +69,8 @@
 mod outbox;
 mod request;
 
+#[cfg(feature = "std")]
+pub(crate) use outbox::LOOK_AFTER;
 pub use outbox::Outbox;
 pub use request::Body;
 use request::{Attempt, Polling, Request};
@@ -113,6 +115,9 @@ pub trait Sleep {
 pub trait Post {
     /// Sends the body that it pulls out of `body`, and waits for the whole answer, at most
     /// [`MAX_RESPONSE_BYTES`](spandrel_core::response::MAX_RESPONSE_BYTES) of it.
+    ///
+    /// A success is believed if the body was read to its end; else the attempt has failed, as after
+    /// [`TransportError::Cancelled`], which is the driver's to decide.
     async fn post<B: Body>(&mut self, body: &mut B) -> Outcome<'_>;
 
     /// Returns true if the whole request of the last [`post`](Post::post) had left, although the
@@ -191,7 +196,7 @@ impl<O: Outbox, P: Post, S: Sleep> Driver<O, P, S> {
                 }
                 request.answer(&Outcome::Failed(stale));
             }
-            Ended::Answered(outcome) => request.answer(&outcome),
+            Ended::Answered(outcome) => request.answer_of_sender(&outcome),
             Ended::Late => {
                 let body_sent = post.body_sent(request.is_read());
                 request.answer(&Outcome::Failed(TransportError::Timeout { body_sent }));
@@ -229,8 +234,10 @@ async fn until<O: Outbox, S: Sleep, F: Future>(
     future: F,
 ) -> Ended<F::Output> {
     let mut future = pin!(future);
+    let mut look_at = Instant::MAX;
     loop {
-        let mut nap = pin!(sleep.sleep_until(deadline));
+        let deadline = deadline.min(outbox.request_deadline());
+        let mut nap = pin!(sleep.sleep_until(deadline.min(look_at)));
         let answer = poll_fn(|context| {
             polling.poll(|| {
                 if let Poll::Ready(answer) = future.as_mut().poll(context) {
@@ -246,8 +253,17 @@ async fn until<O: Outbox, S: Sleep, F: Future>(
         if outbox.is_stopped() {
             return Ended::Stopped;
         }
-        if sleep.now() >= deadline {
+        let now = sleep.now();
+        if now >= deadline {
             return Ended::Late;
+        }
+        if let Some(after) = outbox.look_after() {
+            if now >= look_at {
+                outbox.look();
+                look_at = Instant::MAX;
+            } else {
+                look_at = look_at.min(now.saturating_add(after));
+            }
         }
     }
 }

@@ -1,10 +1,15 @@
 //! The source of requests.
 
 use core::cell::RefCell;
+use core::time::Duration;
 
 use spandrel_core::exporter::{Exporter, Transmit};
 use spandrel_core::response::Outcome;
 use spandrel_core::time::Instant;
+
+/// How often a pipeline of a host is looked at while a request hangs.
+#[cfg(feature = "std")]
+pub(crate) const LOOK_AFTER: Duration = Duration::from_millis(500);
 
 /// A machine that has requests to send, reached through a shared reference: while one task drives
 /// it, others record spans, ask for a flush, read the statistics.
@@ -26,6 +31,18 @@ pub trait Outbox {
     fn poll_timeout(&self) -> Option<Instant>;
     /// Returns true if it has been shut down and holds nothing any more.
     fn is_stopped(&self) -> bool;
+    /// When the request under way must be given up, beside its own deadline: a shutdown that begins
+    /// meanwhile leaves time for another one. [`Instant::MAX`] = only then.
+    fn request_deadline(&self) -> Instant {
+        Instant::MAX
+    }
+    /// How long after the sleep of the driver has returned early, while a request is under way,
+    /// [`look`](Self::look) is called. `None` = not at all.
+    fn look_after(&self) -> Option<Duration> {
+        None
+    }
+    /// Called while a request hangs: moves spans on, and reports those that are being lost.
+    fn look(&self) {}
 }
 
 impl<O: Outbox + ?Sized> Outbox for &O {
@@ -51,6 +68,18 @@ impl<O: Outbox + ?Sized> Outbox for &O {
 
     fn is_stopped(&self) -> bool {
         (**self).is_stopped()
+    }
+
+    fn request_deadline(&self) -> Instant {
+        (**self).request_deadline()
+    }
+
+    fn look_after(&self) -> Option<Duration> {
+        (**self).look_after()
+    }
+
+    fn look(&self) {
+        (**self).look();
     }
 }
 
@@ -143,6 +172,18 @@ impl Outbox for std::sync::Mutex<spandrel_core::hosted::unversioned::pipeline::P
 
     fn is_stopped(&self) -> bool {
         locked(self).poll_shutdown().is_some()
+    }
+
+    fn request_deadline(&self) -> Instant {
+        locked(self).request_deadline()
+    }
+
+    fn look_after(&self) -> Option<Duration> {
+        Some(LOOK_AFTER)
+    }
+
+    fn look(&self) {
+        locked(self).look();
     }
 }
 

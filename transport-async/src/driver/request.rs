@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 
 use spandrel_core::exporter::Transmit;
-use spandrel_core::response::{Outcome, TransportError};
+use spandrel_core::response::{Outcome, Response, TransportError};
 use spandrel_core::time::Instant;
 
 use super::{Outbox, Post, Sleep};
@@ -30,6 +30,8 @@ pub(super) struct Request<'a, O: Outbox, S: Sleep> {
     sleep: &'a S,
     /// Taken when it is answered.
     transmit: Option<Transmit>,
+    /// Bytes of the body that its sender has not read.
+    unread: usize,
     polling: &'a Polling,
 }
 
@@ -76,8 +78,26 @@ impl<'a, O: Outbox, S: Sleep> Request<'a, O, S> {
         Self {
             outbox,
             sleep,
+            unread: transmit.content_length(),
             transmit: Some(transmit),
             polling,
+        }
+    }
+
+    /// Hands over what a sender says. A success for a body that it has not read is none, and to cancel is
+    /// not its part: a request that is cancelled goes out again at once, for ever.
+    pub(super) fn answer_of_sender(&mut self, outcome: &Outcome<'_>) {
+        let is_credible = match outcome {
+            Outcome::Response(Response {
+                status: 200..=299, ..
+            })
+            | Outcome::ResponseTooLarge { status: 200..=299 } => self.unread == 0 || self.is_read(),
+            Outcome::Failed(TransportError::Cancelled) => false,
+            _ => true,
+        };
+        match is_credible {
+            true => self.answer(outcome),
+            false => self.answer(&Outcome::Failed(TransportError::Other)),
         }
     }
 
@@ -120,10 +140,12 @@ impl<O: Outbox, S: Sleep> Body for Request<'_, O, S> {
     }
 
     fn read(&mut self, target: &mut [u8]) -> usize {
-        match &mut self.transmit {
+        let count = match &mut self.transmit {
             Some(transmit) => self.outbox.read_body(transmit, target),
             None => 0,
-        }
+        };
+        self.unread = self.unread.saturating_sub(count);
+        count
     }
 
     fn is_read(&self) -> bool {
@@ -133,6 +155,7 @@ impl<O: Outbox, S: Sleep> Body for Request<'_, O, S> {
     fn rewind(&mut self) {
         if let Some(transmit) = &mut self.transmit {
             transmit.rewind();
+            self.unread = transmit.content_length();
         }
     }
 

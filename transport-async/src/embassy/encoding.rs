@@ -143,6 +143,8 @@ pub(crate) struct Packed {
     pub(crate) len: usize,
     /// Where they begin in the memory, if all of them lie there.
     pub(crate) at: Option<usize>,
+    /// The body had as many bytes as it announced.
+    pub(crate) is_whole: bool,
 }
 
 /// Compresses `body` into `memory`, whose first `reserved` bytes stay free for a head; what does not
@@ -155,14 +157,20 @@ pub(crate) async fn pack<B: Body>(
     limit: usize,
 ) -> Option<Packed> {
     let (mut len, mut at) = (0, Some(reserved));
+    let mut left = Some(body.content_length());
     loop {
         let room = memory.get_mut(at.unwrap_or(0)..).unwrap_or_default();
-        len += encoder.read(room, |target| body.read(target));
+        len += encoder.read(room, |target| {
+            let count = body.read(target);
+            left = left.and_then(|left| left.checked_sub(count));
+            count
+        });
         if len >= limit {
             return None;
         }
-        if encoder.is_done() {
-            return Some(Packed { len, at });
+        if encoder.is_done() || left.is_none() {
+            let is_whole = left == Some(0);
+            return Some(Packed { len, at, is_whole });
         }
         at = None;
         yield_now().await;

@@ -183,7 +183,9 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
         let (mut left, mut encoder) = (length, None);
         match packed {
             // The body has been read to its end, so that nothing is read below.
-            Some(Packed { at: Some(at), len }) => {
+            Some(Packed {
+                at: Some(at), len, ..
+            }) => {
                 self.memory.copy_within(at..at + len, filled);
                 (filled, left) = (filled + len, 0);
             }
@@ -193,11 +195,16 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
         // The head and the first piece leave together: one segment less on the way.
         loop {
             let room = self.memory.get_mut(filled..).unwrap_or_default();
+            let room_len = room.len();
             let count = match &mut encoder {
                 Some(encoder) => encoder.read(room, |target| body.read(target)),
                 None => body.read(room),
             };
-            left = left.checked_sub(count).ok_or(Broken::Withdrawn)?;
+            // A body may claim more than it announced, or than it was given room for.
+            left = left
+                .checked_sub(count)
+                .filter(|_| count <= room_len)
+                .ok_or(Broken::Withdrawn)?;
             filled += count;
             let piece = self.memory.get(..filled).unwrap_or_default();
             if piece.is_empty() {
@@ -224,7 +231,7 @@ impl<'a, T: TcpConnect, E: Encoding> HttpPost<'a, T, E> {
         let head = self.collector.write_head(plain, Some(GZIP), self.memory);
         let head = head.ok_or(Broken::NoRoom)?;
         let packed = pack(encoder, body, self.memory, head, packed_limit(plain)).await;
-        if packed.is_some() && !body.is_read() {
+        if packed.is_some_and(|packed| !packed.is_whole) {
             return Err(Broken::Withdrawn);
         }
         if packed.is_none_or(|packed| packed.at.is_none()) {

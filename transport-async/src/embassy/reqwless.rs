@@ -190,7 +190,7 @@ where
         let mut packed = None;
         if let Some(encoder) = self.encoding.encoder() {
             packed = pack(encoder, body, piece, 0, packed_limit(plain)).await;
-            if packed.is_some() && !body.is_read() {
+            if packed.is_some_and(|packed| !packed.is_whole) {
                 return Outcome::Failed(TransportError::Cancelled);
             }
         }

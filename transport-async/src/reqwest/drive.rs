@@ -146,6 +146,8 @@ async fn work(claim: &Claim) {
         let sent = driver.send_next().await;
         state.settle(&mut log, driver.post().last_error());
         if claim.is_stopped() {
+            // The shutdown may have come after the events of this step were collected.
+            state.settle(&mut log, driver.post().last_error());
             return;
         }
         if !sent {

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::drive::background;
 use super::error::InitError;
+use super::metrics::MetricsTask;
 use super::output::Plan;
 use super::state::DriverState;
 use super::telemetry::Telemetry;
@@ -85,10 +86,13 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
         }));
     }
     runtime.spawn(background(Arc::clone(&state)));
+    let metrics = MetricsTask::start(settings, &runtime, &state);
     announce_started(settings, &provider);
     Ok(Telemetry::running(
         provider,
         state,
+        metrics,
+        settings.span_exporter.clone(),
         settings.shutdown_timeout,
     ))
 }

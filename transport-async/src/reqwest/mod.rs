@@ -58,6 +58,7 @@ mod encode;
 mod error;
 mod failure;
 mod init;
+mod metrics;
 mod output;
 pub mod prelude;
 mod sender;
@@ -72,10 +73,13 @@ pub use telemetry::Telemetry;
 
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
+pub use spandrel_core::hosted::baggage::Baggage;
 pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
-pub use spandrel_core::hosted::current::{Context, ContextFutureExt};
+pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
+pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
 pub use spandrel_core::hosted::unversioned::handle::CancelToken;

@@ -1,17 +1,21 @@
 //! Where requests go: a collector over HTTP, or the standard output.
 
 use std::boxed::Box;
+use std::panic::resume_unwind;
 use std::string::ToString;
 use std::vec::Vec;
 
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, Settings};
+use spandrel_core::hosted::current::suppress;
+use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
-use spandrel_core::hosted::unversioned::encode::Coding;
+use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::hosted::unversioned::print::Printer;
 use spandrel_core::response::{Outcome, Response, TransportError};
 use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::task::spawn_blocking;
 
 use super::client::Blueprint;
 use super::sender::HttpSender;
@@ -37,6 +41,7 @@ pub(super) struct Plan {
     pub(super) panics: bool,
     /// Of the standard output.
     printer: Option<Printer>,
+    exporter: Option<SharedExporter>,
 }
 
 impl Plan {
@@ -48,7 +53,11 @@ impl Plan {
                 coding: Coding::Identity,
                 #[cfg(test)]
                 panics: false,
-                printer: Some(Printer::new(settings)),
+                printer: match settings.span_exporter {
+                    None => Some(Printer::new(settings)),
+                    Some(_) => None,
+                },
+                exporter: settings.span_exporter.clone(),
             });
         };
         // So that what the client refuses is an error of the start.
@@ -68,6 +77,7 @@ impl Plan {
             protocol: settings.protocol,
             coding: settings.into(),
             printer: None,
+            exporter: None,
             #[cfg(test)]
             panics: false,
         })
@@ -79,11 +89,19 @@ impl Plan {
             protocol,
             coding,
             printer,
+            exporter,
             ..
         } = self;
         #[cfg(test)]
         if self.panics {
             return Output::Panics(LastError::default());
+        }
+        if let Some(exporter) = exporter {
+            return Output::Own(Box::new(Own {
+                exporter: exporter.clone(),
+                encoder: RequestEncoder::new(Protocol::HttpProtobuf, Coding::Identity),
+                last_error: LastError::default(),
+            }));
         }
         if let Some(printer) = printer {
             return Output::Stdout(Box::new(Lines {
@@ -124,6 +142,8 @@ impl Plan {
 pub(super) enum Output {
     Http(Box<HttpSender>),
     Stdout(Box<Lines>),
+    /// The program's own exporter.
+    Own(Box<Own>),
     /// In place of a sender that cannot be built yet.
     Waiting(Box<Waiting>),
     Nowhere(LastError),
@@ -150,6 +170,35 @@ impl Waiting {
     }
 }
 
+/// Batches for an exporter of the program, which may block and so works on a thread of its own.
+pub(super) struct Own {
+    exporter: SharedExporter,
+    encoder: RequestEncoder,
+    last_error: LastError,
+}
+
+impl Own {
+    async fn export<B: Body>(&mut self, body: &mut B) -> Outcome<'_> {
+        let mut request = Vec::new();
+        let encoded = self.encoder.encode(|chunk| body.read(chunk), &mut request);
+        if let Err(error) = encoded {
+            return Outcome::Failed(error.class());
+        }
+        let exporter = self.exporter.clone();
+        let exported = spawn_blocking(move || {
+            let _quiet = suppress();
+            exporter.export(&request)
+        });
+        match exported.await {
+            Ok(exported) => self.last_error.note_export(exported),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Outcome::Failed(TransportError::Cancelled),
+            },
+        }
+    }
+}
+
 /// Batches as text.
 pub(super) struct Lines {
     stdout: Stdout,
@@ -163,6 +212,7 @@ impl Output {
         match self {
             Self::Http(sender) => sender.last_error(),
             Self::Stdout(lines) => &lines.last_error,
+            Self::Own(own) => &own.last_error,
             Self::Waiting(waiting) => &waiting.last_error,
             Self::Nowhere(last_error) => last_error,
             #[cfg(test)]
@@ -183,6 +233,7 @@ impl Post for Output {
         match self {
             Self::Http(sender) => sender.post(body).await,
             Self::Stdout(lines) => lines.write(body).await,
+            Self::Own(own) => own.export(body).await,
             Self::Waiting(_) | Self::Nowhere(_) => Outcome::Failed(TransportError::Other),
             #[cfg(test)]
             Self::Panics(_) => panic!("a fault in the client"),
@@ -193,7 +244,7 @@ impl Post for Output {
         match self {
             Self::Http(sender) => sender.body_sent(),
             // A line is written on another thread, which goes on after a future was dropped.
-            Self::Stdout(_) => is_read,
+            Self::Stdout(_) | Self::Own(_) => is_read,
             Self::Waiting(_) | Self::Nowhere(_) => false,
             #[cfg(test)]
             Self::Panics(_) => false,

@@ -2,6 +2,7 @@
 //! to drive it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +10,14 @@ use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
-use spandrel_core::hosted::unversioned::pipeline::Pipeline;
+use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
 use spandrel_core::response::Outcome;
 use spandrel_core::time::Instant;
 
 use super::bell::Bell;
 use super::output::Plan;
 use crate::Outbox;
+use crate::driver::LOOK_AFTER;
 
 #[derive(Debug)]
 pub(super) struct DriverState {
@@ -42,11 +44,21 @@ pub(super) struct Locked {
     pub(super) is_orphaned: bool,
     /// Whether the end of the shutdown has been logged.
     is_told: bool,
+    /// Whether the last answer has not been logged yet.
+    is_unlogged: bool,
 }
 
 impl Locked {
     pub(super) fn is_stopped(&self) -> bool {
         self.pipeline.poll_shutdown().is_some()
+    }
+
+    /// A flush's report, once the answer that ended it has been logged: the program may end next.
+    pub(super) fn flush_report(&mut self, id: FlushId) -> Option<FlushReport> {
+        if self.is_unlogged {
+            return None;
+        }
+        self.pipeline.flush_report(id)
     }
 
     /// The shutdown's report, once its end has been logged.
@@ -65,6 +77,7 @@ impl DriverState {
                 has_background: false,
                 is_orphaned: false,
                 is_told: false,
+                is_unlogged: false,
             }),
             bell: Bell::default(),
             changed: Bell::default(),
@@ -95,8 +108,10 @@ impl DriverState {
             locked.is_stopped()
         };
         log.emit(last_error);
-        if is_stopped {
-            self.lock().is_told = true;
+        {
+            let mut locked = self.lock();
+            locked.is_unlogged = false;
+            locked.is_told |= is_stopped;
         }
         self.changed.ring();
     }
@@ -177,8 +192,9 @@ impl Outbox for Claim {
     }
 
     fn handle_response(&self, _: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
-        let pipeline = &mut self.state.lock().pipeline;
-        pipeline.handle_response(transmit, outcome);
+        let mut locked = self.state.lock();
+        locked.pipeline.handle_response(transmit, outcome);
+        locked.is_unlogged = true;
     }
 
     fn note_resent(&self, transmit: &Transmit) {
@@ -197,6 +213,22 @@ impl Outbox for Claim {
         let locked = self.state.lock();
         locked.owner != Some(self.number) || locked.is_stopped()
     }
+
+    fn request_deadline(&self) -> Instant {
+        self.state.lock().pipeline.request_deadline()
+    }
+
+    fn look_after(&self) -> Option<Duration> {
+        Some(LOOK_AFTER)
+    }
+
+    fn look(&self) {
+        let has_losses = self.state.lock().pipeline.look();
+        if has_losses {
+            self.state
+                .settle(&mut self.state.event_log(), &LastError::default());
+        }
+    }
 }
 
 impl Drop for Claim {
@@ -205,6 +237,8 @@ impl Drop for Claim {
             let mut locked = self.state.lock();
             if locked.owner == Some(self.number) {
                 locked.owner = None;
+                // The next owner logs what is left.
+                locked.is_unlogged = false;
             }
         }
         self.state.changed.ring();
@@ -235,5 +269,32 @@ mod tests {
         assert_eq!(state.lock().told(), None);
         state.settle(&mut state.event_log(), &LastError::default());
         assert_eq!(state.lock().told().map(|report| report.dropped), Some(1));
+    }
+
+    /// Fault X129.
+    #[test]
+    fn x129_a_flush_is_over_for_its_caller_once_its_answer_has_been_logged() {
+        let config = Config {
+            enabled: true,
+            endpoint: "localhost:4318".into(),
+            read_environment: false,
+            ..Config::default()
+        };
+        let settings = config.resolve().unwrap();
+        let (mut pipeline, provider) = Pipeline::new(&settings).unwrap();
+        provider.tracer("tests").start("refused").end();
+        let flush = pipeline.force_flush(Instant::MAX);
+        let plan = Plan::new(&settings).unwrap();
+        let state = DriverState::new(pipeline, plan, "the collector".into());
+        let claim = state.claim().unwrap();
+        let mut transmit = claim.poll_transmit(Instant::ZERO).unwrap();
+        while claim.read_body(&mut transmit, &mut [0; 64]) > 0 {}
+        assert_eq!(state.lock().flush_report(flush), None);
+        let answer = Outcome::Response(spandrel_core::response::Response::new(400));
+        claim.handle_response(Instant::ZERO, transmit, &answer);
+        assert_eq!(state.lock().flush_report(flush), None);
+        state.settle(&mut state.event_log(), &LastError::default());
+        let report = state.lock().flush_report(flush);
+        assert_eq!(report.map(|report| report.dropped), Some(1));
     }
 }

@@ -2,16 +2,20 @@
 
 use core::ops::Deref;
 use core::time::Duration;
+use std::string::ToString;
 use std::sync::Arc;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
+use spandrel_core::hosted::export::{ExportError, SharedExporter};
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::time::Instant;
 
 use super::drive::wait_for;
+use super::metrics::MetricsTask;
 use super::state::DriverState;
 
 /// A running pipeline.
@@ -26,6 +30,8 @@ use super::state::DriverState;
 pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
+    metrics: Option<MetricsTask>,
+    exporter: Option<SharedExporter>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -37,6 +43,8 @@ impl Telemetry {
         Self {
             handle: Handle::disabled(),
             state: None,
+            metrics: None,
+            exporter: None,
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -52,11 +60,15 @@ impl Telemetry {
     pub(super) fn running(
         provider: TracerProvider,
         state: Arc<DriverState>,
+        metrics: Option<MetricsTask>,
+        exporter: Option<SharedExporter>,
         shutdown_timeout: Duration,
     ) -> Self {
         Self {
             handle: Handle::new(provider, Arc::clone(&state) as _),
             state: Some(state),
+            metrics,
+            exporter,
             shutdown_timeout,
             was_started: true,
         }
@@ -74,10 +86,16 @@ impl Telemetry {
         let Some(state) = self.state() else {
             return FlushReport::NOTHING;
         };
-        let flush = Waiting::new(state, timeout);
+        let processed = self.handle.flush_processors(timeout);
+        let flush = Waiting::new(state, processed.left);
         state.bell.ring();
         let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        report.unwrap_or_else(|| flush.end())
+        let report = processed.report(report.unwrap_or_else(|| flush.end()));
+        if let Some(exporter) = self.exporter.clone() {
+            let flushed = in_background(move || exporter.force_flush()).await;
+            report_exporter("flush", flushed);
+        }
+        report
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -94,7 +112,8 @@ impl Telemetry {
             self.release();
             return FlushReport::NOTHING;
         };
-        let deadline = begin_shutdown(state, timeout);
+        let processed = self.handle.shut_processors_down(timeout);
+        let deadline = begin_shutdown(state, processed.left);
         let report = match wait_for(state, deadline, || state.lock().told()).await {
             Some(report) => report,
             // The deadline passed with a request under way, or there is nothing to send with.
@@ -108,8 +127,15 @@ impl Telemetry {
             }
         };
         clear_global(self.provider());
+        if let Some(exporter) = self.exporter.clone() {
+            report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
+        }
+        if let Some(metrics) = &self.metrics {
+            let now = state.lock().pipeline.now();
+            metrics.stopped(deadline.saturating_since(now)).await;
+        }
         self.release();
-        report
+        processed.report(report)
     }
 
     /// `None` also in a forked child, where nothing drives the pipeline.
@@ -140,7 +166,8 @@ impl Drop for Telemetry {
             self.release();
             return;
         };
-        begin_shutdown(state, self.shutdown_timeout);
+        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
+        begin_shutdown(state, processed.left);
         let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;
@@ -152,6 +179,17 @@ impl Drop for Telemetry {
         clear_global(self.provider());
         self.release();
     }
+}
+
+/// Runs `work`, which may block, on a thread for such work, if there is a runtime.
+async fn in_background(
+    work: impl FnOnce() -> Result<(), ExportError> + Send + 'static,
+) -> Result<(), ExportError> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return work();
+    };
+    let done = runtime.spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ExportError::refuse(error.to_string())))
 }
 
 /// Asks for the end, and returns when it is due.
@@ -186,7 +224,7 @@ impl<'a> Waiting<'a> {
     }
 
     fn poll(&self) -> Option<FlushReport> {
-        self.state.lock().pipeline.flush_report(self.id)
+        self.state.lock().flush_report(self.id)
     }
 
     fn end(&self) -> FlushReport {

@@ -2,16 +2,20 @@ use super::*;
 use std::time::Instant as Time;
 
 use spandrel_core::backoff::{BackoffConfig, Jitter};
-use spandrel_core::hosted::config::Config;
+use spandrel_core::hosted::config::{Config, Settings};
 use spandrel_core::hosted::trace::TracerProvider;
 use spandrel_core::hosted::unversioned::events::LastError;
 
 /// A pipeline without a pause between attempts, whose every request panics.
 fn panicking() -> (Arc<WorkerState>, TracerProvider) {
-    let settings = Config {
+    started(|_| Output::Panics(LastError::default()))
+}
+
+fn started(output: impl FnOnce(&Settings) -> Output) -> (Arc<WorkerState>, TracerProvider) {
+    let config = Config {
         enabled: true,
         service_name: "shop".into(),
-        endpoint: "localhost:4318".into(),
+        endpoint: "127.0.0.1:1".into(),
         scheduled_delay: Some(Duration::ZERO),
         backoff: Some(BackoffConfig {
             initial: Duration::from_millis(1),
@@ -23,8 +27,9 @@ fn panicking() -> (Arc<WorkerState>, TracerProvider) {
         read_environment: false,
         ..Config::default()
     };
-    let (pipeline, provider) = Pipeline::new(&settings.resolve().unwrap()).unwrap();
-    let output = Output::Panics(LastError::default());
+    let settings = config.resolve().unwrap();
+    let (pipeline, provider) = Pipeline::new(&settings).unwrap();
+    let output = output(&settings);
     (
         Worker::start(pipeline, output, "here".into()).unwrap(),
         provider,
@@ -73,4 +78,20 @@ fn a_shutdown_does_not_wait_for_the_end_of_a_pause() {
     let _ = state.shutdown(Duration::from_millis(50));
     assert!(started.elapsed() < Duration::from_millis(400));
     assert!(state.lock().ended, "the thread is left behind");
+}
+
+// fault X4
+#[test]
+fn a_shutdown_at_any_moment_leaves_no_event_unsaid() {
+    for round in 0..400 {
+        let (state, provider) = started(|settings| Output::new(settings).unwrap());
+        provider.tracer("shop").start("order.place").end();
+        // It wakes the worker, which is at another point of its step each time.
+        let _ = state.force_flush(Duration::from_micros(round % 200));
+        let _ = state.shutdown(Duration::ZERO);
+        state.wait_ended(Duration::from_secs(20));
+        let locked = &mut *state.lock();
+        assert!(locked.ended, "round {round}");
+        assert_eq!(locked.pipeline.poll_event(), None, "round {round}");
+    }
 }

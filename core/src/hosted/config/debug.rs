@@ -2,7 +2,9 @@
 
 use core::fmt;
 use std::string::String;
+use std::sync::Arc;
 
+use crate::hosted::resource::ResourceDetector;
 use crate::sampler::{Description, Sampler};
 
 /// Gives the output of `derive`, except for the fields with an arrow. The pattern names every field,
@@ -30,6 +32,16 @@ impl fmt::Debug for HeaderNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
             .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+pub(super) struct DetectorNames<'a>(pub(super) &'a [Arc<dyn ResourceDetector>]);
+
+impl fmt::Debug for DetectorNames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|detector| detector.name()))
             .finish()
     }
 }

@@ -7,6 +7,7 @@ use super::error::SettingsError;
 use super::notes::Notes;
 use super::settings::Target;
 use crate::env::{Diagnostics, Endpoint};
+use crate::hosted::export::SharedExporter;
 
 /// A place as code or environment named it.
 pub(super) enum Destination<'a> {
@@ -19,6 +20,8 @@ pub(super) enum Destination<'a> {
         /// The operator asked for OTLP/JSON lines.
         lines: bool,
     },
+    /// The program's own exporter.
+    Exporter(&'a SharedExporter),
     Nowhere,
 }
 
@@ -28,6 +31,9 @@ impl Destination<'_> {
             Self::InCode(text) => endpoint_in_code(text, notes)?,
             Self::Collector(endpoint) => otlp(&endpoint),
             Self::Stdout { immediate, .. } => Target::Stdout { immediate },
+            Self::Exporter(exporter) => Target::Exporter {
+                name: exporter.name(),
+            },
             Self::Nowhere => Target::None,
         })
     }

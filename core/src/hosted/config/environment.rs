@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use super::fields::Config;
 use super::notes::Notes;
+use super::overridden::{MAX_QUEUE_SIZE, winner};
 use crate::env::{self, EnvConfig, VARIABLES};
 
 /// A copy of the variables, from which an [`Environment`] borrows.
@@ -31,7 +32,7 @@ pub(super) struct Names {
 }
 
 impl Variables {
-    /// Reads the variables that `config` does not override.
+    /// Reads the variables. Those that `config` overrides are named and not used.
     pub(super) fn read(
         config: &Config,
         lookup: impl Fn(&str) -> Result<String, VarError>,
@@ -42,24 +43,29 @@ impl Variables {
             return Self(texts);
         }
         for &name in VARIABLES {
-            if let (MAX_QUEUE_SIZE, Some(queue)) = (name, config.max_queue_size) {
-                // The batch size of the environment has to fit into the queue of the code.
-                texts.push((name, queue.to_string()));
-            } else if overrides(config, name) {
-                if is_headers(name) && lookup(name).is_ok_and(|text| !text.is_empty()) {
+            let value = lookup(name);
+            if let Some(winner) = winner(config, name) {
+                let text = value.unwrap_or_default();
+                if is_headers(name) && !text.is_empty() {
                     notes.push(format!(
                         "{name}: not used, because headers are set in code, and they replace all \
                          of these; add what is missing there"
                     ));
+                } else {
+                    notes.extend(winner.sentence(name, &text).into_iter().collect());
                 }
-            } else {
-                match lookup(name) {
-                    Ok(text) => texts.push((name, text)),
-                    Err(VarError::NotPresent) => {}
-                    Err(VarError::NotUnicode(_)) => notes.push(format!(
-                        "{name}: the value is not UTF-8; taking it as unset"
-                    )),
+                if let (MAX_QUEUE_SIZE, Some(queue)) = (name, config.max_queue_size) {
+                    // The batch size of the environment has to fit into the queue of the code.
+                    texts.push((name, queue.to_string()));
                 }
+                continue;
+            }
+            match value {
+                Ok(text) => texts.push((name, text)),
+                Err(VarError::NotPresent) => {}
+                Err(VarError::NotUnicode(_)) => notes.push(format!(
+                    "{name}: the value is not UTF-8; taking it as unset"
+                )),
             }
         }
         Self(texts)
@@ -107,40 +113,6 @@ impl Variables {
     }
 }
 
-const MAX_QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
-
 fn is_headers(name: &str) -> bool {
     name.ends_with("_HEADERS")
-}
-
-/// Returns true if `config` sets what `variable` would set: the precedence of code, in one table.
-pub(super) fn overrides(config: &Config, variable: &str) -> bool {
-    if let Some(option) = variable
-        .strip_prefix("OTEL_EXPORTER_OTLP_TRACES_")
-        .or_else(|| variable.strip_prefix("OTEL_EXPORTER_OTLP_"))
-    {
-        return match option {
-            "ENDPOINT" => config.has_endpoint(),
-            "HEADERS" => !config.headers.is_empty(),
-            "PROTOCOL" => config.protocol.is_some(),
-            "COMPRESSION" => config.compression.is_some(),
-            "TIMEOUT" => config.timeout.is_some(),
-            "CERTIFICATE" => config.certificate.is_some(),
-            // A key fits one certificate only, so the pair comes from one source.
-            "CLIENT_CERTIFICATE" | "CLIENT_KEY" => config.has_client_identity(),
-            _ => false,
-        };
-    }
-    match variable {
-        "OTEL_SERVICE_NAME" => !config.service_name.is_empty(),
-        "OTEL_TRACES_SAMPLER" | "OTEL_TRACES_SAMPLER_ARG" => {
-            config.sampler.is_some() || config.sample_rate.is_some()
-        }
-        "OTEL_BSP_SCHEDULE_DELAY" => config.scheduled_delay.is_some(),
-        "OTEL_BSP_EXPORT_TIMEOUT" => config.export_timeout.is_some(),
-        MAX_QUEUE_SIZE => config.max_queue_size.is_some(),
-        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" => config.max_export_batch_size.is_some(),
-        limit if limit.ends_with("_LIMIT") => config.limits.is_some(),
-        _ => false,
-    }
 }

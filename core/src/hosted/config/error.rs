@@ -38,6 +38,8 @@ pub enum SettingsError {
     ZeroQueueSize,
     /// `gzip_level` is above 9.
     GzipLevel(u32),
+    /// `metrics_interval` is zero.
+    MetricsInterval,
     /// `max_span_bytes` cannot hold the fixed part of a span.
     SpanTooSmall {
         /// The size that the field asks for.
@@ -93,6 +95,9 @@ impl fmt::Display for SettingsError {
             ),
             Self::ZeroQueueSize => {
                 f.write_str("max_queue_size: must be at least 1; leave it out for 2048")
+            }
+            Self::MetricsInterval => {
+                f.write_str("metrics_interval is zero; leave it out to send no metrics")
             }
             Self::GzipLevel(level) => write!(
                 f,

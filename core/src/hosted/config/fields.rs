@@ -6,14 +6,20 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::debug::{Described, HeaderNames, debug_struct};
+use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::incoming::Incoming;
+use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
 use crate::buffer::Overflow;
-use crate::env::{Compression, Protocol};
+use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
+use crate::hosted::processor::SpanProcessor;
+use crate::hosted::resource::ResourceDetector;
+use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 use crate::sampler::Sampler;
 
@@ -48,12 +54,24 @@ pub struct Config {
     /// Further attributes of the resource; of a repeated key the last one counts. The three fields
     /// above win over them. An empty key is left out with a diagnostic.
     pub resource_attributes: Vec<(String, String)>,
+    /// Your own detectors of attributes, which run beside the
+    /// [built-in](crate::hosted::resource::BuiltinDetector) ones, once, within `init`. What they find
+    /// wins over those, and loses against the environment and the fields here.
+    pub resource_detectors: Vec<Arc<dyn ResourceDetector>>,
+    /// The names of the detectors that run, `all` or `none`. Empty = left out; with nothing in the
+    /// environment either, the [default](crate::hosted::resource::BuiltinDetector) ones run, and all
+    /// of your own. An unknown name gives a diagnostic.
+    pub detect: Vec<String>,
 
     /// The collector: `host:port`, which means `http` on this machine and `https` anywhere else, or
     /// a base URL, to which `/v1/traces` is appended. Empty or blank = left out; with nothing in
     /// the environment either, spans go to the standard output. User info, a query and a fragment
     /// are not sent and give a diagnostic; anything but an `http` or `https` address is an error.
     pub endpoint: String,
+    /// Where batches go instead of a collector or the standard output: an [exporter of your
+    /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
+    /// `OTEL_SDK_DISABLED`.
+    pub exporter: Option<SharedExporter>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -99,6 +117,15 @@ pub struct Config {
     pub sample_rate: Option<f64>,
     /// Your own sampler, which beats `sample_rate`.
     pub sampler: Option<Arc<dyn Sampler + Send + Sync>>,
+    /// Your own generator of ids, in a `Mutex` if it is an [`IdGenerator`](crate::id::IdGenerator).
+    /// By default ids are random, from a generator of each thread.
+    pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
+    /// Code that sees the start and the end of every recorded span, in this order; see
+    /// [`processor`](crate::hosted::processor).
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
+    /// Holds the spans of each trace until its local root has ended, and then keeps or drops all of
+    /// them. Off by default: every sampled span is sent.
+    pub keep: Option<Keep>,
     /// How much one span may hold. Setting it overrides the variables of all limits.
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
@@ -141,6 +168,23 @@ pub struct Config {
     pub on_too_large: OnTooLarge,
     /// The longest life of a batch from its first attempt; zero = no limit.
     pub max_batch_age: Option<Duration>,
+
+    /// The formats that carry contexts to other processes, as the process-wide
+    /// [`propagator`](crate::hosted::propagation::propagator) reads and writes them, also where
+    /// tracing is disabled.
+    pub propagators: Option<Propagators>,
+    /// What that propagator makes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of [baggage](crate::hosted::baggage) entries that are copied onto each span when it
+    /// starts, as attributes of the same names. Samplers do not see them. Baggage is sent by anyone:
+    /// list names that you trust, and few.
+    pub baggage_attributes: Vec<String>,
+    /// How often the transport sends the [metrics](crate::hosted::metrics) of the pipeline to the
+    /// collector; `None` = not at all. Zero is an error.
+    pub metrics_interval: Option<Duration>,
+    /// The URL for metrics, path included. Empty = left out; with nothing in the environment either,
+    /// `/v1/metrics` takes the place of `/v1/traces` in the endpoint.
+    pub metrics_endpoint: String,
 
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
@@ -202,7 +246,10 @@ impl Default for Config {
             service_version: None,
             environment: None,
             resource_attributes: Vec::new(),
+            resource_detectors: Vec::new(),
+            detect: Vec::new(),
             endpoint: String::new(),
+            exporter: None,
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
             protocol: None,
@@ -217,6 +264,9 @@ impl Default for Config {
             refuse_plaintext_credentials: false,
             sample_rate: None,
             sampler: None,
+            id_generator: None,
+            processors: Vec::new(),
+            keep: None,
             limits: None,
             max_span_bytes: None,
             scheduled_delay: None,
@@ -232,6 +282,11 @@ impl Default for Config {
             when_open: WhenOpen::default(),
             on_too_large: OnTooLarge::default(),
             max_batch_age: None,
+            propagators: None,
+            incoming: Incoming::default(),
+            baggage_attributes: Vec::new(),
+            metrics_interval: None,
+            metrics_endpoint: String::new(),
             shutdown_timeout: Duration::from_secs(5),
             read_environment: true,
             set_global: true,
@@ -245,7 +300,10 @@ debug_struct!(Config {
     service_version,
     environment,
     resource_attributes,
+    resource_detectors => DetectorNames(resource_detectors),
+    detect,
     endpoint => RedactedUrl(endpoint),
+    exporter,
     stdout_format,
     headers => HeaderNames(headers),
     protocol,
@@ -260,6 +318,9 @@ debug_struct!(Config {
     refuse_plaintext_credentials,
     sample_rate,
     sampler => sampler.as_deref().map(Described),
+    id_generator => id_generator.as_ref().map(|_| "own"),
+    processors => processors.len(),
+    keep,
     limits,
     max_span_bytes,
     scheduled_delay,
@@ -275,6 +336,11 @@ debug_struct!(Config {
     when_open,
     on_too_large,
     max_batch_age,
+    propagators,
+    incoming,
+    baggage_attributes,
+    metrics_interval,
+    metrics_endpoint => RedactedUrl(metrics_endpoint),
     shutdown_timeout,
     read_environment,
     set_global,

@@ -14,6 +14,7 @@ use super::environment::{Environment, Names};
 use super::fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 use super::http::TlsFiles;
 use super::notes::Notes;
+use super::overridden::not_used;
 use super::sampler::SamplerSource;
 use super::settings::VariableUse;
 use super::sizes::Sizes;
@@ -23,7 +24,7 @@ use crate::env::{
     Timeout, TracesExporter,
 };
 use crate::exporter::ExporterConfig;
-use crate::hosted::resource::{HostedResource, ResourceBuilder};
+use crate::hosted::resource::{Detection, HostedResource, ResourceBuilder};
 use crate::limits::SpanLimits;
 
 /// One value for each setting, from the source that wins.
@@ -42,6 +43,7 @@ pub(super) struct Merged<'a> {
     pub(super) sampler: SamplerSource<'a>,
     pub(super) resource: HostedResource,
     pub(super) propagators: Propagators,
+    pub(super) metrics_endpoint: Option<Endpoint<'a>>,
     pub(super) log_level: Option<LogLevel>,
     /// What only code can say.
     pub(super) code: &'a Config,
@@ -78,25 +80,12 @@ impl<'a> Merged<'a> {
                 (None, None) => SamplerSource::Named(env.sampler),
             },
             resource: resource(code, env, notes),
-            propagators: propagators(env, notes),
+            propagators: code.propagators.or(env.propagators).unwrap_or_default(),
+            metrics_endpoint: env.metrics_endpoint,
             log_level: env.log_level,
             code,
         }
     }
-}
-
-/// Programs call a propagator themselves, so the variable cannot stop them; but it is not ignored
-/// silently.
-fn propagators(env: &EnvConfig<'_>, notes: &mut Notes) -> Propagators {
-    let propagators = env.propagators.unwrap_or(Propagators::TRACE_CONTEXT);
-    if propagators.is_empty() {
-        notes.push(
-            "OTEL_PROPAGATORS: none is not obeyed: traceparent and tracestate are read and \
-             written wherever the program calls its propagator; leave out these calls in code"
-                .into(),
-        );
-    }
-    propagators
 }
 
 /// The variables that are in use and that only the transport can judge.
@@ -139,18 +128,22 @@ fn destination<'a>(
         asks_for_collector,
         ..
     } = environment;
-    if code.has_endpoint() {
+    let in_code = match &code.exporter {
+        Some(exporter) => Some(("an exporter", Destination::Exporter(exporter))),
+        None if code.has_endpoint() => Some(("the endpoint", Destination::InCode(&code.endpoint))),
+        None => None,
+    };
+    if let Some((what, destination)) = in_code {
         if env
             .traces_exporter
             .is_some_and(|exporter| exporter != TracesExporter::Otlp)
         {
-            notes.push(
-                "OTEL_TRACES_EXPORTER: not used, because the endpoint is set in code; set \
+            notes.push(format!(
+                "OTEL_TRACES_EXPORTER: not used, because {what} is set in code; set \
                  OTEL_SDK_DISABLED=true to silence this program"
-                    .into(),
-            );
+            ));
         }
-        return Destination::InCode(&code.endpoint);
+        return destination;
     }
     match env.traces_exporter {
         Some(TracesExporter::None) => Destination::Nowhere,
@@ -266,7 +259,8 @@ const ATTRIBUTE_OVERHEAD: usize = 24;
 
 /// Attributes of the environment that do not fit are left out: a variable does not stop a program.
 fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedResource {
-    let without = build_resource(code, Vec::new(), "");
+    let detected = detect(code, env, notes);
+    let without = build_resource(code, &detected, Vec::new(), "");
     let mut left = MAX_RESOURCE_BYTES.saturating_sub(resource_bytes(&without));
     let mut left_out = Vec::new();
     let mut fits = |key: &str, value: &str| {
@@ -282,7 +276,15 @@ fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedReso
     let pairs = env.resource_attributes.into_iter().flatten();
     let pairs = pairs
         .map(|(key, value)| (key.to_string(), value.to_string()))
-        .filter(|(key, value)| fits(key, value))
+        .filter(|(key, value)| match field_of(code, key) {
+            Some((field, own)) => {
+                if own != value {
+                    notes.push(not_used(&format!("OTEL_RESOURCE_ATTRIBUTES: {key}"), field));
+                }
+                false
+            }
+            None => fits(key, value),
+        })
         .collect();
     if !left_out.is_empty() {
         notes.push(format!(
@@ -291,7 +293,43 @@ fn resource(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedReso
             shown(&left_out)
         ));
     }
-    build_resource(code, pairs, name.unwrap_or_default())
+    build_resource(code, &detected, pairs, name.unwrap_or_default())
+}
+
+fn detect(code: &Config, env: &EnvConfig<'_>, notes: &mut Notes) -> HostedResource {
+    let names: Option<Vec<&str>> = match env.resource_detectors {
+        _ if !code.detect.is_empty() => Some(code.detect.iter().map(String::as_str).collect()),
+        Some(list) => Some(
+            list.split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .collect(),
+        ),
+        None => None,
+    };
+    let detection = Detection {
+        own: &code.resource_detectors,
+        names: names.as_deref(),
+    };
+    detection.run(&mut |sentence| notes.push(sentence))
+}
+
+/// The field in code, with its value, that sets the attribute `key`.
+fn field_of<'a>(code: &'a Config, key: &str) -> Option<(&'static str, &'a str)> {
+    let text = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
+    let named = match key {
+        "service.name" => Some(("service_name", code.service_name.as_str())),
+        "service.version" => Some(("service_version", text(&code.service_version))),
+        "deployment.environment.name" => Some(("environment", text(&code.environment))),
+        _ => None,
+    };
+    let attributes = code.resource_attributes.iter().rev();
+    named.filter(|(_, own)| !own.is_empty()).or_else(|| {
+        let mut found = attributes.filter(|(own, _)| own == key);
+        found
+            .next()
+            .map(|(_, own)| ("resource_attributes", own.as_str()))
+    })
 }
 
 /// The names, without the length that made them not fit.
@@ -323,10 +361,11 @@ fn resource_bytes(resource: &HostedResource) -> usize {
 /// The fields with names of their own come last, because the last call in code wins.
 fn build_resource(
     code: &Config,
+    detected: &HostedResource,
     pairs: Vec<(String, String)>,
     service_name_variable: &str,
 ) -> HostedResource {
-    let mut builder = ResourceBuilder::detect()
+    let mut builder = ResourceBuilder::detected(detected.clone())
         .environment(pairs)
         .service_name_variable(service_name_variable);
     for (key, value) in &code.resource_attributes {

@@ -19,8 +19,10 @@
 //! too. A certificate or key of a variable that cannot be read is reported as an error, and spans
 //! wait: it is read again before each request, and nothing is sent without it. Attributes that make
 //! the resource too large are left out. A mistake in code should not survive
-//! its first run: it is a [`SettingsError`], or an error of the transport's `init`. A variable that code overrides is not read, so
-//! nothing is said about it; only headers are looked for, because code replaces all of them.
+//! its first run: it is a [`SettingsError`], or an error of the transport's `init`.
+//!
+//! A variable that code or a preset overrides adds a sentence, too, unless it says what code says: who
+//! set it expects an effect. Its value is not checked.
 //!
 //! Two rules apply to all fields. `OTEL_SDK_DISABLED=true` beats `enabled: true`: with this switch
 //! an operator silences a program without building it again. With `read_environment: false` no
@@ -38,6 +40,8 @@
 //! | `service_version` | in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `environment` | `deployment.environment.name` in `OTEL_RESOURCE_ATTRIBUTES` | none | text |
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
+//! | `detect` | `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` | `service`, `host`, `process`, and all of `resource_detectors` | [names](crate::hosted::resource::BuiltinDetector), `all`, `none` |
+//! | `exporter` | - | none: the rows below | - |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
@@ -47,6 +51,7 @@
 //! | `timeout` | `T_TIMEOUT` | 10 s | ms |
 //! | `certificate` | `T_CERTIFICATE` | the transport's roots | path |
 //! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none | path |
+//! | `processors` | - | none | - |
 //! | `sampler`, `sample_rate` | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `parentbased_always_on` | name, 0 to 1 |
 //! | `limits` | `OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`, `OTEL_EVENT_..`, `OTEL_LINK_..` | [`SpanLimits::DEFAULT`](crate::limits::SpanLimits::DEFAULT) | count, characters |
 //! | `scheduled_delay` | `OTEL_BSP_SCHEDULE_DELAY` | 5 s | ms |
@@ -61,11 +66,15 @@
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
+//! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
+//! | `incoming` | - | [`Incoming::Continue`] | - |
+//! | `baggage_attributes` | - | none | - |
+//! | `metrics_interval` | - | no metrics are sent | - |
+//! | `metrics_endpoint` | `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` | the endpoint with `/v1/metrics` for `/v1/traces` | URL |
 //! | `shutdown_timeout` | - | 5 s | - |
 //! | `use_environment_proxy` | - | `false` | - |
 //! | `allow_plaintext_credentials`, `refuse_plaintext_credentials` | - | `false`: sent with a diagnostic | - |
 //! | `read_environment`, `set_global` | - | `true` | - |
-//! | - | `OTEL_PROPAGATORS`, which is checked; the program calls its propagator itself | `tracecontext` | names |
 //! | - | `OTEL_LOG_LEVEL` | `info` | name |
 //!
 //! # How long an export takes
@@ -114,8 +123,11 @@ mod error;
 mod fields;
 mod headers;
 mod http;
+mod incoming;
+mod keep;
 mod merge;
 mod notes;
+mod overridden;
 mod resolve;
 mod sampler;
 mod settings;
@@ -125,6 +137,8 @@ mod stdout_format;
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
+pub use incoming::Incoming;
+pub use keep::Keep;
 pub use sampler::HostedSampler;
 pub(in crate::hosted) use settings::VariableUse;
 pub use settings::{Settings, Target};

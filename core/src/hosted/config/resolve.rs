@@ -88,7 +88,9 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         exporter.batch.max_export_batch_size = 1;
         exporter.batch.scheduled_delay = Duration::ZERO;
     }
+    let metrics_url = metrics_url(code, &target, merged.metrics_endpoint, &mut notes)?;
     let sampler = merged.sampler.check(&mut notes);
+    let keep = code.keep.map(|keep| keep.check(sizes.span, &mut notes));
     note_attributes_without_key(code, &mut notes);
     Ok(Settings {
         enabled: merged.enabled,
@@ -112,8 +114,16 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         overflow: code.overflow,
         limits: merged.limits,
         sampler,
+        id_generator: code.id_generator.clone(),
+        processors: code.processors.clone(),
+        keep,
         resource: merged.resource,
         propagators: merged.propagators,
+        span_exporter: code.exporter.clone(),
+        incoming: code.incoming,
+        baggage_attributes: code.baggage_attributes.clone(),
+        metrics_interval: check_metrics_interval(code.metrics_interval)?,
+        metrics_url,
         shutdown_timeout: code.shutdown_timeout,
         set_global: code.set_global,
         log_level: merged.log_level,
@@ -157,6 +167,54 @@ fn note_headers_in_clear(
             source.unwrap_or("headers"),
             InClear(name)
         ));
+    }
+}
+
+/// The URL for metrics; `None` if none are wanted, or if there is no collector.
+fn metrics_url(
+    code: &Config,
+    target: &Target,
+    variable: Option<Endpoint<'_>>,
+    notes: &mut Notes,
+) -> Result<Option<String>, SettingsError> {
+    let Target::Otlp { url, .. } = target else {
+        return Ok(None);
+    };
+    let mut text = String::new();
+    if !code.metrics_endpoint.trim_ascii().is_empty() {
+        let mut diagnostics = Diagnostics::new();
+        let endpoint = Endpoint::parse_exact(code.metrics_endpoint.trim_ascii(), &mut diagnostics);
+        let endpoint = endpoint.map_err(|error| SettingsError::Endpoint {
+            problem: error.kind(),
+            text: error.value().map(Into::into),
+        })?;
+        // Writing to a string cannot fail.
+        let _ = endpoint.write_url(&mut text);
+        return Ok(Some(text));
+    }
+    if let Some(endpoint) = variable {
+        let _ = endpoint.write_url(&mut text);
+        return Ok(Some(text));
+    }
+    let (path, query) = match url.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (url.as_str(), String::new()),
+    };
+    let base = path.strip_suffix("/v1/traces");
+    if base.is_none() && code.metrics_interval.is_some() {
+        notes.push(
+            "metrics_interval: the endpoint does not end in /v1/traces, so there is no telling where \
+             metrics go; sending none; set metrics_endpoint or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+                .into(),
+        );
+    }
+    Ok(base.map(|base| format!("{base}/v1/metrics{query}")))
+}
+
+fn check_metrics_interval(interval: Option<Duration>) -> Result<Option<Duration>, SettingsError> {
+    match interval {
+        Some(Duration::ZERO) => Err(SettingsError::MetricsInterval),
+        interval => Ok(interval),
     }
 }
 
@@ -215,6 +273,45 @@ mod tests {
             });
             assert_eq!(settings.unwrap().stdout_format, expected, "{exporter:?}");
         }
+    }
+
+    // spec G-009
+    #[test]
+    fn detectors_are_selected_by_the_variable_and_by_code_before_it() {
+        let variable = |name: &str| match name {
+            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS" => Ok(" process ,hsot,".into()),
+            _ => Err(VarError::NotPresent),
+        };
+        let settings = resolve(&Config::development("x"), variable).unwrap();
+        assert!(settings.resource.get("process.pid").is_some());
+        assert!(settings.resource.get("host.name").is_none());
+        assert_eq!(settings.resource.text("service.name"), Some("x"));
+        assert_eq!(
+            settings.resource.text("telemetry.sdk.name"),
+            Some("spandrel")
+        );
+        let [note] = &settings.diagnostics[..] else {
+            panic!("{:?}", settings.diagnostics);
+        };
+        assert!(note.contains("there is no detector \"hsot\""), "{note}");
+
+        let code = Config {
+            detect: std::vec!["none".into()],
+            ..Config::default()
+        };
+        let settings = resolve(&code, variable).unwrap();
+        assert!(settings.resource.get("process.pid").is_none());
+        assert_eq!(
+            settings.resource.text("service.name"),
+            Some("unknown_service")
+        );
+        let [note] = &settings.diagnostics[..] else {
+            panic!("{:?}", settings.diagnostics);
+        };
+        assert!(
+            note.starts_with("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS: "),
+            "{note}"
+        );
     }
 
     #[test]

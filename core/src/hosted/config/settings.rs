@@ -4,28 +4,35 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
+use super::incoming::Incoming;
+use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
 use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
+use crate::hosted::export::SharedExporter;
+use crate::hosted::processor::SpanProcessor;
 use crate::hosted::resource::HostedResource;
+use crate::hosted::sampling::SharedIdGenerator;
 use crate::limits::SpanLimits;
 
 /// The place that spans go to.
 ///
 /// It is the first of these that is set, and a collector unless the row says otherwise:
 ///
-/// 1. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
-/// 2. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
+/// 1. [`exporter`](super::Config::exporter) in code.
+/// 2. [`endpoint`](super::Config::endpoint) in code. `OTEL_TRACES_EXPORTER` is not obeyed then.
+/// 3. `OTEL_TRACES_EXPORTER`: `console` and `otlp/stdout` are the standard output, `none` is
 ///    nowhere, `otlp` goes to the endpoint of the variables, else to `http://localhost:4318`.
-/// 3. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
+/// 4. An endpoint among the variables. If it cannot be used, spans go to `http://localhost:4318`
 ///    and not to the standard output, because a collector was asked for.
-/// 4. Nothing at all: the standard output.
+/// 5. Nothing at all: the standard output.
 ///
 /// `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +51,11 @@ pub enum Target {
         /// Span by span (`console`) and not in batches.
         immediate: bool,
     },
+    /// An exporter of the program: [`Settings::span_exporter`].
+    Exporter {
+        /// Its name.
+        name: String,
+    },
     /// Nowhere: tracers record nothing.
     None,
 }
@@ -53,6 +65,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Otlp { origin, .. } => origin,
+            Self::Exporter { name } => name,
             Self::Stdout { .. } => "the standard output",
             Self::None => "nowhere",
         })
@@ -67,6 +80,7 @@ impl fmt::Debug for Target {
                 .debug_struct("Stdout")
                 .field("immediate", immediate)
                 .finish(),
+            Self::Exporter { name } => f.debug_struct("Exporter").field("name", name).finish(),
             Self::None => f.write_str("None"),
         }
     }
@@ -123,11 +137,27 @@ pub struct Settings {
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
     pub sampler: HostedSampler,
+    /// The program's generator of ids.
+    pub id_generator: Option<Arc<dyn SharedIdGenerator>>,
+    /// Code of the program that sees the start and the end of every recorded span.
+    pub processors: Vec<Arc<dyn SpanProcessor>>,
+    /// Which finished traces are sent; `None` = all.
+    pub keep: Option<Keep>,
     /// The attributes of this process.
     pub resource: HostedResource,
     /// The formats that carry the context of a trace to other processes, also when traces are
     /// [disabled](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#general-sdk-configuration).
     pub propagators: Propagators,
+    /// The program's own exporter, if the target is one.
+    pub span_exporter: Option<SharedExporter>,
+    /// What becomes of the context that comes with a request.
+    pub incoming: Incoming,
+    /// The names of baggage entries that become attributes of spans.
+    pub baggage_attributes: Vec<String>,
+    /// How often the pipeline's own metrics are sent; `None` = not at all.
+    pub metrics_interval: Option<Duration>,
+    /// The URL that they are posted to; `None` without a collector. It may hold a secret.
+    pub metrics_url: Option<String>,
     /// How long the last flush may take when the handle is dropped.
     pub shutdown_timeout: Duration,
     /// The provider becomes the process-wide one.
@@ -189,8 +219,16 @@ debug_struct!(Settings {
     overflow,
     limits,
     sampler,
+    id_generator => id_generator.as_ref().map(|_| "own"),
+    processors => processors.len(),
+    keep,
     resource,
     propagators,
+    span_exporter,
+    incoming,
+    baggage_attributes,
+    metrics_interval,
+    metrics_url => metrics_url.as_deref().map(RedactedUrl),
     shutdown_timeout,
     set_global,
     log_level,

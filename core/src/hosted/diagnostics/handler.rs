@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::sync::{Arc, RwLock, TryLockError};
 
 use super::report::Report;
-use crate::hosted::process::lock_of_all;
+use crate::hosted::process;
 
 /// A handler of reports.
 pub type Handler = Box<dyn Fn(&Report<'_>) + Send + Sync>;
@@ -23,12 +23,7 @@ pub fn clear_handler() {
 
 // The old handler is dropped after the lock is released: it is foreign code.
 fn replace_handler(new: Option<Arc<Handler>>) {
-    let slot = lock_of_all(|| match HANDLER.try_write() {
-        Ok(slot) => Some(slot),
-        Err(TryLockError::Poisoned(slot)) => Some(slot.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    });
-    let old = slot.map(|mut slot| core::mem::replace(&mut *slot, new));
+    let old = process::write(&HANDLER).map(|mut slot| core::mem::replace(&mut *slot, new));
     drop(old);
 }
 

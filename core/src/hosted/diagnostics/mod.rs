@@ -24,9 +24,9 @@
 //!    report as an event with the target `spandrel` on its next turn. The event is outside of all
 //!    spans, so Spandrel's own layer makes nothing of it.
 //!
-//! Logging is often set up after telemetry, and a `tracing` layer cannot be made before `init`. So
-//! reports wait until something listens: the first 64 of them, up to 32 KiB of text. A handler gets
-//! them when it is set; the others when the next report is made, or on the sender's next turn.
+//! Logging is often set up after telemetry. So reports wait until something listens: the first 64 of
+//! them, up to 32 KiB of text. A handler gets them when it is set; the others when the next report is
+//! made, or on the sender's next turn.
 //!
 //! Where nothing listens for 3 s, or until the pipeline ends, warnings and errors are written to the
 //! standard error, and so are later ones. To turn that off set a handler, which may do nothing, or

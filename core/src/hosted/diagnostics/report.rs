@@ -40,6 +40,8 @@ kinds! {
     PartialSuccess,
     /// The collector's answer could not be understood.
     ResponseInvalid,
+    /// Entries of baggage were left out.
+    Baggage,
     /// A call came at a time when it has no effect: a second `init`, a use after the shutdown.
     Misuse,
     /// Something in Spandrel panicked or broke an invariant.

@@ -45,12 +45,18 @@ fn with<T>(work: impl FnOnce(&mut Vec<Entered>) -> T) -> Option<T> {
     done.ok().flatten()
 }
 
-/// Makes `context` current for the span of `key`.
-pub(super) fn push(key: Key, state: SpanState, context: Context) {
-    let guard = match context.span_context.is_valid() {
-        true => current::attach(context),
+/// Makes `context` current for the span of `key`, with the values that are current if there are any
+/// and it does not bring its own.
+pub(super) fn push(key: Key, state: SpanState, context: Context, brings_values: bool) {
+    let guard = if brings_values {
+        current::attach(context)
+    } else if context.span_context().is_valid() {
+        current::attach_inheriting(context)
+    } else if context.has_values() && current::is_nothing() {
+        current::attach(context)
+    } else {
         // It stands for no parent, so what is current stays current.
-        false => Guard::of_nothing(),
+        Guard::of_nothing()
     };
     with(|entered| entered.push(Entered { key, state, guard }));
 }
@@ -73,6 +79,21 @@ pub(super) fn pop_of_gone(id: u64, is_gone: impl Fn(u32) -> bool) {
         let at = entered.iter().rposition(left)?;
         Some(entered.remove(at))
     });
+}
+
+/// Ends all stays of this thread in spans of `layer`.
+#[cold]
+pub(super) fn leave_all(layer: u32) {
+    loop {
+        // Dropped without the borrow, the innermost first.
+        let left = with(|entered| {
+            let at = entered.iter().rposition(|it| it.key.layer == layer)?;
+            Some(entered.remove(at))
+        });
+        if left.flatten().is_none() {
+            return;
+        }
+    }
 }
 
 /// The innermost span of `layer` that this thread is in.
@@ -98,11 +119,12 @@ pub(super) fn count(key: Key) -> usize {
     with(|entered| entered.iter().filter(|entered| entered.key == key).count()).unwrap_or(0)
 }
 
-/// Replaces the context that the span of `key` keeps current.
-pub(super) fn replace(key: Key, context: &Context) {
+/// Replaces the context that the span of `key` keeps current; its values too if the context brings
+/// some.
+pub(super) fn replace(key: Key, context: &Context, brings_values: bool) {
     with(|entered| {
         for entered in entered.iter_mut().filter(|entered| entered.key == key) {
-            current::replace(&mut entered.guard, context.clone());
+            current::replace(&mut entered.guard, context.clone(), brings_values);
         }
     });
 }
@@ -128,9 +150,9 @@ mod tests {
 
     #[test]
     fn spans_are_left_in_any_order() {
-        push(key(1), SpanState::Fresh, context(1));
-        push(key(2), SpanState::Inert, context(2));
-        push(key(1), SpanState::Recording, context(1));
+        push(key(1), SpanState::Fresh, context(1), false);
+        push(key(2), SpanState::Inert, context(2), false);
+        push(key(1), SpanState::Recording, context(1), false);
         assert_eq!(count(key(1)), 2);
         assert_eq!(pop(key(2)), Some(SpanState::Inert));
         assert_eq!(current_number(), Some(1));
@@ -144,8 +166,8 @@ mod tests {
     #[test]
     fn layers_do_not_see_each_other() {
         let other = Key { layer: 8, id: 1 };
-        push(key(1), SpanState::Fresh, context(1));
-        push(other, SpanState::Fresh, context(2));
+        push(key(1), SpanState::Fresh, context(1), false);
+        push(other, SpanState::Fresh, context(2), false);
         set_state(other, SpanState::Inert);
         assert_eq!(top(7), Some((1, SpanState::Fresh)));
         assert_eq!(top(8), Some((1, SpanState::Inert)));
@@ -155,9 +177,9 @@ mod tests {
 
     #[test]
     fn what_is_current_can_be_exchanged() {
-        push(key(1), SpanState::Fresh, context(1));
-        push(key(2), SpanState::Fresh, context(2));
-        replace(key(1), &context(9));
+        push(key(1), SpanState::Fresh, context(1), false);
+        push(key(2), SpanState::Fresh, context(2), false);
+        replace(key(1), &context(9), false);
         assert_eq!(current_number(), Some(2));
         pop(key(2));
         assert_eq!(current_number(), Some(9));

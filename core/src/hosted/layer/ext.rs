@@ -12,10 +12,11 @@ use super::error::SetParentError;
 use super::open::OpenSpans;
 use super::subscriber::{Trace, TracingLayer};
 use crate::attribute::{KeyValue, Value};
-use crate::context::{Link, ParentContext};
+use crate::context::Link;
 use crate::hosted::clock;
 use crate::hosted::current::Context;
 use crate::hosted::text::capped_text;
+use crate::hosted::trace::Parent;
 use crate::span::{Status, type_name};
 
 /// Reaches the Spandrel span behind a [`tracing::Span`](Span).
@@ -29,6 +30,8 @@ use crate::span::{Status, type_name};
 /// span's fields must not call them.
 pub trait SpanExt {
     /// Sets the parent, usually the one extracted from a request; an invalid one makes a root. The
+    /// values of a context, such as baggage, become current when the span is entered, and at once if
+    /// the thread is in it. The
     /// sampler decides again, asked with the name, the kind and the fields that the span started with.
     ///
     /// It works until something has happened in the span: a child, an event, a call of
@@ -41,7 +44,7 @@ pub trait SpanExt {
     ///
     /// [`SetParentError`] if the span is not recorded, or the call comes too late. The parent stays
     /// as it was.
-    fn set_parent<'a>(&self, parent: impl Into<ParentContext<'a>>) -> Result<(), SetParentError>;
+    fn set_parent<'a>(&self, parent: impl Into<Parent<'a>>) -> Result<(), SetParentError>;
 
     /// The context of the span, for propagation and as a parent elsewhere. From now on the span's
     /// own parent is final. While nothing is recorded, it is the parent's context, if there is one.
@@ -67,7 +70,7 @@ pub trait SpanExt {
 }
 
 impl SpanExt for Span {
-    fn set_parent<'a>(&self, parent: impl Into<ParentContext<'a>>) -> Result<(), SetParentError> {
+    fn set_parent<'a>(&self, parent: impl Into<Parent<'a>>) -> Result<(), SetParentError> {
         let metadata = self.metadata().ok_or(SetParentError::NotRecorded)?;
         with_open(self, |open, id| {
             open.set_parent(id, metadata, parent.into())

@@ -74,6 +74,7 @@
 //!   [`suppress`](crate::hosted::current::suppress).
 //! - A recorded span that ends after the shutdown is counted as lost to it.
 
+mod closing;
 mod entered;
 mod error;
 mod ext;

@@ -1,7 +1,7 @@
 //! The open spans of a layer, and what can be done to one by its id.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard};
 use std::vec::Vec;
 
 use ::tracing::Metadata;
@@ -11,10 +11,9 @@ use super::entered::{self, Key, SpanState};
 use super::error::SetParentError;
 use super::span::LayerSpan;
 use super::table::Table;
-use crate::context::ParentContext;
 use crate::hosted::current::Context;
-use crate::hosted::process::lock_of_all;
-use crate::hosted::trace::{Span, Tracer, UndecidedStart};
+use crate::hosted::process;
+use crate::hosted::trace::{Parent, Span, Tracer, UndecidedStart};
 
 pub(super) struct OpenSpans {
     pub(super) tracer: Tracer,
@@ -28,11 +27,7 @@ pub(super) struct OpenSpans {
 static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 fn alive() -> Option<MutexGuard<'static, Vec<u32>>> {
-    lock_of_all(|| match ALIVE.try_lock() {
-        Ok(alive) => Some(alive),
-        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    })
+    process::lock(&ALIVE)
 }
 
 /// Returns true if the layer of this number was dropped.
@@ -46,6 +41,7 @@ impl Drop for OpenSpans {
             alive.retain(|number| *number != self.number);
         }
         // No exit and no close will come.
+        entered::leave_all(self.number);
         self.table.take_all(|live| live.end(&self.tracer));
     }
 }
@@ -96,8 +92,8 @@ impl OpenSpans {
                 live.end_when_closed();
                 live.context()
             })
-            // A span that stands for no parent has none.
-            .filter(|context| context.span_context.is_valid())
+            // A span that stands for nothing has none.
+            .filter(|context| context.span_context().is_valid() || context.has_values())
     }
 
     /// Settles the innermost span of the thread, because something happens in it. Returns its id
@@ -135,8 +131,13 @@ impl OpenSpans {
         &self,
         id: &Id,
         metadata: &Metadata<'_>,
-        parent: ParentContext<'_>,
+        parent: Parent<'_>,
     ) -> Result<(), SetParentError> {
+        let Parent {
+            span: parent,
+            context: more,
+        } = parent;
+        let copied = self.tracer.baggage_attributes();
         let key = self.key(id);
         let here = entered::count(key);
         let found = self.table.with(key.id, |live| match live.state() {
@@ -146,7 +147,7 @@ impl OpenSpans {
         let (stands_for_parent, description) = found.ok_or(SetParentError::NotRecorded)??;
         let context = if stands_for_parent {
             self.table.with(key.id, |live| {
-                live.change_parent(here, |undecided| undecided.stand_for(&parent))
+                live.change_parent(here, more, copied, |it| it.stand_for(&parent))
             })
         } else {
             // The sampler may be the program's, so no lock is held here.
@@ -155,12 +156,13 @@ impl OpenSpans {
                     name,
                     kind,
                     parent,
+                    context: None,
                     attributes,
                     keep: true,
                 };
                 let decided = self.tracer.decide_again(&start, |decision| {
                     self.table.with(key.id, |live| {
-                        live.change_parent(here, |undecided| undecided.reparent(decision))
+                        live.change_parent(here, more, copied, |it| it.reparent(decision))
                     })
                 });
                 decided.flatten()
@@ -168,7 +170,8 @@ impl OpenSpans {
         };
         let context = context.ok_or(SetParentError::NotRecorded)?;
         let context = context.ok_or(SetParentError::TooLate)?;
-        entered::replace(key, &context);
+        let brings_values = more.is_some_and(Context::has_values);
+        entered::replace(key, &context, brings_values);
         Ok(())
     }
 }

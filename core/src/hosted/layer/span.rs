@@ -1,16 +1,18 @@
 //! A span between its start and its end, as the layer keeps it.
 
 use std::boxed::Box;
+use std::string::String;
 use std::sync::Arc;
 
+use super::closing::without_spans;
 use super::entered::SpanState;
 use super::fields::StoredFields;
 use super::visit::{FieldSink, Special, StatusCode, special};
 use crate::attribute::{KeyValue, Value};
 use crate::context::SpanKind;
 use crate::hosted::clock;
-use crate::hosted::current::Context;
-use crate::hosted::trace::{Span, Tracer, Undecided};
+use crate::hosted::current::{Beside, Context};
+use crate::hosted::trace::{ScopeInProvider, Span, Tracer, Undecided, take_over};
 use crate::span::Status;
 use crate::time::Instant;
 
@@ -41,8 +43,10 @@ pub(super) struct LayerSpan {
 /// What few spans have, in memory of its own: a live span is moved several times.
 #[derive(Default)]
 struct Rare {
-    /// The tracestate, for contexts.
-    trace_state: Option<Arc<str>>,
+    /// The tracestate, and the values that were current at the start, for contexts.
+    beside: Option<Arc<Beside>>,
+    /// The values came with a parent that was set, and not with the context of the start.
+    brings_values: bool,
     /// The fields that the program's sampler was asked with.
     asked_with: Option<Arc<StoredFields>>,
 }
@@ -56,7 +60,12 @@ struct Times {
 
 impl LayerSpan {
     #[inline(always)]
-    pub(super) fn new(undecided: Undecided, kind: SpanKind, tracks_time: bool) -> Self {
+    pub(super) fn new(
+        undecided: Undecided,
+        parent: &Context,
+        kind: SpanKind,
+        tracks_time: bool,
+    ) -> Self {
         let times = tracks_time.then(|| Times {
             since: clock::now(),
             busy: 0,
@@ -74,39 +83,40 @@ impl LayerSpan {
             left: Instant::ZERO,
             times,
         };
-        live.renew_trace_state();
+        if parent.beside.is_some() || live.undecided.has_trace_state {
+            live.renew_beside(parent.beside.as_ref());
+        }
         live
     }
 
-    #[inline]
-    fn renew_trace_state(&mut self) {
-        if self.undecided.has_trace_state || self.rare.is_some() {
-            self.copy_trace_state();
-        }
-    }
-
+    /// Takes over the tracestate of the recording, beside the values of `around`.
     #[cold]
-    fn copy_trace_state(&mut self) {
+    fn renew_beside(&mut self, around: Option<&Arc<Beside>>) {
         let state = match self.undecided.has_trace_state {
             true => self.undecided.span.trace_state(),
             false => "",
         };
-        let state = (!state.is_empty()).then(|| state.into());
-        self.rare.get_or_insert_default().trace_state = state;
+        let beside = Beside::with_trace_state(around, state);
+        if beside.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().beside = beside;
+        }
     }
 
     #[inline]
-    fn trace_state(&self) -> Option<Arc<str>> {
-        self.rare.as_ref()?.trace_state.clone()
+    fn beside(&self) -> Option<Arc<Beside>> {
+        self.rare.as_ref()?.beside.clone()
     }
 
     /// The context for children and carriers.
     #[inline]
     pub(super) fn context(&self) -> Context {
-        Context {
-            span_context: *self.undecided.span.context(),
-            trace_state: self.trace_state(),
-        }
+        Context::of(*self.undecided.span.context(), self.beside())
+    }
+
+    /// Returns true if its values become current with it, whatever is current.
+    #[inline]
+    pub(super) fn brings_values(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.brings_values)
     }
 
     #[inline]
@@ -132,17 +142,34 @@ impl LayerSpan {
         }
     }
 
+    /// Shows the start of the span to the processors. No lock may be held.
+    #[cold]
+    pub(super) fn show_start(&mut self, tracer: ScopeInProvider<'_>, parent: &Context) {
+        tracer.show_start(&mut self.undecided, parent);
+    }
+
     /// Changes the parent by `change`, if the span is not settled and is entered on this thread
-    /// only, where it was entered `here` times. Returns the new context.
+    /// only, where it was entered `here` times. Takes over what `parent` brings besides, with these
+    /// `attributes` from baggage. Returns the new context.
     pub(super) fn change_parent(
         &mut self,
         here: usize,
+        parent: Option<&Context>,
+        attributes: &[String],
         change: impl FnOnce(&mut Undecided) -> bool,
     ) -> Option<Context> {
         if self.settled || self.entered as usize != here || !change(&mut self.undecided) {
             return None;
         }
-        self.renew_trace_state();
+        let mut around = self.rare.as_mut().and_then(|rare| rare.beside.take());
+        if let Some(parent) = parent {
+            take_over(&mut self.undecided.span, parent, attributes);
+            if parent.has_values() {
+                around.clone_from(&parent.beside);
+                self.rare.get_or_insert_default().brings_values = true;
+            }
+        }
+        self.renew_beside(around.as_ref());
         Some(self.context())
     }
 
@@ -305,7 +332,15 @@ impl LayerSpan {
 
     /// Ends the span at the time when it was left or used last, or now if it never was entered.
     #[inline]
-    pub(super) fn end(mut self, tracer: &Tracer) {
+    pub(super) fn end(self, tracer: &Tracer) {
+        if tracer.in_provider().has_processors() {
+            return without_spans(|| self.end_now(tracer));
+        }
+        self.end_now(tracer);
+    }
+
+    #[inline]
+    fn end_now(mut self, tracer: &Tracer) {
         self.settle(tracer);
         if let Some(times) = &mut self.times {
             let span = &mut self.undecided.span;

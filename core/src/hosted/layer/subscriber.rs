@@ -18,10 +18,10 @@ use super::open::{self, OpenSpans};
 use super::span::{EXCEPTION, LayerSpan};
 use super::visit::Visitor;
 use crate::attribute::KeyValue;
-use crate::context::{Link, ParentContext, SpanKind};
+use crate::context::{Link, SpanKind};
 use crate::hosted::clock;
 use crate::hosted::current::{self, Context};
-use crate::hosted::trace::{Span, Tracer, UndecidedStart};
+use crate::hosted::trace::{Span, Tracer, UndecidedStart, take_over};
 
 /// A layer that turns `tracing` spans into Spandrel spans; see the [module](super).
 ///
@@ -247,17 +247,13 @@ impl TracingLayer {
     }
 
     /// Starts a span. Code of the program runs here, and no lock is held.
-    fn start(
-        &self,
-        attributes: &Attributes<'_>,
-        parent: ParentContext<'_>,
-        left_parent: u64,
-    ) -> LayerSpan {
+    fn start(&self, attributes: &Attributes<'_>, context: &Context, left_parent: u64) -> LayerSpan {
         let keep = self.options.late_parents;
         let start = UndecidedStart {
             name: attributes.metadata().name(),
             kind: SpanKind::Internal,
-            parent,
+            parent: context.as_parent(),
+            context: Some(context),
             attributes: &[],
             keep,
         };
@@ -277,7 +273,7 @@ impl TracingLayer {
                     ..start
                 })
             });
-            live = LayerSpan::new(undecided, kind, self.options.inactivity);
+            live = LayerSpan::new(undecided, context, kind, self.options.inactivity);
             live.apply_outcome(&fields);
             if keep {
                 live.keep_fields(*fields);
@@ -286,15 +282,22 @@ impl TracingLayer {
             }
         } else {
             let undecided = tracer.start_undecided_inline(&start);
-            live = LayerSpan::new(undecided, start.kind, self.options.inactivity);
+            live = LayerSpan::new(undecided, context, start.kind, self.options.inactivity);
             if live.is_recording() {
                 let sink = &mut live;
                 attributes.record(&mut Visitor { sink, max_len });
             }
         }
         live.set_left_parent(left_parent);
+        if context.beside.is_some() && live.is_recording() {
+            let copied = self.open.tracer.baggage_attributes();
+            take_over(live.span(), context, copied);
+        }
         if live.is_recording() {
             self.describe(live.span(), attributes.metadata());
+            if tracer.has_processors() {
+                live.show_start(tracer, context);
+            }
         }
         if !keep {
             live.settle(&self.open.tracer);
@@ -443,7 +446,7 @@ where
             self.leave_trace(id, &spans);
         }
         let (parent, left_parent) = self.parent_of(attributes, id, &spans);
-        let live = self.start(attributes, parent.as_parent(), left_parent);
+        let live = self.start(attributes, &parent, left_parent);
         if let Some(left) = self.open.table.insert(id.into_u64(), live) {
             // The subscriber reused the id without closing its span.
             left.end(&self.open.tracer);
@@ -469,8 +472,8 @@ where
         // One lock at a time.
         if let Some(context) = self.open.settled(follows.into_u64()) {
             let link = Link {
-                span_context: context.span_context,
-                trace_state: context.trace_state.as_deref().unwrap_or_default(),
+                span_context: context.span_context(),
+                trace_state: context.trace_state(),
                 attributes: &[],
             };
             self.open.with_span(id, |span| span.add_link(&link));
@@ -494,10 +497,10 @@ where
             if state != SpanState::Inert {
                 live.enter();
             }
-            (state, live.context())
+            (state, live.context(), live.brings_values())
         });
-        if let Some((state, context)) = found {
-            entered::push(key, state, context);
+        if let Some((state, context, brings_values)) = found {
+            entered::push(key, state, context, brings_values);
         }
     }
 

@@ -12,8 +12,9 @@ use super::set::ShardSet;
 use super::shard::Shard;
 use super::spsc::SpscQueue;
 use crate::batch::BatchConfig;
+use crate::hosted::metrics::{ByDecision, ByOrigin};
 use crate::hosted::process::Home;
-use crate::resource::{InstrumentationScope, Registry, RegistryError, ScopeId};
+use crate::resource::{InstrumentationScope, Registry, RegistryError};
 use crate::stats::Ledger;
 
 /// Bytes for the resource and the scopes of one provider.
@@ -55,6 +56,17 @@ pub(crate) struct Hub {
     home: Home,
     waker: OnceLock<Hook>,
     on_close: OnceLock<Hook>,
+}
+
+/// The spans of all threads.
+#[derive(Debug, Default)]
+pub(in crate::hosted) struct HubCounts {
+    pub(in crate::hosted) started: ByDecision<ByOrigin>,
+    pub(in crate::hosted) live: ByDecision<u64>,
+    /// Sampled spans that ended.
+    pub(in crate::hosted) ended: u64,
+    /// Sampled spans that ended without all that was set on them.
+    pub(in crate::hosted) incomplete: u64,
 }
 
 type Hook = Box<dyn Fn() + Send + Sync>;
@@ -109,16 +121,13 @@ impl Hub {
         self.home
     }
 
-    /// The number of a scope that `find` looks up; the nameless one's in a forked child that cannot
-    /// have the registry.
-    pub(in crate::hosted) fn scope(
+    /// Works on the registry, for a thread that records. `None` in a forked child that cannot have it.
+    pub(in crate::hosted) fn with_registry<T>(
         &self,
-        find: impl FnOnce(&mut Registry<Memory>) -> Result<ScopeId, RegistryError>,
-    ) -> Result<ScopeId, RegistryError> {
-        match self.home.lock(&self.registry) {
-            Some(mut registry) => find(&mut registry),
-            None => Ok(ScopeId::default()),
-        }
+        work: impl FnOnce(&mut Registry<Memory>) -> T,
+    ) -> Option<T> {
+        let registry = self.home.lock(&self.registry);
+        registry.map(|mut registry| work(&mut registry))
     }
 
     /// A copy of the registry for the exporter, with the same numbers.
@@ -139,8 +148,33 @@ impl Hub {
         }
     }
 
-    pub(in crate::hosted) fn for_each_shard(&self, visit: impl FnMut(&Shard)) {
-        self.shards.for_each(visit);
+    /// The spans started and ended by all threads; none in a forked child.
+    pub(in crate::hosted) fn counts(&self) -> HubCounts {
+        let mut counts = HubCounts::default();
+        if !self.home.is_here() {
+            return counts;
+        }
+        let mut record_only_ended = 0;
+        self.shards.for_each(|shard| {
+            let of_shard = shard.counts();
+            let (all, started) = (&mut counts.started, of_shard.started);
+            all.drop += started.drop;
+            all.record_only += started.record_only;
+            all.record_and_sample += started.record_and_sample;
+            counts.ended += of_shard.ended;
+            counts.incomplete += of_shard.incomplete;
+            record_only_ended += of_shard.record_only_ended;
+        });
+        let (live, started) = (&mut counts.live, &counts.started);
+        live.record_only = started
+            .record_only
+            .total()
+            .saturating_sub(record_only_ended);
+        live.record_and_sample = started
+            .record_and_sample
+            .total()
+            .saturating_sub(counts.ended);
+        counts
     }
 
     /// Lets the next drains report how many of the spans held now are left: a flush waits for them.

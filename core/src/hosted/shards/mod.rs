@@ -20,6 +20,7 @@ mod shard;
 mod spsc;
 mod words;
 
-pub(crate) use drain::{Drain, DrainLimit, Lost};
+pub(crate) use drain::{Drain, DrainLimit, DrainOutcome, Lost};
+pub(super) use hub::HubCounts;
 pub(crate) use hub::{Hub, Memory, MissingMemory, memory};
 pub(super) use shard::Shard;

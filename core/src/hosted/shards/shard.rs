@@ -13,13 +13,14 @@ use std::vec::Vec;
 use super::drain::{Drain, DrainOutcome, Lost};
 use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
+use crate::hosted::metrics::{ByDecision, ByOrigin};
 use crate::hosted::process::Home;
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
 use crate::span::stored::StoredSpan;
 use crate::stats::Ledger;
 use crate::time::Instant;
-use crate::tracer::Started;
+use crate::tracer::Origin;
 
 /// One shard.
 #[derive(Debug)]
@@ -38,22 +39,24 @@ pub(in crate::hosted) struct Shard {
     closed: AtomicBool,
     /// The reports about spans of this shard that were made, as bits.
     reported: AtomicU8,
-    counters: Counters,
+    counters: Counters<Counter>,
     /// Only the drainer takes this lock, and readers of the counts.
     totals: Mutex<Totals>,
 }
 
-/// Events counted by the writing thread.
+/// Events counted by the writing thread, and their sums at the drainer.
 #[derive(Debug, Default)]
-struct Counters {
-    recorded: Counter,
-    record_only: Counter,
-    not_sampled: Counter,
-    full: Counter,
-    too_large: Counter,
-    shutdown: Counter,
-    record_only_ended: Counter,
-    incomplete: Counter,
+struct Counters<T> {
+    /// By the parent's origin.
+    recorded: [T; 3],
+    record_only: [T; 3],
+    not_sampled: [T; 3],
+    full: T,
+    too_large: T,
+    shutdown: T,
+    record_only_ended: T,
+    incomplete: T,
+    filtered: T,
 }
 
 /// A counter with one writer and any number of readers. It wraps around, on 32 bits perhaps within
@@ -91,14 +94,13 @@ struct Totals {
     /// The spans left here are given up.
     abandoned: bool,
     pushed: Total,
-    /// In the order of [`Counters`].
-    counters: [Total; 8],
+    sums: Counters<Total>,
 }
 
 /// The spans of the threads of a shard.
 #[derive(Debug)]
 pub(in crate::hosted) struct ShardCounts {
-    pub(in crate::hosted) started: Started,
+    pub(in crate::hosted) started: ByDecision<ByOrigin>,
     /// Sampled spans that ended.
     pub(in crate::hosted) ended: u64,
     pub(in crate::hosted) record_only_ended: u64,
@@ -197,14 +199,19 @@ impl Shard {
         Err(error)
     }
 
-    /// Counts a started span by the sampler's decision.
+    /// Counts a started span by the sampler's decision and its parent's origin.
     #[inline(always)]
-    pub(in crate::hosted) fn count(&self, decision: SamplingDecision) {
+    pub(in crate::hosted) fn count(&self, decision: SamplingDecision, origin: Origin) {
         let _turn = self.turn.is_some().then(|| self.take_turn());
-        match decision {
-            SamplingDecision::RecordAndSample => self.counters.recorded.advance(),
-            SamplingDecision::RecordOnly => self.counters.record_only.advance(),
-            SamplingDecision::Drop => self.counters.not_sampled.advance(),
+        let [none, local, remote] = match decision {
+            SamplingDecision::RecordAndSample => &self.counters.recorded,
+            SamplingDecision::RecordOnly => &self.counters.record_only,
+            SamplingDecision::Drop => &self.counters.not_sampled,
+        };
+        match origin {
+            Origin::None => none.advance(),
+            Origin::Local => local.advance(),
+            Origin::Remote => remote.advance(),
         }
     }
 
@@ -224,6 +231,13 @@ impl Shard {
         let known = self.reported.load(Ordering::Relaxed);
         self.reported.store(known | causes, Ordering::Relaxed);
         causes & !known
+    }
+
+    /// Counts a sampled span that ended and that a processor dropped.
+    #[cold]
+    pub(in crate::hosted) fn count_filtered(&self) {
+        let _turn = self.take_turn();
+        self.counters.filtered.advance();
     }
 
     /// `None` if there are no turns to take; also in a forked child, if a thread of the parent had
@@ -288,7 +302,9 @@ impl Shard {
         }
         totals.awaited = totals.awaited.saturating_sub(taken);
         totals.update(self);
-        let [_, _, _, full, too_large, ..] = totals.counters;
+        let Counters {
+            full, too_large, ..
+        } = &totals.sums;
         DrainOutcome {
             taken,
             is_complete,
@@ -317,8 +333,15 @@ impl Shard {
     pub(in crate::hosted) fn ledger(&self) -> Ledger {
         let mut totals = self.totals();
         totals.update(self);
-        let [_, _, _, full, too_large, shutdown, ..] = totals.counters;
+        let Counters {
+            full,
+            too_large,
+            shutdown,
+            filtered,
+            ..
+        } = &totals.sums;
         let mut ledger = Ledger::default();
+        ledger.drop_spans(DropReason::Filtered, filtered.sum);
         ledger.drop_spans(DropReason::QueueFull, full.sum);
         ledger.drop_spans(DropReason::TooLarge, too_large.sum);
         ledger.drop_spans(DropReason::Shutdown, shutdown.sum);
@@ -336,7 +359,7 @@ impl Shard {
     pub(in crate::hosted) fn counts(&self) -> ShardCounts {
         let mut totals = self.totals();
         totals.update(self);
-        let [
+        let Counters {
             recorded,
             record_only,
             not_sampled,
@@ -345,14 +368,21 @@ impl Shard {
             shutdown,
             record_only_ended,
             incomplete,
-        ] = totals.counters;
+            filtered,
+        } = &totals.sums;
+        let lost = full.sum + too_large.sum + shutdown.sum + filtered.sum;
+        let by_origin = |[none, local, remote]: &[Total; 3]| ByOrigin {
+            none: none.sum,
+            local: local.sum,
+            remote: remote.sum,
+        };
         ShardCounts {
-            started: Started {
-                recorded: recorded.sum,
-                record_only: record_only.sum,
-                not_sampled: not_sampled.sum,
+            started: ByDecision {
+                record_and_sample: by_origin(recorded),
+                record_only: by_origin(record_only),
+                drop: by_origin(not_sampled),
             },
-            ended: totals.pushed.sum + full.sum + too_large.sum + shutdown.sum,
+            ended: totals.pushed.sum + lost,
             record_only_ended: record_only_ended.sum,
             incomplete: incomplete.sum,
         }
@@ -375,30 +405,41 @@ impl Shard {
 
 impl Totals {
     fn update(&mut self, shard: &Shard) {
-        let Counters {
-            recorded,
-            record_only,
-            not_sampled,
-            full,
-            too_large,
-            shutdown,
-            record_only_ended,
-            incomplete,
-        } = &shard.counters;
-        let counters = [
-            recorded,
-            record_only,
-            not_sampled,
-            full,
-            too_large,
-            shutdown,
-            record_only_ended,
-            incomplete,
-        ];
-        for (total, counter) in self.counters.iter_mut().zip(counters) {
+        for (total, counter) in self.sums.iter_mut().zip(shard.counters.iter()) {
             total.update(counter.0.load(Ordering::Relaxed));
         }
         self.pushed.update(shard.queue.pushed());
+    }
+}
+
+impl<T> Counters<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let started = [&self.recorded, &self.record_only, &self.not_sampled];
+        started.into_iter().flatten().chain([
+            &self.full,
+            &self.too_large,
+            &self.shutdown,
+            &self.record_only_ended,
+            &self.incomplete,
+            &self.filtered,
+        ])
+    }
+
+    /// In the order of [`iter`](Self::iter).
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let started = [
+            &mut self.recorded,
+            &mut self.record_only,
+            &mut self.not_sampled,
+        ];
+        started.into_iter().flatten().chain([
+            &mut self.full,
+            &mut self.too_large,
+            &mut self.shutdown,
+            &mut self.record_only_ended,
+            &mut self.incomplete,
+            &mut self.filtered,
+        ])
     }
 }
 

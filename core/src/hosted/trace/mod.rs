@@ -20,26 +20,34 @@
 //! ```
 //!
 //! A span belongs to its owner and is changed without a lock. So the current context of a thread
-//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`.
+//! consists of ids only: a function that sets attributes of its caller's span takes a `&mut Span`, or
+//! records by these ids ([`active_span`](super::active::active_span)).
 
 mod global;
+mod hooks;
+mod ids;
 mod incomplete;
 mod inner;
 mod late;
+mod parent;
 mod place;
 mod pool;
 mod provider;
 mod recorder;
 mod recording;
 mod span;
+mod surroundings;
 mod thread;
 mod tracer;
 #[cfg(feature = "tracing")]
 mod undecided;
 
 pub use global::{clear_global, global, set_global, tracer};
+pub use parent::Parent;
+#[cfg(feature = "tracing")]
+pub(super) use parent::take_over;
 pub use provider::{SpanCounts, TracerProvider};
 pub use span::Span;
 pub use tracer::{SpanStart, Tracer};
 #[cfg(feature = "tracing")]
-pub(super) use undecided::{Undecided, UndecidedStart};
+pub(super) use undecided::{ScopeInProvider, Undecided, UndecidedStart};

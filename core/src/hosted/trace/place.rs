@@ -1,10 +1,10 @@
 //! The place of the process-wide provider.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, TryLockError};
+use std::sync::{Arc, RwLock};
 
 use super::inner::ProviderInner;
-use crate::hosted::process::{fork_generation, lock_of_all};
+use crate::hosted::process::{self, fork_generation};
 
 struct Place {
     provider: RwLock<Option<Arc<ProviderInner>>>,
@@ -69,22 +69,13 @@ pub(super) fn get() -> Option<Arc<ProviderInner>> {
     if !place.is_taken.load(Ordering::Acquire) {
         return None;
     }
-    let provider = lock_of_all(|| match place.provider.try_read() {
-        Ok(provider) => Some(provider),
-        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    });
-    provider?.clone().filter(|there| there.is_open())
+    let provider = process::read(&place.provider)?.clone();
+    provider.filter(|there| there.is_open())
 }
 
 fn with_mut<T>(
     place: &Place,
     work: impl FnOnce(&mut Option<Arc<ProviderInner>>) -> T,
 ) -> Option<T> {
-    let provider = lock_of_all(|| match place.provider.try_write() {
-        Ok(provider) => Some(provider),
-        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    });
-    provider.map(|mut there| work(&mut there))
+    process::write(&place.provider).map(|mut there| work(&mut there))
 }

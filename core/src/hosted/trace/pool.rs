@@ -37,8 +37,10 @@ pub(super) struct Reserve {
 
 /// The bytes of those that have grown.
 fn large_bytes(boxes: &Boxes) -> usize {
-    let large = boxes.iter().filter(|recorder| recorder.is_large());
-    large.map(|recorder| recorder.bytes()).sum()
+    let large = boxes
+        .iter()
+        .filter(|recorder| recorder.recording.is_large());
+    large.map(|recorder| recorder.recording.capacity()).sum()
 }
 
 impl Reserve {
@@ -89,7 +91,7 @@ impl Pool {
 
     #[inline]
     pub(super) fn put(&mut self, recorder: Box<Recorder>) {
-        if recorder.is_large() {
+        if recorder.recording.is_large() {
             return self.put_large(recorder);
         }
         if self.boxes.len() >= LOCAL {
@@ -104,7 +106,7 @@ impl Pool {
         if self.boxes.len() >= LOCAL {
             self.spill(HALF);
         }
-        if large_bytes(&self.boxes) + recorder.bytes() <= LARGE_LOCAL {
+        if large_bytes(&self.boxes) + recorder.recording.capacity() <= LARGE_LOCAL {
             self.boxes.push(recorder);
         }
     }
@@ -127,8 +129,8 @@ impl Pool {
             let free = RESERVE.saturating_sub(reserve.len());
             let mut large = LARGE_RESERVE.saturating_sub(large_bytes(reserve));
             let spilled = self.boxes.drain(keep..).filter(|recorder| {
-                let taken = match recorder.is_large() {
-                    true => recorder.bytes(),
+                let taken = match recorder.recording.is_large() {
+                    true => recorder.recording.capacity(),
                     false => 0,
                 };
                 let left = large.checked_sub(taken);

@@ -1,12 +1,14 @@
 //! The provider, which hands out tracers.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::hooks::Hooks;
 use super::inner::ProviderInner;
 use super::place;
 use super::tracer::Tracer;
 use crate::hosted::config::Settings;
-use crate::hosted::shards::Hub;
+use crate::hosted::shards::{Hub, HubCounts};
 use crate::resource::InstrumentationScope;
 use crate::tracer::Started;
 
@@ -36,6 +38,28 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+    /// Ids of the program's [generator](crate::hosted::config::Config::id_generator) that were not
+    /// used, because they were zero or it panicked; random ones took their place.
+    pub ids_replaced: u64,
+    /// Calls of span processors that panicked.
+    pub processor_panics: u64,
+}
+
+impl From<HubCounts> for SpanCounts {
+    fn from(counts: HubCounts) -> Self {
+        Self {
+            started: Started {
+                recorded: counts.started.record_and_sample.total(),
+                record_only: counts.started.record_only.total(),
+                not_sampled: counts.started.drop.total(),
+            },
+            ended: counts.ended,
+            live: counts.live.record_only + counts.live.record_and_sample,
+            incomplete: counts.incomplete,
+            ids_replaced: 0,
+            processor_panics: 0,
+        }
+    }
 }
 
 impl TracerProvider {
@@ -95,22 +119,44 @@ impl TracerProvider {
     /// The numbers of spans started and ended so far; none in a forked child of the provider's process.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
-        let mut counts = SpanCounts::default();
-        let mut record_only_ended = 0;
-        if let Some(inner) = self.inner().filter(|inner| inner.is_here()) {
-            inner.hub.for_each_shard(|shard| {
-                let of_shard = shard.counts();
-                counts.started.recorded += of_shard.started.recorded;
-                counts.started.record_only += of_shard.started.record_only;
-                counts.started.not_sampled += of_shard.started.not_sampled;
-                counts.ended += of_shard.ended;
-                counts.incomplete += of_shard.incomplete;
-                record_only_ended += of_shard.record_only_ended;
-            });
+        let Some(inner) = self.inner() else {
+            return SpanCounts::default();
+        };
+        SpanCounts {
+            ids_replaced: inner.ids_replaced(),
+            processor_panics: inner.hooks.as_ref().map_or(0, Hooks::panics),
+            ..inner.hub.counts().into()
         }
-        let started = counts.started.recorded + counts.started.record_only;
-        counts.live = started.saturating_sub(counts.ended + record_only_ended);
-        counts
+    }
+
+    /// Has the span processors do what they have put off, until `deadline` at most. Returns true if all
+    /// of them say that they have. A flush of a transport's handle calls it.
+    pub fn flush_processors(&self, deadline: Instant) -> bool {
+        self.with_hooks(|hooks, _| hooks.force_flush(deadline))
+    }
+
+    /// Ends the work of the span processors, until `deadline` at most: spans that end from now on are
+    /// counted as lost. Returns true if all of them say that they have done everything. The shutdown
+    /// of a transport's handle calls it. Later calls return true.
+    pub fn shut_processors_down(&self, deadline: Instant) -> bool {
+        self.with_hooks(|hooks, hub| {
+            hub.close();
+            hooks.shutdown(deadline)
+        })
+    }
+
+    /// Returns true if there are span processors.
+    #[must_use]
+    pub fn has_processors(&self) -> bool {
+        self.inner().is_some_and(|inner| inner.hooks.is_some())
+    }
+
+    fn with_hooks(&self, work: impl FnOnce(&Hooks, &Hub) -> bool) -> bool {
+        let inner = self.inner();
+        let hooks = inner
+            .as_ref()
+            .and_then(|inner| Some((inner.hooks.as_ref()?, &inner.hub)));
+        hooks.is_none_or(|(hooks, hub)| work(hooks, hub))
     }
 
     /// Returns true if both are the same provider.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::sync::Arc;
 
 use super::recorder::{Recorder, WHILE_UNWINDING};
 use super::thread;
@@ -9,8 +10,10 @@ use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
 use crate::context::SpanKind;
 use crate::context::{Link, ParentContext, SpanContext};
+use crate::hosted::active;
 use crate::hosted::clock::{self, SpanTime};
-use crate::hosted::current::{self, Context, Guard};
+use crate::hosted::current::{self, Beside, Context, Guard};
+use crate::hosted::growing::GrowingRecording;
 use crate::hosted::text::capped_text;
 use crate::span::{Begin, Status};
 use crate::time::Instant;
@@ -48,7 +51,7 @@ impl Span {
 
     #[inline(never)]
     fn of_what_is_current() -> Self {
-        match current::current_without_trace_state() {
+        match current::current_in_short() {
             Ok(context) => Self::non_recording(context.unwrap_or(SpanContext::INVALID)),
             Err(context) => Self::standing_for(&context.as_parent()),
         }
@@ -68,12 +71,34 @@ impl Span {
         }
     }
 
+    /// Has the values of `context` become current whenever the span is entered.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn carry(&mut self, context: &Context) {
+        if let Some(values) = context.beside.as_ref().filter(|it| it.has_values()) {
+            let recorder = self.recorder.get_or_insert_with(|| Recorder::carrying(""));
+            recorder.carry(values);
+        }
+    }
+
+    /// The values that it carries.
+    #[inline]
+    fn values(&self) -> Option<&Arc<Beside>> {
+        self.recorder.as_ref()?.values.as_ref()
+    }
+
     #[inline(always)]
     pub(super) const fn of(context: SpanContext, recorder: Box<Recorder>) -> Self {
         Self {
             context,
             recorder: Some(recorder),
         }
+    }
+
+    /// The recorder of a span that records.
+    pub(super) fn recorder_mut(&mut self) -> Option<&mut Recorder> {
+        let recorder = self.recorder.as_deref_mut();
+        recorder.filter(|recorder| recorder.recording.is_recording())
     }
 
     #[cfg(feature = "tracing")]
@@ -88,7 +113,7 @@ impl Span {
     #[cfg(feature = "tracing")]
     pub(super) fn reparent(&mut self, context: SpanContext, parent: &ParentContext<'_>) -> bool {
         let recorder = self.recorder.as_mut();
-        let moved = recorder.is_none_or(|recorder| recorder.reparent(&context, parent));
+        let moved = recorder.is_none_or(|recorder| recorder.recording.reparent(&context, parent));
         if moved {
             self.context = context;
         }
@@ -114,14 +139,14 @@ impl Span {
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.set_attributes(attributes);
+            recorder.recording.set_attributes(attributes);
         }
     }
 
     /// Adds an event that happens now.
     pub fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>]) {
-        if let Some(recorder) = self.recording() {
-            recorder.add_event(name, attributes, clock::now());
+        if let Some(recording) = self.recording() {
+            recording.add_event(name, attributes, clock::now());
         }
     }
 
@@ -133,22 +158,22 @@ impl Span {
         attributes: &[KeyValue<'_>],
         at: impl Into<SpanTime>,
     ) {
-        if let Some(recorder) = self.recording() {
-            recorder.add_event(name, attributes, at.into().to_instant());
+        if let Some(recording) = self.recording() {
+            recording.add_event(name, attributes, at.into().to_instant());
         }
     }
 
     /// Adds a link to another span.
     pub fn add_link(&mut self, link: &Link<'_>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.add_link(link);
+            recorder.recording.add_link(link);
         }
     }
 
     /// Sets the status, unless the present one ranks higher: `Unset < Error < Ok`.
     pub fn set_status(&mut self, status: Status<'_>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.set_status(status);
+            recorder.recording.set_status(status);
         }
     }
 
@@ -160,7 +185,7 @@ impl Span {
     /// Renames the span.
     pub fn update_name(&mut self, name: &str) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.update_name(name);
+            recorder.recording.update_name(name);
         }
     }
 
@@ -182,8 +207,8 @@ impl Span {
         error: &E,
         attributes: &[KeyValue<'_>],
     ) {
-        if let Some(recorder) = self.recording() {
-            recorder.record_error(error, attributes, clock::now());
+        if let Some(recording) = self.recording() {
+            recording.record_error(error, attributes, clock::now());
         }
     }
 
@@ -191,7 +216,10 @@ impl Span {
     pub fn fail<E: fmt::Display + ?Sized>(&mut self, error: &E) {
         if self.is_recording() {
             self.record_error(error);
-            let most = self.recorder.as_ref().map_or(0, |it| it.max_bytes());
+            let most = self
+                .recorder
+                .as_ref()
+                .map_or(0, |it| it.recording.max_bytes());
             self.set_error(&capped_text(most, format_args!("{error}")));
         }
     }
@@ -227,15 +255,17 @@ impl Span {
         }
     }
 
-    /// Makes the span current on this thread until the guard is dropped.
+    /// Makes the span current on this thread until the guard is dropped. The values of the context,
+    /// such as baggage, stay the ones that are current, unless the span was started with a
+    /// [`parent`](super::SpanStart::parent) that has values.
     ///
     /// In async code use
     /// [`in_span`](crate::hosted::current::ContextFutureExt::in_span) instead: a guard that lives
     /// across an `await` would leave the span current for other tasks of the thread.
     pub fn enter(&self) -> Guard {
-        match self.trace_state() {
-            "" => current::attach_span(&self.context),
-            _ => current::attach(self.to_context()),
+        match &self.recorder {
+            Some(recorder) if recorder.has_more() => current::attach(self.to_context()),
+            _ => current::attach_span(&self.context),
         }
     }
 
@@ -253,14 +283,16 @@ impl Span {
         &self.context
     }
 
-    /// The context of the span with its tracestate, owned: for another thread, or for a time after
-    /// the span's end.
+    /// The context of the span, owned, for another thread or for a time after the span's end: its
+    /// tracestate, and the values that would be current in it on this thread.
     #[must_use]
     pub fn to_context(&self) -> Context {
-        let state = self.trace_state();
-        Context {
-            span_context: self.context,
-            trace_state: (!state.is_empty()).then(|| state.into()),
+        match self.values() {
+            None => current::context_of(self.into()),
+            Some(values) => {
+                let beside = Beside::with_trace_state(Some(values), self.trace_state());
+                Context::of(self.context, beside)
+            }
         }
     }
 
@@ -280,11 +312,11 @@ impl Span {
         }
     }
 
-    /// The recorder; `None` also for a span that only carries its tracestate, so that the clock is not
-    /// read needlessly.
-    fn recording(&mut self) -> Option<&mut Recorder> {
-        let recorder = self.recorder.as_deref_mut()?;
-        recorder.recording.is_recording().then_some(recorder)
+    /// The recording; `None` also for a span that only carries its tracestate, so that the clock is
+    /// not read needlessly.
+    fn recording(&mut self) -> Option<&mut GrowingRecording> {
+        let recording = &mut self.recorder.as_mut()?.recording;
+        recording.is_recording().then_some(recording)
     }
 }
 
@@ -292,6 +324,20 @@ impl Span {
 #[inline(never)]
 fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
     let now = at.unwrap_or_else(clock::now);
+    if active::is_used() {
+        return finish_with_updates(recorder, now);
+    }
+    if std::thread::panicking() {
+        note_panic(&mut recorder);
+    }
+    thread::finish(recorder, now);
+}
+
+/// The same in a program whose helpers record on active spans. Their status counts before a panic's.
+#[cold]
+#[inline(never)]
+fn finish_with_updates(mut recorder: Box<Recorder>, now: Instant) {
+    active::settle(&mut recorder.recording);
     if std::thread::panicking() {
         note_panic(&mut recorder);
     }
@@ -301,9 +347,13 @@ fn finish(mut recorder: Box<Recorder>, at: Option<Instant>) {
 #[cold]
 fn note_panic(recorder: &mut Recorder) {
     let is_well = recorder.provider & WHILE_UNWINDING != 0;
-    let recording = recorder.recording.recorder();
-    if !is_well && recording.is_some_and(|(_, log)| !log.has_status()) {
-        recorder.set_status(Status::error("panicked"));
+    let recording = &mut recorder.recording;
+    if !is_well
+        && recording
+            .recorder()
+            .is_some_and(|(_, log)| !log.has_status())
+    {
+        recording.set_status(Status::error("panicked"));
     }
 }
 
@@ -364,9 +414,10 @@ mod tests {
         let ids = crate::id::RandomIdGenerator::new(crate::hosted::rng::ThreadRng);
         let builder = crate::tracer::SpanBuilder::new("a").parent(parent);
         let sampler = crate::sampler::AlwaysOn;
-        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder);
+        let memory = crate::sampler::SamplingScratch::new();
+        let plan = crate::tracer::Plan::new(&sampler, &mut { ids }, &builder, None, &memory);
         let limits = crate::limits::SpanLimits::DEFAULT;
-        assert!(plan.begin(&mut *recorder, &limits, &builder, clock::now()));
+        assert!(plan.begin(&mut recorder.recording, &limits, &builder, clock::now()));
         Span::of(plan.context, recorder)
     }
 

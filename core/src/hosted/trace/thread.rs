@@ -12,12 +12,18 @@ use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::{Arc, Weak};
 
+use super::hooks::{self, Inside};
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
 use super::pool::Pool;
-use super::recorder::{NO_PROVIDER, Recorder, WHILE_UNWINDING};
+#[cfg(feature = "tracing")]
+use super::recorder::UNSTARTED;
+use super::recorder::{HOOKED, MARKS, NO_PROVIDER, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
+use crate::context::SpanContext;
+use crate::hosted::current::Context;
 use crate::hosted::process::fork_generation;
+use crate::hosted::processor::SpanFate;
 use crate::hosted::rng::ThreadRng;
 use crate::hosted::shards::Shard;
 use crate::id::RandomIdGenerator;
@@ -105,7 +111,7 @@ fn find_state(
     id: u32,
     inner: impl FnOnce() -> Option<Arc<ProviderInner>>,
 ) -> Option<Box<ThreadState>> {
-    if id == NO_PROVIDER || id & WHILE_UNWINDING != 0 {
+    if id == NO_PROVIDER || id & MARKS != 0 {
         if let Some(first) = first {
             give_back(first);
         }
@@ -143,18 +149,11 @@ pub(super) fn state_for(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
     take_state(inner.id(), || Some(Arc::clone(inner))).unwrap_or_else(|| temporary(inner))
 }
 
-/// As [`state_for`]; `None` after the shutdown of `inner`.
+/// This thread's state for `inner`; `None` where a start takes the slow way: after the shutdown, while
+/// the thread ends, and with processors.
 #[inline(always)]
 pub(super) fn open_state_for(inner: &Arc<ProviderInner>) -> Option<Box<ThreadState>> {
-    match take_state(inner.open_id(), || Some(Arc::clone(inner))) {
-        Some(state) => Some(state),
-        None => temporary_if_open(inner),
-    }
-}
-
-#[cold]
-fn temporary_if_open(inner: &Arc<ProviderInner>) -> Option<Box<ThreadState>> {
-    inner.is_open().then(|| temporary(inner))
+    take_state(inner.open_id(), || Some(Arc::clone(inner)))
 }
 
 #[cold]
@@ -175,7 +174,11 @@ pub(super) fn finish(recorder: Box<Recorder>, now: Instant) {
 /// The same for a span that does not hold all that was set on it.
 #[cold]
 #[inline(never)]
-fn finish_incomplete(recorder: Box<Recorder>, now: Instant) {
+fn finish_incomplete(mut recorder: Box<Recorder>, now: Instant) {
+    if recorder.provider & HOOKED != 0 {
+        return finish_hooked(recorder, now);
+    }
+    recorder.unmark();
     let (provider, owner) = (recorder.provider, provider_of(&recorder));
     let shortage = Shortage::of(&recorder.recording);
     let new = shortage.as_ref().map_or(0, |shortage| {
@@ -214,12 +217,16 @@ fn provider_of(recorder: &Recorder) -> Option<Arc<ProviderInner>> {
     recorder.owner.upgrade()?.downcast().ok()
 }
 
-/// Ends a span that was started while its thread unwound, or whose thread's locals are gone, or its
-/// provider. Without a provider it has no exporter to go to.
+/// Ends a span that processors see, that was started while its thread unwound, that carries values,
+/// or whose thread's
+/// locals are gone, or its provider. Without a provider it has no exporter to go to.
 #[cold]
 #[inline(never)]
 fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
-    recorder.provider &= !WHILE_UNWINDING;
+    if recorder.provider & HOOKED != 0 {
+        return finish_hooked(recorder, now);
+    }
+    recorder.unmark();
     let Some(inner) = provider_of(&recorder) else {
         return;
     };
@@ -228,6 +235,98 @@ fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
         return wake_drainer(state);
     }
     give_back(state);
+}
+
+/// Shows a span that has started to the processors of `inner`, unless a processor started it.
+#[cold]
+#[inline(never)]
+pub(super) fn show_start(
+    inner: &ProviderInner,
+    context: SpanContext,
+    recorder: &mut Recorder,
+    parent: &Context,
+) {
+    if let (Some(hooks), Some(inside)) = (&inner.hooks, Inside::enter()) {
+        if let Some(origin) = hooks.origin(recorder, &inner.hub) {
+            hooks.start(context, recorder, parent, &origin);
+        }
+        finish_deferred(&inside);
+    }
+}
+
+/// Marks a span whose start is shown before its end.
+#[cfg(feature = "tracing")]
+pub(super) fn show_start_later(inner: &ProviderInner, recorder: &mut Recorder) {
+    if inner.hooks.is_some() && !hooks::is_inside() {
+        recorder.provider |= HOOKED | UNSTARTED;
+    }
+}
+
+/// Ends a span that processors see, when no processor is running.
+fn finish_hooked(mut recorder: Box<Recorder>, now: Instant) {
+    if !recorder.recording.is_recording() {
+        recorder.unmark();
+        return finish(recorder, now);
+    }
+    let Some(inside) = Inside::enter() else {
+        // Without a place to wait in, its processors see it at once.
+        if let Err(recorder) = hooks::defer(recorder, now) {
+            finish_shown(recorder, now);
+        }
+        return;
+    };
+    finish_shown(recorder, now);
+    finish_deferred(&inside);
+}
+
+fn finish_deferred(inside: &Inside) {
+    while let Some((recorder, end)) = inside.next_deferred() {
+        finish_shown(recorder, end);
+    }
+}
+
+/// Shows the end of a span to its processors, and ends it as they say.
+fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
+    let Some(inner) = provider_of(&recorder) else {
+        return;
+    };
+    let hooks = inner.hooks.as_ref().filter(|_| inner.is_open());
+    let found = hooks.and_then(|hooks| Some((hooks, hooks.origin(&recorder, &inner.hub)?)));
+    let Some((hooks, origin)) = found else {
+        recorder.unmark();
+        return finish(recorder, now);
+    };
+    hooks.ending(&mut recorder, now, &origin);
+    recorder.unmark();
+    let is_sampled = recorder.recording.is_sampled();
+    let shortage = match recorder.recording.is_incomplete() {
+        true => Shortage::of(&recorder.recording),
+        false => None,
+    };
+    let record = recorder.recording.complete(now);
+    let fate = hooks.end(&record, inner.clock.wall(), &origin);
+    let mut state = state_for(&inner);
+    let (mut wake, mut new) = (false, 0);
+    match fate {
+        _ if !is_sampled => state.shard.count_record_only_ended(),
+        SpanFate::Drop => state.shard.count_filtered(),
+        SpanFate::Keep => {
+            new = shortage.as_ref().map_or(0, |shortage| {
+                state.shard.count_incomplete(shortage.causes())
+            });
+            // A loss has been counted where it happened.
+            wake = state.shard.push(&record).unwrap_or(false);
+        }
+    }
+    recorder.recording.clear();
+    state.pool.put(recorder);
+    match wake {
+        true => wake_drainer(state),
+        false => give_back(state),
+    }
+    if let (Some(shortage), true) = (shortage, new != 0) {
+        inner.report_shortage(&shortage, new);
+    }
 }
 
 #[cold]

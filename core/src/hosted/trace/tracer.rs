@@ -1,22 +1,24 @@
 //! The tracer, and the builder of a span.
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::late::Late;
+use super::parent::{Parent, take_over};
 use super::recorder::WHILE_UNWINDING;
 use super::span::Span;
+use super::surroundings::Surroundings;
 use super::thread::{self, ThreadState};
 use crate::attribute::KeyValue;
 use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
-use crate::hosted::rng::ThreadRng;
+use crate::hosted::current::Context;
 use crate::hosted::{clock, current};
-use crate::id::RandomIdGenerator;
 use crate::resource::{InstrumentationScope, ScopeId};
-use crate::sampler::SamplingDecision;
+use crate::sampler::{SamplingDecision, SamplingScratch};
 use crate::time::Instant;
 use crate::tracer::{Plan, SpanBuilder};
 
@@ -98,6 +100,7 @@ impl Tracer {
             tracer: self,
             builder: SpanBuilder::new(name).scope(self.scope),
             parent_given: false,
+            context: None,
             start_time: None,
         }
     }
@@ -118,10 +121,13 @@ impl Tracer {
         };
         // Built in each case, so that it stays in registers: most of it is known here.
         let builder = || SpanBuilder::new(name).scope(self.scope);
-        match current::current_without_trace_state() {
+        match current::current_in_short() {
             Ok(None) => begin_in(inner, &builder(), None),
             Ok(Some(parent)) => begin_in(inner, &builder().parent(parent), None),
-            Err(parent) => begin_slowly(inner, builder().parent(parent.as_parent()), None),
+            Err(parent) => {
+                let builder = builder().parent(parent.as_parent());
+                begin_within(inner, builder, None, &parent)
+            }
         }
     }
 
@@ -149,27 +155,74 @@ fn begin_in(inner: &Arc<ProviderInner>, builder: &SpanBuilder<'_>, at: Option<In
     // No foreign code runs while the thread's state is taken out.
     let Some(mut state) = thread::open_state_for(inner) else {
         // A copy, so that the builder need not be in memory.
-        let parent = *builder.parent_context();
-        return Span::standing_for(&parent);
+        return begin_slowly(inner, *builder, at);
     };
-    let plan = Plan::new(sampler, &mut state.ready().ids, builder);
+    // A built-in sampler keeps nothing in it, so there is nothing to look for at the end.
+    let memory = ManuallyDrop::new(SamplingScratch::new());
+    let plan = Plan::new(sampler, &mut state.ready().ids, builder, None, &memory);
     let span = state.begin_counted(&plan, inner, builder, at);
     thread::give_back(state);
     span
 }
 
-/// Starts a span under a parent with a tracestate, or with the application's sampler, which may
-/// start spans itself.
+/// Starts a span under a context with more than a span.
+#[inline(never)]
+fn begin_within(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    context: &Context,
+) -> Span {
+    begin_with(inner, builder, at, Some(context))
+}
+
+/// Starts a span under a parent with a tracestate, or with code of the program: its sampler, its
+/// generator of ids and its processors may start spans themselves. One that stands for its parent
+/// after the shutdown.
 #[inline(never)]
 fn begin_slowly(inner: &Arc<ProviderInner>, builder: SpanBuilder<'_>, at: Option<Instant>) -> Span {
+    begin_with(inner, builder, at, None)
+}
+
+fn begin_with(
+    inner: &Arc<ProviderInner>,
+    builder: SpanBuilder<'_>,
+    at: Option<Instant>,
+    context: Option<&Context>,
+) -> Span {
     if !inner.is_open() {
-        return Span::standing_for(builder.parent_context());
+        let mut span = Span::standing_for(builder.parent_context());
+        if let Some(context) = context {
+            take_over(&mut span, context, &inner.baggage_attributes);
+        }
+        return span;
     }
-    let mut ids = RandomIdGenerator::new(ThreadRng);
-    let plan = Plan::new(&inner.sampler, &mut ids, &builder);
+    let mut ids = inner.ids();
+    let surroundings = Surroundings::new(inner, builder.scope_id(), context);
+    let memory = SamplingScratch::new();
+    let plan = Plan::new(
+        &inner.sampler,
+        &mut ids,
+        &builder,
+        Some(&surroundings),
+        &memory,
+    );
     let mut state = thread::state_for(inner);
-    let span = state.begin_counted(&plan, inner, &builder, at);
+    let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);
+    if let Some(context) = context {
+        take_over(&mut span, context, &inner.baggage_attributes);
+    }
+    if inner.hooks.is_some() {
+        let span_context = *span.context();
+        if let Some(recorder) = span.recorder_mut() {
+            let parent = match context {
+                Some(context) => context.clone(),
+                None => current::context_of(*builder.parent_context()),
+            };
+            thread::show_start(inner, span_context, recorder, &parent);
+        }
+    }
     span
 }
 
@@ -183,14 +236,14 @@ impl ThreadState {
         at: Option<Instant>,
     ) -> Span {
         if !plan.is_kept() {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.context);
         }
         let Some(span) = self.begin(plan, inner, builder, at) else {
-            self.shard.count(SamplingDecision::Drop);
+            self.shard.count(SamplingDecision::Drop, plan.origin());
             return Span::non_recording(plan.unsampled());
         };
-        self.shard.count(plan.decision());
+        self.shard.count(plan.decision(), plan.origin());
         span
     }
 
@@ -209,7 +262,7 @@ impl ThreadState {
             recorder.provider |= WHILE_UNWINDING;
         }
         let now = at.unwrap_or_else(clock::now);
-        if plan.begin(&mut *recorder, &inner.limits, builder, now) {
+        if plan.begin(&mut recorder.recording, &inner.limits, builder, now) {
             return Some(Span::of(plan.context, recorder));
         }
         recorder.provider &= !WHILE_UNWINDING;
@@ -225,16 +278,20 @@ pub struct SpanStart<'a> {
     tracer: &'a Tracer,
     builder: SpanBuilder<'a>,
     parent_given: bool,
+    /// The parent's, if there is more in it than the parent.
+    context: Option<&'a Context>,
     start_time: Option<Instant>,
 }
 
 impl<'a> SpanStart<'a> {
-    /// Sets the parent: a [`Span`], a [`Context`](current::Context), a
-    /// [`SpanContext`](crate::context::SpanContext), or the context extracted from a request. An
-    /// invalid one makes a root.
-    pub fn parent(mut self, parent: impl Into<ParentContext<'a>>) -> Self {
-        self.builder = self.builder.parent(parent);
+    /// Sets the parent: a [`Span`], a [`Context`], a [`SpanContext`](crate::context::SpanContext), or
+    /// what was extracted from a request. An invalid one makes a root. The values of a context become
+    /// current when the span is entered.
+    pub fn parent(mut self, parent: impl Into<Parent<'a>>) -> Self {
+        let parent = parent.into();
+        self.builder = self.builder.parent(parent.span);
         self.parent_given = true;
+        self.context = parent.context;
         self
     }
 
@@ -272,35 +329,44 @@ impl<'a> SpanStart<'a> {
     pub fn start(mut self) -> Span {
         let tracer = self.tracer;
         match tracer.recording() {
-            Some(inner) => self.start_in(inner),
-            None => self.start_otherwise(),
+            Some(inner) if self.context.is_none() => self.start_in(inner),
+            _ => self.start_otherwise(),
         }
     }
 
-    /// Starts the span of a tracer that is late, or one that stands for its parent.
+    /// Starts the span of a tracer that is late, one under a context with values, or one that stands
+    /// for its parent.
     #[cold]
     #[inline(never)]
     fn start_otherwise(mut self) -> Span {
-        if let (Some((inner, scope)), false) = (self.tracer.provider(), current::is_suppressed()) {
-            self.builder = self.builder.scope(scope);
-            return self.start_in(inner);
+        let provider = self.tracer.provider();
+        let mut span = match provider.filter(|_| !current::is_suppressed()) {
+            Some((inner, scope)) => {
+                self.builder = self.builder.scope(scope);
+                match self.context {
+                    Some(context) => begin_within(inner, self.builder, self.start_time, context),
+                    None => self.start_in(inner),
+                }
+            }
+            None if self.parent_given => Span::standing_for(self.builder.parent_context()),
+            None => Span::of_current(),
+        };
+        if let Some(context) = self.context {
+            span.carry(context);
         }
-        match self.parent_given {
-            true => Span::standing_for(self.builder.parent_context()),
-            false => Span::of_current(),
-        }
+        span
     }
 
     #[inline(always)]
     fn start_in(&mut self, inner: &Arc<ProviderInner>) -> Span {
         if !self.parent_given {
-            // Most current spans carry no tracestate; then their context is a plain copy.
-            match current::current_without_trace_state() {
+            // Beside most current spans there is nothing; then their context is a plain copy.
+            match current::current_in_short() {
                 Ok(None) => {}
                 Ok(Some(parent)) => self.builder.set_parent(parent.into()),
                 Err(parent) => {
                     let builder = self.builder.parent(parent.as_parent());
-                    return begin_slowly(inner, builder, self.start_time);
+                    return begin_within(inner, builder, self.start_time, &parent);
                 }
             }
         }

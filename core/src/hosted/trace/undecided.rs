@@ -4,27 +4,32 @@
 //! parent decides whether it is sampled. So an undecided span records even if the sampler drops it,
 //! and is not counted, until [`Tracer::settle`] makes the decision final.
 
+use core::mem::ManuallyDrop;
+use std::boxed::Box;
+use std::string::String;
 use std::sync::Arc;
 
 use super::inner::ProviderInner;
 use super::span::Span;
-use super::thread;
+use super::surroundings::Surroundings;
+use super::thread::{self, ThreadState};
 use super::tracer::Tracer;
 use crate::attribute::KeyValue;
 use crate::context::{ParentContext, SpanContext, SpanKind, TraceFlags};
 use crate::hosted::config::HostedSampler;
-use crate::hosted::current;
-use crate::hosted::rng::ThreadRng;
-use crate::id::{IdGenerator, RandomIdGenerator, TraceId};
+use crate::hosted::current::{self, Context};
+use crate::id::{IdGenerator, TraceId};
 use crate::resource::ScopeId;
-use crate::sampler::{Sampler, SamplingDecision, SamplingParameters, SamplingResult};
-use crate::tracer::{Plan, SpanBuilder};
+use crate::sampler::{
+    Sampler, SamplingDecision, SamplingParameters, SamplingResult, SamplingScratch,
+};
+use crate::tracer::{Origin, Plan, SpanBuilder};
 
 /// A span whose parent and sampling decision may still change.
 pub(in crate::hosted) struct Undecided {
     pub(in crate::hosted) span: Span,
     /// `None` if the span stands for its parent, so that there is nothing to decide.
-    decision: Option<SamplingDecision>,
+    decision: Option<(SamplingDecision, Origin)>,
     /// The span has a tracestate, if there was room for it.
     pub(in crate::hosted) has_trace_state: bool,
 }
@@ -34,9 +39,67 @@ pub(in crate::hosted) struct UndecidedStart<'a> {
     pub(in crate::hosted) name: &'a str,
     pub(in crate::hosted) kind: SpanKind,
     pub(in crate::hosted) parent: ParentContext<'a>,
+    /// The context that the parent is from, for samplers that read its values.
+    pub(in crate::hosted) context: Option<&'a Context>,
     pub(in crate::hosted) attributes: &'a [KeyValue<'a>],
     /// Record even if the sampler drops the span, until it is settled.
     pub(in crate::hosted) keep: bool,
+}
+
+impl<'a> UndecidedStart<'a> {
+    #[inline(always)]
+    fn builder(&self, scope: ScopeId) -> SpanBuilder<'a> {
+        SpanBuilder::new(self.name)
+            .scope(scope)
+            .kind(self.kind)
+            .parent(self.parent)
+            .attributes(self.attributes)
+    }
+
+    /// Begins the span with code of the program, which may start spans itself. One that stands for
+    /// its parent after the shutdown.
+    #[inline(never)]
+    fn ask_and_begin(&self, inner: &Arc<ProviderInner>, scope: ScopeId) -> Undecided {
+        if !inner.is_open() {
+            return Undecided::standing_for(&self.parent);
+        }
+        let builder = self.builder(scope);
+        let surroundings = Surroundings::new(inner, scope, self.context);
+        let memory = SamplingScratch::new();
+        let plan = Plan::new(
+            &inner.sampler,
+            &mut inner.ids(),
+            &builder,
+            Some(&surroundings),
+            &memory,
+        );
+        self.begin(plan, thread::state_for(inner), inner, &builder)
+    }
+
+    #[inline(always)]
+    fn begin(
+        &self,
+        mut plan: Plan<'_>,
+        mut state: Box<ThreadState>,
+        inner: &ProviderInner,
+        builder: &SpanBuilder<'_>,
+    ) -> Undecided {
+        let decision = plan.decision();
+        let has_trace_state = plan.has_trace_state();
+        if self.keep {
+            plan.keep();
+        }
+        let span = match plan.is_kept() {
+            true => state.begin(&plan, inner, builder, None),
+            false => None,
+        };
+        thread::give_back(state);
+        Undecided {
+            span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
+            decision: Some((decision, plan.origin())),
+            has_trace_state,
+        }
+    }
 }
 
 /// The provider of a tracer and the number of its scope there, looked up once for a new span.
@@ -57,46 +120,17 @@ impl ScopeInProvider<'_> {
         let Some((inner, scope)) = self.0.filter(|_| !current::is_suppressed()) else {
             return Undecided::standing_for(&start.parent);
         };
-        let builder = SpanBuilder::new(start.name)
-            .scope(scope)
-            .kind(start.kind)
-            .parent(start.parent)
-            .attributes(start.attributes);
-        let mut plan;
-        let mut state;
-        match &inner.sampler {
-            HostedSampler::Builtin(sampler) => {
-                // No foreign code runs while the thread's state is taken out.
-                let Some(open) = thread::open_state_for(inner) else {
-                    return Undecided::standing_for(&start.parent);
-                };
-                state = open;
-                plan = Plan::new(sampler, &mut state.ready().ids, &builder);
-            }
-            HostedSampler::Custom(sampler) => {
-                if !inner.is_open() {
-                    return Undecided::standing_for(&start.parent);
-                }
-                let mut ids = RandomIdGenerator::new(ThreadRng);
-                plan = Plan::new(&**sampler, &mut ids, &builder);
-                state = thread::state_for(inner);
+        // No foreign code runs while the thread's state is taken out.
+        if let HostedSampler::Builtin(sampler) = &inner.sampler {
+            if let Some(mut state) = thread::open_state_for(inner) {
+                let builder = start.builder(scope);
+                // It keeps nothing there, so there is nothing to look for at the end.
+                let unused = ManuallyDrop::new(SamplingScratch::new());
+                let plan = Plan::new(sampler, &mut state.ready().ids, &builder, None, &unused);
+                return start.begin(plan, state, inner, &builder);
             }
         }
-        let decision = plan.decision();
-        let has_trace_state = plan.has_trace_state();
-        if start.keep {
-            plan.keep();
-        }
-        let span = match plan.is_kept() {
-            true => state.begin(&plan, inner, &builder, None),
-            false => None,
-        };
-        thread::give_back(state);
-        Undecided {
-            span: span.unwrap_or_else(|| Span::non_recording(plan.unsampled())),
-            decision: Some(decision),
-            has_trace_state,
-        }
+        start.ask_and_begin(inner, scope)
     }
 
     /// Returns true if the sampler is the program's, which may read the attributes.
@@ -104,6 +138,31 @@ impl ScopeInProvider<'_> {
     pub(in crate::hosted) fn has_custom_sampler(self) -> bool {
         self.0
             .is_some_and(|(inner, _)| matches!(inner.sampler, HostedSampler::Custom(_)))
+    }
+
+    /// Returns true if there are processors.
+    #[inline(always)]
+    pub(in crate::hosted) fn has_processors(self) -> bool {
+        self.0.is_some_and(|(inner, _)| inner.hooks.is_some())
+    }
+
+    /// Shows a span to the processors, if there are any. One that the sampler would drop under its
+    /// present parent is shown when it ends, if it still records then. No lock may be held: the
+    /// processors are the program's.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::hosted) fn show_start(self, undecided: &mut Undecided, parent: &Context) {
+        let Some((inner, _)) = self.0 else {
+            return;
+        };
+        let decision = undecided.decision;
+        let context = *undecided.span.context();
+        if let (Some(recorder), Some((decision, _))) = (undecided.span.recorder_mut(), decision) {
+            match decision {
+                SamplingDecision::Drop => thread::show_start_later(inner, recorder),
+                _ => thread::show_start(inner, context, recorder, parent),
+            }
+        }
     }
 
     /// The most bytes of a span, and so of anything in it.
@@ -121,28 +180,29 @@ impl Tracer {
 
     /// Asks the sampler about a span under another parent, and hands the decision to `apply`. No lock
     /// may be held: the sampler may be the program's.
-    pub(in crate::hosted) fn decide_again<'a, T>(
-        &'a self,
-        start: &UndecidedStart<'a>,
-        apply: impl FnOnce(&Decision<'a>) -> T,
+    pub(in crate::hosted) fn decide_again<T>(
+        &self,
+        start: &UndecidedStart<'_>,
+        apply: impl FnOnce(&Decision<'_>) -> T,
     ) -> Option<T> {
-        let (inner, _) = self.provider()?;
+        let (inner, scope) = self.provider()?;
         let mut parent = start.parent;
         let (trace_id, flags) = if parent.span_context.is_valid() {
             let flags = parent.span_context.trace_flags();
             (parent.span_context.trace_id(), flags.is_random())
         } else {
             parent = ParentContext::ROOT;
-            new_trace_id(inner)
+            let mut ids = inner.ids();
+            (ids.trace_id(), ids.is_random())
         };
-        let sampling = inner.sampler.should_sample(&SamplingParameters {
-            parent,
-            trace_id,
-            name: start.name,
-            kind: start.kind,
-            attributes: start.attributes,
-            links: &[],
-        });
+        let surroundings = Surroundings::new(inner, scope, start.context);
+        let memory = SamplingScratch::new();
+        let mut parameters = SamplingParameters::new(trace_id, start.name, &memory);
+        parameters.parent = parent;
+        parameters.kind = start.kind;
+        parameters.surroundings = Some(&surroundings);
+        parameters.attributes = start.attributes;
+        let sampling = inner.sampler.should_sample(&parameters);
         parent.trace_state = sampling.trace_state;
         Some(apply(&Decision {
             trace_id,
@@ -157,15 +217,16 @@ impl Tracer {
     /// Makes the decision final: the span is counted, and one that the sampler dropped stops
     /// recording.
     pub(in crate::hosted) fn settle(&self, span: &mut Undecided) {
-        let (Some((inner, _)), Some(decision)) = (self.provider(), span.decision) else {
+        let (Some((inner, _)), Some((decision, origin))) = (self.provider(), span.decision) else {
             return;
         };
         let state = thread::state_for(inner);
         let kept = span.span.is_recording();
-        state.shard.count(match kept {
+        let counted = match kept {
             true => decision,
             false => SamplingDecision::Drop,
-        });
+        };
+        state.shard.count(counted, origin);
         thread::give_back(state);
         if decision == SamplingDecision::Drop {
             // The replaced span is not counted, so only its memory goes back.
@@ -174,21 +235,16 @@ impl Tracer {
         }
     }
 
+    /// The entries of baggage that spans get as attributes.
+    pub(in crate::hosted) fn baggage_attributes(&self) -> &[String] {
+        self.provider()
+            .map_or(&[], |(inner, _)| &inner.baggage_attributes)
+    }
+
     /// The most bytes of a span, and so of anything in it.
     pub(in crate::hosted) fn max_span_bytes(&self) -> usize {
         self.in_provider().max_span_bytes()
     }
-}
-
-fn new_trace_id(inner: &Arc<ProviderInner>) -> (TraceId, bool) {
-    fn random<G: IdGenerator>(_: &G) -> bool {
-        G::RANDOM
-    }
-    let mut state = thread::state_for(inner);
-    let ids = &mut state.ready().ids;
-    let id = (ids.trace_id(), random(ids));
-    thread::give_back(state);
-    id
 }
 
 impl Undecided {
@@ -224,7 +280,8 @@ impl Undecided {
         if !self.span.reparent(context, &decision.parent) {
             return false;
         }
-        self.decision = Some(decision.sampling.decision);
+        let origin = Origin::of(&decision.parent.span_context);
+        self.decision = Some((decision.sampling.decision, origin));
         self.has_trace_state = !decision.parent.trace_state.is_empty();
         self.span.set_attributes(decision.sampling.attributes);
         true

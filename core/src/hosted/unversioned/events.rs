@@ -32,6 +32,7 @@ use super::restart::panic_message;
 use crate::breaker::{State, Transition};
 use crate::exporter::{Cause, Count, Event};
 use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
+use crate::hosted::export::ExportError;
 use crate::response::{DropReason, Outcome, Response, TransportError};
 use crate::stats::Ledger;
 
@@ -65,6 +66,20 @@ impl LastError {
         self.detail.clone_from(&self.text);
         self.cause = Some(cause);
         self.hint = hint(cause);
+    }
+
+    /// Notes how an exporter of the program took a batch, and returns what that is to the pipeline.
+    pub fn note_export(&mut self, exported: Result<(), ExportError>) -> Outcome<'static> {
+        let error = match exported {
+            Ok(()) => return Outcome::Response(Response::new(200)),
+            Err(error) => error,
+        };
+        let outcome = match error.is_retryable() {
+            true => Outcome::Failed(TransportError::Other),
+            false => Outcome::Failed(TransportError::Refused),
+        };
+        self.set(sanitise(&std::format!("{error}")), &outcome);
+        outcome
     }
 
     /// Notes a failure without an answer.
@@ -264,7 +279,7 @@ fn held(pipeline: &Pipeline) -> String {
 /// The last words: where all spans went.
 fn emit_totals(ledger: &Ledger, advice: &str, target: &str) {
     let dropped = ledger.dropped_total();
-    let severity = match dropped {
+    let severity = match ledger.lost_total() {
         0 => Severity::Info,
         _ => Severity::Warn,
     };
@@ -312,6 +327,7 @@ fn emit_one(event: &Event, message: &str, target: &str, last: &LastError) {
             reason,
             attempts,
             cause,
+            ..
         } => emit_drop(*spans, *reason, *attempts, *cause, target, last),
         Event::Circuit(transition) => emit_circuit(transition, message, target, last),
         Event::PartialSuccess { rejected: 0 } => report(

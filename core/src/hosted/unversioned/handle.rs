@@ -10,10 +10,14 @@
 //! ```
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::pipeline::Pipeline;
 use crate::breaker::State;
+use crate::exporter::{FlushOutcome, FlushReport};
+use crate::hosted::metrics::SdkMetrics;
 use crate::hosted::process::Home;
 use crate::hosted::trace::{SpanCounts, Tracer, TracerProvider};
 use crate::stats::{DeliveryStats, Ledger};
@@ -95,6 +99,12 @@ impl Handle {
         self.read(Pipeline::stats).unwrap_or_default()
     }
 
+    /// What the pipeline tells about itself, by the names of the semantic conventions.
+    #[must_use]
+    pub fn metrics(&self) -> SdkMetrics {
+        self.read(Pipeline::metrics).unwrap_or_default()
+    }
+
     /// Numbers of spans that were started, have ended, and are still open.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
@@ -116,12 +126,64 @@ impl Handle {
         }
     }
 
+    /// Has the span processors do what they have put off, within `timeout`.
+    #[must_use]
+    pub fn flush_processors(&self, timeout: Duration) -> Processed {
+        self.process(timeout, TracerProvider::flush_processors)
+    }
+
+    /// Ends the work of the span processors, within `timeout`. With processors it ends the intake, too.
+    #[must_use]
+    pub fn shut_processors_down(&self, timeout: Duration) -> Processed {
+        self.process(timeout, TracerProvider::shut_processors_down)
+    }
+
+    fn process(
+        &self,
+        timeout: Duration,
+        work: impl FnOnce(&TracerProvider, Instant) -> bool,
+    ) -> Processed {
+        let mut done = Processed {
+            left: timeout,
+            is_complete: true,
+        };
+        if self.provider.has_processors() {
+            let start = Instant::now();
+            // A time that no clock reaches is as good as any other far away.
+            let far = Duration::from_secs(60 * 60 * 24 * 365);
+            let deadline = start.checked_add(timeout).unwrap_or(start + far);
+            done.is_complete = work(&self.provider, deadline);
+            done.left = timeout.saturating_sub(start.elapsed());
+        }
+        done
+    }
+
     fn read<T>(&self, read: impl Fn(&Pipeline) -> T) -> Option<T> {
         let mut found = None;
         let mut keep = |pipeline: &Pipeline| found = Some(read(pipeline));
         let driven = self.driven.as_ref().filter(|_| self.is_driven_here());
         driven?.read(&mut keep);
         found
+    }
+}
+
+/// What became of a flush of the span processors.
+#[derive(Clone, Copy, Debug)]
+pub struct Processed {
+    /// The time that is left for the spans.
+    pub left: Duration,
+    /// They have done everything.
+    pub is_complete: bool,
+}
+
+impl Processed {
+    /// The report of a flush that the processors are part of.
+    #[must_use]
+    pub fn report(self, mut report: FlushReport) -> FlushReport {
+        if !self.is_complete && report.outcome == FlushOutcome::Complete {
+            report.outcome = FlushOutcome::TimedOut;
+        }
+        report
     }
 }
 

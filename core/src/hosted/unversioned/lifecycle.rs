@@ -28,6 +28,8 @@ use core::fmt::Display;
 
 use crate::hosted::config::Settings;
 use crate::hosted::diagnostics::{Kind, Severity, release_kept, report, report_cause, set_level};
+use crate::hosted::export::ExportError;
+use crate::hosted::propagation::set_from_settings;
 use crate::hosted::trace::{TracerProvider, set_global};
 
 /// Reports the error of an `init`, and returns the result. An error goes to the standard error if
@@ -48,11 +50,13 @@ pub fn log_error<T, E: Display>(started: Result<T, E>) -> Result<T, E> {
     started
 }
 
-/// Reports the settings' diagnostics, at the level that they ask for. Returns true if a pipeline is to
+/// Reports the settings' diagnostics, at the level that they ask for, and sets the process-wide
+/// propagator, which works without a pipeline too. Returns true if a pipeline is to
 /// be started.
 #[must_use]
 pub fn announce_start(settings: &Settings) -> bool {
     report_settings(settings);
+    set_from_settings(settings);
     if !settings.is_recording() {
         report_disabled(settings);
     }
@@ -90,6 +94,19 @@ pub fn report_settings(settings: &Settings) {
             Severity::Warn,
             cause,
             format_args!("{sentence}"),
+        );
+    }
+}
+
+/// Reports that an exporter of the program has failed to flush. Its spans count as exported.
+pub fn report_exporter(during: &str, flushed: Result<(), ExportError>) {
+    if let Err(error) = flushed {
+        report(
+            Kind::ExportFailed,
+            Severity::Error,
+            format_args!(
+                "the exporter did not flush at the {during}: {error}; spans may be missing"
+            ),
         );
     }
 }

@@ -7,6 +7,8 @@
 //! | [`lifecycle`] | the reports that a start makes, and the global provider |
 //! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
 //! | [`events`] | the exporter's events as diagnostics |
+//! | [`metrics`] | the pipeline's own metrics as OTLP requests |
+//! | [`tail`] | which finished traces are kept |
 //! | [`restart`] | the report and the pause after a panic of the sending side |
 //! | [`answer`] | what a server says beside its status, without secrets |
 //! | [`coding`] | the one try without compression |
@@ -22,9 +24,11 @@ pub mod encode;
 pub mod events;
 pub mod handle;
 pub mod lifecycle;
+pub mod metrics;
 pub mod pipeline;
 #[cfg(all(feature = "_deflate", feature = "_waterfall"))]
 pub mod print;
 pub mod restart;
+pub mod tail;
 #[cfg(feature = "_tls")]
 pub mod tls;

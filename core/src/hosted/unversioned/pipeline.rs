@@ -14,10 +14,13 @@
 //! exporter's buffer is full; when the shards are full too, new spans are dropped and counted, and
 //! the pipeline reports it as [`Event::LossStarted`](crate::exporter::Event::LossStarted). Nothing grows.
 
+mod closing;
 mod events;
+mod held_back;
 mod loss;
 #[cfg(feature = "link")]
 mod relay;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -33,18 +36,22 @@ use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
 use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
+use crate::hosted::metrics::{OperationCounts, SdkMetrics};
 use crate::hosted::process::notice_fork;
-use crate::hosted::shards::{Drain, DrainLimit, Hub, Memory, MissingMemory, memory};
+use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
+use crate::hosted::unversioned::tail::Tail;
 use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::Instant;
 
+use closing::Closing;
 use events::LossEvent;
 pub use events::PipelineEvent;
 pub use loss::LossCause;
 use loss::LossWatch;
+use report::report_between;
 
 /// Why a pipeline could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +95,8 @@ impl From<MissingMemory> for PipelineError {
 pub struct Pipeline {
     hub: Arc<Hub>,
     exporter: Exporter<Memory, Memory>,
+    /// Holds finished traces until they are decided, if the configuration says so.
+    tail: Option<Box<Tail>>,
     clock: Clock,
     scheduled_delay: Duration,
     /// When the shards were last drained whole.
@@ -104,6 +113,8 @@ pub struct Pipeline {
     losses: LossWatch,
     /// Of the loss under way, or of the last one.
     loss_cause: Option<LossCause>,
+    /// The start of the request under way.
+    asked: Option<Instant>,
     oversized: LossWatch,
     /// Spans that were too large for the exporter.
     unsendable: u64,
@@ -111,6 +122,7 @@ pub struct Pipeline {
     loss_events: Deque<LossEvent, 4>,
     max_queue_size: u32,
     shard_bytes: usize,
+    operations: OperationCounts,
 }
 
 /// The number of a flush, unique in its pipeline.
@@ -133,15 +145,6 @@ struct PendingFlush {
     is_forgotten: bool,
 }
 
-#[derive(Debug)]
-struct Closing {
-    deadline: Instant,
-    before: Ledger,
-    /// Set when it is over.
-    report: Option<FlushReport>,
-    totals_are_taken: bool,
-}
-
 impl Pipeline {
     /// A pipeline, and the provider that records into it.
     ///
@@ -156,7 +159,8 @@ impl Pipeline {
             schema_url: settings.resource.schema_url(),
         };
         Hub::check_shard(settings.shard_bytes)?;
-        let pipeline = Self::over(settings, Registry::new(Hub::registry_memory()?, &resource))?;
+        let mut pipeline = Self::over(settings, Registry::new(Hub::registry_memory()?, &resource))?;
+        pipeline.tail = settings.keep.as_ref().map(|keep| Box::new(Tail::new(keep)));
         let provider = TracerProvider::new(settings, Arc::clone(&pipeline.hub));
         Ok((pipeline, provider))
     }
@@ -180,6 +184,7 @@ impl Pipeline {
         Ok(Self {
             hub: Arc::new(hub),
             exporter,
+            tail: None,
             collected: clock.now(),
             clock,
             scheduled_delay: settings.exporter.batch.scheduled_delay,
@@ -191,11 +196,13 @@ impl Pipeline {
             closing: None,
             losses: LossWatch::default(),
             loss_cause: None,
+            asked: None,
             oversized: LossWatch::default(),
             unsendable: 0,
             loss_events: Deque::new(),
             max_queue_size: settings.max_queue_size,
             shard_bytes: settings.shard_bytes,
+            operations: OperationCounts::default(),
         })
     }
 
@@ -205,10 +212,21 @@ impl Pipeline {
         self.hub.set_waker(waker);
     }
 
+    /// Moves spans on while a request is under way, and looks for losses. Returns true if there is a
+    /// loss to report.
+    pub fn look(&mut self) -> bool {
+        self.step();
+        !self.loss_events.is_empty()
+    }
+
     /// The next request, if one is to be sent now.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let now = self.step();
-        self.exporter.poll_transmit(now)
+        let transmit = self.exporter.poll_transmit(now);
+        if transmit.is_some() {
+            self.asked = Some(now);
+        }
+        transmit
     }
 
     /// See [`Exporter::read_body`].
@@ -219,6 +237,7 @@ impl Pipeline {
     /// See [`Exporter::handle_response`].
     pub fn handle_response(&mut self, transmit: Transmit, outcome: &Outcome<'_>) {
         let now = self.clock.now();
+        self.asked = None;
         self.exporter.handle_response(now, transmit, outcome);
         self.step();
     }
@@ -231,6 +250,7 @@ impl Pipeline {
     /// Takes back the request in flight, which will not be answered: its future was dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
+        self.asked = None;
         self.exporter.cancel_in_flight(now);
         self.step();
     }
@@ -238,6 +258,7 @@ impl Pipeline {
     /// See [`Exporter::fail_in_flight`].
     pub fn fail_in_flight(&mut self, body_sent: bool) {
         let now = self.clock.now();
+        self.asked = None;
         self.exporter.fail_in_flight(now, body_sent);
         self.step();
     }
@@ -306,31 +327,6 @@ impl Pipeline {
         self.flushes.iter().any(|flush| flush.report.is_some())
     }
 
-    /// Ends the intake and asks for everything held to be sent by `deadline`; see
-    /// [`Exporter::shutdown`]. Spans that end from now on are counted as lost.
-    pub fn shutdown(&mut self, deadline: Instant) {
-        match &mut self.closing {
-            Some(closing) => closing.deadline = closing.deadline.min(deadline),
-            None => {
-                self.hub.close();
-                self.closing = Some(Closing {
-                    deadline,
-                    before: self.ledger(),
-                    report: None,
-                    totals_are_taken: false,
-                });
-            }
-        }
-        self.step();
-    }
-
-    /// The shutdown's report; `None` before it is over. Spans that are lost later do not change it.
-    /// Of earlier losses it tells all, whether a flush has reported them or not.
-    #[must_use]
-    pub fn poll_shutdown(&self) -> Option<FlushReport> {
-        self.closing.as_ref()?.report
-    }
-
     /// When to call [`Pipeline::poll_transmit`] next. Sooner does no harm.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -341,6 +337,9 @@ impl Pipeline {
         // Without a delay every span wakes.
         if !self.scheduled_delay.is_zero() {
             next = next.min(self.collected.saturating_add(self.scheduled_delay));
+        }
+        if let Some(tail) = &self.tail {
+            next = next.min(tail.look_at(self.collected));
         }
         for flush in self.flushes_under_way() {
             next = next.min(flush.deadline);
@@ -359,13 +358,38 @@ impl Pipeline {
     pub fn ledger(&self) -> Ledger {
         let mut ledger = self.exporter.ledger();
         self.hub.add_to(&mut ledger);
+        if let Some(tail) = &self.tail {
+            tail.add_to(&mut ledger);
+        }
         ledger
     }
 
     /// Counts of requests, retries and answers.
     #[must_use]
-    pub const fn stats(&self) -> DeliveryStats {
-        self.exporter.stats()
+    pub fn stats(&self) -> DeliveryStats {
+        let decided_early = self.tail.as_ref().map_or(0, |tail| tail.counts().early);
+        DeliveryStats {
+            decided_early,
+            ..self.exporter.stats()
+        }
+    }
+
+    /// What the pipeline tells about itself.
+    #[must_use]
+    pub fn metrics(&self) -> SdkMetrics {
+        let ledger = self.ledger();
+        let counts = self.hub.counts();
+        let mut metrics = SdkMetrics {
+            started: counts.started,
+            live: counts.live,
+            queue_size: ledger.buffered,
+            queue_capacity: self.max_queue_size.into(),
+            ledger,
+            stats: self.stats(),
+            ..SdkMetrics::default()
+        };
+        self.operations.enter(&mut metrics);
+        metrics
     }
 
     /// The state of the circuit breaker.
@@ -425,33 +449,39 @@ impl Pipeline {
     /// Copies finished spans from the shards into the exporter's buffer, as far as there is room.
     fn collect(&mut self, now: Instant) {
         let limit = self.drain_limit(now);
-        let Self {
-            hub,
-            exporter,
-            left_in_shards,
-            awaited,
-            ..
-        } = self;
-        if exporter.is_stopped() {
+        if self.exporter.is_stopped() {
             return;
         }
-        hub.sync_registry(exporter.registry_mut());
-        let mut collector = Collector {
-            exporter,
-            unsendable: 0,
+        self.hub.sync_registry(self.exporter.registry_mut());
+        let drained = match self.tail.take() {
+            None => self.collect_at_once(limit),
+            Some(mut tail) => {
+                let drained = self.collect_held_back(&mut tail, limit, now);
+                self.tail = Some(tail);
+                drained
+            }
         };
-        let drained = hub.drain(limit, &mut collector);
-        self.unsendable += collector.unsendable;
-        *left_in_shards = !drained.is_complete;
-        *awaited = drained.awaited;
+        self.left_in_shards = !drained.is_complete;
+        self.awaited = drained.awaited;
         if let Some(oldest) = drained.oldest {
             // An end that the application chose may lie in the future.
-            exporter.observe_oldest(oldest.min(now));
+            self.exporter.observe_oldest(oldest.min(now));
         }
         if matches!(limit, DrainLimit::All) {
             self.collected = now;
         }
         self.watch(now, drained.lost);
+    }
+
+    #[inline]
+    fn collect_at_once(&mut self, limit: DrainLimit) -> DrainOutcome {
+        let mut collector = Collector {
+            exporter: &mut self.exporter,
+            unsendable: 0,
+        };
+        let drained = self.hub.drain(limit, &mut collector);
+        self.unsendable += collector.unsendable;
+        drained
     }
 
     /// How much to drain. Usually one batch, so that spans reach this thread's cache just before they
@@ -461,7 +491,8 @@ impl Pipeline {
     fn drain_limit(&self, now: Instant) -> DrainLimit {
         let due = self.collected.saturating_add(self.scheduled_delay);
         let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
-        if now >= due || awaited || self.exporter.circuit() != State::Closed {
+        let undecided = self.tail.as_ref().is_some_and(|tail| tail.has_due());
+        if now >= due || awaited || undecided || self.exporter.circuit() != State::Closed {
             return DrainLimit::All;
         }
         let batch = &self.exporter.config().batch;
@@ -469,27 +500,6 @@ impl Pipeline {
         DrainLimit::Batch {
             spans: (batch.max_export_batch_size as usize).saturating_sub(buffer.queued()),
             bytes: batch.max_batch_bytes.saturating_sub(buffer.queued_bytes()),
-        }
-    }
-
-    /// Hands the shutdown on to the exporter, which goes on taking in what had no room, and keeps
-    /// its report.
-    fn close(&mut self, now: Instant) {
-        let Some(closing) = &mut self.closing else {
-            return;
-        };
-        if closing.report.is_some() {
-            return;
-        }
-        self.exporter.expect_more(self.left_in_shards);
-        self.exporter.shutdown(now, closing.deadline);
-        if let Some(report) = self.exporter.poll_shutdown() {
-            self.hub.abandon();
-            let before = closing.before;
-            let report = report_between(report.outcome, 0, &before, 0, &self.ledger());
-            if let Some(closing) = &mut self.closing {
-                closing.report = Some(report);
-            }
         }
     }
 
@@ -539,31 +549,5 @@ impl Drain for Collector<'_> {
             self.unsendable += u64::from(pushed == Err(PushError::TooLarge));
         }
         has_room
-    }
-}
-
-fn report_between(
-    outcome: FlushOutcome,
-    left: u64,
-    before: &Ledger,
-    reported: u64,
-    after: &Ledger,
-) -> FlushReport {
-    let lost = after.dropped_total();
-    let dropped = lost.saturating_sub(before.dropped_total());
-    let dropped_before = before.dropped_total().saturating_sub(reported);
-    // With an earlier loss the reason is about all of it.
-    let since = match dropped_before {
-        0 => before,
-        _ => &Ledger::ZERO,
-    };
-    FlushReport {
-        outcome,
-        exported: after.exported.saturating_sub(before.exported),
-        dropped,
-        left,
-        dropped_before,
-        lost,
-        reason: after.main_reason_since(since),
     }
 }

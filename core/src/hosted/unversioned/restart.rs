@@ -20,6 +20,7 @@ use core::any::Any;
 use core::time::Duration;
 
 use crate::hosted::diagnostics::{Kind, Severity, report};
+pub use crate::hosted::text::panic_message;
 use crate::time::Instant;
 
 /// The pause after the first panic.
@@ -66,17 +67,6 @@ pub fn report_panic(panic: &(dyn Any + Send)) {
             panic_message(panic)
         ),
     );
-}
-
-/// The message of a caught panic.
-#[must_use]
-pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    if let Some(text) = panic.downcast_ref::<&'static str>() {
-        return text;
-    }
-    panic
-        .downcast_ref::<std::string::String>()
-        .map_or("without a message", std::string::String::as_str)
 }
 
 #[cfg(test)]

@@ -261,9 +261,12 @@ const fn of_alert(alert: rustls::AlertDescription) -> (TransportError, &'static 
             TransportError::Certificate,
             "; the certificate in `client_certificate` has expired",
         ),
+        Alert::CertificateRevoked => (
+            TransportError::Certificate,
+            "; the certificate in `client_certificate` was revoked: it needs a new one",
+        ),
         Alert::BadCertificate
         | Alert::UnsupportedCertificate
-        | Alert::CertificateRevoked
         | Alert::CertificateUnknown
         | Alert::UnknownCA
         | Alert::AccessDenied => (

@@ -201,8 +201,9 @@ pub(super) fn shortened<'a>(
             cut.apply(limits),
         ))
     })?;
-    let is_empty_array = cut.items == 0 && count(value) > 0;
-    (!is_empty_array).then(|| (first(value, cut.items), cut.apply(limits)))
+    let shorter = first(value, cut.items);
+    let is_emptied = count(&shorter) == 0 && count(value) > 0;
+    (!is_emptied).then(|| (shorter, cut.apply(limits)))
 }
 
 /// The same with less code, for texts and bytes. Devices have no long arrays.
@@ -331,7 +332,7 @@ const fn count(value: &Value<'_>) -> usize {
     }
 }
 
-/// An array or a map of the first `count` elements.
+/// An array of the first `count` elements, or a map of no more.
 #[cfg(not(target_os = "none"))]
 fn first<'a>(value: &Value<'a>, count: usize) -> Value<'a> {
     match *value {
@@ -340,9 +341,22 @@ fn first<'a>(value: &Value<'a>, count: usize) -> Value<'a> {
         Value::I64s(items) => Value::I64s(some(items, count)),
         Value::F64s(items) => Value::F64s(some(items, count)),
         Value::Array(items) => Value::Array(some(items, count)),
-        Value::Map(entries) => Value::Map(some::<KeyValue<'_>>(entries, count)),
+        Value::Map(entries) => Value::Map(some(entries, without_superseded(entries, count))),
         other => other,
     }
+}
+
+/// The most of the first `count` entries of which a later entry replaces none. A cut elsewhere would
+/// bring back a value that is not the last one of its key, and that may be longer.
+#[cfg(not(target_os = "none"))]
+fn without_superseded(entries: &[KeyValue<'_>], mut count: usize) -> usize {
+    for (at, entry) in entries.iter().enumerate().take(count).rev() {
+        let mut later = entries.iter().skip(count);
+        if later.any(|other| other.key == entry.key) {
+            count = at;
+        }
+    }
+    count
 }
 
 fn some<T>(items: &[T], count: usize) -> &[T] {

@@ -190,7 +190,7 @@ impl Log {
         }
     }
 
-    fn drop_link(&mut self) {
+    pub(super) fn drop_link(&mut self) {
         self.facts |= INCOMPLETE;
         if self.dropped_links() < u16::MAX {
             self.links_and_cuts += 1;

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use spandrel_core::env::{
     self, Compression, DiagnosticKind, Diagnostics, Endpoint, EndpointErrorKind, EnvConfig,
-    HeaderProblemKind, Headers, LogLevel, MAX_HEADERS, Propagators, Protocol, SamplerChoice,
-    Scheme, Timeout, TracesExporter, VARIABLES,
+    HeaderProblemKind, Headers, LogLevel, MAX_HEADERS, PropagatorName, Propagators, Protocol,
+    SamplerChoice, Scheme, Timeout, TracesExporter, VARIABLES,
 };
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";

@@ -97,7 +97,9 @@ proptest! {
             }
         }
         if let Some(SamplerChoice::TraceIdRatio(ratio)
-            | SamplerChoice::ParentBasedTraceIdRatio(ratio)) = env.sampler
+            | SamplerChoice::ParentBasedTraceIdRatio(ratio)
+            | SamplerChoice::Probability(ratio)
+            | SamplerChoice::ParentBasedProbability(ratio)) = env.sampler
         {
             prop_assert!((0.0..=1.0).contains(&ratio));
         }

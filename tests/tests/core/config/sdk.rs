@@ -98,19 +98,33 @@ fn propagators_of(text: &str) -> (Option<Propagators>, Vec<DiagnosticKind>) {
 #[test]
 fn c_012_propagators_are_a_set_and_others_are_skipped_aloud() {
     use DiagnosticKind::{NoPropagatorLeft, UnknownPropagator, UnsupportedPropagator};
-    let all = Some(Propagators::TRACE_CONTEXT);
-    assert_eq!(propagators_of("tracecontext"), (all, vec![]));
+    use PropagatorName::{B3, B3Multi, Baggage, TraceContext};
+    let of = |names: &[PropagatorName]| {
+        let found = names
+            .iter()
+            .fold(Propagators::NONE, |set, name| set.with(*name));
+        assert_eq!(found.iter().collect::<Vec<_>>(), names);
+        Some(found)
+    };
+    let all = of(&[TraceContext, Baggage]);
+    assert_eq!(all, Some(Propagators::default()));
+    assert_eq!(propagators_of("tracecontext,baggage"), (all, vec![]));
     assert_eq!(
-        propagators_of(" TraceContext ,tracecontext,"),
+        propagators_of(" TraceContext ,tracecontext,BAGGAGE,baggage,"),
         (all, vec![])
     );
-    assert_eq!(
-        propagators_of("tracecontext,baggage"),
-        (all, vec![UnsupportedPropagator])
-    );
+    let texts = [Propagators::default(), Propagators::NONE].map(|it| it.to_string());
+    assert_eq!(texts, ["tracecontext,baggage", "none"]);
+    let [b3, b3_first] = [of(&[B3Multi, B3]), of(&[B3, TraceContext])];
+    assert_eq!(propagators_of("b3multi,b3,b3multi"), (b3, vec![]));
     assert_eq!(
         propagators_of("b3,nonsense,tracecontext"),
-        (all, vec![UnsupportedPropagator, UnknownPropagator])
+        (b3_first, vec![UnknownPropagator])
+    );
+    let trace_context = Some(Propagators::TRACE_CONTEXT);
+    assert_eq!(
+        propagators_of("xray,tracecontext"),
+        (trace_context, vec![UnsupportedPropagator])
     );
     assert_eq!(
         propagators_of("jaeger"),
@@ -145,6 +159,16 @@ fn c_014_every_sampler_name() {
         (
             "parentbased_traceidratio",
             SamplerChoice::ParentBasedTraceIdRatio(1.0),
+        ),
+        ("probability", SamplerChoice::Probability(1.0)),
+        (
+            "parentbased_probability",
+            SamplerChoice::ParentBasedProbability(1.0),
+        ),
+        ("rate_limited", SamplerChoice::RateLimited(100)),
+        (
+            "parentbased_rate_limited",
+            SamplerChoice::ParentBasedRateLimited(100),
         ),
     ] {
         assert_eq!(read_clean(&[(SAMPLER, text)]).sampler, Some(sampler));
@@ -184,6 +208,32 @@ fn c_015_the_argument_is_a_ratio_of_a_ratio_sampler() {
     read_with(
         &[(SAMPLER, "traceidratio"), (SAMPLER_ARG, "1.5")],
         "OTEL_TRACES_SAMPLER_ARG: \"1.5\" is not a number from 0 to 1; using the default 1.0",
+    );
+}
+
+#[test]
+fn c_015_the_argument_is_a_rate_of_a_sampler_that_limits_it() {
+    for (name, of) in [
+        ("rate_limited", SamplerChoice::RateLimited as fn(u32) -> _),
+        (
+            "parentbased_rate_limited",
+            SamplerChoice::ParentBasedRateLimited,
+        ),
+    ] {
+        for (text, rate) in [("1", 1), (" 50 ", 50), ("4294967295", u32::MAX)] {
+            let env = read_clean(&[(SAMPLER, name), (SAMPLER_ARG, text)]);
+            assert_eq!(env.sampler, Some(of(rate)));
+        }
+        for text in ["0", "0.5", "-1", "4294967296", "many"] {
+            let (env, diagnostics) = read(&[(SAMPLER, name), (SAMPLER_ARG, text)]);
+            assert_eq!(env.sampler, Some(of(100)), "{text}");
+            assert_eq!(kinds(&diagnostics), [DiagnosticKind::NotARate], "{text}");
+        }
+    }
+    read_with(
+        &[(SAMPLER, "rate_limited"), (SAMPLER_ARG, "0.5")],
+        "OTEL_TRACES_SAMPLER_ARG: \"0.5\" is not a whole number of spans or traces a second; using \
+         the default 100",
     );
 }
 

@@ -4,6 +4,8 @@
 //! modules `trace_context`, `advanced` and `level_2` state the same 41 against a service without
 //! a network: it extracts, starts a child, injects.
 
+mod b3;
+mod baggage;
 mod bounded_work;
 mod carriers;
 mod properties;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use spandrel_core::backoff::BackoffConfig;
 use spandrel_core::breaker::BreakerConfig;
 use spandrel_core::buffer::Overflow;
-use spandrel_core::env::{Compression, Protocol};
+use spandrel_core::env::{Compression, Propagators, Protocol};
 use spandrel_core::exporter::{OnTooLarge, WhenOpen};
 use spandrel_core::hosted::config::*;
 use spandrel_core::limits::SpanLimits;
@@ -50,6 +50,7 @@ fn full() -> Config {
         service_version: Some("1.2.3".into()),
         environment: Some("staging".into()),
         resource_attributes: [("team".into(), "storage".into())].into(),
+        detect: ["all".into()].into(),
         endpoint: "https://code.example".into(),
         headers: [("x-code".into(), "1".into())].into(),
         protocol: Some(Protocol::HttpJson),
@@ -68,6 +69,8 @@ fn full() -> Config {
         export_timeout: Some(Duration::from_secs(7)),
         max_queue_size: Some(700),
         max_export_batch_size: Some(70),
+        propagators: Some(Propagators::TRACE_CONTEXT),
+        metrics_endpoint: "https://code.example/v1/metrics".into(),
         ..Config::default()
     }
 }

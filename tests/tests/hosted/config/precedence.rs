@@ -1,7 +1,6 @@
 //! Code before environment before default, variable by variable.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use super::*;
 use spandrel_core::env::{LogLevel, Propagators, VARIABLES};
@@ -149,7 +148,7 @@ const TABLE: &[(&str, &str, Shows, [&str; 3])] = &[
         "OTEL_PROPAGATORS",
         "none",
         |s| s.propagators.is_empty().to_string(),
-        ["false", "true", "true"],
+        ["false", "true", "false"],
     ),
 ];
 
@@ -170,51 +169,130 @@ fn code_beats_environment_beats_default() {
 }
 
 /// The variables that nothing in [`full`] overrides.
-const NOT_OVERRIDDEN: [&str; 6] = [
+const NOT_OVERRIDDEN: [&str; 5] = [
     "OTEL_CONFIG_FILE",
     "OTEL_LOG_LEVEL",
-    "OTEL_PROPAGATORS",
     "OTEL_RESOURCE_ATTRIBUTES",
     "OTEL_SDK_DISABLED",
     "OTEL_TRACES_EXPORTER",
 ];
 
-/// The variables that `config` reads, when each but [`NOT_OVERRIDDEN`] has a bad value, and what
-/// it says of them.
-fn read_by(config: &Config) -> (BTreeSet<String>, Vec<String>) {
-    let asked = Mutex::new(BTreeSet::new());
-    let settings = config.resolve_with(|name| {
-        asked.lock().unwrap().insert(String::from(name));
-        (!NOT_OVERRIDDEN.contains(&name)).then(|| "\u{1}%zz".into())
-    });
-    (asked.into_inner().unwrap(), settings.unwrap().diagnostics)
+/// What `config` says when each variable but [`NOT_OVERRIDDEN`] has a bad value.
+fn said_of_bad_values(config: &Config) -> Vec<String> {
+    let bad = |name: &str| (!NOT_OVERRIDDEN.contains(&name)).then(|| "\u{1}%zz".into());
+    config.resolve_with(bad).unwrap().diagnostics
+}
+
+/// The variables that `sentences` call not used.
+fn not_used(sentences: &[String]) -> BTreeSet<&str> {
+    let not_used = |sentence: &'_ String| sentence.contains(": not used, because ");
+    let said = sentences.iter().filter(|it| not_used(it));
+    said.filter_map(|sentence| sentence.split(": ").next())
+        .collect()
 }
 
 #[test]
-fn a_variable_that_code_overrides_is_not_even_read() {
-    let (read, diagnostics) = read_by(&full());
-    // But for a look whether there are headers, which would be missed.
+fn x127_a_variable_that_code_overrides_is_named_and_its_value_is_not_judged() {
+    let diagnostics = said_of_bad_values(&full());
+    let named = not_used(&diagnostics);
+    let all: BTreeSet<_> = VARIABLES.iter().copied().collect();
+    let expected: BTreeSet<_> = NOT_OVERRIDDEN.into();
+    assert_eq!(named, &all - &expected);
+    assert_eq!(diagnostics.len(), named.len(), "{diagnostics:?}");
+    let told = |start: &str| {
+        let mut found = diagnostics.iter().filter(|it| it.starts_with(start));
+        found.next().unwrap().as_str()
+    };
     assert_eq!(
-        diagnostics,
-        [
-            "OTEL_EXPORTER_OTLP_HEADERS: not used, because headers are set in code, and they \
-             replace all of these; add what is missing there",
-            "OTEL_EXPORTER_OTLP_TRACES_HEADERS: not used, because headers are set in code, and \
-             they replace all of these; add what is missing there",
-        ]
+        told("OTEL_BSP_MAX_QUEUE_SIZE"),
+        "OTEL_BSP_MAX_QUEUE_SIZE: not used, because `max_queue_size` is set in code or by a preset \
+         of `Config`; leave it out there to use the variable"
     );
-    let read: Vec<_> = read
-        .iter()
-        .filter(|name| !name.ends_with("_HEADERS"))
-        .collect();
-    assert_eq!(read, NOT_OVERRIDDEN.iter().collect::<Vec<_>>());
+    assert_eq!(
+        told("OTEL_EXPORTER_OTLP_HEADERS"),
+        "OTEL_EXPORTER_OTLP_HEADERS: not used, because headers are set in code, and they replace \
+         all of these; add what is missing there"
+    );
+}
+
+#[test]
+fn x127_what_a_preset_sets_is_not_silently_beaten_for_the_operator() {
+    let config = Config::production("shop", "https://collector.example");
+    let variables = [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "50000"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+        ("OTEL_SERVICE_NAME", "shop-eu"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://agent:4318"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=staging,team=storage",
+        ),
+    ];
+    let settings = with(&config, &variables);
+    assert_eq!(settings.max_queue_size, 8192);
+    let said = &settings.diagnostics;
+    assert_eq!(
+        not_used(said),
+        variables.map(|(name, _)| name).into(),
+        "{said:?}"
+    );
+    assert!(said.iter().any(|it| it.starts_with(
+        "OTEL_RESOURCE_ATTRIBUTES: deployment.environment.name: not used, because `environment` "
+    )));
+    assert_eq!(settings.resource.text("team"), Some("storage"));
+
+    // What the sentence advises works.
+    let open = Config {
+        service_name: String::new(),
+        endpoint: String::new(),
+        environment: None,
+        sample_rate: None,
+        max_queue_size: None,
+        ..config
+    };
+    let settings = with(&open, &variables);
+    assert_eq!(settings.diagnostics, Vec::<String>::new());
+    assert_eq!(settings.max_queue_size, 50_000);
+    assert!(matches!(&settings.target, Target::Otlp { url, .. } if url.contains("//agent:4318/")));
+}
+
+#[test]
+fn a_variable_that_says_what_code_says_is_not_worth_a_sentence() {
+    let config = Config {
+        protocol: Some(Protocol::HttpProtobuf),
+        compression: Some(Compression::Gzip),
+        timeout: Some(Duration::from_secs(10)),
+        scheduled_delay: Some(Duration::from_secs(5)),
+        export_timeout: Some(Duration::from_secs(30)),
+        max_export_batch_size: Some(512),
+        certificate: Some("ca.pem".into()),
+        ..Config::production("shop", "https://collector.example")
+    };
+    let same = [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", " 8192 "),
+        ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.1"),
+        ("OTEL_SERVICE_NAME", "shop"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example/"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=production",
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "5000"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "30000"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "512"),
+    ];
+    assert_eq!(with(&config, &same).diagnostics, Vec::<String>::new());
 }
 
 #[test]
 fn code_that_sets_nothing_overrides_no_variable() {
-    let (read, diagnostics) = read_by(&Config::default());
-    let all: BTreeSet<_> = VARIABLES.iter().copied().map(String::from).collect();
-    assert_eq!(read, all);
+    let diagnostics = said_of_bad_values(&Config::default());
+    assert_eq!(not_used(&diagnostics), BTreeSet::new());
     assert!(diagnostics.len() > 10, "{diagnostics:?}");
 }
 
@@ -237,7 +315,7 @@ fn disabled_keeps_the_propagators_of_the_environment() {
     let variables = [("OTEL_SDK_DISABLED", "true"), ("OTEL_LOG_LEVEL", "debug")];
     let settings = with(&Config::development("x"), &variables);
     assert!(!settings.is_recording());
-    assert_eq!(settings.propagators, Propagators::TRACE_CONTEXT);
+    assert_eq!(settings.propagators, Propagators::default());
     assert_eq!(settings.log_level, Some(LogLevel::Debug));
 }
 
@@ -342,8 +420,13 @@ fn a_sample_rate_out_of_range_is_cut_and_reported() {
         };
         let settings = with(&config, &[("OTEL_TRACES_SAMPLER", "no such sampler")]);
         assert_eq!(DescribedBy(&settings).to_string(), expected);
+        // The variable is not judged.
+        let [unused, said @ ..] = &settings.diagnostics[..] else {
+            panic!("{:?}", settings.diagnostics)
+        };
+        assert!(unused.starts_with("OTEL_TRACES_SAMPLER: not used, because `sample_rate`"));
         let reported: Vec<_> = reported.into_iter().collect();
-        assert_eq!(settings.diagnostics, reported);
+        assert_eq!(said, reported);
     }
 }
 
@@ -358,16 +441,12 @@ fn a_sampler_in_code_beats_the_rate_and_is_asked() {
         format!("{:?}", settings.sampler),
         Description(&ParentBased::new(AlwaysOff)).to_string()
     );
-    let parameters = spandrel_core::sampler::SamplingParameters {
-        parent: spandrel_core::context::ParentContext::ROOT,
-        trace_id: "5b8efff798038103d269b633813fc60c".parse().unwrap(),
-        name: "x",
-        kind: spandrel_core::context::SpanKind::Internal,
-        attributes: &[],
-        links: &[],
+    let sampled = |sampler: &HostedSampler| {
+        let scratch = spandrel_core::sampler::SamplingScratch::new();
+        let id = "5b8efff798038103d269b633813fc60c".parse().unwrap();
+        let parameters = spandrel_core::sampler::SamplingParameters::new(id, "x", &scratch);
+        sampler.should_sample(&parameters).decision.is_sampled()
     };
-    let sampled =
-        |sampler: &HostedSampler| sampler.should_sample(&parameters).decision.is_sampled();
     assert!(!sampled(&settings.sampler));
     assert!(sampled(&HostedSampler::default()));
 }
@@ -392,6 +471,24 @@ fn the_environment_names_every_sampler() {
             "parentbased_traceidratio",
             "0.75",
             "ParentBased{root:TraceIdRatioBased{0.75},",
+        ),
+        ("probability", "0.25", "ProbabilitySampler{0.25}"),
+        ("probability", "0", "AlwaysOffSampler"),
+        (
+            "parentbased_probability",
+            "0.75",
+            "ParentBased{root:ProbabilitySampler{0.75},",
+        ),
+        (
+            "parentbased_probability",
+            "0",
+            "ParentBased{root:AlwaysOffSampler,",
+        ),
+        ("rate_limited", "7", "RateLimited{7/s,AlwaysOnSampler}"),
+        (
+            "parentbased_rate_limited",
+            "",
+            "ParentBased{root:RateLimited{100/s,AlwaysOnSampler},",
         ),
     ] {
         let variables = [

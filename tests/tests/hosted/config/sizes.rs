@@ -109,7 +109,7 @@ fn a_batch_larger_than_the_queue_is_cut_and_reported() {
         (
             None,
             Some(9_000),
-            &[(BATCH, "not read")],
+            &[(BATCH, "9000")],
             512,
             Some("max_export_batch_size: 9000 is more than the queue of 2048 holds; using 512"),
         ),

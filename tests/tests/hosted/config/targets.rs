@@ -112,8 +112,10 @@ fn the_endpoint_in_code_beats_the_exporter_of_the_environment_and_says_so() {
     assert_eq!(
         settings.diagnostics,
         [
+            "OTEL_EXPORTER_OTLP_ENDPOINT: not used, because `endpoint` is set in code or by a \
+             preset of `Config`; leave it out there to use the variable",
             "OTEL_TRACES_EXPORTER: not used, because the endpoint is set in code; \
-          set OTEL_SDK_DISABLED=true to silence this program"
+             set OTEL_SDK_DISABLED=true to silence this program"
         ]
     );
     assert!(with(&config, &[(EXPORTER, "otlp")]).diagnostics.is_empty());

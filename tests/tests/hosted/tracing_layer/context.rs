@@ -90,7 +90,7 @@ fn spans_are_left_in_any_order() {
     let rig = Rig::new();
     rig.run(|| {
         let (a, b) = (info_span!("a"), info_span!("b"));
-        let ids = [&a, &b].map(|span| span.context().unwrap().span_context);
+        let ids = [&a, &b].map(|span| span.context().unwrap().span_context());
         let in_a = a.enter();
         let in_b = b.enter();
         drop(in_a);
@@ -116,7 +116,7 @@ fn a_span_may_be_in_several_threads_at_a_time() {
                 scope.spawn(|| {
                     tracing::dispatcher::with_default(&rig.dispatch, || {
                         assert_eq!(current_span(), None);
-                        let context = span.context().unwrap().span_context;
+                        let context = span.context().unwrap().span_context();
                         span.in_scope(|| {
                             assert_eq!(current_span(), Some(context));
                             drop(info_span!("child"));

@@ -12,6 +12,7 @@ mod fields;
 mod lifecycle;
 mod parents;
 mod places;
-mod rig;
+pub(crate) mod rig;
 mod texts;
 mod travel;
+mod values;

@@ -39,7 +39,7 @@ fn the_parent_decides_and_nothing_that_was_recorded_is_lost() {
             assert_eq!(span.set_parent(remote(true)), Ok(()));
             assert_eq!(
                 current::current_span_context(),
-                span.context().map(|c| c.span_context)
+                span.context().map(|c| c.span_context())
             );
             span.record("later", 3);
             drop(info_span!("child"));

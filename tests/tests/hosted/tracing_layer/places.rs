@@ -184,7 +184,7 @@ fn x67_span_ext_works_through_every_wrapping() {
             span.in_scope(|| {
                 assert_eq!(span.set_parent(remote()), Ok(()), "{name}");
                 let context = span.context().expect(name);
-                assert_eq!(context.span_context.trace_id(), remote().trace_id());
+                assert_eq!(context.span_context().trace_id(), remote().trace_id());
                 assert_eq!(current::current(), Some(context));
                 info!("event");
                 drop(info_span!("child"));
@@ -250,5 +250,34 @@ fn x67_a_layer_that_is_replaced_leaves_nothing_current() {
     let spans = rig.received();
     assert_eq!(spans.names(), ["new", "old"]);
     spans.is_root("new");
+    rig.assert_none_live();
+}
+
+/// Fault X67: the slot of the layer is emptied by a thread that is in one of its spans.
+#[test]
+fn x67_a_layer_that_is_taken_away_leaves_nothing_current() {
+    let rig = Rig::new();
+    let (slot, handle) = slot();
+    let subscriber = registry().with(slot);
+    handle.reload(Some(layer(&rig.tracer))).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        let outer = info_span!("outer");
+        outer.in_scope(|| {
+            let inner = info_span!("inner");
+            inner.in_scope(|| {
+                let native = rig.tracer.start("native");
+                native.in_scope(|| {
+                    handle.reload(None).unwrap();
+                    assert!(current::current().is_some(), "the native span stays");
+                });
+                assert_eq!(current::current(), None);
+                drop(rig.tracer.start("later"));
+            });
+        });
+        assert_eq!(current::current(), None);
+    });
+    let spans = rig.received();
+    spans.is_root("later");
+    spans.is_child("native", "inner");
     rig.assert_none_live();
 }

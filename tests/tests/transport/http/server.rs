@@ -44,7 +44,10 @@ impl Request {
             headers,
             body: Vec::new(),
         };
-        let length = request.header("content-length")?.parse().ok()?;
+        let length = match request.header("content-length") {
+            None if request.line.starts_with("CONNECT ") => 0,
+            length => length?.parse().ok()?,
+        };
         request.body = vec![0; length];
         reader.read_exact(&mut request.body).ok()?;
         Some(request)

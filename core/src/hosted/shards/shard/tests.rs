@@ -38,14 +38,17 @@ fn threads_beyond_the_last_shard_share_one_and_no_span_of_theirs_is_lost() {
         for shard in &all {
             scope.spawn(|| {
                 for _ in 0..100 {
-                    shard.count(SamplingDecision::RecordAndSample);
+                    shard.count(SamplingDecision::RecordAndSample, Origin::Local);
                     push(shard).unwrap();
                 }
             });
         }
     });
     let counts = all[0].counts();
-    assert_eq!((counts.started.recorded, counts.ended), (800, 800));
+    assert_eq!(
+        (counts.started.record_and_sample.local, counts.ended),
+        (800, 800)
+    );
     assert_eq!(all[0].ledger().buffered, 800);
     // One that is given back is taken before the common one.
     own[5].disown();

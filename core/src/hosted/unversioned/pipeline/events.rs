@@ -1,5 +1,7 @@
 //! The events of a pipeline: the exporter's, losses anywhere, and the totals at the end.
 
+use core::time::Duration;
+
 use super::Pipeline;
 use super::loss::LossCause;
 use crate::breaker::State;
@@ -8,6 +10,9 @@ use crate::hosted::shards::Lost;
 use crate::response::DropReason;
 use crate::stats::Ledger;
 use crate::time::Instant;
+
+/// A request without an answer for so long is the cause of a loss.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The size of a span of which nothing is known.
 const USUAL_SPAN_BYTES: usize = 256;
@@ -41,6 +46,7 @@ impl Pipeline {
     /// The oldest event that has not been fetched.
     pub fn poll_event(&mut self) -> Option<PipelineEvent> {
         while let Some(event) = self.exporter.poll_event() {
+            self.operations.observe(&event);
             // The watch reports losses of the exporter and of the shards as one.
             if !matches!(event, Event::LossStarted | Event::LossEnded { .. }) {
                 return Some(PipelineEvent::Exporter(event));
@@ -68,11 +74,12 @@ impl Pipeline {
     /// was none.
     #[must_use]
     pub fn loss_cause(&self) -> LossCause {
-        self.loss_cause.unwrap_or_else(|| self.present_loss_cause())
+        self.loss_cause
+            .unwrap_or_else(|| self.present_loss_cause(self.clock.now()))
     }
 
-    fn present_loss_cause(&self) -> LossCause {
-        if self.exporter.circuit() == State::Closed {
+    fn present_loss_cause(&self, now: Instant) -> LossCause {
+        if !self.is_outage(now) {
             return LossCause::Burst {
                 shard_bytes: self.shard_bytes,
             };
@@ -81,6 +88,14 @@ impl Pipeline {
             max_queue_size: self.max_queue_size,
             buffer_bytes: self.exporter.buffer().capacity_bytes(),
         }
+    }
+
+    /// Returns true if the collector takes nothing at present.
+    fn is_outage(&self, now: Instant) -> bool {
+        let is_hanging = self
+            .asked
+            .is_some_and(|asked| now.saturating_since(asked) >= SLOW);
+        is_hanging || self.exporter.circuit() != State::Closed
     }
 
     /// Spans lost for lack of room since that began, 0 while none are lost.
@@ -114,9 +129,9 @@ impl Pipeline {
     pub(super) fn watch(&mut self, now: Instant, lost: Lost) {
         let full = lost.full + self.exporter.lost_for(DropReason::QueueFull);
         let event = self.losses.look(now, full, self.left_in_shards);
-        let is_outage = self.losses.dropped() > 0 && self.exporter.circuit() != State::Closed;
+        let is_outage = self.losses.dropped() > 0 && self.is_outage(now);
         if is_outage || event == Some(Event::LossStarted) {
-            self.loss_cause = Some(self.present_loss_cause());
+            self.loss_cause = Some(self.present_loss_cause(now));
         }
         if let Some(event) = event {
             self.keep(LossEvent::Room(event));

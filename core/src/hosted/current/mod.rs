@@ -1,5 +1,6 @@
-//! The current span of the thread, in plain and in async code.
+//! The current context of the thread, in plain and in async code.
 //!
+//! A [`Context`] is a span and the values that travel beside it, under typed [keys](ContextKey).
 //! [`attach`] makes a context current until its guard is dropped; a child started meanwhile finds
 //! its parent with [`current`]. The guard cannot leave its thread. A future may, so it carries
 //! its context along and has it attached during each poll: [`WithContext`].
@@ -9,6 +10,9 @@
 //! [a]         [a b]       [a]                 []              guards in order
 //!             [a b]       [- b] (a's guard)   []  (b's guard) out of order: b stays current
 //! ```
+//!
+//! A span that is entered takes its place beside the values that are current. So values need be
+//! attached once, where they begin to hold, and everything within sees them.
 //!
 //! Explicit parents always work and never look here. Every function may be called while the
 //! thread ends: there is then nothing current, and nothing panics.
@@ -33,6 +37,9 @@
 //! exported in turn, endlessly. While a guard of [`suppress`] lives on a thread, tracers record no
 //! spans there.
 
+mod context;
+mod key;
+
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::future::Future;
@@ -44,58 +51,15 @@ use std::vec::Vec;
 
 use pin_project_lite::pin_project;
 
+pub(super) use context::Beside;
+pub use context::Context;
+pub use key::ContextKey;
+
 use crate::context::{ParentContext, SpanContext};
 
 /// The deepest nesting; contexts attached beyond it do not become current. It bounds the memory of
 /// guards that are never dropped, and of endless recursion.
 const MAX_DEPTH: usize = 65_536;
-
-/// A span's context with its tracestate, owned. This is what is current on a thread.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Context {
-    /// The span. [`SpanContext::INVALID`] means "no span": a child becomes a root.
-    pub span_context: SpanContext,
-    /// Its tracestate as header text. Most traces have none. Cloning does not allocate.
-    pub trace_state: Option<Arc<str>>,
-}
-
-impl Context {
-    /// As the parent of a new span.
-    #[must_use]
-    pub fn as_parent(&self) -> ParentContext<'_> {
-        ParentContext {
-            span_context: self.span_context,
-            trace_state: self.trace_state.as_deref().unwrap_or_default(),
-        }
-    }
-}
-
-/// As [`Context::as_parent`] does.
-impl<'a> From<&'a Context> for ParentContext<'a> {
-    fn from(context: &'a Context) -> Self {
-        context.as_parent()
-    }
-}
-
-/// A span without tracestate.
-impl From<SpanContext> for Context {
-    fn from(span_context: SpanContext) -> Self {
-        Self {
-            span_context,
-            trace_state: None,
-        }
-    }
-}
-
-/// A parent's context, made owned.
-impl From<ParentContext<'_>> for Context {
-    fn from(parent: ParentContext<'_>) -> Self {
-        Self {
-            span_context: parent.span_context,
-            trace_state: (!parent.trace_state.is_empty()).then(|| parent.trace_state.into()),
-        }
-    }
-}
 
 std::thread_local! {
     static STACK: RefCell<Stack> = const { RefCell::new(Stack::new()) };
@@ -111,9 +75,12 @@ std::thread_local! {
 /// A context is written field by field in its place, and read the same way: a wide read of bytes
 /// that were just written in parts makes the processor wait until they are in memory.
 struct Stack {
-    /// The slots from `len` on are kept for reuse.
+    /// The slots from `len` on are kept for reuse. They and the vacant ones have nothing beside a span.
     slots: Vec<Slot>,
     len: usize,
+    /// The number of contexts with more than a span. Nearly always 0, so that a span that is entered
+    /// learns in one load that there is nothing to inherit.
+    carrying: usize,
 }
 
 #[derive(Default)]
@@ -127,12 +94,13 @@ impl Stack {
         Self {
             slots: Vec::new(),
             len: 0,
+            carrying: 0,
         }
     }
 
-    /// Returns the slot of the pushed context; `None` if there is no room.
+    /// The place of a new context, which is to be written; `None` if there is no room.
     #[inline(always)]
-    fn push(&mut self, put: impl FnOnce(&mut Context)) -> Option<usize> {
+    fn push(&mut self) -> Option<(usize, &mut Context)> {
         let slot = self.len;
         if slot >= self.slots.len() {
             if slot >= MAX_DEPTH {
@@ -141,10 +109,9 @@ impl Stack {
             self.grow();
         }
         let next = self.slots.get_mut(slot)?;
-        put(&mut next.context);
         next.is_vacant = false;
         self.len = slot + 1;
-        Some(slot)
+        Some((slot, &mut next.context))
     }
 
     #[cold]
@@ -152,13 +119,46 @@ impl Stack {
         self.slots.push(Slot::default());
     }
 
+    /// A span without tracestate, beside the values that are current.
+    #[inline(always)]
+    fn push_span(&mut self, span_context: &SpanContext) -> Option<usize> {
+        if self.carrying != 0 {
+            return self.push_inheriting(Context::of(*span_context, None));
+        }
+        let (slot, place) = self.push()?;
+        place.span_context = *span_context;
+        Some(slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_inheriting(&mut self, mut context: Context) -> Option<usize> {
+        if let Some(around) = self.top_values() {
+            context.beside = Beside::with_values_of(context.beside.as_ref(), around);
+        }
+        self.push_whole(context)
+    }
+
+    fn push_whole(&mut self, context: Context) -> Option<usize> {
+        let carries = usize::from(context.beside.is_some());
+        let (slot, place) = self.push()?;
+        *place = context;
+        self.carrying += carries;
+        Some(slot)
+    }
+
     /// Vacates `slot`. Returns what it owned, to be dropped after the borrow of the stack.
     #[inline]
-    fn remove(&mut self, slot: usize) -> Option<Arc<str>> {
+    fn remove(&mut self, slot: usize) -> Option<Arc<Beside>> {
         let left = self.slots.get_mut(slot)?;
         left.is_vacant = true;
-        let state = &mut left.context.trace_state;
-        let owned = if state.is_some() { state.take() } else { None };
+        let beside = &mut left.context.beside;
+        let owned = if beside.is_some() {
+            self.carrying -= 1;
+            beside.take()
+        } else {
+            None
+        };
         while self.top_slot().is_some_and(|slot| slot.is_vacant) {
             self.len -= 1;
         }
@@ -175,31 +175,48 @@ impl Stack {
     fn top(&self) -> Option<&Context> {
         Some(&self.top_slot()?.context)
     }
+
+    /// What is beside the current span, if there are values in it.
+    fn top_values(&self) -> Option<&Arc<Beside>> {
+        let beside = self.top()?.beside.as_ref();
+        beside.filter(|beside| beside.has_values())
+    }
 }
 
 /// Makes `context` current on this thread until the guard is dropped.
 pub fn attach(context: Context) -> Guard {
-    match &context.trace_state {
-        None => attach_span(&context.span_context),
-        Some(_) => attach_by(|place| *place = context),
+    if context.beside.is_some() {
+        return attach_by(|stack| stack.push_whole(context));
     }
-}
-
-/// As [`attach`], for a span without tracestate.
-#[inline]
-pub(super) fn attach_span(span_context: &SpanContext) -> Guard {
-    attach_by(|place| {
-        place.span_context = *span_context;
-        place.trace_state = None;
+    attach_by(|stack| {
+        let (slot, place) = stack.push()?;
+        place.span_context = context.span_context;
+        Some(slot)
     })
 }
 
+/// Makes a span without tracestate current, beside the values that are current.
+#[inline]
+pub(super) fn attach_span(span_context: &SpanContext) -> Guard {
+    attach_by(|stack| stack.push_span(span_context))
+}
+
+/// Makes `context` current. Its values are the current ones, or its own if there are none.
+#[cfg(feature = "tracing")]
+#[inline]
+pub(super) fn attach_inheriting(context: Context) -> Guard {
+    if context.beside.is_none() {
+        return attach_span(&context.span_context);
+    }
+    attach_by(|stack| stack.push_inheriting(context))
+}
+
 #[inline(always)]
-fn attach_by(put: impl FnOnce(&mut Context)) -> Guard {
+fn attach_by(push: impl FnOnce(&mut Stack) -> Option<usize>) -> Guard {
     let slot = STACK
         .try_with(|stack| {
             let mut stack = stack.try_borrow_mut().ok()?;
-            let slot = stack.push(put);
+            let slot = push(&mut stack);
             DEPTH.set(stack.len);
             slot
         })
@@ -211,21 +228,41 @@ fn attach_by(put: impl FnOnce(&mut Context)) -> Guard {
     }
 }
 
-/// Replaces the context that `guard` keeps current. If it keeps none, a valid one is attached.
+/// Replaces the context that `guard` keeps current, and its values too if `context` is to bring its
+/// own. If it keeps none, a context with a span is attached.
 #[cfg(feature = "tracing")]
-pub(super) fn replace(guard: &mut Guard, context: Context) {
+pub(super) fn replace(guard: &mut Guard, mut context: Context, brings_values: bool) {
     let Some(slot) = guard.slot else {
-        if context.span_context.is_valid() {
+        if brings_values {
             *guard = attach(context);
+        } else if context.span_context.is_valid() {
+            *guard = attach_inheriting(context);
         }
         return;
     };
     let old = STACK.try_with(|stack| {
         let mut stack = stack.try_borrow_mut().ok()?;
-        let slot = stack.slots.get_mut(slot)?;
-        Some(core::mem::replace(&mut slot.context, context))
+        let stack = &mut *stack;
+        let place = &mut stack.slots.get_mut(slot)?.context;
+        let kept = place.beside.as_ref().filter(|beside| beside.has_values());
+        if let (Some(kept), false) = (kept, brings_values) {
+            context.beside = Beside::with_values_of(context.beside.as_ref(), kept);
+        }
+        stack.carrying += usize::from(context.beside.is_some());
+        stack.carrying -= usize::from(place.beside.is_some());
+        Some(core::mem::replace(place, context))
     });
     drop(old);
+}
+
+/// The context of `span`, owned, with the values that are current on this thread.
+pub(super) fn context_of(span: ParentContext<'_>) -> Context {
+    let around = match is_nothing() {
+        true => None,
+        false => with_top(|context| context.beside.clone()).flatten(),
+    };
+    let beside = Beside::with_trace_state(around.as_ref(), span.trace_state);
+    Context::of(span.span_context, beside)
 }
 
 /// The context that is current on this thread, if any.
@@ -247,10 +284,10 @@ pub(super) fn is_nothing() -> bool {
     DEPTH.get() == 0
 }
 
-/// What is current, in the cheapest form: a plain copy if there is no tracestate.
+/// What is current, in the cheapest form: a plain copy if there is nothing beside the span.
 #[inline]
-pub(super) fn current_without_trace_state() -> Result<Option<SpanContext>, Context> {
-    with_top(|context| match context.trace_state {
+pub(super) fn current_in_short() -> Result<Option<SpanContext>, Context> {
+    with_top(|context| match context.beside {
         None => Ok(context.span_context),
         Some(_) => Err(context.clone()),
     })
@@ -410,176 +447,4 @@ impl Drop for SuppressGuard {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::context::TraceFlags;
-    use crate::id::{SpanId, TraceId};
-    use core::pin::pin;
-    use core::task::Waker;
-
-    fn span(n: u8) -> SpanContext {
-        let trace = TraceId::from_bytes([n; 16]);
-        SpanContext::new(trace, SpanId::from_bytes([n; 8]), TraceFlags::SAMPLED)
-    }
-
-    fn attached(n: u8) -> Guard {
-        attach(span(n).into())
-    }
-
-    fn current_number() -> Option<u8> {
-        current_span_context().map(|s| s.span_id().to_bytes()[0])
-    }
-
-    #[test]
-    fn guards_restore_what_was_current() {
-        assert_eq!(current_number(), None);
-        let a = attached(1);
-        {
-            let _b = attached(2);
-            assert_eq!(current_number(), Some(2));
-        }
-        assert_eq!(current_number(), Some(1));
-        drop(a);
-        assert_eq!(current_number(), None);
-    }
-
-    #[test]
-    fn guards_may_be_dropped_in_any_order() {
-        // Every order of dropping four guards: what stays current is the newest one left.
-        for order in 0..24 {
-            let mut left: Vec<(u8, Guard)> = (1..=4).map(|n| (n, attached(n))).collect();
-            let mut choice = order;
-            while !left.is_empty() {
-                let index = choice % left.len();
-                choice /= left.len();
-                drop(left.remove(index));
-                assert_eq!(current_number(), left.last().map(|(n, _)| *n));
-            }
-        }
-        STACK.with_borrow(|stack| assert_eq!(stack.len, 0));
-    }
-
-    #[test]
-    fn a_slot_is_not_given_away_under_a_live_guard() {
-        let a = attached(1);
-        let b = attached(2);
-        drop(a);
-        let c = attached(3);
-        drop(b);
-        assert_eq!(current_number(), Some(3));
-        drop(c);
-        assert_eq!(current_number(), None);
-    }
-
-    #[test]
-    fn the_tracestate_travels_along() {
-        let parent = ParentContext {
-            span_context: span(1),
-            trace_state: "vendor=value",
-        };
-        let _guard = attach(parent.into());
-        assert_eq!(current().unwrap().as_parent(), parent);
-        let none = Context::from(ParentContext::from(span(1)));
-        assert_eq!(none.trace_state, None);
-        assert_eq!(none.as_parent().trace_state, "");
-    }
-
-    #[test]
-    fn nesting_is_bounded() {
-        let guards: Vec<_> = (0..MAX_DEPTH + 10).map(|_| attached(1)).collect();
-        STACK.with_borrow(|stack| assert_eq!(stack.len, MAX_DEPTH));
-        let _beyond = attached(2);
-        assert_eq!(current_number(), Some(1));
-        drop(guards);
-        assert_eq!(current_number(), None);
-    }
-
-    /// Is ready at the second poll, with what was current at each.
-    struct Witness(Vec<(Option<u8>, bool)>);
-
-    impl Future for Witness {
-        type Output = Vec<(Option<u8>, bool)>;
-
-        fn poll(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Self::Output> {
-            self.0.push((current_number(), is_suppressed()));
-            match self.0.len() {
-                1 => Poll::Pending,
-                _ => Poll::Ready(core::mem::take(&mut self.0)),
-            }
-        }
-    }
-
-    #[test]
-    fn a_future_runs_under_its_own_context_and_leaves_no_trace() {
-        let mut task = TaskContext::from_waker(Waker::noop());
-        let mut future = pin!(Witness(Vec::new()).with_context(span(7).into()));
-        assert!(future.as_mut().poll(&mut task).is_pending());
-        assert_eq!(current_number(), None);
-        let _other = attached(9);
-        let seen = future.as_mut().poll(&mut task);
-        assert_eq!(
-            seen,
-            Poll::Ready(std::vec![(Some(7), false), (Some(7), false)])
-        );
-        assert_eq!(current_number(), Some(9));
-    }
-
-    #[test]
-    fn a_future_runs_in_a_span_that_has_ended_as_well() {
-        let mut task = TaskContext::from_waker(Waker::noop());
-        let ended = crate::hosted::trace::Span::non_recording(span(5));
-        let mut future = pin!(Witness(Vec::new()).in_span(&ended));
-        ended.end();
-        assert!(future.as_mut().poll(&mut task).is_pending());
-        let seen = future.as_mut().poll(&mut task);
-        assert_eq!(
-            seen,
-            Poll::Ready(std::vec![(Some(5), false), (Some(5), false)])
-        );
-        assert_eq!(current_number(), None);
-    }
-
-    #[test]
-    fn a_future_without_context_sees_the_context_of_its_thread() {
-        let mut task = TaskContext::from_waker(Waker::noop());
-        let mut future = pin!(Witness(Vec::new()).with_current_context().suppressed());
-        assert!(future.as_mut().poll(&mut task).is_pending());
-        let _other = attached(9);
-        let seen = future.as_mut().poll(&mut task);
-        assert_eq!(seen, Poll::Ready(std::vec![(None, true), (Some(9), true)]));
-        assert!(!is_suppressed());
-    }
-
-    #[test]
-    fn suppression_nests_and_stays_on_its_thread() {
-        let a = suppress();
-        let b = suppress();
-        drop(a);
-        assert!(is_suppressed());
-        assert!(!std::thread::spawn(is_suppressed).join().unwrap());
-        drop(b);
-        assert!(!is_suppressed());
-    }
-
-    #[test]
-    fn a_thread_may_end_with_everything_attached() {
-        struct AtExit(Option<(Guard, SuppressGuard)>);
-        impl Drop for AtExit {
-            fn drop(&mut self) {
-                let _late = attached(2);
-                let _ = (current(), is_suppressed());
-                self.0.take();
-            }
-        }
-        std::thread_local! {
-            static LATE: RefCell<AtExit> = const { RefCell::new(AtExit(None)) };
-        }
-        std::thread::spawn(|| {
-            // Made first, so dropped in either order against the stack.
-            LATE.with_borrow_mut(|late| late.0 = Some((attached(1), suppress())));
-            core::mem::forget(attached(3));
-        })
-        .join()
-        .unwrap();
-    }
-}
+mod tests;

@@ -1,0 +1,61 @@
+//! Testing code that records spans: capture, look, compare, and read what an assertion says.
+//!
+//! ```text
+//! cargo run --example testing
+//! ```
+#![allow(clippy::print_stdout, reason = "the output is what the example shows")]
+
+use std::panic::{catch_unwind, set_hook};
+
+use spandrel_core::hosted::testing::Capture;
+use spandrel_core::hosted::trace::Tracer;
+use spandrel_core::span::SpanKind;
+
+/// The code under test. It gets its tracer from outside; `spandrel_core::hosted::trace::tracer` would
+/// be the process's.
+fn place_order(tracer: &Tracer, items: i64) {
+    let order = tracer.span("order.place").kind(SpanKind::Server);
+    order.in_scope(|order| {
+        order.set_attribute("order.items", items);
+        tracer.start("stock.take").end();
+        let mut charge = tracer.span("payment.charge").kind(SpanKind::Client).start();
+        if items > 2 {
+            charge.set_error("declined");
+        }
+    });
+}
+
+fn main() {
+    // A pipeline of this test's own: no collector, no thread, nothing that other tests could see.
+    let capture = Capture::new();
+    place_order(&capture.tracer("shop"), 3);
+
+    let spans = capture.spans();
+    println!("captured {} spans:\n\n{}", spans.len(), spans.tree());
+
+    spans.one("order.place").assert_attribute("order.items", 3);
+    spans.assert_tree(
+        "
+        order.place (server) order.items=3
+        ├─ stock.take
+        └─ payment.charge (client) ✗ declined
+        ",
+    );
+    println!("the assertions hold; this is what one says that fails:\n");
+
+    // A test would not catch it.
+    set_hook(Box::new(|panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        println!("{}", text.map_or("", String::as_str));
+    }));
+    let _ = catch_unwind(|| drop(spans.one("payment.refund").clone()));
+    let _ = catch_unwind(|| {
+        spans.assert_tree(
+            "
+            order.place (server) order.items=3
+            ├─ stock.take
+            └─ payment.charge (client)
+            ",
+        );
+    });
+}
