@@ -219,7 +219,7 @@ impl Case {
 }
 
 fn figures(entry: &mut Entry, ops: u32, turns: &[Turn], first: &[Turn]) -> Figures {
-    let Allocations { count, bytes } = measure(|| {
+    let Allocations { count, bytes, .. } = measure(|| {
         entry.time(ops);
     });
     (entry.settle)();

@@ -26,7 +26,7 @@ use crate::resource::ScopeId;
 use crate::sampler::{
     Sampler, SamplingContext, SamplingDecision, SamplingParameters, SamplingScratch,
 };
-use crate::span::{BareSpan, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
+use crate::span::{BareSpan, Begin, Beginning, Log, MIN_SCRATCH_BYTES, PutLink, Recording};
 use crate::time::Instant;
 
 /// Name, parent and attributes of a new span. Set attributes and links here rather than later if a
@@ -405,9 +405,9 @@ impl<'a> Plan<'a> {
 
     /// Begins the span in `recording`. Returns false if that has too little scratch.
     #[inline(always)]
-    pub(crate) fn begin<B: AsRef<[u8]> + AsMut<[u8]>>(
+    pub(crate) fn begin(
         &self,
-        recording: &mut Recording<B>,
+        recording: &mut impl Begin,
         limits: &SpanLimits,
         builder: &SpanBuilder<'_>,
         now: Instant,

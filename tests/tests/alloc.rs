@@ -13,7 +13,11 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 #[test]
 fn each_way_to_ask_for_memory_is_counted() {
     assert_eq!(measure(|| {}), Allocations::default());
-    let expect = |count, bytes| Allocations { count, bytes };
+    let expect = |count, bytes| Allocations {
+        count,
+        bytes,
+        freed: bytes,
+    };
     let boxed = measure(|| drop(black_box(Box::new([1u8; 24]))));
     assert_eq!(boxed, expect(1, 24));
     let zeroed = measure(|| drop(black_box(vec![0u8; 100])));
@@ -25,7 +29,14 @@ fn each_way_to_ask_for_memory_is_counted() {
     });
     assert_eq!(grown, expect(2, 40));
     let freed_only = black_box(vec![1u8; 100]);
-    assert_eq!(measure(|| drop(freed_only)), Allocations::default());
+    let expected = Allocations {
+        freed: 100,
+        ..Allocations::default()
+    };
+    assert_eq!(measure(|| drop(freed_only)), expected);
+    let mut shrunk = black_box(Vec::<u8>::with_capacity(50));
+    let shrinking = measure(|| shrunk.shrink_to(20));
+    assert_eq!((shrinking.bytes, shrinking.freed), (0, 30));
 }
 
 #[test]

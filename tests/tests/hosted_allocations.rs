@@ -169,3 +169,60 @@ fn spans_that_end_on_another_thread_allocate_nothing_per_span_on_either() {
     });
     closes(&telemetry);
 }
+
+const MIB: u64 = 1024 * 1024;
+/// Requests that are under way together.
+const LIVE: usize = 20_000;
+
+/// What the thread has now of what it allocated in `body`.
+fn kept(body: impl FnOnce()) -> u64 {
+    let allocations = measure(body);
+    allocations.bytes.saturating_sub(allocations.freed)
+}
+
+#[test]
+fn x101_live_spans_take_what_they_hold_and_give_it_back() {
+    let server = FaultServer::start(Script::new());
+    let telemetry = telemetry(&server, 1.0);
+    let tracer = telemetry.tracer("allocations");
+    work(&tracer);
+    let mut live = Vec::with_capacity(LIVE);
+    let left = kept(|| {
+        let held = kept(|| {
+            for number in 0..LIVE {
+                let mut span = tracer.start("request");
+                span.set_attribute("number", number);
+                live.push(span);
+            }
+        });
+        assert!(held < 30 * MIB, "{held} bytes for {LIVE} live spans");
+        live.clear();
+    });
+    assert!(left < MIB, "{left} bytes are kept after a burst");
+    closes(&telemetry);
+}
+
+#[test]
+fn x101_large_spans_give_their_memory_back() {
+    let server = FaultServer::start(Script::new());
+    let telemetry = telemetry(&server, 1.0);
+    let tracer = telemetry.tracer("allocations");
+    work(&tracer);
+    let text = "x".repeat(1000);
+    let large = || {
+        let mut span = tracer.start("request");
+        for number in 0..14 {
+            span.set_attribute(&format!("text.{number}"), text.as_str());
+        }
+        span
+    };
+    let left = kept(|| {
+        let mut live: Vec<_> = (0..LIVE / 20).map(|_| large()).collect();
+        live.clear();
+    });
+    assert!(left < MIB, "{left} bytes are kept after a burst");
+    // One after the other, they use the memory of the one before. Names of keys are the test's.
+    let rounds = measure(|| (0..100).for_each(|_| drop(large())));
+    assert!(rounds.bytes < 100 * 14 * 32, "{rounds:?}");
+    closes(&telemetry);
+}

@@ -47,7 +47,7 @@
 //! | the handle is dropped | flush and shutdown within `Config::shutdown_timeout` (5 s) |
 //! | the process exits without either | what was not sent yet is lost |
 //! | a recording thread ends | its spans are sent like all others |
-//! | `fork` | the child has no sender: see [`after_fork_child`](spandrel_core::hosted::rng::after_fork_child) and call `init` again |
+//! | `fork` | the child has no sender: what it inherits records nothing and waits for nothing; call `init` there |
 //! | a panic in a log handler | the request counts as failed; the sender goes on |
 //!
 //! # Features

@@ -192,7 +192,7 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = &self.worker else {
+        let Some(worker) = self.worker() else {
             return FlushReport::NOTHING;
         };
         let processed = self.handle.flush_processors(timeout);
@@ -212,7 +212,7 @@ impl Telemetry {
     /// gives the same report.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = &self.worker else {
+        let Some(worker) = self.worker() else {
             self.release();
             return FlushReport::NOTHING;
         };
@@ -235,6 +235,13 @@ impl Telemetry {
         report
     }
 
+    /// `None` also in a forked child, which has no such thread.
+    fn worker(&self) -> Option<&Arc<WorkerState>> {
+        self.worker
+            .as_ref()
+            .filter(|_| self.handle.is_driven_here())
+    }
+
     /// Says what nothing has listened to.
     fn release(&self) {
         if self.was_started {
@@ -254,8 +261,8 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker.take() {
-            self.end(&worker, self.shutdown_timeout);
+        if let Some(worker) = self.worker() {
+            self.end(worker, self.shutdown_timeout);
             clear_global(self.provider());
         }
         self.release();

@@ -48,18 +48,20 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::boxed::Box;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::vec;
 
 use super::clock;
 use super::current::{self, Context};
+use super::growing::GrowingRecording;
+use super::process::lock;
 use super::text::capped_text;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, SpanContext, SpanKind};
 use crate::limits::SpanLimits;
 use crate::resource::ScopeId;
 use crate::span::stored::StoredSpan;
-use crate::span::{Beginning, MIN_SCRATCH_BYTES, Recording, Status, encoded_len, type_name};
+use crate::span::{Begin, Beginning, MIN_SCRATCH_BYTES, Recording, Status, encoded_len, type_name};
 use crate::time::Instant;
 
 /// The parts of what waits, each with a lock of its own.
@@ -91,14 +93,12 @@ struct Bounds {
 
 /// Sets how much may wait for a span.
 pub(in crate::hosted) fn set_bounds(limits: &SpanLimits, max_span_bytes: usize) {
-    *lock(&BOUNDS) = Bounds {
-        limits: *limits,
-        max_span_bytes,
-    };
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    if let Some(mut bounds) = lock(&BOUNDS) {
+        *bounds = Bounds {
+            limits: *limits,
+            max_span_bytes,
+        };
+    }
 }
 
 /// The span that is current on this thread, to record on.
@@ -236,9 +236,13 @@ impl ActiveSpan {
         }
         let id = self.id();
         IS_USED.store(true, Ordering::Release);
-        let bounds = *lock(&BOUNDS);
+        let Some(bounds) = lock(&BOUNDS).map(|bounds| *bounds) else {
+            return;
+        };
         let Some(shelf) = shelf_of(id) else { return };
-        let mut waiting = lock(&shelf.waiting);
+        let Some(mut waiting) = lock(&shelf.waiting) else {
+            return;
+        };
         if has_ended(id) {
             LOST.fetch_add(1, Ordering::Relaxed);
             return;
@@ -250,7 +254,7 @@ impl ActiveSpan {
 
 /// The text of an error, formatted before any lock is taken.
 fn text_of<E: fmt::Display + ?Sized>(error: &E) -> std::string::String {
-    let most = lock(&BOUNDS).max_span_bytes;
+    let most = lock(&BOUNDS).map_or(0, |bounds| bounds.max_span_bytes);
     capped_text(most, format_args!("{error}"))
 }
 
@@ -263,7 +267,7 @@ pub(in crate::hosted) fn is_used() -> bool {
 /// Hands what waits for a span that ends to `recording`.
 #[cold]
 #[inline(never)]
-pub(in crate::hosted) fn settle(recording: &mut Recording<Box<[u8]>>) {
+pub(in crate::hosted) fn settle(recording: &mut GrowingRecording) {
     if !recording.is_recording() {
         return;
     }
@@ -279,7 +283,9 @@ pub(in crate::hosted) fn settle(recording: &mut Recording<Box<[u8]>>) {
     if shelf.count.load(Ordering::Acquire) == 0 {
         return;
     }
-    let mut waiting = lock(&shelf.waiting);
+    let Some(mut waiting) = lock(&shelf.waiting) else {
+        return;
+    };
     let found = waiting.take(id);
     shelf.count.store(waiting.spans.len(), Ordering::Release);
     drop(waiting);

@@ -29,7 +29,9 @@
 pub mod clock;
 pub mod current;
 pub mod diagnostics;
+mod growing;
 pub mod metrics;
+mod process;
 pub mod resource;
 pub mod rng;
 pub mod sampling;

@@ -72,11 +72,12 @@ use std::time::Instant as StdInstant;
 
 use super::clock::{self, SpanTime};
 use super::current::Context;
+use super::growing::GrowingRecording;
 use crate::attribute::{KeyValue, Value};
 use crate::context::{Link, SpanContext};
 use crate::resource::Registry;
 use crate::span::finished::FinishedSpan;
-use crate::span::{Recording, Status};
+use crate::span::{Begin, Status};
 
 /// What becomes of a span that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub trait SpanProcessor: Send + Sync {
 /// A span that a processor may read and change, for the time of the call.
 pub struct LiveSpan<'a> {
     context: SpanContext,
-    recording: &'a mut Recording<Box<[u8]>>,
+    recording: &'a mut GrowingRecording,
     origin: &'a Registry<Box<[u8]>>,
 }
 
@@ -140,7 +141,7 @@ impl<'a> LiveSpan<'a> {
     /// A span that records; `origin` has its scope.
     pub(super) const fn new(
         context: SpanContext,
-        recording: &'a mut Recording<Box<[u8]>>,
+        recording: &'a mut GrowingRecording,
         origin: &'a Registry<Box<[u8]>>,
     ) -> Self {
         Self {

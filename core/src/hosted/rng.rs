@@ -7,7 +7,8 @@
 //!
 //! A forked child has a copy of its parent's generators and would draw the same ids. Checking the
 //! process id at every draw would cost more than the draw, so the child must call
-//! [`after_fork_child`] once; every generator then seeds itself again before its next use.
+//! [`after_fork_child`] once, or a transport's `init`, which notices the fork. Every generator then
+//! seeds itself again before its next use.
 //!
 //! ```
 //! use spandrel_core::hosted::rng::ThreadRng;
@@ -20,15 +21,13 @@
 use core::cell::RefCell;
 use core::convert::Infallible;
 use core::hash::{BuildHasher, Hasher};
-use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::hash_map::RandomState;
 use std::time::SystemTime;
 
 use rand_core::{Rng, SeedableRng, TryRng};
 use rand_xoshiro::Xoroshiro128PlusPlus;
 
-/// Counts forks; starts at 1, so that 0 marks a generator that was never seeded.
-static GENERATION: AtomicU32 = AtomicU32::new(1);
+use super::process::{self, fork_generation};
 
 std::thread_local! {
     // Nothing in here needs dropping, so it outlives every other thread local.
@@ -36,6 +35,7 @@ std::thread_local! {
 }
 
 struct State {
+    /// The number of noted forks, plus one; 0 marks a generator that was never seeded.
     generation: u32,
     rng: Option<Xoroshiro128PlusPlus>,
 }
@@ -43,7 +43,7 @@ struct State {
 impl State {
     #[inline]
     fn rng(&mut self) -> &mut Xoroshiro128PlusPlus {
-        let generation = GENERATION.load(Ordering::Relaxed);
+        let generation = fork_generation();
         if self.generation != generation {
             self.generation = generation;
             self.rng = None;
@@ -66,15 +66,10 @@ impl ThreadRng {
 
 /// Makes every generator of the process seed itself again before its next use. Call it once in a
 /// forked child, before it records spans; otherwise parent and child draw the same ids.
+///
+/// `init` of a transport notices the fork itself.
 pub fn after_fork_child() {
-    let next = GENERATION.load(Ordering::Relaxed).wrapping_add(1).max(1);
-    GENERATION.store(next, Ordering::Relaxed);
-}
-
-/// The number of calls of [`after_fork_child`], plus one. A cache of random numbers or of the
-/// process id is stale when it changes.
-pub(super) fn fork_generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
+    process::after_fork_child();
 }
 
 /// A random UUID of version 4 as text.

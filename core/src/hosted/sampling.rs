@@ -35,9 +35,9 @@
 //! ```
 
 use core::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
-use super::clock;
+use super::{clock, process};
 use crate::id::{IdGenerator, SpanId, TraceId};
 use crate::sampler::{Sampler, SamplingParameters, SamplingResult, TokenBucket, rate};
 
@@ -63,20 +63,26 @@ impl<S: Sampler> RateLimiter<S> {
         }
     }
 
-    fn bucket(&self) -> MutexGuard<'_, TokenBucket> {
-        locked(&self.bucket)
+    /// `None` in a forked child that cannot have it.
+    fn bucket(&self) -> Option<MutexGuard<'_, TokenBucket>> {
+        process::lock(&self.bucket)
     }
 }
 
 impl<S: Sampler> Sampler for RateLimiter<S> {
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
         let result = self.sampler.should_sample(parameters);
-        rate::limited(result, parameters, || self.bucket().take(clock::now()))
+        rate::limited(result, parameters, || {
+            self.bucket()
+                .is_some_and(|mut bucket| bucket.take(clock::now()))
+        })
     }
 
     fn description(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bucket = *self.bucket();
-        rate::describe(f, &self.sampler, &bucket)
+        match self.bucket().map(|bucket| *bucket) {
+            Some(bucket) => rate::describe(f, &self.sampler, &bucket),
+            None => self.sampler.description(f),
+        }
     }
 
     fn shutdown(&self) {
@@ -112,16 +118,12 @@ impl<G: IdGenerator + Send> SharedIdGenerator for Mutex<G> {
     }
 
     fn trace_id(&self) -> TraceId {
-        locked(self).trace_id()
+        process::lock(self).map_or(TraceId::INVALID, |mut ids| ids.trace_id())
     }
 
     fn span_id(&self) -> SpanId {
-        locked(self).span_id()
+        process::lock(self).map_or(SpanId::INVALID, |mut ids| ids.span_id())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -20,11 +20,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         attributes: &[KeyValue<'_>],
         now: Instant,
     ) {
+        self.record_error_cut(error, attributes, now, true);
+    }
+
+    /// The same; unless it `may_be_cut`, it returns false, without a change, if the event would have
+    /// to be cut or left out for lack of memory.
+    #[cfg_attr(target_os = "none", inline)]
+    pub(crate) fn record_error_cut<E: fmt::Display + ?Sized>(
+        &mut self,
+        error: &E,
+        attributes: &[KeyValue<'_>],
+        now: Instant,
+        may_be_cut: bool,
+    ) -> bool {
         let Some((bytes, log)) = self.recorder() else {
-            return;
+            return true;
         };
         if !log.has_room_for_events() {
-            return log.drop_event();
+            log.drop_event();
+            return true;
         }
         let limits = *log.limits();
         // The generated attributes come first and count in the limit like all others.
@@ -56,10 +70,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         let fit = log.fit(bytes, 0);
         let mut measured = parts.measure();
         if !fit.takes_beside_attributes(field_len(exception_len(measured.len))) {
+            if !may_be_cut {
+                return false;
+            }
             let items = attributes.len().min(usize::from(limit));
             let len = |cut| field_len(exception_len(parts.cut(cut).measure().len));
             let Some(cut) = search(fit.share(), items, &len) else {
-                return log.drop_event();
+                log.drop_event();
+                return true;
             };
             parts = parts.cut(cut);
             measured = parts.measure();
@@ -68,6 +86,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         log.add_exception(bytes, now, measured.len, &mut |writer| {
             parts.put(writer, &measured);
         });
+        true
     }
 }
 

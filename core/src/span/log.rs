@@ -12,6 +12,8 @@ mod items;
 mod list;
 #[cfg(feature = "tracing")]
 mod reparent;
+#[cfg(feature = "std")]
+mod whole;
 
 use fit::is_too_long;
 pub(super) use fit::{Cut, search};
@@ -265,11 +267,8 @@ impl Log {
         let Err(share) = self.put_any(bytes, key, value, bits, limits) else {
             return;
         };
-        let shortened = match share {
-            0 => None,
-            _ => fit::shortened(key, value, limits, share),
-        };
-        let put = shortened
+        let put = share
+            .and_then(|share| fit::shortened(key, value, limits, share))
             .and_then(|(value, limits)| self.put_any(bytes, key, &value, bits, limits).ok());
         match put {
             Some(()) => self.count_cut(),
@@ -278,7 +277,7 @@ impl Log {
     }
 
     /// Puts an attribute if it fits whole. The error, without a change, is the most bytes to which
-    /// it may be cut.
+    /// it may be cut, or `None` if there are too many attributes.
     #[inline(never)]
     fn put_any(
         &mut self,
@@ -287,24 +286,26 @@ impl Log {
         value: &Value<'_>,
         bits: usize,
         limits: ValueLimits,
-    ) -> Result<(), usize> {
+    ) -> Result<(), Option<usize>> {
         let old = if self.keys & bits != bits {
             None
         } else {
             self.find(bytes, ATTRIBUTE, key.as_bytes())
         };
         if old.is_none() && self.attributes >= self.limits.attribute_count {
-            return Err(0);
+            return Err(None);
         }
         let (at, old_len) = old.unwrap_or((self.len, 0));
         let content = key_value_len(key, value, limits);
         let len = field_len(content);
         let share = self.fit(bytes, old_len).share();
         if is_too_long(len, share) {
-            return Err(share);
+            return Err(Some(share));
         }
         let reserve = self.reserve();
-        let target = self.splice(bytes, at, old_len, len, reserve).ok_or(share)?;
+        let target = self
+            .splice(bytes, at, old_len, len, reserve)
+            .ok_or(Some(share))?;
         self.keys |= bits;
         if old.is_none() {
             self.attributes += 1;
@@ -393,6 +394,12 @@ impl Log {
             flags = flags.with(RecordFlags::ERROR);
         }
         (self.len, flags)
+    }
+
+    /// The bytes in use.
+    #[cfg(feature = "std")]
+    pub(super) const fn used(&self) -> usize {
+        self.len
     }
 
     pub(super) const fn limits(&self) -> &SpanLimits {

@@ -42,7 +42,7 @@ pub(crate) use beginning::Beginning;
 pub(crate) use exception::type_name;
 pub(crate) use log::Log;
 pub use log::MIN_SCRATCH_BYTES;
-pub(crate) use recording::{PutLink, Recording};
+pub(crate) use recording::{Begin, PutLink, Recording};
 
 pub use crate::context::{Link, SpanKind};
 

@@ -31,6 +31,44 @@ pub(crate) struct Recording<B> {
 /// The function that writes a link.
 pub(crate) type PutLink = fn(&mut Log, &mut [u8], &Link<'_>);
 
+/// Memory in which a span begins.
+pub(crate) trait Begin {
+    /// Begins a span, whatever was here before. Returns false, and stays idle, if there is too little
+    /// memory to record anything.
+    fn begin(&mut self, beginning: &Beginning<'_>) -> bool;
+
+    fn set_attributes(&mut self, attributes: &[KeyValue<'_>]);
+
+    /// Writes a link by `put`, which is [`Log::add_link`] or nothing.
+    fn add_link_by(&mut self, put: Option<PutLink>, link: &Link<'_>);
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Begin for Recording<B> {
+    #[inline(always)]
+    fn begin(&mut self, beginning: &Beginning<'_>) -> bool {
+        let begun = self.log.begin(self.scratch.as_mut(), beginning);
+        self.scope = beginning.scope;
+        self.is_recording = begun && beginning.is_recording;
+        self.is_sampled = begun && beginning.context.is_sampled();
+        begun
+    }
+
+    fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
+        if let Some((bytes, log)) = self.recorder() {
+            for attribute in attributes {
+                log.set_attribute(bytes, attribute.key, &attribute.value);
+            }
+        }
+    }
+
+    #[inline]
+    fn add_link_by(&mut self, put: Option<PutLink>, link: &Link<'_>) {
+        if let (Some(put), Some((bytes, log))) = (put, self.recorder()) {
+            put(log, bytes, link);
+        }
+    }
+}
+
 impl<B> Recording<B> {
     /// Memory for a span that has not begun; it ignores whatever is set.
     #[inline]
@@ -85,17 +123,6 @@ impl<B> Recording<B> {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
-    /// Begins a span, whatever was here before. Returns false, and stays idle, if the scratch is
-    /// too small to record anything.
-    #[inline(always)]
-    pub(crate) fn begin(&mut self, beginning: &Beginning<'_>) -> bool {
-        let begun = self.log.begin(self.scratch.as_mut(), beginning);
-        self.scope = beginning.scope;
-        self.is_recording = begun && beginning.is_recording;
-        self.is_sampled = begun && beginning.context.is_sampled();
-        begun
-    }
-
     #[inline]
     pub(crate) fn set_attribute(&mut self, key: &str, value: &Value<'_>) {
         if let Some((bytes, log)) = self.recorder() {
@@ -103,18 +130,40 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
-    pub(crate) fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
-        if let Some((bytes, log)) = self.recorder() {
-            for attribute in attributes {
-                log.set_attribute(bytes, attribute.key, &attribute.value);
-            }
-        }
+    /// As [`Self::set_attribute`]. Returns false, without a change, if the attribute would have to be
+    /// cut or left out for lack of memory.
+    #[cfg(feature = "std")]
+    pub(crate) fn set_whole_attribute(&mut self, key: &str, value: &Value<'_>) -> bool {
+        self.recorder()
+            .is_none_or(|(bytes, log)| log.set_whole_attribute(bytes, key, value))
     }
 
     pub(crate) fn add_event(&mut self, name: &str, attributes: &[KeyValue<'_>], now: Instant) {
         if let Some((bytes, log)) = self.recorder() {
             log.add_event(bytes, name, attributes, now);
         }
+    }
+
+    /// As [`Self::add_event`]. Returns false, without a change, if the event would have to be cut or
+    /// left out for lack of memory.
+    #[cfg(feature = "std")]
+    #[inline]
+    pub(crate) fn add_whole_event(
+        &mut self,
+        name: &str,
+        attributes: &[KeyValue<'_>],
+        now: Instant,
+    ) -> bool {
+        self.recorder()
+            .is_none_or(|(bytes, log)| log.add_whole_event(bytes, name, attributes, now))
+    }
+
+    /// As [`Self::add_link`]. Returns false, without a change, if the link would have to be cut or
+    /// left out for lack of memory.
+    #[cfg(feature = "std")]
+    pub(crate) fn add_whole_link(&mut self, link: &Link<'_>) -> bool {
+        self.recorder()
+            .is_none_or(|(bytes, log)| log.add_whole_link(bytes, link))
     }
 
     pub(crate) fn add_link(&mut self, link: &Link<'_>) {
@@ -131,6 +180,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
                 Status::Error { description } => log.set_status(bytes, 2, description),
             }
         }
+    }
+
+    /// Returns true if the description of an error would not be cut.
+    #[cfg(feature = "std")]
+    pub(crate) fn takes_description(&mut self, description: &str) -> bool {
+        self.recorder()
+            .is_none_or(|(bytes, log)| log.takes_description(bytes, description))
+    }
+
+    /// Returns true if `name` would not be cut.
+    #[cfg(feature = "std")]
+    pub(crate) fn takes_name(&mut self, name: &str) -> bool {
+        self.recorder()
+            .is_none_or(|(bytes, log)| log.takes_name(bytes, name))
     }
 
     pub(crate) fn update_name(&mut self, name: &str) {
@@ -208,8 +271,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
         }
     }
 
+    /// The bytes in use.
+    #[cfg(feature = "std")]
+    pub(crate) const fn used(&self) -> usize {
+        self.log.used()
+    }
+
     /// The bytes of the scratch.
     #[cfg(feature = "std")]
+    #[inline(always)]
     pub(crate) fn capacity(&self) -> usize {
         self.scratch.as_ref().len()
     }
@@ -246,14 +316,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Recording<B> {
             self.is_sampled = context.is_sampled();
         }
         moved
-    }
-
-    /// Writes a link by `put`, which is [`Log::add_link`] or nothing.
-    #[inline]
-    pub(crate) fn add_link_by(&mut self, put: Option<PutLink>, link: &Link<'_>) {
-        if let (Some(put), Some((bytes, log))) = (put, self.recorder()) {
-            put(log, bytes, link);
-        }
     }
 
     /// The scratch and its log, if what is set is kept.

@@ -32,6 +32,8 @@ pub struct Allocations {
     pub count: u64,
     /// Bytes asked for; a grown allocation adds its growth, a shrunk one nothing.
     pub bytes: u64,
+    /// Bytes given back; a shrunk allocation adds what it lost.
+    pub freed: u64,
 }
 
 /// The system's allocator with a counter per thread.
@@ -44,7 +46,7 @@ static MEASURING: AtomicU32 = AtomicU32::new(0);
 thread_local! {
     // Constant initialiser, nothing to drop: touching it allocates nothing, so the allocator cannot
     // call itself.
-    static COUNTED: Cell<Allocations> = const { Cell::new(Allocations { count: 0, bytes: 0 }) };
+    static COUNTED: Cell<Allocations> = const { Cell::new(Allocations { count: 0, bytes: 0, freed: 0 }) };
 }
 
 /// Runs `body` and returns what this thread allocated meanwhile; other threads do not count.
@@ -69,6 +71,7 @@ fn since(body: impl FnOnce()) -> Allocations {
     Allocations {
         count: after.count - before.count,
         bytes: after.bytes - before.bytes,
+        freed: after.freed - before.freed,
     }
 }
 
@@ -90,16 +93,27 @@ impl Drop for Measuring {
 
 #[inline]
 fn add(bytes: usize) {
+    change(|counted| {
+        counted.count += 1;
+        counted.bytes += bytes as u64;
+    });
+}
+
+#[inline]
+fn take(bytes: usize) {
+    change(|counted| counted.freed += bytes as u64);
+}
+
+#[inline]
+fn change(change: impl FnOnce(&mut Allocations)) {
     if MEASURING.load(Ordering::Relaxed) == 0 {
         return;
     }
-    // While a thread is being torn down its counters may be gone; then nobody measures it either.
+    // While a thread is being torn down its counters may be gone; then it is not measured either.
     let _ = COUNTED.try_with(|counted| {
-        let now = counted.get();
-        counted.set(Allocations {
-            count: now.count + 1,
-            bytes: now.bytes + bytes as u64,
-        });
+        let mut now = counted.get();
+        change(&mut now);
+        counted.set(now);
     });
 }
 
@@ -121,11 +135,13 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         add(size.saturating_sub(layout.size()));
+        take(layout.size().saturating_sub(size));
         // SAFETY: `pointer` came from `System` through this allocator with this `layout`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        take(layout.size());
         // SAFETY: `pointer` came from `System` through this allocator with this `layout`.
         unsafe { System.dealloc(pointer, layout) }
     }

@@ -271,6 +271,10 @@ fn case() {
         }
         "work" => cases::work_until_killed(),
         "files" => cases::files(),
+        #[cfg(unix)]
+        "forks" => crate::fork::forks(false),
+        #[cfg(unix)]
+        "forks of many threads" => crate::fork::forks(true),
         "idle" => cases::idle(),
         other => unreachable!("no such case: {other}"),
     }

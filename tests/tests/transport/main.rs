@@ -19,6 +19,8 @@ mod context;
 mod diagnostics;
 mod exporters;
 mod flush;
+#[cfg(unix)]
+mod fork;
 mod harness;
 mod http;
 mod lifecycle;

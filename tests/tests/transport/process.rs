@@ -77,6 +77,17 @@ fn n9_neither_files_nor_threads_are_left_behind() {
     assert_eq!(lines, ["true"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn x102_a_forked_child_neither_hangs_nor_sends_what_it_inherits() {
+    for case in ["forks", "forks of many threads"] {
+        let server = FaultServer::start(Script::new());
+        let lines = Process::start(case, &server.url(), 0, None).lines();
+        assert_eq!(lines, ["hung 0", "failed 0", "balanced true"], "{case}");
+        assert!(server.oracle().duplicated().is_empty());
+    }
+}
+
 fn exported(line: &str) -> usize {
     let request: ExportTraceServiceRequest = serde_json::from_str(line).expect("OTLP/JSON");
     let scopes = request.resource_spans.iter().flat_map(|it| &it.scope_spans);

@@ -83,7 +83,7 @@ impl Telemetry {
     /// be dropped at any await: the flush goes on in the background.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = &self.state else {
+        let Some(state) = self.state() else {
             return FlushReport::NOTHING;
         };
         let processed = self.handle.flush_processors(timeout);
@@ -108,7 +108,7 @@ impl Telemetry {
     /// dropped at any await: the shutdown goes on in the background, or with the next call.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = &self.state else {
+        let Some(state) = self.state() else {
             self.release();
             return FlushReport::NOTHING;
         };
@@ -138,6 +138,11 @@ impl Telemetry {
         processed.report(report)
     }
 
+    /// `None` also in a forked child, where nothing drives the pipeline.
+    fn state(&self) -> Option<&Arc<DriverState>> {
+        self.state.as_ref().filter(|_| self.handle.is_driven_here())
+    }
+
     /// Says what nothing has listened to.
     fn release(&self) {
         if self.was_started {
@@ -157,12 +162,12 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let Some(state) = self.state.take() else {
+        let Some(state) = self.state() else {
             self.release();
             return;
         };
         let processed = self.handle.shut_processors_down(self.shutdown_timeout);
-        begin_shutdown(&state, processed.left);
+        begin_shutdown(state, processed.left);
         let is_stranded = {
             let mut locked = state.lock();
             locked.is_orphaned = true;

@@ -130,7 +130,8 @@ pub struct Config {
     pub limits: Option<SpanLimits>,
     /// The most bytes of one span, at least
     /// [`MIN_SCRATCH_BYTES`](crate::span::MIN_SCRATCH_BYTES). What does not fit is left out and
-    /// counted. A live span starts with 1 KiB and grows as it needs more.
+    /// counted. A live span starts with 1 KiB and doubles as it needs more; if there is no more, the
+    /// same happens as at this limit.
     pub max_span_bytes: Option<usize>,
 
     /// How long a span may wait for others of its batch; zero = not at all.

@@ -17,6 +17,7 @@ use super::notes::Notes;
 use super::settings::{Settings, Target};
 use super::stdout_format::StdoutFormat;
 use crate::env::{Diagnostics, Endpoint, Scheme};
+use crate::hosted::process::notice_fork;
 
 impl Config {
     /// Merges this with the environment of the process and the defaults, and checks it. Also
@@ -50,6 +51,8 @@ fn resolve(
     config: &Config,
     lookup: impl Fn(&str) -> Result<String, VarError>,
 ) -> Result<Settings, SettingsError> {
+    // The resource's instance id is random.
+    notice_fork();
     let mut notes = Notes::default();
     let variables = Variables::read(config, lookup, &mut notes);
     let environment = variables.parse(&mut notes);

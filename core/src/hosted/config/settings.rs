@@ -129,7 +129,7 @@ pub struct Settings {
     pub buffer_bytes: usize,
     /// The bytes of finished spans in each recording thread; twice as much is allocated.
     pub shard_bytes: usize,
-    /// The bytes in which one live span is recorded.
+    /// The most bytes of one live span.
     pub max_span_bytes: usize,
     /// Which spans are lost when there is no room.
     pub overflow: Overflow,

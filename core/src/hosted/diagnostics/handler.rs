@@ -1,9 +1,10 @@
 //! The application's handler of reports.
 
 use std::boxed::Box;
-use std::sync::{Arc, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, RwLock, TryLockError};
 
 use super::report::Report;
+use crate::hosted::process;
 
 /// A handler of reports.
 pub type Handler = Box<dyn Fn(&Report<'_>) + Send + Sync>;
@@ -22,10 +23,7 @@ pub fn clear_handler() {
 
 // The old handler is dropped after the lock is released: it is foreign code.
 fn replace_handler(new: Option<Arc<Handler>>) {
-    let old = {
-        let mut slot = HANDLER.write().unwrap_or_else(PoisonError::into_inner);
-        core::mem::replace(&mut *slot, new)
-    };
+    let old = process::write(&HANDLER).map(|mut slot| core::mem::replace(&mut *slot, new));
     drop(old);
 }
 

@@ -1,7 +1,7 @@
 //! The open spans of a layer, and what can be done to one by its id.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::vec::Vec;
 
 use ::tracing::Metadata;
@@ -12,6 +12,7 @@ use super::error::SetParentError;
 use super::span::LayerSpan;
 use super::table::Table;
 use crate::hosted::current::Context;
+use crate::hosted::process;
 use crate::hosted::trace::{Parent, Span, Tracer, UndecidedStart};
 
 pub(super) struct OpenSpans {
@@ -25,18 +26,20 @@ pub(super) struct OpenSpans {
 /// spans.
 static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-fn alive() -> MutexGuard<'static, Vec<u32>> {
-    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
+fn alive() -> Option<MutexGuard<'static, Vec<u32>>> {
+    process::lock(&ALIVE)
 }
 
 /// Returns true if the layer of this number was dropped.
 pub(super) fn is_gone(number: u32) -> bool {
-    !alive().contains(&number)
+    alive().is_some_and(|alive| !alive.contains(&number))
 }
 
 impl Drop for OpenSpans {
     fn drop(&mut self) {
-        alive().retain(|number| *number != self.number);
+        if let Some(mut alive) = alive() {
+            alive.retain(|number| *number != self.number);
+        }
         // No exit and no close will come.
         entered::leave_all(self.number);
         self.table.take_all(|live| live.end(&self.tracer));
@@ -47,7 +50,9 @@ impl OpenSpans {
     pub(super) fn new(tracer: &Tracer) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        alive().push(number);
+        if let Some(mut alive) = alive() {
+            alive.push(number);
+        }
         Self {
             tracer: tracer.clone(),
             number,

@@ -7,7 +7,9 @@
 use core::hash::{BuildHasherDefault, Hasher};
 use std::boxed::Box;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::hosted::process::Home;
 
 /// A power of two.
 const SHARDS: usize = 64;
@@ -26,6 +28,7 @@ type Slots<T> = HashMap<u64, T, BuildHasherDefault<IdHasher>>;
 /// Values by span id. Memory grows to the most spans that were open at a time.
 pub(super) struct Table<T> {
     shards: Box<[Shard<T>]>,
+    home: Home,
 }
 
 impl<T> Table<T> {
@@ -33,6 +36,7 @@ impl<T> Table<T> {
         let shard = |_| Shard(Mutex::new(Slots::default()));
         Self {
             shards: (0..SHARDS).map(shard).collect(),
+            home: Home::here(),
         }
     }
 
@@ -57,7 +61,8 @@ impl<T> Table<T> {
     /// Takes out all values.
     pub(super) fn take_all(&self, mut take: impl FnMut(T)) {
         for shard in &self.shards {
-            let slots = shard.0.lock().map(|mut slots| core::mem::take(&mut *slots));
+            let slots = self.home.lock(&shard.0);
+            let slots = slots.map(|mut slots| core::mem::take(&mut *slots));
             slots
                 .into_iter()
                 .flatten()
@@ -65,12 +70,13 @@ impl<T> Table<T> {
         }
     }
 
+    /// `None` also in a forked child, if a thread of the parent was at this shard.
     #[inline]
     fn shard(&self, id: u64) -> Option<MutexGuard<'_, Slots<T>>> {
         let at = (id >> THREAD_SHIFT) as usize % SHARDS;
         let shard = self.shards.get(at)?;
         // The map is whole even after a panic under the lock.
-        Some(shard.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.home.lock(&shard.0)
     }
 }
 

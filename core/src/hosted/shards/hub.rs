@@ -13,6 +13,7 @@ use super::shard::Shard;
 use super::spsc::SpscQueue;
 use crate::batch::BatchConfig;
 use crate::hosted::metrics::{ByDecision, ByOrigin};
+use crate::hosted::process::Home;
 use crate::resource::{InstrumentationScope, Registry, RegistryError};
 use crate::stats::Ledger;
 
@@ -51,6 +52,8 @@ pub(crate) fn memory(field: &'static str, bytes: usize) -> Result<Memory, Missin
 pub(crate) struct Hub {
     shards: ShardSet,
     registry: Mutex<Registry<Memory>>,
+    /// The process whose sender drains the shards.
+    home: Home,
     waker: OnceLock<Hook>,
     on_close: OnceLock<Hook>,
 }
@@ -85,6 +88,7 @@ impl Hub {
         Ok(Self {
             shards: ShardSet::new(shard_bytes, wake_at),
             registry: Mutex::new(registry),
+            home: Home::here(),
             waker: OnceLock::new(),
             on_close: OnceLock::new(),
         })
@@ -112,6 +116,20 @@ impl Hub {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The process that this hub works in.
+    pub(in crate::hosted) const fn home(&self) -> Home {
+        self.home
+    }
+
+    /// Works on the registry, for a thread that records. `None` in a forked child that cannot have it.
+    pub(in crate::hosted) fn with_registry<T>(
+        &self,
+        work: impl FnOnce(&mut Registry<Memory>) -> T,
+    ) -> Option<T> {
+        let registry = self.home.lock(&self.registry);
+        registry.map(|mut registry| work(&mut registry))
+    }
+
     /// A copy of the registry for the exporter, with the same numbers.
     pub(crate) fn copy_registry(&self) -> Registry<Memory> {
         self.registry().clone()
@@ -122,14 +140,20 @@ impl Hub {
         copy.copy_from(&self.registry());
     }
 
-    /// A shard for the calling thread.
+    /// A shard for the calling thread; in a forked child one that takes nothing in.
     pub(in crate::hosted) fn claim_shard(&self) -> Arc<Shard> {
-        self.shards.claim()
+        match self.home.is_here() {
+            true => self.shards.claim(),
+            false => Arc::new(Shard::without_memory(true)),
+        }
     }
 
-    /// The spans started and ended by all threads.
+    /// The spans started and ended by all threads; none in a forked child.
     pub(in crate::hosted) fn counts(&self) -> HubCounts {
         let mut counts = HubCounts::default();
+        if !self.home.is_here() {
+            return counts;
+        }
         let mut record_only_ended = 0;
         self.shards.for_each(|shard| {
             let of_shard = shard.counts();
@@ -199,12 +223,14 @@ impl Hub {
         let _ = self.waker.set(waker);
     }
 
-    /// Wakes the drainer.
+    /// Wakes the drainer. Returns false in a forked child, which has none.
     #[cold]
-    pub(crate) fn wake(&self) {
-        if let Some(waker) = self.waker.get() {
+    pub(crate) fn wake(&self) -> bool {
+        let is_here = self.home.is_here();
+        if let (true, Some(waker)) = (is_here, self.waker.get()) {
             waker();
         }
+        is_here
     }
 }
 

@@ -14,6 +14,7 @@ use super::drain::{Drain, DrainOutcome, Lost};
 use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
 use crate::hosted::metrics::{ByDecision, ByOrigin};
+use crate::hosted::process::Home;
 use crate::response::DropReason;
 use crate::sampler::SamplingDecision;
 use crate::span::stored::StoredSpan;
@@ -28,6 +29,8 @@ pub(in crate::hosted) struct Shard {
     owned: AtomicBool,
     /// The right to write to the common shard; other shards have one writer and need none.
     turn: Option<Mutex<()>>,
+    /// The process whose threads take turns.
+    home: Home,
     pub(super) queue: SpscQueue,
     /// The number of spans at which the drainer is woken.
     wake_at: usize,
@@ -125,6 +128,7 @@ impl Shard {
         Self {
             owned: AtomicBool::new(!is_common),
             turn: is_common.then(Mutex::default),
+            home: Home::here(),
             queue,
             wake_at,
             woken: AtomicBool::new(false),
@@ -151,7 +155,9 @@ impl Shard {
 
     #[inline(never)]
     fn push_in_turn(&self, record: &Record<'_>) -> Result<bool, PushError> {
-        let _turn = self.take_turn();
+        let Some(_turn) = self.take_turn() else {
+            return self.lose(PushError::Shutdown);
+        };
         if self.queue.has_no_memory() && !self.closed.load(Ordering::Acquire) {
             // To wake the drainer would not help.
             self.counters.full.advance();
@@ -234,10 +240,11 @@ impl Shard {
         self.counters.filtered.advance();
     }
 
+    /// `None` if there are no turns to take; also in a forked child, if a thread of the parent had
+    /// its turn.
     #[cold]
     fn take_turn(&self) -> Option<MutexGuard<'_, ()>> {
-        let turn = self.turn.as_ref()?;
-        Some(turn.lock().unwrap_or_else(PoisonError::into_inner))
+        self.home.lock(self.turn.as_ref()?)
     }
 
     /// Lets the next drains report how many of the spans held now are left: a flush waits for them.

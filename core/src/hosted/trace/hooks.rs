@@ -5,14 +5,15 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Instant as StdInstant;
 
-use super::pool::{HOOKED, Recorder, UNSTARTED};
+use super::recorder::{HOOKED, Recorder, UNSTARTED};
 use crate::buffer::Record;
 use crate::context::SpanContext;
 use crate::hosted::current::Context;
 use crate::hosted::diagnostics::{self, Kind, Severity};
+use crate::hosted::process;
 use crate::hosted::processor::{LiveSpan, SpanFate, SpanProcessor};
 use crate::hosted::shards::Hub;
 use crate::hosted::text::panic_message;
@@ -132,17 +133,17 @@ impl Hooks {
         all
     }
 
-    /// A registry that has the scope of `recorder`.
-    pub(super) fn origin(&self, recorder: &Recorder, hub: &Hub) -> Arc<Origin> {
+    /// A registry that has the scope of `recorder`; `None` in a forked child that cannot have it.
+    pub(super) fn origin(&self, recorder: &Recorder, hub: &Hub) -> Option<Arc<Origin>> {
         let scope = recorder.recording.so_far().scope;
-        let known = self.origin.read().unwrap_or_else(PoisonError::into_inner);
+        let known = process::read(&self.origin)?;
         if known.has(scope) {
-            return Arc::clone(&known);
+            return Some(Arc::clone(&known));
         }
         drop(known);
-        let copy = Arc::new(hub.registry().to_compact());
-        *self.origin.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&copy);
-        copy
+        let copy = Arc::new(hub.with_registry(|registry| registry.to_compact())?);
+        *process::write(&self.origin)? = Arc::clone(&copy);
+        Some(copy)
     }
 
     /// The result of `work`, or `otherwise` if it panics.

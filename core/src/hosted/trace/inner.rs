@@ -5,13 +5,14 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
 use super::hooks::Hooks;
 use super::ids::{AnyIds, OwnIds};
 use super::incomplete::Shortage;
-use super::pool::{HOOKED, NO_PROVIDER, Pool, Reserve};
+use super::pool::{Pool, Reserve};
+use super::recorder::{HOOKED, NO_PROVIDER};
 use crate::hosted::active;
 use crate::hosted::clock::Clock;
 use crate::hosted::config::{HostedSampler, Settings};
@@ -23,8 +24,6 @@ use crate::sampler::Sampler as _;
 
 /// The number of the next provider.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
-/// The providers that exist, for spans, which know theirs by number.
-static ALIVE: Mutex<Vec<(u32, Weak<ProviderInner>)>> = Mutex::new(Vec::new());
 
 pub(super) struct ProviderInner {
     id: u32,
@@ -75,13 +74,12 @@ impl ProviderInner {
             baggage_attributes: settings.baggage_attributes.clone().into(),
             max_span_bytes: settings.max_span_bytes,
             reported: AtomicU8::new(0),
-            reserve: Reserve::default(),
+            reserve: Reserve::new(hub.home()),
             scopes_full: AtomicBool::new(false),
             scope_texts: Mutex::default(),
             hub,
         });
         let weak = Arc::downgrade(&inner);
-        alive().push((id, weak.clone()));
         let sampler = Mutex::new(Some(inner.sampler.clone()));
         inner.hub.set_on_close(Box::new(move || {
             if let Some(inner) = weak.upgrade() {
@@ -113,15 +111,9 @@ impl ProviderInner {
         self.open_id() != NO_PROVIDER
     }
 
-    /// The provider of this number, if it still exists.
-    #[cold]
-    pub(super) fn find(id: u32) -> Option<Arc<Self>> {
-        if id == NO_PROVIDER {
-            return None;
-        }
-        let alive = alive();
-        let (_, inner) = alive.iter().find(|(known, _)| *known == id)?;
-        inner.upgrade()
+    /// Returns false in a forked child of the provider's process.
+    pub(super) fn is_here(&self) -> bool {
+        self.hub.home().is_here()
     }
 
     /// Ids for the spans that do not start on the usual way.
@@ -150,30 +142,33 @@ impl ProviderInner {
         self.hub.claim_shard()
     }
 
-    pub(super) fn pool(&self) -> Pool {
-        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id)
+    pub(super) fn pool(self: &Arc<Self>) -> Pool {
+        let owner = Arc::downgrade(self);
+        Pool::new(self.reserve.clone(), self.max_span_bytes, self.id, owner)
     }
 
     /// The number of `scope`; the nameless scope's when there is no room for another.
     pub(super) fn scope(&self, scope: &InstrumentationScope<'_>) -> ScopeId {
-        let found = self.hub.registry().scope(scope);
-        self.number(found, scope.name)
+        let found = self.hub.with_registry(|registry| registry.scope(scope));
+        found.map_or_else(ScopeId::default, |found| self.number(found, scope.name))
     }
 
     /// As [`Self::scope`], for the first scope of another registry, named `name`.
     pub(super) fn adopt_scope(&self, other: &Registry<Box<[u8]>>, name: &str) -> ScopeId {
-        let found = self.hub.registry().adopt_scope(other);
-        self.number(found, name)
+        let found = self
+            .hub
+            .with_registry(|registry| registry.adopt_scope(other));
+        found.map_or_else(ScopeId::default, |found| self.number(found, name))
     }
 
     /// The texts of a scope. They are decoded once.
     pub(super) fn scope_text(&self, id: ScopeId) -> Option<Arc<ScopeText>> {
-        let mut known = self.scope_texts.lock();
-        let known = known.as_deref_mut().ok()?;
+        let mut known = self.hub.home().lock(&self.scope_texts)?;
         if let Some((_, text)) = known.iter().find(|(known, _)| *known == id) {
             return Some(Arc::clone(text));
         }
-        let text = Arc::new(self.hub.registry().scope_text(id)?);
+        let text = self.hub.with_registry(|registry| registry.scope_text(id))?;
+        let text = Arc::new(text?);
         known.push((id, Arc::clone(&text)));
         Some(text)
     }
@@ -210,12 +205,6 @@ fn shut_down(sampler: &HostedSampler) {
     }
 }
 
-impl Drop for ProviderInner {
-    fn drop(&mut self) {
-        alive().retain(|(id, _)| *id != self.id);
-    }
-}
-
 impl fmt::Debug for ProviderInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderInner")
@@ -223,8 +212,4 @@ impl fmt::Debug for ProviderInner {
             .field("hub", &self.hub)
             .finish_non_exhaustive()
     }
-}
-
-fn alive() -> MutexGuard<'static, Vec<(u32, Weak<ProviderInner>)>> {
-    ALIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -33,6 +33,7 @@ mod parent;
 mod place;
 mod pool;
 mod provider;
+mod recorder;
 mod recording;
 mod span;
 mod surroundings;

@@ -116,7 +116,7 @@ impl TracerProvider {
         self.inner().is_some_and(|inner| inner.is_open())
     }
 
-    /// The numbers of spans started and ended so far.
+    /// The numbers of spans started and ended so far; none in a forked child of the provider's process.
     #[must_use]
     pub fn counts(&self) -> SpanCounts {
         let Some(inner) = self.inner() else {

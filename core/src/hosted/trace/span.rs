@@ -4,7 +4,7 @@ use core::fmt;
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::pool::{Recorder, WHILE_UNWINDING};
+use super::recorder::{Recorder, WHILE_UNWINDING};
 use super::thread;
 use crate::attribute::{KeyValue, Value};
 #[cfg(feature = "tracing")]
@@ -13,8 +13,9 @@ use crate::context::{Link, ParentContext, SpanContext};
 use crate::hosted::active;
 use crate::hosted::clock::{self, SpanTime};
 use crate::hosted::current::{self, Beside, Context, Guard};
+use crate::hosted::growing::GrowingRecording;
 use crate::hosted::text::capped_text;
-use crate::span::{Recording, Status};
+use crate::span::{Begin, Status};
 use crate::time::Instant;
 
 /// A span that ends when it is dropped.
@@ -218,7 +219,7 @@ impl Span {
             let most = self
                 .recorder
                 .as_ref()
-                .map_or(0, |it| it.recording.capacity());
+                .map_or(0, |it| it.recording.max_bytes());
             self.set_error(&capped_text(most, format_args!("{error}")));
         }
     }
@@ -313,7 +314,7 @@ impl Span {
 
     /// The recording; `None` also for a span that only carries its tracestate, so that the clock is
     /// not read needlessly.
-    fn recording(&mut self) -> Option<&mut Recording<Box<[u8]>>> {
+    fn recording(&mut self) -> Option<&mut GrowingRecording> {
         let recording = &mut self.recorder.as_mut()?.recording;
         recording.is_recording().then_some(recording)
     }
@@ -393,10 +394,10 @@ impl fmt::Debug for Span {
 
 #[cfg(test)]
 mod tests {
+    use super::super::recorder::no_owner;
     use super::*;
     use crate::context::TraceFlags;
     use crate::id::{SpanId, TraceId};
-    use std::vec;
 
     fn context(n: u8) -> SpanContext {
         let (trace, span) = (TraceId::from_bytes([n; 16]), SpanId::from_bytes([n; 8]));
@@ -405,8 +406,7 @@ mod tests {
 
     /// A span that is recorded for no provider.
     fn carrying(trace_state: &str) -> Span {
-        let scratch = vec![0; 256].into_boxed_slice();
-        let mut recorder = Box::new(Recorder::new(scratch, 0));
+        let mut recorder = Box::new(Recorder::new(256, 0, no_owner()));
         let parent = ParentContext {
             span_context: context(1),
             trace_state,

@@ -10,19 +10,21 @@
 
 use core::cell::Cell;
 use std::boxed::Box;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::hooks::{self, Inside};
 use super::incomplete::Shortage;
 use super::inner::ProviderInner;
+use super::pool::Pool;
 #[cfg(feature = "tracing")]
-use super::pool::UNSTARTED;
-use super::pool::{HOOKED, MARKS, NO_PROVIDER, Pool, Recorder};
+use super::recorder::UNSTARTED;
+use super::recorder::{HOOKED, MARKS, NO_PROVIDER, Recorder};
 use crate::buffer::{PushError, Record, RecordSink};
 use crate::context::SpanContext;
 use crate::hosted::current::Context;
+use crate::hosted::process::fork_generation;
 use crate::hosted::processor::SpanFate;
-use crate::hosted::rng::{self, ThreadRng};
+use crate::hosted::rng::ThreadRng;
 use crate::hosted::shards::Shard;
 use crate::id::RandomIdGenerator;
 use crate::time::Instant;
@@ -35,6 +37,7 @@ pub(super) struct ThreadState {
     /// The states for other providers, in the order of last use.
     next: Option<Box<ThreadState>>,
     provider: u32,
+    owner: Weak<ProviderInner>,
     pub(super) shard: Arc<Shard>,
     pub(super) pool: Pool,
     pub(super) ids: Ids,
@@ -42,21 +45,22 @@ pub(super) struct ThreadState {
 }
 
 impl ThreadState {
-    fn new(inner: &ProviderInner) -> Self {
+    fn new(inner: &Arc<ProviderInner>) -> Self {
         Self {
             next: None,
             provider: inner.id(),
+            owner: Arc::downgrade(inner),
             shard: inner.claim_shard(),
             pool: inner.pool(),
             ids: RandomIdGenerator::new(ThreadRng::owned()),
-            fork: rng::fork_generation(),
+            fork: fork_generation(),
         }
     }
 
     // A forked child must not draw its parent's ids (fault D6).
     #[inline]
     pub(super) fn ready(&mut self) -> &mut Self {
-        let fork = rng::fork_generation();
+        let fork = fork_generation();
         if self.fork != fork {
             self.fork = fork;
             self.ids = RandomIdGenerator::new(ThreadRng::owned());
@@ -119,7 +123,7 @@ fn find_state(
         rest = state.next.take();
         if state.provider == id {
             found = Some(state);
-        } else if ProviderInner::find(state.provider).is_some() {
+        } else if state.owner.strong_count() > 0 {
             state.next = others;
             others = Some(state);
         }
@@ -153,7 +157,7 @@ pub(super) fn open_state_for(inner: &Arc<ProviderInner>) -> Option<Box<ThreadSta
 }
 
 #[cold]
-fn temporary(inner: &ProviderInner) -> Box<ThreadState> {
+fn temporary(inner: &Arc<ProviderInner>) -> Box<ThreadState> {
     Box::new(ThreadState::new(inner))
 }
 
@@ -175,10 +179,10 @@ fn finish_incomplete(mut recorder: Box<Recorder>, now: Instant) {
         return finish_hooked(recorder, now);
     }
     recorder.unmark();
-    let provider = recorder.provider;
+    let (provider, owner) = (recorder.provider, provider_of(&recorder));
     let shortage = Shortage::of(&recorder.recording);
     let new = shortage.as_ref().map_or(0, |shortage| {
-        let state = take_state(provider, || ProviderInner::find(provider));
+        let state = take_state(provider, || owner.clone());
         state.map_or(0, |state| {
             let new = state.shard.count_incomplete(shortage.causes());
             give_back(state);
@@ -188,7 +192,7 @@ fn finish_incomplete(mut recorder: Box<Recorder>, now: Instant) {
     finish_complete(recorder, now);
     // Last, because the application's handler may start spans itself.
     if let (Some(shortage), true) = (shortage, new != 0) {
-        if let Some(inner) = ProviderInner::find(provider) {
+        if let Some(inner) = owner {
             inner.report_shortage(&shortage, new);
         }
     }
@@ -197,14 +201,20 @@ fn finish_incomplete(mut recorder: Box<Recorder>, now: Instant) {
 #[inline(always)]
 fn finish_complete(recorder: Box<Recorder>, now: Instant) {
     let provider = recorder.provider;
-    let Some(mut state) = take_state(provider, || ProviderInner::find(provider)) else {
+    let Some(mut state) = take_state(provider, || provider_of(&recorder)) else {
         return finish_elsewhere(recorder, now);
     };
     let wake = state.finish(recorder, now);
-    give_back(state);
     if wake {
-        wake_drainer(provider);
+        return wake_drainer(state);
     }
+    give_back(state);
+}
+
+/// The provider of a recorder, if it still exists.
+#[cold]
+fn provider_of(recorder: &Recorder) -> Option<Arc<ProviderInner>> {
+    recorder.owner.upgrade()?.downcast().ok()
 }
 
 /// Ends a span that processors see, that was started while its thread unwound, that carries values,
@@ -217,15 +227,14 @@ fn finish_elsewhere(mut recorder: Box<Recorder>, now: Instant) {
         return finish_hooked(recorder, now);
     }
     recorder.unmark();
-    let Some(inner) = ProviderInner::find(recorder.provider) else {
+    let Some(inner) = provider_of(&recorder) else {
         return;
     };
     let mut state = state_for(&inner);
-    let wake = state.finish(recorder, now);
-    give_back(state);
-    if wake {
-        inner.hub.wake();
+    if state.finish(recorder, now) {
+        return wake_drainer(state);
     }
+    give_back(state);
 }
 
 /// Shows a span that has started to the processors of `inner`, unless a processor started it.
@@ -238,8 +247,9 @@ pub(super) fn show_start(
     parent: &Context,
 ) {
     if let (Some(hooks), Some(inside)) = (&inner.hooks, Inside::enter()) {
-        let origin = hooks.origin(recorder, &inner.hub);
-        hooks.start(context, recorder, parent, &origin);
+        if let Some(origin) = hooks.origin(recorder, &inner.hub) {
+            hooks.start(context, recorder, parent, &origin);
+        }
         finish_deferred(&inside);
     }
 }
@@ -277,14 +287,15 @@ fn finish_deferred(inside: &Inside) {
 
 /// Shows the end of a span to its processors, and ends it as they say.
 fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
-    let Some(inner) = ProviderInner::find(recorder.provider & !MARKS) else {
+    let Some(inner) = provider_of(&recorder) else {
         return;
     };
-    let Some(hooks) = inner.hooks.as_ref().filter(|_| inner.is_open()) else {
+    let hooks = inner.hooks.as_ref().filter(|_| inner.is_open());
+    let found = hooks.and_then(|hooks| Some((hooks, hooks.origin(&recorder, &inner.hub)?)));
+    let Some((hooks, origin)) = found else {
         recorder.unmark();
         return finish(recorder, now);
     };
-    let origin = hooks.origin(&recorder, &inner.hub);
     hooks.ending(&mut recorder, now, &origin);
     recorder.unmark();
     let is_sampled = recorder.recording.is_sampled();
@@ -309,9 +320,9 @@ fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
     }
     recorder.recording.clear();
     state.pool.put(recorder);
-    give_back(state);
-    if wake {
-        inner.hub.wake();
+    match wake {
+        true => wake_drainer(state),
+        false => give_back(state),
     }
     if let (Some(shortage), true) = (shortage, new != 0) {
         inner.report_shortage(&shortage, new);
@@ -319,9 +330,12 @@ fn finish_shown(mut recorder: Box<Recorder>, now: Instant) {
 }
 
 #[cold]
-fn wake_drainer(provider: u32) {
-    if let Some(inner) = ProviderInner::find(provider) {
-        inner.hub.wake();
+fn wake_drainer(state: Box<ThreadState>) {
+    let (owner, shard) = (state.owner.upgrade(), Arc::clone(&state.shard));
+    give_back(state);
+    if owner.is_some_and(|inner| !inner.hub.wake()) {
+        // A copy in a forked child, which is never drained.
+        shard.close();
     }
 }
 

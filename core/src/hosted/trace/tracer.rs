@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::inner::ProviderInner;
 use super::late::Late;
 use super::parent::{Parent, take_over};
-use super::pool::WHILE_UNWINDING;
+use super::recorder::WHILE_UNWINDING;
 use super::span::Span;
 use super::surroundings::Surroundings;
 use super::thread::{self, ThreadState};

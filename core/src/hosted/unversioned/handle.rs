@@ -18,6 +18,7 @@ use super::pipeline::Pipeline;
 use crate::breaker::State;
 use crate::exporter::{FlushOutcome, FlushReport};
 use crate::hosted::metrics::SdkMetrics;
+use crate::hosted::process::Home;
 use crate::hosted::trace::{SpanCounts, Tracer, TracerProvider};
 use crate::stats::{DeliveryStats, Ledger};
 
@@ -36,6 +37,8 @@ pub trait Driven: fmt::Debug + Send + Sync {
 pub struct Handle {
     provider: TracerProvider,
     driven: Option<Arc<dyn Driven>>,
+    /// `None` if there is nothing to drive.
+    home: Option<Home>,
 }
 
 impl Handle {
@@ -45,6 +48,7 @@ impl Handle {
         Self {
             provider: TracerProvider::disabled(),
             driven: None,
+            home: None,
         }
     }
 
@@ -54,7 +58,15 @@ impl Handle {
         Self {
             provider,
             driven: Some(driven),
+            home: Some(Home::here()),
         }
+    }
+
+    /// Returns true if this process drives the pipeline. In a forked child all counts of an inherited
+    /// handle are zero, and nothing is waited for.
+    #[must_use]
+    pub fn is_driven_here(&self) -> bool {
+        self.home.is_some_and(Home::is_here)
     }
 
     /// A tracer for the instrumentation scope `name`.
@@ -110,6 +122,7 @@ impl Handle {
     pub fn cancel_token(&self) -> CancelToken {
         CancelToken {
             driven: self.driven.clone(),
+            home: self.home,
         }
     }
 
@@ -148,7 +161,8 @@ impl Handle {
     fn read<T>(&self, read: impl Fn(&Pipeline) -> T) -> Option<T> {
         let mut found = None;
         let mut keep = |pipeline: &Pipeline| found = Some(read(pipeline));
-        self.driven.as_ref()?.read(&mut keep);
+        let driven = self.driven.as_ref().filter(|_| self.is_driven_here());
+        driven?.read(&mut keep);
         found
     }
 }
@@ -178,13 +192,15 @@ impl Processed {
 #[derive(Clone, Debug)]
 pub struct CancelToken {
     driven: Option<Arc<dyn Driven>>,
+    home: Option<Home>,
 }
 
 impl CancelToken {
     /// Cancels. A flush or a shutdown that waits returns with what it has reached. Repeated calls
     /// change nothing.
     pub fn cancel(&self) {
-        if let Some(driven) = &self.driven {
+        let driven = self.driven.as_ref();
+        if let Some(driven) = driven.filter(|_| self.home.is_some_and(Home::is_here)) {
             driven.cancel();
         }
     }

@@ -37,6 +37,7 @@ use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, T
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
 use crate::hosted::metrics::{OperationCounts, SdkMetrics};
+use crate::hosted::process::notice_fork;
 use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, MissingMemory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::hosted::unversioned::tail::Tail;
@@ -169,6 +170,7 @@ impl Pipeline {
         settings: &Settings,
         registry: Result<Registry<Memory>, RegistryError>,
     ) -> Result<Self, PipelineError> {
+        notice_fork();
         let batch = &settings.exporter.batch;
         let hub = registry
             .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))

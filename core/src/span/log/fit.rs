@@ -11,6 +11,8 @@
 //! All of this runs only for items that are not small or do not fit.
 
 use super::{AttributeList, COUNTS_RESERVE, INCOMPLETE, Log};
+#[cfg(feature = "std")]
+use super::{NAME, OK, STATUS, UNSET};
 #[cfg(not(target_os = "none"))]
 use crate::attribute::KeyValue;
 use crate::attribute::{Value, ValueLimits, truncate_chars};
@@ -22,6 +24,8 @@ use crate::wire::{Writer, field_len, varint_len};
 const SMALL: usize = 129;
 /// Texts are not cut to fewer characters than this.
 const LEAST_TEXT: usize = 24;
+/// Tag and length of the status, and its code; with the description's tag and length 12 bytes at most.
+const BESIDE_DESCRIPTION: usize = 8;
 /// The name of a span gets at least this much: tag, length and ten bytes.
 const LEAST_NAME: usize = 12;
 
@@ -107,6 +111,25 @@ impl Log {
         }
     }
 
+    /// Returns true if `name` can replace the present one whole.
+    #[cfg(feature = "std")]
+    pub(in crate::span) fn takes_name(&self, bytes: &[u8], name: &str) -> bool {
+        self.find(bytes, NAME, b"")
+            .is_none_or(|(_, old_len)| self.fit(bytes, old_len).takes(field_len(name.len())))
+    }
+
+    /// Returns true if an error can be set with `description` whole, or cannot be set at all.
+    #[cfg(feature = "std")]
+    pub(in crate::span) fn takes_description(&self, bytes: &[u8], description: &str) -> bool {
+        let old_len = match self.status {
+            OK => return true,
+            UNSET => 0,
+            _ => self.find(bytes, STATUS, b"").map_or(0, |(_, len)| len),
+        };
+        self.fit_of_status(bytes, old_len)
+            .takes(field_len(description.len()) + BESIDE_DESCRIPTION)
+    }
+
     /// As much of `name` as may replace a field of `old_len` bytes.
     pub(super) fn name_for<'a>(&mut self, bytes: &[u8], name: &'a str, old_len: usize) -> &'a str {
         let fit = self.fit(bytes, old_len);
@@ -121,14 +144,17 @@ impl Log {
         description: &'a str,
         old_len: usize,
     ) -> &'a str {
-        let free = bytes.len().saturating_sub(COUNTS_RESERVE + self.len) + old_len;
-        let fit = Fit {
-            room: free,
-            kept: kept(bytes),
-        };
-        // Tag and length of the status, its code, and its description's tag and length: 12 at most.
-        let limit = fit.limit(description.len(), 8);
+        let fit = self.fit_of_status(bytes, old_len);
+        let limit = fit.limit(description.len(), BESIDE_DESCRIPTION);
         self.start_of(description, limit)
+    }
+
+    #[inline]
+    fn fit_of_status(&self, bytes: &[u8], old_len: usize) -> Fit {
+        Fit {
+            room: bytes.len().saturating_sub(COUNTS_RESERVE + self.len) + old_len,
+            kept: kept(bytes),
+        }
     }
 
     /// The longest start of `text`, in whole characters, that fits a field of at most `room` bytes.

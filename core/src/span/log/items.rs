@@ -20,21 +20,26 @@ impl Log {
         if !self.has_room_for_events() {
             return self.drop_event();
         }
-        let list = AttributeList {
+        let list = self.event_list(attributes);
+        if self.put_event(bytes, name, &list, time).is_none() {
+            self.put_cut_event(bytes, name, &list, time);
+        }
+    }
+
+    #[inline]
+    pub(super) const fn event_list<'a>(&self, attributes: &'a [KeyValue<'a>]) -> AttributeList<'a> {
+        AttributeList {
             field: 3,
             items: attributes,
             limit: self.limits.attribute_per_event_count,
             limits: self.limits,
-        };
-        if self.put_event(bytes, name, &list, time).is_none() {
-            self.put_cut_event(bytes, name, &list, time);
         }
     }
 
     /// `None`, and no change, if it does not fit whole.
     #[cfg_attr(not(target_os = "none"), inline(always))]
     #[cfg_attr(target_os = "none", inline(never))]
-    fn put_event(
+    pub(super) fn put_event(
         &mut self,
         bytes: &mut [u8],
         name: &str,
@@ -107,55 +112,81 @@ impl Log {
     }
 
     pub(crate) fn add_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+        if !self.add_whole_link(bytes, link) {
+            self.put_cut_link(bytes, link);
+        }
+    }
+
+    /// Returns false, without a change, if the link would have to be cut or left out for lack of
+    /// memory.
+    pub(in crate::span) fn add_whole_link(&mut self, bytes: &mut [u8], link: &Link<'_>) -> bool {
         let context = &link.span_context;
         if !context.is_valid() && link.attributes.is_empty() && link.trace_state.is_empty() {
-            return;
+            return true;
         }
         if self.links >= self.limits.link_count {
-            return self.drop_link();
+            self.drop_link();
+            return true;
         }
-        let mut list = AttributeList {
+        self.put_link(bytes, link, &self.link_list(link)).is_some()
+    }
+
+    const fn link_list<'a>(&self, link: &Link<'a>) -> AttributeList<'a> {
+        AttributeList {
             field: 4,
             items: link.attributes,
             limit: self.limits.attribute_per_link_count,
             limits: self.limits,
-        };
-        let mut trace_state = link.trace_state;
-        if trace_state.len() > MAX_TRACE_STATE {
-            trace_state = "";
-            self.count_cut();
         }
-        let mut dropped = list.dropped();
-        let mut content = link_len(trace_state, &list, dropped);
-        let fit = self.fit(bytes, 0);
-        if !fit.takes_beside_attributes(field_len(content)) {
-            // A tracestate is whole or it is none, so only the attributes are cut.
-            let shortened = list.shortened("", fit.share(), |_, list, dropped| {
-                link_len(trace_state, list, dropped)
-            });
-            let Some((_, cut)) = shortened else {
-                return self.drop_link();
-            };
-            list = cut;
-            dropped = list.dropped();
-            content = link_len(trace_state, &list, dropped);
-            self.count_cut();
-        }
+    }
+
+    /// `None`, and no change, if it does not fit whole.
+    #[inline(never)]
+    fn put_link(
+        &mut self,
+        bytes: &mut [u8],
+        link: &Link<'_>,
+        list: &AttributeList<'_>,
+    ) -> Option<()> {
+        let context = &link.span_context;
+        let trace_state = kept_trace_state(link);
+        let dropped = list.dropped();
+        let content = link_len(trace_state, list, dropped);
+        let mut writer = self.claim_whole(bytes, content)?;
+        writer.put_header(LINK, content);
+        writer.put_bytes_field(1, context.trace_id().as_bytes());
+        writer.put_bytes_field(2, context.span_id().as_bytes());
+        writer.put_nonempty(3, trace_state.as_bytes());
+        list.put(&mut writer);
+        writer.put_nonzero(5, u64::from(dropped));
+        writer.put_byte(tag(6, FIXED32));
+        let flags =
+            u32::from(context.trace_flags().known().bits()) | remote_flags(context.is_remote());
+        writer.put(&flags.to_le_bytes());
+        self.links += 1;
         if dropped > 0 {
             self.facts |= INCOMPLETE;
         }
-        if let Some(mut writer) = self.claim(bytes, content) {
-            writer.put_header(LINK, content);
-            writer.put_bytes_field(1, context.trace_id().as_bytes());
-            writer.put_bytes_field(2, context.span_id().as_bytes());
-            writer.put_nonempty(3, trace_state.as_bytes());
-            list.put(&mut writer);
-            writer.put_nonzero(5, u64::from(dropped));
-            writer.put_byte(tag(6, FIXED32));
-            let flags =
-                u32::from(context.trace_flags().known().bits()) | remote_flags(context.is_remote());
-            writer.put(&flags.to_le_bytes());
-            self.links += 1;
+        if trace_state.len() < link.trace_state.len() {
+            self.count_cut();
+        }
+        Some(())
+    }
+
+    /// A tracestate is whole or it is none, so only the attributes are cut.
+    #[cold]
+    #[inline(never)]
+    fn put_cut_link(&mut self, bytes: &mut [u8], link: &Link<'_>) {
+        let share = self.fit(bytes, 0).share();
+        let put = self
+            .link_list(link)
+            .shortened("", share, |_, list, dropped| {
+                link_len(kept_trace_state(link), list, dropped)
+            })
+            .and_then(|(_, list)| self.put_link(bytes, link, &list));
+        match put {
+            Some(()) => self.count_cut(),
+            None => self.drop_link(),
         }
     }
 
@@ -164,6 +195,14 @@ impl Log {
         if self.dropped_links() < u16::MAX {
             self.links_and_cuts += 1;
         }
+    }
+}
+
+/// The tracestate of a link, or none if it is too long.
+const fn kept_trace_state<'a>(link: &Link<'a>) -> &'a str {
+    match link.trace_state.len() {
+        0..=MAX_TRACE_STATE => link.trace_state,
+        _ => "",
     }
 }
 
