@@ -150,7 +150,7 @@ fn quoted(document: &str) -> Vec<String> {
             .flat_map(|(_, text)| text.split('`').skip(1).step_by(2));
         for quotation in double.into_iter().map(|(_, text)| text).chain(single) {
             let mut part = String::new();
-            for word in quotation.split(' ').chain(["..".into()]) {
+            for word in quotation.split(' ').chain([".."]) {
                 let differs = word == "N"
                     || word.contains("..")
                     || word.contains(['`', '(', '_'])
