@@ -7,10 +7,12 @@
 //! The parent starts this same program under callgrind, once for each case; only what happens
 //! inside [`spandrel_measured`] is counted.
 
+mod draining;
+mod sampling;
+
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use spandrel_core::attribute::KeyValue;
 use spandrel_core::context::{SpanContext, TraceFlags};
@@ -27,7 +29,7 @@ use spandrel_core::json;
 use spandrel_core::propagation::{format_traceparent, parse_traceparent};
 use spandrel_core::span::finished::FinishedSpan;
 
-use crate::ours::{accept_all, loaded, long_queue, pipeline};
+use crate::ours::{loaded, long_queue, pipeline};
 use crate::workload::{TEN_KEYS, TEN_VALUES};
 
 /// Operations before and inside the count.
@@ -52,7 +54,7 @@ struct Prepared {
 }
 
 /// Everything that is counted.
-pub const CASES: [Counted; 22] = [
+pub const CASES: [Counted; 31] = [
     Counted {
         name: "disabled: start + end",
         prepare: disabled,
@@ -118,6 +120,22 @@ pub const CASES: [Counted; 22] = [
         prepare: helper,
     },
     Counted {
+        name: "probability sampler: start + end",
+        prepare: sampling::probability,
+    },
+    Counted {
+        name: "rule-based sampler: start + end",
+        prepare: sampling::rules,
+    },
+    Counted {
+        name: "rate limiter: start + end",
+        prepare: sampling::rate_limit,
+    },
+    Counted {
+        name: "own ids: start + end",
+        prepare: sampling::own_ids,
+    },
+    Counted {
         name: "attach + detach",
         prepare: attach,
     },
@@ -139,7 +157,11 @@ pub const CASES: [Counted; 22] = [
     },
     Counted {
         name: "shard to exporter to acceptance / span",
-        prepare: drain,
+        prepare: draining::drain,
+    },
+    Counted {
+        name: "the same with keep / span",
+        prepare: sampling::keep,
     },
     Counted {
         name: "encode protobuf / span",
@@ -420,30 +442,6 @@ fn format() -> Prepared {
 }
 
 /// What moves spans on, without reading bodies.
-fn drain() -> Prepared {
-    let (mut pipeline, provider) = pipeline(long_queue(2 * BATCH));
-    let tracer = provider.tracer("bench");
-    let fill = move || {
-        for n in 0..u64::from(BATCH) / 10 {
-            crate::ours::trace(&tracer, n);
-        }
-    };
-    fill();
-    let mut filled = true;
-    Prepared {
-        // The first run is the warm-up; it fills up again for the one that counts.
-        run: Box::new(move || {
-            let deadline = pipeline.now().saturating_add(Duration::from_secs(5));
-            pipeline.force_flush(deadline);
-            accept_all(&mut pipeline);
-            if std::mem::take(&mut filled) {
-                fill();
-            }
-        }),
-        ops: BATCH / 10 * 10,
-    }
-}
-
 fn encode() -> Prepared {
     let (pipeline, mut transmit) = loaded(BATCH);
     let ops = transmit.spans() as u32;

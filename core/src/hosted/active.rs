@@ -40,7 +40,9 @@
 //!   again waits, until there are 16,384 such spans or 16 MiB; then the oldest is forgotten and
 //!   counted in [`lost_updates`].
 //!
-//! A program that never calls this pays for one comparison at the end of a span.
+//! A program that never calls this pays three instructions at the end of a span. The first update of a
+//! span takes about 2300, with what it costs at the end, and allocates. In a program with updates the
+//! end of every span looks whether some wait for it.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

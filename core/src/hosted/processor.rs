@@ -38,6 +38,12 @@
 //! # drop(config);
 //! ```
 //!
+//! # Costs
+//!
+//! Without processors a span pays nothing for them. With one, start and end together take about 1700
+//! instructions more, and with each further one about 300, beside what its methods do: the calls go
+//! through `catch_unwind`, and the provider is looked up under a lock.
+//!
 //! # Rules
 //!
 //! - The methods are called on the thread that starts or ends the span, and delay it. They are called

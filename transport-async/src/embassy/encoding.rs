@@ -252,9 +252,11 @@ mod tests {
     #[test]
     fn what_fits_lies_behind_the_reserved_part() {
         let mut memory = [0xee; 400];
-        let (Some(Packed { len, at: Some(100) }), 1) = packed(&mut memory, 100, 4000) else {
+        let (Some(packed), 1) = packed(&mut memory, 100, 4000) else {
             panic!("one pass is enough");
         };
+        let len = packed.len;
+        assert!(packed.is_whole && packed.at == Some(100), "{packed:?}");
         assert!(memory[..100].iter().all(|&byte| byte == 0xee));
         assert_eq!(memory[100..103], [0x1f, 0x8b, 8]);
         assert!(memory[100 + len..].iter().all(|&byte| byte == 0xee));
@@ -266,7 +268,12 @@ mod tests {
         let len = whole.unwrap().len;
         for reserved in [0, 1, 10, 20] {
             let (found, polls) = packed(&mut [0; 20], reserved, 4000);
-            assert_eq!(found, Some(Packed { len, at: None }), "{reserved}");
+            let counted = Packed {
+                len,
+                at: None,
+                is_whole: true,
+            };
+            assert_eq!(found, Some(counted), "{reserved}");
             assert!(polls > len / 20, "{polls} polls for {len} bytes");
         }
         // Just enough, and one byte less.

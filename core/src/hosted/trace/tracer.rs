@@ -16,7 +16,9 @@ use crate::context::{Link, ParentContext, SpanKind};
 use crate::hosted::clock::SpanTime;
 use crate::hosted::config::HostedSampler;
 use crate::hosted::current::Context;
+use crate::hosted::rng::ThreadRng;
 use crate::hosted::{clock, current};
+use crate::id::RandomIdGenerator;
 use crate::resource::{InstrumentationScope, ScopeId};
 use crate::sampler::{SamplingDecision, SamplingScratch};
 use crate::time::Instant;
@@ -197,16 +199,21 @@ fn begin_with(
         }
         return span;
     }
-    let mut ids = inner.ids();
-    let surroundings = Surroundings::new(inner, builder.scope_id(), context);
-    let memory = SamplingScratch::new();
-    let plan = Plan::new(
-        &inner.sampler,
-        &mut ids,
-        &builder,
-        Some(&surroundings),
-        &memory,
-    );
+    let (surroundings, memory);
+    let unused = ManuallyDrop::new(SamplingScratch::new());
+    let plan = match &inner.sampler {
+        // Then the ids are random ones, too.
+        HostedSampler::Builtin(sampler) => {
+            let mut ids = RandomIdGenerator::new(ThreadRng);
+            Plan::new(sampler, &mut ids, &builder, None, &unused)
+        }
+        HostedSampler::Custom(sampler) => {
+            surroundings = Surroundings::new(inner, builder.scope_id(), context);
+            memory = SamplingScratch::new();
+            let mut ids = inner.ids();
+            Plan::new(&**sampler, &mut ids, &builder, Some(&surroundings), &memory)
+        }
+    };
     let mut state = thread::state_for(inner);
     let mut span = state.begin_counted(&plan, inner, &builder, at);
     thread::give_back(state);

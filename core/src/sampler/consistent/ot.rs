@@ -19,6 +19,7 @@ const MAX_VALUE: usize = 256;
 /// assert_eq!(state.randomness(), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OtelTraceState<'a> {
     value: &'a str,
 }

@@ -65,6 +65,13 @@ impl ProbabilitySampler {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for ProbabilitySampler {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "ProbabilitySampler({} {})", self.ratio, self.threshold);
+    }
+}
+
 impl Sampler for ProbabilitySampler {
     fn should_sample<'a>(&'a self, parameters: &SamplingParameters<'a>) -> SamplingResult<'a> {
         let kept = self.threshold.keeps(randomness(parameters));
