@@ -3,13 +3,13 @@
 //! ```text
 //! cargo run --example testing
 //! ```
-#![allow(clippy::print_stdout, reason = "the output is what the example shows")]
 
 use std::panic::{catch_unwind, set_hook};
 
 use spandrel_core::hosted::testing::Capture;
 use spandrel_core::hosted::trace::Tracer;
 use spandrel_core::span::SpanKind;
+use spandrel_examples::println;
 
 /// The code under test. It gets its tracer from outside; `spandrel_core::hosted::trace::tracer` would
 /// be the process's.

@@ -207,11 +207,18 @@ fn begin_with(
             let mut ids = RandomIdGenerator::new(ThreadRng);
             Plan::new(sampler, &mut ids, &builder, None, &unused)
         }
-        HostedSampler::Custom(sampler) => {
+        // Asked through its wrapper, which checks what it answers.
+        HostedSampler::Custom(_) => {
             surroundings = Surroundings::new(inner, builder.scope_id(), context);
             memory = SamplingScratch::new();
             let mut ids = inner.ids();
-            Plan::new(&**sampler, &mut ids, &builder, Some(&surroundings), &memory)
+            Plan::new(
+                &inner.sampler,
+                &mut ids,
+                &builder,
+                Some(&surroundings),
+                &memory,
+            )
         }
     };
     let mut state = thread::state_for(inner);
