@@ -15,7 +15,14 @@ fn sometimes_everything_that_can_happen_to_an_exporter_happens() {
         seen.add(sim.seen());
     }
     assert_eq!(seen.missing(), [""; 0], "{seen:?}");
-    // The sender's own reason, and three that the ledger names `retry_exhausted` instead.
-    let unused = ["throttled", "unavailable", "unreachable", "out_of_memory"];
+    // Three that the ledger names `retry_exhausted` instead, the sender's own reason, and the hosts'.
+    let unused = [
+        "throttled",
+        "unavailable",
+        "unreachable",
+        "out_of_memory",
+        "filtered",
+        "tail_dropped",
+    ];
     assert_eq!(seen.missing_reasons(), unused, "{seen:?}");
 }
