@@ -207,18 +207,12 @@ fn begin_with(
             let mut ids = RandomIdGenerator::new(ThreadRng);
             Plan::new(sampler, &mut ids, &builder, None, &unused)
         }
-        // Asked through its wrapper, which checks what it answers.
-        HostedSampler::Custom(_) => {
+        // By way of `HostedSampler`, which checks what it gives.
+        sampler @ HostedSampler::Custom(_) => {
             surroundings = Surroundings::new(inner, builder.scope_id(), context);
             memory = SamplingScratch::new();
             let mut ids = inner.ids();
-            Plan::new(
-                &inner.sampler,
-                &mut ids,
-                &builder,
-                Some(&surroundings),
-                &memory,
-            )
+            Plan::new(sampler, &mut ids, &builder, Some(&surroundings), &memory)
         }
     };
     let mut state = thread::state_for(inner);

@@ -15,8 +15,7 @@ fn sometimes_everything_that_can_happen_to_an_exporter_happens() {
         seen.add(sim.seen());
     }
     assert_eq!(seen.missing(), [""; 0], "{seen:?}");
-    // The sender's own reason, two of the hosted pipeline, and three that the ledger names
-    // `retry_exhausted` instead.
+    // Three that the ledger names `retry_exhausted` instead, the sender's own reason, and the hosts'.
     let unused = [
         "throttled",
         "unavailable",
