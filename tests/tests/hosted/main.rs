@@ -9,6 +9,7 @@
 )]
 
 mod active_span;
+mod baggage;
 mod config;
 mod plug_ins;
 mod processors;

@@ -30,6 +30,7 @@ mod network;
 mod outcomes;
 mod process;
 mod resources;
+mod said;
 mod settings;
 mod shutdown;
 mod start;
