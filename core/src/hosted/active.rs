@@ -21,7 +21,7 @@
 //! # handle(&Tracer::disabled());
 //! ```
 //!
-//! It works on the thread where the span is [current](super::current), in a future
+//! It works on the thread where the span is [current](mod@super::current), in a future
 //! [`in_span`](super::current::ContextFutureExt::in_span) on whatever thread that is polled, and in
 //! spans of the `tracing` layer. An [`ActiveSpan`] may also be kept and sent to other threads.
 //!

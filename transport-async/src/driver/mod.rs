@@ -69,7 +69,7 @@
 mod outbox;
 mod request;
 
-#[cfg(feature = "std")]
+#[cfg(feature = "reqwest")]
 pub(crate) use outbox::LOOK_AFTER;
 pub use outbox::Outbox;
 pub use request::Body;

@@ -20,7 +20,7 @@ pub(super) struct Closing {
 
 impl Pipeline {
     /// Ends the intake and asks for everything held to be sent by `deadline`; see
-    /// [`Exporter::shutdown`]. Spans that end from now on are counted as lost.
+    /// [`Exporter::shutdown`](crate::exporter::Exporter::shutdown). Spans that end from now on are counted as lost.
     pub fn shutdown(&mut self, deadline: Instant) {
         let now = self.clock.now();
         let half = now.saturating_add(deadline.saturating_since(now) / 2);
