@@ -313,3 +313,65 @@ fn an_exporter_in_code_wins_over_everything_but_the_switch() {
     );
     assert!(!settings("true").is_recording());
 }
+
+/// Takes batches, and panics at its ends.
+struct BadEnds(Arc<Mutex<u32>>);
+
+impl SpanExporter for BadEnds {
+    fn export(&mut self, _: &SpanBatch<'_>) -> Result<(), ExportError> {
+        Ok(())
+    }
+
+    fn force_flush(&mut self) -> Result<(), ExportError> {
+        resume_unwind(Box::new("a fault of the flush"))
+    }
+
+    fn shutdown(&mut self) {
+        *self.0.lock().unwrap() += 1;
+        resume_unwind(Box::new("a fault of the end"))
+    }
+}
+
+#[test]
+fn an_exporter_that_panics_at_its_ends_harms_nothing_and_is_ended_once() {
+    let ends = Arc::new(Mutex::new(0));
+    in_both(
+        || into(BadEnds(Arc::clone(&ends))),
+        |tracer| tracer.start("one").end(),
+        |ended| assert_eq!(ended.ledger.exported, 1, "{}", ended.ledger),
+    );
+    assert_eq!(*ends.lock().unwrap(), 2, "once for each pipeline");
+}
+
+#[test]
+fn a_dropped_handle_ends_its_exporter() {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let config = || {
+        into(Script {
+            answers: Vec::new(),
+            log: Arc::clone(&log),
+        })
+    };
+    let ended = || {
+        log.lock()
+            .unwrap()
+            .iter()
+            .filter(|it| **it == "shutdown")
+            .count()
+    };
+    let telemetry = spandrel_transport_std::init(config()).unwrap();
+    telemetry.tracer("test").start("one").end();
+    drop(telemetry);
+    assert_eq!(ended(), 1);
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    let entered = runtime.enter();
+    let telemetry = spandrel_transport_async::init(config()).unwrap();
+    telemetry.tracer("test").start("one").end();
+    drop(telemetry);
+    let begun = std::time::Instant::now();
+    while ended() < 2 && begun.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert_eq!(ended(), 2);
+    drop(entered);
+}

@@ -11,10 +11,12 @@ use std::thread::Result;
 use spandrel_core::hosted::current::ContextFutureExt;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, release_kept, report};
 use spandrel_core::hosted::unversioned::events::LastError;
+use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
 use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
 use spandrel_core::time::Instant;
 use tokio::runtime::Handle;
 
+use super::output::in_background;
 use super::state::{Claim, DriverState};
 use super::time::{TokioSleep, first_of, pause};
 use crate::{Driver, Outbox};
@@ -32,7 +34,15 @@ pub(super) async fn background(state: Arc<DriverState>) {
             Some(claim) => drive(&claim).await,
             None => state.changed.wait(heard).await,
         }
-        if state.lock().is_stopped() {
+        let (is_stopped, is_orphaned) = {
+            let locked = state.lock();
+            (locked.is_stopped(), locked.is_orphaned)
+        };
+        if is_stopped {
+            // Otherwise the handle's `shutdown` waits for it.
+            if let Some(exporter) = state.plan.exporter().filter(|_| is_orphaned) {
+                report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
+            }
             return;
         }
     }

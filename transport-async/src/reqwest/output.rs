@@ -8,13 +8,14 @@ use std::vec::Vec;
 use spandrel_core::env::Protocol;
 use spandrel_core::hosted::config::{HttpSettings, Settings};
 use spandrel_core::hosted::current::suppress;
-use spandrel_core::hosted::export::SharedExporter;
+use spandrel_core::hosted::export::{ExportError, SharedExporter};
 use spandrel_core::hosted::unversioned::client::{BuildError, postpone};
 use spandrel_core::hosted::unversioned::encode::{Coding, RequestEncoder};
 use spandrel_core::hosted::unversioned::events::LastError;
 use spandrel_core::hosted::unversioned::print::Printer;
 use spandrel_core::response::{Outcome, Response, TransportError};
 use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::client::Blueprint;
@@ -81,6 +82,11 @@ impl Plan {
             #[cfg(test)]
             panics: false,
         })
+    }
+
+    /// The program's own exporter, if it has one.
+    pub(super) fn exporter(&self) -> Option<SharedExporter> {
+        self.exporter.clone()
     }
 
     pub(super) fn output(&self) -> Output {
@@ -197,6 +203,17 @@ impl Own {
             },
         }
     }
+}
+
+/// Runs `work`, which may block, on a thread for such work, if there is a runtime.
+pub(super) async fn in_background(
+    work: impl FnOnce() -> Result<(), ExportError> + Send + 'static,
+) -> Result<(), ExportError> {
+    let Ok(runtime) = Handle::try_current() else {
+        return work();
+    };
+    let done = runtime.spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ExportError::refuse(error.to_string())))
 }
 
 /// Batches as text.

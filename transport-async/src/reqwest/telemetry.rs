@@ -2,12 +2,11 @@
 
 use core::ops::Deref;
 use core::time::Duration;
-use std::string::ToString;
 use std::sync::Arc;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::{ExportError, SharedExporter};
+use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
@@ -16,6 +15,7 @@ use spandrel_core::time::Instant;
 
 use super::drive::wait_for;
 use super::metrics::MetricsTask;
+use super::output::in_background;
 use super::state::DriverState;
 
 /// A running pipeline.
@@ -179,17 +179,6 @@ impl Drop for Telemetry {
         clear_global(self.provider());
         self.release();
     }
-}
-
-/// Runs `work`, which may block, on a thread for such work, if there is a runtime.
-async fn in_background(
-    work: impl FnOnce() -> Result<(), ExportError> + Send + 'static,
-) -> Result<(), ExportError> {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return work();
-    };
-    let done = runtime.spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(ExportError::refuse(error.to_string())))
 }
 
 /// Asks for the end, and returns when it is due.

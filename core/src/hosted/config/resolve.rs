@@ -178,6 +178,9 @@ fn metrics_url(
     notes: &mut Notes,
 ) -> Result<Option<String>, SettingsError> {
     let Target::Otlp { url, .. } = target else {
+        if code.metrics_interval.is_some() {
+            notes.push("metrics_interval: not used, because spans do not go to a collector".into());
+        }
         return Ok(None);
     };
     let mut text = String::new();
@@ -273,6 +276,35 @@ mod tests {
             });
             assert_eq!(settings.unwrap().stdout_format, expected, "{exporter:?}");
         }
+    }
+
+    #[test]
+    fn metrics_that_have_nowhere_to_go_are_said() {
+        let settings = |endpoint: &str, metrics: &str| {
+            let config = Config {
+                endpoint: endpoint.into(),
+                metrics_interval: Some(Duration::from_secs(1)),
+                metrics_endpoint: metrics.into(),
+                ..Config::development("x")
+            };
+            resolve(&config, |_| Err(VarError::NotPresent)).unwrap()
+        };
+        let ours = settings("http://collector.example:4318/base", "");
+        let url = "http://collector.example:4318/base/v1/metrics";
+        assert_eq!(ours.metrics_url.as_deref(), Some(url));
+        assert!(ours.diagnostics.is_empty(), "{:?}", ours.diagnostics);
+        let theirs = settings("localhost:4318", "http://localhost:9/other");
+        assert_eq!(
+            theirs.metrics_url.as_deref(),
+            Some("http://localhost:9/other")
+        );
+        let nowhere = settings("", "");
+        assert_eq!(nowhere.metrics_url, None);
+        assert!(
+            nowhere.diagnostics[0].starts_with("metrics_interval: not used"),
+            "{:?}",
+            nowhere.diagnostics
+        );
     }
 
     // spec G-009

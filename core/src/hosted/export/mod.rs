@@ -34,6 +34,8 @@ pub use json_lines::{JsonFile, JsonLines};
 pub use memory::{AttributeValue, InMemoryExporter, SpanData, SpanEvent, SpanLink};
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -101,7 +103,8 @@ pub trait SpanExporter: Send {
         Ok(())
     }
 
-    /// Ends the work. Called once; no batch comes afterwards.
+    /// Ends the work. Called once, after a flush; no batch comes afterwards. A panic here, or in the
+    /// flush, is reported and harms nothing.
     fn shutdown(&mut self) {}
 }
 
@@ -154,12 +157,18 @@ impl From<std::io::Error> for ExportError {
 
 /// An exporter for [`Config::exporter`](super::config::Config::exporter). Clones are the same one.
 #[derive(Clone)]
-pub struct SharedExporter(Arc<Mutex<dyn SpanExporter>>);
+pub struct SharedExporter {
+    exporter: Arc<Mutex<dyn SpanExporter>>,
+    is_shut_down: Arc<AtomicBool>,
+}
 
 impl SharedExporter {
     /// Shares `exporter`.
     pub fn new(exporter: impl SpanExporter + 'static) -> Self {
-        Self(Arc::new(Mutex::new(exporter)))
+        Self {
+            exporter: Arc::new(Mutex::new(exporter)),
+            is_shut_down: Arc::default(),
+        }
     }
 
     /// Has it take the batch in an encoded `ExportTraceServiceRequest`. For transports.
@@ -171,47 +180,65 @@ impl SharedExporter {
         self.lock().export(&SpanBatch::new(request))
     }
 
-    /// Has everything that was taken arrive, unless a batch is being taken. For transports.
+    /// Has everything that was taken arrive, unless a batch is being taken, or it was shut down. For
+    /// transports.
     ///
     /// # Errors
     ///
-    /// The exporter's.
+    /// The exporter's, or that it panicked.
     pub fn force_flush(&self) -> Result<(), ExportError> {
         match self.try_lock() {
-            Some(mut exporter) => exporter.force_flush(),
-            None => Ok(()),
+            Some(mut exporter) if !self.is_shut_down.load(Ordering::Relaxed) => {
+                unless_it_panics(|| exporter.force_flush())
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Ends its work, unless it hangs in a batch. For transports.
+    /// Flushes and ends its work, unless it hangs in a batch. Only the first call does anything. For
+    /// transports.
     ///
     /// # Errors
     ///
-    /// That of its last flush.
+    /// That of its last flush, or that it panicked.
     pub fn shutdown(&self) -> Result<(), ExportError> {
         let Some(mut exporter) = self.try_lock() else {
             return Ok(());
         };
-        let flushed = exporter.force_flush();
-        exporter.shutdown();
-        flushed
+        if self.is_shut_down.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let flushed = unless_it_panics(|| exporter.force_flush());
+        let ended = unless_it_panics(|| {
+            exporter.shutdown();
+            Ok(())
+        });
+        flushed.and(ended)
     }
 
     pub(in crate::hosted) fn name(&self) -> String {
-        self.lock().name().into()
+        let exporter = self.lock();
+        let name = catch_unwind(AssertUnwindSafe(|| String::from(exporter.name())));
+        name.unwrap_or_else(|_| "the exporter".into())
     }
 
     fn lock(&self) -> MutexGuard<'_, dyn SpanExporter + 'static> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.exporter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, dyn SpanExporter + 'static>> {
-        match self.0.try_lock() {
+        match self.exporter.try_lock() {
             Ok(exporter) => Some(exporter),
             Err(TryLockError::Poisoned(exporter)) => Some(exporter.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
     }
+}
+
+/// A flush and a shutdown may run in a destructor, where a panic would end the process.
+fn unless_it_panics(work: impl FnOnce() -> Result<(), ExportError>) -> Result<(), ExportError> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(ExportError::refuse("it panicked")))
 }
 
 impl<E: SpanExporter + 'static> From<E> for SharedExporter {

@@ -104,9 +104,7 @@ pub fn report_exporter(during: &str, flushed: Result<(), ExportError>) {
         report(
             Kind::ExportFailed,
             Severity::Error,
-            format_args!(
-                "the exporter did not flush at the {during}: {error}; spans may be missing"
-            ),
+            format_args!("the exporter failed in its {during}: {error}; spans may be missing"),
         );
     }
 }
