@@ -225,7 +225,7 @@ fn a_receiver_that_refuses_metrics_is_said_once_and_spans_go_on() {
     let lines = Process::start("metrics", &server.url(), 1, None).lines();
     let said: Vec<_> = lines
         .iter()
-        .filter(|line| line.contains("metrics of the pipeline"))
+        .filter(|line| line.contains("the metrics of the pipeline were not accepted"))
         .collect();
     assert_eq!(said.len(), 1, "{lines:?}");
     assert!(
