@@ -71,6 +71,7 @@
 //! |---|---|
 //! | `std` | `hosted`: the runtime for programs with threads |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |

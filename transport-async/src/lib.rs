@@ -43,6 +43,7 @@
 //! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
 //! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |
 //! | `defmt` | `defmt::Format` on errors and configuration, here and in the core |

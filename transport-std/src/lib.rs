@@ -56,6 +56,7 @@
 //! |---|---|
 //! | `http` | `http::HeaderMap` as a carrier of contexts |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -91,6 +92,7 @@ pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
 pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::log_ids;
 pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
