@@ -17,6 +17,7 @@ mod child;
 mod concurrency;
 mod context;
 mod diagnostics;
+mod ends;
 mod exporters;
 mod flush;
 #[cfg(unix)]
