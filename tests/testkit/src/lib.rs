@@ -8,6 +8,7 @@
               parts of tests"
 )]
 
+pub mod conformance;
 pub mod fault_server;
 pub mod loopback;
 pub mod models;
