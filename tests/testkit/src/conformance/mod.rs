@@ -48,6 +48,7 @@ use spandrel_core::backoff::{BackoffConfig, Jitter};
 use spandrel_core::batch::BatchConfig;
 use spandrel_core::breaker::{BreakerConfig, OpenInterval};
 use spandrel_core::exporter::ExporterConfig;
+use spandrel_core::hosted::config::Config;
 use spandrel_core::stats::Ledger;
 
 use stage::Stage;
@@ -86,6 +87,29 @@ impl Settings {
                 request_timeout: millis(400),
                 ..ExporterConfig::DEFAULT
             },
+        }
+    }
+}
+
+impl Settings {
+    /// These settings as the configuration of a process, for transports that start from one. It reads
+    /// no variable and is never the process-wide pipeline.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let exporter = &self.exporter;
+        Config {
+            enabled: true,
+            service_name: "conformance".into(),
+            endpoint: self.endpoint.clone().into(),
+            backoff: Some(exporter.backoff),
+            breaker: Some(exporter.breaker),
+            timeout: Some(exporter.request_timeout),
+            scheduled_delay: Some(exporter.batch.scheduled_delay),
+            max_export_batch_size: Some(exporter.batch.max_export_batch_size),
+            shutdown_timeout: Duration::from_millis(100),
+            read_environment: false,
+            set_global: false,
+            ..Config::default()
         }
     }
 }
