@@ -15,6 +15,7 @@ mod answers;
 mod cases;
 mod child;
 mod concurrency;
+mod conformance;
 mod context;
 mod diagnostics;
 mod ends;

@@ -1,7 +1,7 @@
 //! A TCP relay that delays, throttles, cuts and resets at an exact byte.
 //!
 //! Problem: some faults belong to the network and not to the server, and must strike at each byte
-//! of an exchange that both ends believe in, TLS included (faults N4-N7, N11, N18). Answer: a relay
+//! of an exchange that both ends believe in, TLS included. Answer: a relay
 //! in user space with one [`Lane`] for each direction.
 //!
 //! ```text

@@ -13,7 +13,7 @@ use socket2::{Domain, SockRef, Type};
 
 /// Locks `mutex` even if a panicking test thread poisoned it: what it guards here is plain data,
 /// and the first panic is the one worth reading.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -81,7 +81,7 @@ fn bound(addr: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// A port that refuses every connection for as long as the value lives (fault N1).
+/// A port that refuses every connection for as long as the value lives.
 ///
 /// # Panics
 /// If the machine has no free loopback port.
@@ -90,7 +90,7 @@ pub fn refuse() -> ReservedPort {
     ReservedPort::new().expect("a free loopback port")
 }
 
-/// A port where connecting neither succeeds nor fails (fault N2).
+/// A port where connecting neither succeeds nor fails.
 ///
 /// It listens with the smallest backlog, never accepts, and fills the backlog itself; from then on
 /// the kernel drops every SYN, as a firewall would.

@@ -425,7 +425,7 @@ impl Runner {
         late
     }
 
-    /// One `ResourceSpans`, in it one `ScopeSpans` for each scope (spec F-005).
+    /// One `ResourceSpans`, in it one `ScopeSpans` for each scope.
     fn expected(&self, window: usize) -> ExportTraceServiceRequest {
         let mut scope_spans = Vec::new();
         for (place, (scope, schema_url)) in self.scopes.iter().enumerate() {

@@ -377,7 +377,7 @@ impl SpanScript {
     }
 
     /// The state of the parent is that of a valid parent only; the sampler has the last word, unless
-    /// what it says is not valid (spec D-079).
+    /// what it says is not valid.
     fn expected_trace_state(&self) -> &str {
         let is_valid = |state: &str| {
             state
@@ -394,7 +394,7 @@ impl SpanScript {
         }
     }
 
-    /// spec D-032, D-033, D-035, D-039, D-040, D-077.
+    // spec D-032, D-033, D-035, D-039, D-040, D-077
     fn check_context<B: AsRef<[u8]> + AsMut<[u8]>>(
         &self,
         seed: u64,

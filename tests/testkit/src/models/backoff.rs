@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use proptest::prelude::*;
 use spandrel_core::backoff::{Backoff, BackoffConfig, Jitter, RETRY_AFTER_CAP};
 use spandrel_core::time::Instant;
 
@@ -76,7 +75,7 @@ impl Coverage {
 
 const MILLISECOND: u128 = 1_000_000;
 
-/// The base of retry `n` in nanoseconds (invariant I14): multiplied out from the start, without
+/// The base of retry `n` in nanoseconds: multiplied out from the start, without
 /// overflow.
 #[must_use]
 pub fn base(config: &BackoffConfig, n: u32) -> u128 {
@@ -90,7 +89,7 @@ pub fn base(config: &BackoffConfig, n: u32) -> u128 {
     (exact.div_ceil(MILLISECOND) * MILLISECOND).min(cap)
 }
 
-/// The shortest and the longest delay of retry `n` in nanoseconds (invariants I15, I16).
+/// The shortest and the longest delay of retry `n` in nanoseconds.
 #[must_use]
 pub fn bounds(config: &BackoffConfig, n: u32) -> (u128, u128) {
     let base = base(config, n);
@@ -181,51 +180,4 @@ pub fn run(config: BackoffConfig, ops: &[Op]) -> Coverage {
         assert_eq!(machine.base().as_nanos(), base(&config, retries), "I14");
     }
     coverage
-}
-
-/// Draws, the extremes among them (fault G5).
-pub fn draws() -> impl Strategy<Value = u64> {
-    prop_oneof![Just(0), Just(u64::MAX), any::<u64>()]
-}
-
-/// Operations, weighted towards failing attempts.
-pub fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        1 => Just(Op::Start),
-        6 => draws().prop_map(|draw| Op::Next { draw }),
-        1 => (0..600_000_u64, draws()).prop_map(|(millis, draw)| Op::Pause { millis, draw }),
-        1 => (0..20_000_u64).prop_map(Op::Exclude),
-        3 => (0..5_000_u64).prop_map(Op::Forward),
-        1 => (0..5_000_u64).prop_map(Op::Back),
-        1 => Just(Op::Reset),
-    ];
-    prop::collection::vec(op, 0..60)
-}
-
-/// Settings, sensible and absurd; the machine clamps the absurd ones.
-pub fn configs() -> impl Strategy<Value = BackoffConfig> {
-    let duration = || {
-        prop_oneof![
-            Just(Duration::ZERO),
-            (0..5_000_u64).prop_map(Duration::from_millis),
-            (0..u64::MAX / 2).prop_map(Duration::from_nanos),
-        ]
-    };
-    let multiplier = prop_oneof![Just(1000), 1000..4000_u32, any::<u32>()];
-    let jitter = prop_oneof![Just(Jitter::None), Just(Jitter::Equal), Just(Jitter::Full)];
-    let retries = prop_oneof![0..10_u32, any::<u32>()];
-    let durations = (duration(), duration(), duration(), duration());
-    (durations, multiplier, jitter, retries).prop_map(
-        |((initial, cap, max_elapsed, floor), multiplier_permille, jitter, max_retries)| {
-            BackoffConfig {
-                initial,
-                multiplier_permille,
-                cap,
-                max_retries,
-                max_elapsed,
-                floor,
-                jitter,
-            }
-        },
-    )
 }

@@ -11,117 +11,117 @@ use std::time::Duration;
 pub enum Reply {
     /// 200 with an empty protobuf answer: everything accepted.
     Ok,
-    /// 200 with any body (fault S13).
+    /// 200 with any body.
     OkBody {
         /// The body, as it is sent.
         body: Vec<u8>,
         /// The value of `content-type`.
         content_type: String,
     },
-    /// Any status with any headers and body (faults S1-S10). Length is added, content type is not.
+    /// Any status with any headers and body. Length is added, content type is not.
     Status {
         /// The status code.
         code: u16,
-        /// Further headers, in order, repeated names allowed (fault S2).
+        /// Further headers, in order, repeated names allowed.
         headers: Vec<(String, String)>,
         /// The body, as it is sent.
         body: Vec<u8>,
     },
-    /// 200 with a partial success (fault S12).
+    /// 200 with a partial success.
     PartialSuccess {
         /// `rejected_spans`, senseless values included.
         rejected: i64,
         /// `error_message`.
         message: String,
     },
-    /// A redirection (fault S11).
+    /// A redirection.
     Redirect {
         /// The status code, 300-399.
         code: u16,
         /// The value of `location`.
         location: String,
     },
-    /// 200, announced and real end of the connection (fault N9).
+    /// 200, announced and real end of the connection.
     ConnectionClose,
-    /// 200 on a connection that claims to stay open and is closed after this time (fault N8).
+    /// 200 on a connection that claims to stay open and is closed after this time.
     OkThenIdleClose(Duration),
-    /// Another reply, later (faults S22, N11).
+    /// Another reply, later.
     Delayed {
         /// The time between the last byte of the request and the reply.
         by: Duration,
         /// What happens then; a delay within a delay adds up.
         then: Box<Reply>,
     },
-    /// Read and never answer (fault N3).
+    /// Read and never answer.
     Hang,
-    /// 200, one byte at a time (fault N4).
+    /// 200, one byte at a time.
     SlowLoris {
         /// The time between two bytes.
         byte_interval: Duration,
     },
-    /// Take the body at this speed, with a small receive buffer, then 200 (fault N5).
+    /// Take the body at this speed, with a small receive buffer, then 200.
     SlowRead {
         /// Bytes a second, at least one.
         bytes_per_sec: u32,
     },
-    /// RST once the request's head is read (fault N6).
+    /// RST once the request's head is read.
     ResetAfterHeaders,
     /// RST once this many bytes of the request's body are read, transfer coding removed; a shorter
-    /// body is read whole (fault N6).
+    /// body is read whole.
     ResetAtBodyByte(u64),
-    /// RST once the whole request is read, before a byte of an answer (fault N6).
+    /// RST once the whole request is read, before a byte of an answer.
     ResetAfterRequest,
-    /// RST after this many bytes of a 200, which has about 100 (fault N6).
+    /// RST after this many bytes of a 200, which has about 100.
     ResetInResponse {
         /// Bytes of the answer that still leave.
         after: usize,
     },
-    /// FIN in place of an answer, then read on until the client closes (fault N7).
+    /// FIN in place of an answer, then read on until the client closes.
     HalfClose,
     /// Close in place of an answer. On a reused connection this is what a client meets that loses
-    /// the race against the server's idle timer (fault N8).
+    /// the race against the server's idle timer.
     CloseBeforeResponse,
-    /// Take the spans, then close in place of an answer: a retry is a duplicate (fault S18).
+    /// Take the spans, then close in place of an answer: a retry is a duplicate.
     StoreThenDrop,
-    /// A 200 whose chunked body ends only when the client closes (fault S14).
+    /// A 200 whose chunked body ends only when the client closes.
     EndlessBody,
-    /// A 200 with this many bytes (fault S14).
+    /// A 200 with this many bytes.
     BigBody {
         /// Length of the body.
         len: u64,
         /// Chunked, or else with `content-length`.
         chunked: bool,
     },
-    /// A 200 with `content-encoding: gzip`, asked for or not (fault S15).
+    /// A 200 with `content-encoding: gzip`, asked for or not.
     GzipBomb {
         /// Length once decoded; about 1/1000 of it travels.
         decoded_len: u64,
     },
-    /// A 200 with this many headers (fault S16).
+    /// A 200 with this many headers.
     ManyHeaders {
         /// Headers besides the length.
         count: usize,
     },
-    /// A 200 with one header of this many bytes (fault S16).
+    /// A 200 with one header of this many bytes.
     HugeHeader {
         /// Length of the value.
         len: usize,
     },
-    /// A 200 whose chunk size is no number (fault S16).
+    /// A 200 whose chunk size is no number.
     BadChunks,
-    /// A 200 with both `content-length` and chunked coding, which disagree (fault S16).
+    /// A 200 with both `content-length` and chunked coding, which disagree.
     BothLengthAndChunked,
-    /// Interim answers, then 200 (fault S17).
+    /// Interim answers, then 200.
     Informational {
         /// 100-199.
         code: u16,
         /// How many of them.
         count: u64,
     },
-    /// Bytes that are no status line, then close (fault S16).
+    /// Bytes that are no status line, then close.
     GarbageStatusLine,
     /// What an HTTP/2-only server sends to an HTTP/1.1 request: SETTINGS, GOAWAY, close
-    /// (fault S23).
+    ///.
     Http2Only,
 }
 

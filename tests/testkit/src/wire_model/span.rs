@@ -352,7 +352,7 @@ impl From<&str> for ModelValue {
 }
 
 /// The flags of OTLP: those of W3C that are known, that it is known whether the context is remote,
-/// and whether it is (spec F-045, F-055).
+/// and whether it is.
 fn flags(context: &SpanContext, is_remote: bool) -> u32 {
     let known = u32::from(context.trace_flags().bits()) & 0b11;
     known | 0x100 | if is_remote { 0x200 } else { 0 }

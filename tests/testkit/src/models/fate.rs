@@ -33,7 +33,7 @@ pub(super) const fn is_stale(reply: Reply) -> bool {
     matches!(reply, Reply::Fail(TransportError::Stale))
 }
 
-/// The table of rule R12 once more, by hand; `None` = kept or given up.
+/// The table of outcomes once more, by hand; `None` = kept or given up.
 pub(super) fn expected_fate(reply: Reply, window: usize, split: bool) -> Option<Fate> {
     use DropReason as D;
     let sent = window as u64;

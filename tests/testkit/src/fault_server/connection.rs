@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use rustls::{ServerConnection, StreamOwned};
 use socket2::SockRef;
 
 use crate::loopback::{Gate, Socket};
@@ -13,6 +12,7 @@ use super::answer::{self, After};
 use super::http::{Body, Head, Incoming};
 use super::reply::Reply;
 use super::request::Request;
+use super::secure::Secure;
 use super::{Front, Shared};
 
 /// What an HTTP server says to a TLS handshake.
@@ -39,7 +39,8 @@ impl<'a> Connection<'a> {
         let plain = socket.clone();
         let tls = match &shared.front {
             Front::Plain => None,
-            Front::Tls(config) => match handshake(config.clone(), socket) {
+            #[cfg(feature = "tls")]
+            Front::Tls(config) => match Secure::handshake(config.clone(), socket) {
                 Ok(stream) => Some(Box::new(stream)),
                 Err(error) => {
                     shared.note_handshake_failure(&error);
@@ -176,21 +177,6 @@ fn undelayed(mut reply: Reply) -> (Reply, Duration) {
     (reply, delay)
 }
 
-fn handshake(
-    config: std::sync::Arc<rustls::ServerConfig>,
-    mut socket: Socket,
-) -> io::Result<StreamOwned<ServerConnection, Socket>> {
-    let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
-    while connection.is_handshaking() {
-        if let Err(error) = connection.complete_io(&mut socket) {
-            // The alert that tells the client why is still queued.
-            while connection.wants_write() && connection.write_tls(&mut socket).is_ok() {}
-            return Err(error);
-        }
-    }
-    Ok(StreamOwned::new(connection, socket))
-}
-
 /// Waits for the client's first bytes, then answers them and closes.
 fn answer_hello(socket: &mut Socket, answer: &[u8]) {
     if socket.read(&mut [0; 16 * 1024]).is_ok_and(|read| read > 0) {
@@ -217,7 +203,7 @@ fn drain(stream: &mut impl Read) {
 /// The connection's bytes, through TLS or not, with what leaves counted.
 struct Wire<'a> {
     plain: Socket,
-    tls: Option<Box<StreamOwned<ServerConnection, Socket>>>,
+    tls: Option<Box<Secure>>,
     shared: &'a Shared,
 }
 
@@ -225,8 +211,7 @@ impl Wire<'_> {
     /// Sends what an orderly server sends at the end of its side.
     fn finish(&mut self) {
         if let Some(tls) = &mut self.tls {
-            tls.conn.send_close_notify();
-            let _ = tls.flush();
+            tls.close_notify();
         }
         self.plain.finish_writing();
     }

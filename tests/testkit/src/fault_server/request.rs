@@ -1,6 +1,7 @@
 //! What the server keeps of a request.
 
 use std::io::Read;
+use std::time::Instant;
 
 use flate2::read::MultiGzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -17,6 +18,8 @@ const MAX_DECODED: u64 = 256 * 1024 * 1024;
 pub struct Request {
     /// The connection it came on, counted from 1 in order of acceptance.
     pub connection: u64,
+    /// When its head had been read.
+    pub arrived: Instant,
     /// Its place on that connection, counted from 1; above 1 the connection was reused.
     pub on_connection: u64,
     /// The method.
@@ -37,6 +40,7 @@ impl Request {
     pub(super) fn new(head: &Head, connection: u64, on_connection: u64) -> Self {
         Self {
             connection,
+            arrived: Instant::now(),
             on_connection,
             method: head.method.clone(),
             target: head.target.clone(),

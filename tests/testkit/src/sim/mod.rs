@@ -3,8 +3,8 @@
 //! [`Sim::run_until`] steps the clock to the smallest of the exporter's `poll_timeout` and the next
 //! answer under way, so that a year of outages takes as long as its events. After every call into
 //! the exporter, the [`Books`] check the rules that hold at all times: the ledger is balanced and
-//! right to the span (invariants I1 to I4), one request is in flight (invariant I34), gates are
-//! respected (invariant I35), batches are in order and within their limits (invariants I7, I12), a
+//! right to the span, one request is in flight, gates are
+//! respected, batches are in order and within their limits, a
 //! retry has the same bytes. The driver itself checks that `poll_timeout` is honest: nothing is due
 //! after a poll, and time moves on.
 

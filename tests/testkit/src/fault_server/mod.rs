@@ -1,7 +1,7 @@
 //! An OTLP/HTTP collector that misbehaves by script and records what it received.
 //!
-//! Problem: `tests/spec/faults.md` lists what collectors and networks do to a sender; each row
-//! must be a test on real sockets, repeatable, and unable to hang. Answer: one listener on loopback,
+//! What collectors and networks do to a sender must be tested on real sockets, again and again, and
+//! without hanging. So there is one listener on loopback,
 //! one thread per connection, and for each request the next [`Reply`] of a [`Script`]. What arrives
 //! is recorded whole ([`Request`]) and entered in a ledger of spans ([`Oracle`]).
 //!
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! ```
-//! use spandrel_tests::fault_server::{FaultServer, Reply};
+//! use spandrel_testkit::fault_server::{FaultServer, Reply};
 //! use std::io::{Read, Write};
 //!
 //! let server = FaultServer::start([Reply::retry_after(503, &["1"])]);
@@ -32,6 +32,7 @@ mod http;
 mod oracle;
 mod reply;
 mod request;
+mod secure;
 
 use std::collections::HashMap;
 use std::io;
@@ -59,13 +60,14 @@ pub enum Front {
     /// HTTP at once.
     #[default]
     Plain,
-    /// TLS with these settings; [`crate::tls`] makes them.
+    /// TLS with these settings.
+    #[cfg(feature = "tls")]
     Tls(Arc<rustls::ServerConfig>),
-    /// Takes the client's hello and says nothing (fault N18).
+    /// Takes the client's hello and says nothing.
     StalledHandshake,
-    /// Answers the client's hello in plain HTTP (fault N18).
+    /// Answers the client's hello in plain HTTP.
     GarbageHandshake,
-    /// Answers the client's hello with a choice of TLS 1.1, and can do no more (fault N17).
+    /// Answers the client's hello with a choice of TLS 1.1, and can do no more.
     Tls11,
 }
 
@@ -279,6 +281,7 @@ impl Shared {
         request
     }
 
+    #[cfg(feature = "tls")]
     fn note_handshake_failure(&self, error: &io::Error) {
         *locked(&self.last_handshake_failure) = Some(error.to_string());
         self.failed_handshakes.fetch_add(1, Relaxed);

@@ -184,7 +184,7 @@ impl ModelValue {
     }
 }
 
-/// What must be on the wire for `value` under `limits` (spec D-047, D-056 to D-059).
+/// What must be on the wire for `value` under `limits`.
 #[must_use]
 pub fn any_value(value: &ModelValue, limits: ValueLimits) -> AnyValue {
     let ValueLimits { length, depth } = limits;
@@ -241,7 +241,7 @@ pub(super) fn key_value(key: &str, value: &ModelValue, limits: ValueLimits) -> K
     }
 }
 
-/// The entries whose key does not come again (spec D-052).
+/// The entries whose key does not come again.
 pub(super) fn last_of_each(entries: &Attributes) -> Vec<(&String, &ModelValue)> {
     let mut kept: Vec<(&String, &ModelValue)> = Vec::new();
     for (key, value) in entries {
