@@ -265,6 +265,19 @@ impl CircuitBreaker {
         }
     }
 
+    /// Opens a closed circuit at `now` until `instant`, however few failures were counted: the time for
+    /// a whole export is over, and nothing arrived. Returns the change of state; no effect in the other
+    /// states. The intervals after a failed probe are the configured ones.
+    pub fn trip(&mut self, now: Instant, instant: Instant) -> Option<Transition> {
+        self.latest = self.latest.max(now);
+        if self.state() != State::Closed {
+            return None;
+        }
+        self.since = self.latest;
+        self.opened = self.opened.saturating_add(1);
+        Some(self.go(Phase::Open { until: instant }, TransitionReason::Tripped))
+    }
+
     /// Keeps an open circuit open until `instant` at least: the failure that opened it carried a
     /// `Retry-After`. Call it after [`record`](Self::record); no effect in the other states.
     pub fn hold_until(&mut self, instant: Instant) {
@@ -538,6 +551,23 @@ mod tests {
             breaker.set_filling(true);
             assert_eq!(breaker.poll_timeout(), until);
         }
+    }
+
+    #[test]
+    fn a_tripped_circuit_is_probed_when_it_was_told_and_then_as_configured() {
+        let mut breaker = CircuitBreaker::default();
+        let transition = breaker.trip(SECOND, Instant::from_secs(2)).unwrap();
+        assert_eq!(
+            transition.to_string(),
+            "circuit breaker open: an export ran out of time"
+        );
+        assert_eq!(breaker.trip(SECOND, Instant::from_secs(9)), None);
+        assert_eq!((breaker.opened(), breaker.consecutive_failures()), (1, 0));
+        assert_eq!(breaker.retry_at(SECOND), Instant::from_secs(2));
+        let probe = breaker.try_acquire(Instant::from_secs(2), 0).unwrap();
+        assert_eq!(breaker.trip(SECOND, Instant::from_secs(9)), None);
+        breaker.record(Instant::from_secs(3), 0, probe, Verdict::Failure);
+        assert_eq!(breaker.retry_at(SECOND), Instant::from_secs(33));
     }
 
     #[test]
