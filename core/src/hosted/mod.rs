@@ -19,6 +19,7 @@
 //! | `span_gzip` | gzip for spans (feature `_deflate`, which the transports turn on) |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
+//! | `spool` | batches that wait on a disk for their collector (feature `spool`) |
 //! | [`prelude`] | the names that nearly every application needs |
 //! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
@@ -53,6 +54,8 @@ pub mod trace;
 pub mod layer;
 #[cfg(feature = "_deflate")]
 pub mod span_gzip;
+#[cfg(feature = "spool")]
+pub mod spool;
 #[cfg(feature = "_waterfall")]
 pub mod waterfall;
 // L5

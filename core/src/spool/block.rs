@@ -74,7 +74,15 @@ impl Encoding {
     }
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// Reads the block at the start of `bytes`, if one of `segment` is there and intact.
+    #[must_use]
+    pub fn from_bytes(bytes: &'a [u8], segment: &SegmentHeader) -> Option<Self> {
+        let header = BlockHeader::read(bytes, segment)?;
+        let content = bytes.get(BLOCK_HEADER_BYTES..)?;
+        header.with_content(content.get(..header.len as usize)?)
+    }
+
     /// The bytes in front of the content, for a block of `segment`.
     #[must_use]
     pub fn header_bytes(&self, segment: &SegmentHeader) -> [u8; BLOCK_HEADER_BYTES] {

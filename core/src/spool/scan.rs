@@ -45,8 +45,18 @@ impl<'a> Blocks<'a> {
     /// [`SegmentError`], if the file does not begin with the header of a segment.
     pub fn of(file: &'a [u8]) -> Result<(SegmentHeader, Self), SegmentError> {
         let segment = SegmentHeader::from_bytes(file)?;
-        let at = SEGMENT_HEADER_BYTES;
-        Ok((segment, Self { segment, file, at }))
+        Ok((segment, Self::after_header(&segment, file)))
+    }
+
+    /// The blocks of a file whose header is damaged. Of `segment`, number and instance must be known
+    /// from elsewhere, such as the file's name.
+    #[must_use]
+    pub const fn after_header(segment: &SegmentHeader, file: &'a [u8]) -> Self {
+        Self {
+            segment: *segment,
+            file,
+            at: SEGMENT_HEADER_BYTES,
+        }
     }
 
     /// Where the next block begins in the file.
