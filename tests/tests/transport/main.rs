@@ -18,6 +18,7 @@ mod concurrency;
 mod conformance;
 mod context;
 mod diagnostics;
+mod ends;
 mod exporters;
 mod flush;
 #[cfg(unix)]

@@ -54,6 +54,8 @@ pub enum Op {
     Back(u64),
     /// Hold an open circuit for milliseconds from now.
     Hold(u64),
+    /// Open a closed circuit for milliseconds from now.
+    Trip(u64),
     /// Close the circuit by hand.
     Reset,
 }
@@ -83,6 +85,8 @@ pub struct Coverage {
     pub forced: u32,
     /// A hold lengthened an open interval.
     pub held: u32,
+    /// A closed circuit was opened by hand.
+    pub tripped: u32,
     /// The circuit was reset while it was not closed.
     pub reset: u32,
     /// The clock went back while the circuit was open.
@@ -107,6 +111,7 @@ impl Coverage {
             ("refused_half_open", self.refused_half_open),
             ("forced", self.forced),
             ("held", self.held),
+            ("tripped", self.tripped),
             ("reset", self.reset),
             ("clock_back", self.clock_back),
             ("recovered", self.recovered),
@@ -125,7 +130,7 @@ pub const fn is_legal(transition: &Transition) -> bool {
         (
             State::Closed,
             State::Open,
-            TransitionReason::FailureThreshold
+            TransitionReason::FailureThreshold | TransitionReason::Tripped
         ) | (
             State::Open,
             State::HalfOpen,
@@ -356,6 +361,7 @@ impl World {
                 self.coverage.clock_back += u32::from(self.model.state == State::Open);
             }
             Op::Hold(millis) => self.hold(millis),
+            Op::Trip(millis) => self.trip(millis),
             Op::Reset => self.reset(),
         }
         self.check();
@@ -428,6 +434,23 @@ impl World {
         }
     }
 
+    fn trip(&mut self, millis: u64) {
+        self.model.latest = self.model.latest.max(self.now);
+        let until = self
+            .model
+            .latest
+            .saturating_add(Duration::from_millis(millis));
+        let transition = self.machine.trip(self.now, until);
+        let expected = match self.model.state {
+            State::Closed => self.model.enter(State::Open, TransitionReason::Tripped),
+            _ => None,
+        };
+        if expected.is_some() {
+            self.model.until = until..=until;
+        }
+        self.check_transition(transition, expected);
+    }
+
     fn reset(&mut self) {
         let transition = self.machine.reset();
         self.model.failures = 0;
@@ -453,6 +476,7 @@ impl World {
             TransitionReason::ProbeSucceeded => &mut self.coverage.probe_succeeded,
             TransitionReason::ProbeFailed => &mut self.coverage.probe_failed,
             TransitionReason::ProbeLost => &mut self.coverage.probe_lost,
+            TransitionReason::Tripped => &mut self.coverage.tripped,
             _ => &mut self.coverage.reset,
         };
         *counter += 1;

@@ -41,6 +41,8 @@ macro_rules! coverage {
 coverage! {
     /// The circuit opened.
     opened,
+    /// An export ran out of time, and the circuit opened.
+    ran_out,
     /// The circuit closed again.
     recovered,
     /// A probe failed.

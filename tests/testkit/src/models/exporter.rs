@@ -510,6 +510,11 @@ impl Books {
         );
         assert!(legal, "I23: {transition}");
         match to {
+            Open if reason == TransitionReason::Tripped => {
+                assert!(!self.config.export_timeout.is_zero() && !self.shutting_down);
+                assert_eq!(self.config.when_open, WhenOpen::Hold);
+                self.open_until = now;
+            }
             Open => {
                 self.open_until = now.saturating_add(match self.config.breaker.open {
                     OpenInterval::Fixed(interval) => interval,
@@ -521,6 +526,7 @@ impl Books {
             Closed => {}
         }
         self.seen.opened += u32::from(to == Open);
+        self.seen.ran_out += u32::from(reason == TransitionReason::Tripped);
         self.seen.recovered += u32::from(to == Closed);
         self.seen.probe_failed += u32::from(reason == TransitionReason::ProbeFailed);
         self.seen.probe_lost += u32::from(reason == TransitionReason::ProbeLost);

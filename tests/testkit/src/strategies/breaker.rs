@@ -36,6 +36,7 @@ pub fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => Just(Op::Sleep),
         1 => millis().prop_map(Op::Back),
         1 => millis().prop_map(Op::Hold),
+        1 => millis().prop_map(Op::Trip),
         1 => Just(Op::Reset),
     ];
     prop::collection::vec(op, 0..80)

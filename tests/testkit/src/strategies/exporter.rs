@@ -106,6 +106,7 @@ fn batches() -> impl Strategy<Value = BatchConfig> {
 fn configs() -> impl Strategy<Value = ExporterConfig> {
     let request = prop_oneof![2 => Just(4 << 20), 1 => 60..800_usize];
     let timeout = prop_oneof![1 => Just(Duration::ZERO), 6 => millis(500..10_000)];
+    let export = prop_oneof![1 => Just(Duration::ZERO), 1 => millis(500..10_000)];
     let age = prop_oneof![1 => Just(Duration::ZERO), 2 => millis(2_000..60_000)];
     let when_open = prop_oneof![3 => Just(WhenOpen::Hold), 1 => Just(WhenOpen::Drop)];
     let on_too_large = prop_oneof![Just(OnTooLarge::Drop), Just(OnTooLarge::Split)];
@@ -113,7 +114,7 @@ fn configs() -> impl Strategy<Value = ExporterConfig> {
     (
         machines,
         request,
-        timeout,
+        (timeout, export),
         age,
         when_open,
         on_too_large,
@@ -123,7 +124,7 @@ fn configs() -> impl Strategy<Value = ExporterConfig> {
             |(
                 machines,
                 max_request_bytes,
-                request_timeout,
+                (request_timeout, export_timeout),
                 max_batch_age,
                 when_open,
                 on_too_large,
@@ -135,6 +136,7 @@ fn configs() -> impl Strategy<Value = ExporterConfig> {
                     backoff,
                     breaker,
                     request_timeout,
+                    export_timeout,
                     max_request_bytes,
                     max_batch_age,
                     when_open,

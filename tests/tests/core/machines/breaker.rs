@@ -347,6 +347,7 @@ fn sometimes_everything_happens() {
             13 => Op::Back(draws.below(1_000)),
             14 => Op::Hold(draws.below(20_000)),
             _ if draws.below(20) == 0 => Op::Reset,
+            _ if draws.below(20) == 0 => Op::Trip(draws.below(20_000)),
             _ => Op::Timeout,
         });
     }
