@@ -44,7 +44,9 @@ use crate::hosted::unversioned::tail::Tail;
 use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
-use crate::time::Instant;
+#[cfg(feature = "testing")]
+use crate::time::UnixNanos;
+use crate::time::{Instant, WallClock};
 
 use closing::Closing;
 use events::LossEvent;
@@ -98,6 +100,8 @@ pub struct Pipeline {
     /// Holds finished traces until they are decided, if the configuration says so.
     tail: Option<Box<Tail>>,
     clock: Clock,
+    #[cfg(feature = "testing")]
+    is_dated: bool,
     scheduled_delay: Duration,
     /// When the shards were last drained whole.
     collected: Instant,
@@ -124,6 +128,10 @@ pub struct Pipeline {
     shard_bytes: usize,
     operations: OperationCounts,
 }
+
+/// Shows times of the process's clock as they are.
+#[cfg(feature = "testing")]
+const NO_OFFSET: WallClock = WallClock::from_pair(Instant::ZERO, UnixNanos::from_nanos(0));
 
 /// The number of a flush, unique in its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -187,6 +195,8 @@ impl Pipeline {
             tail: None,
             collected: clock.now(),
             clock,
+            #[cfg(feature = "testing")]
+            is_dated: true,
             scheduled_delay: settings.exporter.batch.scheduled_delay,
             left_in_shards: false,
             awaited: 0,
@@ -410,10 +420,30 @@ impl Pipeline {
         self.clock.now()
     }
 
+    #[cfg(not(feature = "testing"))]
+    fn wall(&mut self) -> WallClock {
+        self.clock.re_anchor()
+    }
+
+    #[cfg(feature = "testing")]
+    fn wall(&mut self) -> WallClock {
+        let wall = self.clock.re_anchor();
+        if self.is_dated { wall } else { NO_OFFSET }
+    }
+
+    /// From now on, spans have the times of the process's clock as times since 1970. Returns how they
+    /// would have been dated.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stop_dating(&mut self) -> WallClock {
+        self.is_dated = false;
+        self.clock.re_anchor()
+    }
+
     /// Moves time and spans on; the time to go on with.
     fn step(&mut self) -> Instant {
         let now = self.clock.now();
-        self.exporter.set_wall_clock(Some(self.clock.re_anchor()));
+        let wall = self.wall();
+        self.exporter.set_wall_clock(Some(wall));
         self.collect(now);
         for pending in &mut self.flushes {
             if !pending.is_whole {
