@@ -102,9 +102,9 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     if !announce_start(settings) {
         return Ok(Telemetry::idle());
     }
-    let output = Output::new(settings).map_err(InitError::Exporter)?;
+    let outputs = Output::all(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let telemetry = Telemetry::start(settings, output, pipeline, provider)?;
+    let telemetry = Telemetry::start(settings, outputs, pipeline, provider)?;
     announce_started(settings, telemetry.provider());
     Ok(telemetry)
 }
@@ -148,11 +148,11 @@ impl Telemetry {
 
     fn start(
         settings: &Settings,
-        output: Output,
+        outputs: Vec<Output>,
         pipeline: Pipeline,
         provider: TracerProvider,
     ) -> Result<Self, InitError> {
-        let worker = Worker::start(pipeline, output, settings.target.to_string());
+        let worker = Worker::start(pipeline, outputs, settings.target.to_string());
         let worker = worker.map_err(InitError::Thread)?;
         let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
@@ -172,7 +172,7 @@ impl Telemetry {
         resource: &spandrel_core::link::EncodedEntry<'_>,
         more: &[spandrel_core::attribute::KeyValue<'_>],
     ) -> Result<Self, InitError> {
-        let output = Output::new(settings).map_err(InitError::Exporter)?;
+        let output = Output::all(settings).map_err(InitError::Exporter)?;
         let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
         Self::start(settings, output, pipeline, TracerProvider::disabled())
     }

@@ -11,6 +11,7 @@ mod embassy;
 mod embassy_gzip;
 mod embassy_hostile;
 mod faults;
+mod lanes;
 mod lying;
 mod reqwless;
 mod runtimes;

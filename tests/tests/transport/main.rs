@@ -23,6 +23,7 @@ mod flush;
 mod fork;
 mod harness;
 mod http;
+mod lanes;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -4,9 +4,11 @@ use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
+use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::Result;
+use std::vec::Vec;
 
 use spandrel_core::hosted::current::ContextFutureExt;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, release_kept, report};
@@ -148,7 +150,34 @@ async fn rest(claim: &Claim, time: Duration) {
     first_of(over, pause(time)).await;
 }
 
+/// Drives with as many requests under way as the settings allow.
 async fn work(claim: &Claim) {
+    let lanes = claim.state.plan.lanes();
+    if lanes <= 1 {
+        return lane(claim).await;
+    }
+    let mut all: Vec<_> = (0..lanes).map(|_| Some(Box::pin(lane(claim)))).collect();
+    poll_fn(|context| {
+        for lane in &mut all {
+            if lane
+                .as_mut()
+                .is_some_and(|it| it.as_mut().poll(context).is_ready())
+            {
+                *lane = None;
+                // The others end too.
+                claim.state.bell.ring();
+            }
+        }
+        match all.iter().all(Option::is_none) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Sends one request after the other.
+async fn lane(claim: &Claim) {
     let state = &*claim.state;
     let mut log = state.event_log();
     let mut driver = Driver::new(claim, state.plan.output(), TokioSleep::new(&state.bell));

@@ -184,7 +184,13 @@ impl Outbox for Claim {
         if locked.owner != Some(self.number) {
             return None;
         }
-        locked.pipeline.poll_transmit()
+        let transmit = locked.pipeline.poll_transmit();
+        drop(locked);
+        if transmit.is_some() && self.state.plan.lanes() > 1 {
+            // There may be another one for another lane.
+            self.state.bell.ring();
+        }
+        transmit
     }
 
     fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {

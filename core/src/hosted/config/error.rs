@@ -38,6 +38,9 @@ pub enum SettingsError {
     ZeroQueueSize,
     /// `gzip_level` is above 9.
     GzipLevel(u32),
+    /// `concurrent_exports` is zero or above
+    /// [`MAX_CONCURRENT_EXPORTS`](super::MAX_CONCURRENT_EXPORTS).
+    ConcurrentExports(u32),
     /// `metrics_interval` is zero.
     MetricsInterval,
     /// `max_span_bytes` cannot hold the fixed part of a span.
@@ -96,6 +99,12 @@ impl fmt::Display for SettingsError {
             Self::ZeroQueueSize => {
                 f.write_str("max_queue_size: must be at least 1; leave it out for 2048")
             }
+            Self::ConcurrentExports(asked) => write!(
+                f,
+                "concurrent_exports: {asked} is not from 1 to {}; leave it out for one request \
+                 after the other",
+                super::MAX_CONCURRENT_EXPORTS
+            ),
             Self::MetricsInterval => {
                 f.write_str("metrics_interval is zero; leave it out to send no metrics")
             }

@@ -30,6 +30,9 @@ pub const DEFAULT_SHARD_BYTES: usize = 256 << 10;
 /// The default of [`Config::max_span_bytes`]: 16 KiB.
 pub const DEFAULT_MAX_SPAN_BYTES: usize = 16 << 10;
 
+/// The most of [`Config::concurrent_exports`].
+pub const MAX_CONCURRENT_EXPORTS: u32 = crate::exporter::MAX_CONCURRENT_EXPORTS;
+
 /// A program's wishes for its tracing. What is left out comes from the environment, else from the
 /// defaults that the [module](super) lists.
 ///
@@ -157,6 +160,22 @@ pub struct Config {
     /// Which spans are lost when there is no room.
     pub overflow: Overflow,
 
+    /// How many requests may be under way at once, each over a connection of its own: 1, the default,
+    /// to [`MAX_CONCURRENT_EXPORTS`]. More help where a collector is far away and one request after the
+    /// other does not carry all spans. A retry holds new requests back, a half-open circuit and a
+    /// `Retry-After` hold all of them back, and batches may arrive in another order. It has no effect
+    /// on the standard output and on an `exporter`.
+    ///
+    /// ```
+    /// use spandrel_core::hosted::config::Config;
+    ///
+    /// let far = Config::production("shop", "https://collector.example");
+    /// let settings = Config { concurrent_exports: 4, ..far }.resolve_with(|_| None)?;
+    /// assert_eq!(settings.concurrent_exports, 4);
+    /// # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
+    /// ```
+    pub concurrent_exports: u32,
+
     /// How failed requests are repeated. Values out of range are an error.
     pub backoff: Option<BackoffConfig>,
     /// When a failing collector is left alone. Values out of range are an error.
@@ -276,6 +295,7 @@ impl Default for Config {
             buffer_bytes: None,
             shard_bytes: None,
             overflow: Overflow::default(),
+            concurrent_exports: 1,
             backoff: None,
             breaker: None,
             when_open: WhenOpen::default(),
@@ -330,6 +350,7 @@ debug_struct!(Config {
     buffer_bytes,
     shard_bytes,
     overflow,
+    concurrent_exports,
     backoff,
     breaker,
     when_open,

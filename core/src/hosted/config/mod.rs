@@ -62,6 +62,7 @@
 //! | `shard_bytes` | - | 256 KiB, twice that allocated | bytes |
 //! | `max_span_bytes` | - | 16 KiB | bytes |
 //! | `max_request_bytes` | - | 4 MiB | bytes |
+//! | `concurrent_exports` | - | 1 | requests |
 //! | `backoff` | - | [`BackoffConfig::DEFAULT`](crate::backoff::BackoffConfig::DEFAULT) | - |
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
@@ -141,7 +142,10 @@ mod sizes;
 mod stdout_format;
 
 pub use error::SettingsError;
-pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
+pub use fields::{
+    Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES,
+    MAX_CONCURRENT_EXPORTS,
+};
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
 pub use incoming::Incoming;
 pub use keep::Keep;

@@ -9,7 +9,7 @@ use super::credential::{InClear, is_loopback_host, plaintext_credential};
 use super::destination::Destination;
 use super::environment::Variables;
 use super::error::SettingsError;
-use super::fields::Config;
+use super::fields::{Config, MAX_CONCURRENT_EXPORTS};
 use super::headers::CheckedHeaders;
 use super::http::TlsFiles;
 use super::merge::Merged;
@@ -88,6 +88,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         exporter.batch.max_export_batch_size = 1;
         exporter.batch.scheduled_delay = Duration::ZERO;
     }
+    let concurrent_exports = concurrent_exports(code, &target)?;
     let metrics_url = metrics_url(code, &target, merged.metrics_endpoint, &mut notes)?;
     let sampler = merged.sampler.check(&mut notes);
     let keep = code.keep.map(|keep| keep.check(sizes.span, &mut notes));
@@ -112,6 +113,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         shard_bytes: sizes.shard,
         max_span_bytes: sizes.span,
         overflow: code.overflow,
+        concurrent_exports,
         limits: merged.limits,
         sampler,
         id_generator: code.id_generator.clone(),
@@ -212,6 +214,17 @@ fn metrics_url(
         );
     }
     Ok(base.map(|base| format!("{base}/v1/metrics{query}")))
+}
+
+/// The standard output and an exporter take one batch after the other.
+fn concurrent_exports(code: &Config, target: &Target) -> Result<u32, SettingsError> {
+    match (code.concurrent_exports, target) {
+        (asked, _) if !(1..=MAX_CONCURRENT_EXPORTS).contains(&asked) => {
+            Err(SettingsError::ConcurrentExports(asked))
+        }
+        (asked, Target::Otlp { .. }) => Ok(asked),
+        _ => Ok(1),
+    }
 }
 
 fn check_metrics_interval(interval: Option<Duration>) -> Result<Option<Duration>, SettingsError> {

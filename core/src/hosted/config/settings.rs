@@ -133,6 +133,8 @@ pub struct Settings {
     pub max_span_bytes: usize,
     /// Which spans are lost when there is no room.
     pub overflow: Overflow,
+    /// The most requests under way at once: 1 if spans do not go to a collector.
+    pub concurrent_exports: u32,
     /// How much one span may hold.
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
@@ -217,6 +219,7 @@ debug_struct!(Settings {
     shard_bytes,
     max_span_bytes,
     overflow,
+    concurrent_exports,
     limits,
     sampler,
     id_generator => id_generator.as_ref().map(|_| "own"),

@@ -113,8 +113,6 @@ pub struct Pipeline {
     losses: LossWatch,
     /// Of the loss under way, or of the last one.
     loss_cause: Option<LossCause>,
-    /// The start of the request under way.
-    asked: Option<Instant>,
     oversized: LossWatch,
     /// Spans that were too large for the exporter.
     unsendable: u64,
@@ -175,11 +173,14 @@ impl Pipeline {
         let hub = registry
             .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))
             .map_err(PipelineError::Resource)?;
+        let concurrency = settings.concurrent_exports as usize;
         let buffer = Buffer::new(memory("buffer_bytes", settings.buffer_bytes)?)
             .with_overflow(settings.overflow)
-            .with_max_records(settings.max_queue_size);
-        let exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
+            .with_max_records(settings.max_queue_size)
+            .with_leases(concurrency + 2);
+        let mut exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
             .map_err(PipelineError::Config)?;
+        exporter.set_concurrency(concurrency);
         let clock = Clock::new();
         Ok(Self {
             hub: Arc::new(hub),
@@ -196,7 +197,6 @@ impl Pipeline {
             closing: None,
             losses: LossWatch::default(),
             loss_cause: None,
-            asked: None,
             oversized: LossWatch::default(),
             unsendable: 0,
             loss_events: Deque::new(),
@@ -222,11 +222,7 @@ impl Pipeline {
     /// The next request, if one is to be sent now.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let now = self.step();
-        let transmit = self.exporter.poll_transmit(now);
-        if transmit.is_some() {
-            self.asked = Some(now);
-        }
-        transmit
+        self.exporter.poll_transmit(now)
     }
 
     /// See [`Exporter::read_body`].
@@ -237,7 +233,6 @@ impl Pipeline {
     /// See [`Exporter::handle_response`].
     pub fn handle_response(&mut self, transmit: Transmit, outcome: &Outcome<'_>) {
         let now = self.clock.now();
-        self.asked = None;
         self.exporter.handle_response(now, transmit, outcome);
         self.step();
     }
@@ -247,10 +242,9 @@ impl Pipeline {
         self.exporter.note_resent(transmit);
     }
 
-    /// Takes back the request in flight, which will not be answered: its future was dropped.
+    /// Takes back all requests in flight, which will not be answered: their futures were dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
-        self.asked = None;
         self.exporter.cancel_in_flight(now);
         self.step();
     }
@@ -258,8 +252,15 @@ impl Pipeline {
     /// See [`Exporter::fail_in_flight`].
     pub fn fail_in_flight(&mut self, body_sent: bool) {
         let now = self.clock.now();
-        self.asked = None;
         self.exporter.fail_in_flight(now, body_sent);
+        self.step();
+    }
+
+    /// A sender panicked over one of several requests: this counts as a failed attempt. See
+    /// [`Exporter::fail_in_flight`].
+    pub fn fail(&mut self, transmit: &Transmit, body_sent: bool) {
+        let now = self.clock.now();
+        self.exporter.fail(now, transmit, body_sent);
         self.step();
     }
 

@@ -51,11 +51,11 @@ impl Pipeline {
         self.closing.as_ref()?.report
     }
 
-    /// When the request under way must be given up, beside its own deadline: half-way through a shutdown
+    /// When the requests under way must be given up, beside its own deadline: half-way through a shutdown
     /// that began meanwhile. [`Instant::MAX`] if there is none.
     #[must_use]
     pub fn request_deadline(&self) -> Instant {
-        match (&self.closing, self.asked) {
+        match (&self.closing, self.exporter.oldest_flight()) {
             (Some(closing), Some(asked)) if asked <= closing.begun => closing.half,
             _ => Instant::MAX,
         }
