@@ -11,7 +11,7 @@ use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::client::BuildError;
-use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, Driven, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::{
     announce_start, announce_started, log_error, report_exporter,
 };
@@ -121,9 +121,17 @@ pub struct Telemetry {
     worker: Option<Arc<WorkerState>>,
     metrics: Option<MetricsThread>,
     exporter: Option<SharedExporter>,
+    further: Vec<Further>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
+}
+
+/// A further destination.
+#[derive(Debug)]
+struct Further {
+    worker: Arc<WorkerState>,
+    exporter: Option<SharedExporter>,
 }
 
 impl Telemetry {
@@ -134,6 +142,7 @@ impl Telemetry {
             worker: None,
             metrics: None,
             exporter: None,
+            further: Vec::new(),
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -152,14 +161,31 @@ impl Telemetry {
         pipeline: Pipeline,
         provider: TracerProvider,
     ) -> Result<Self, InitError> {
-        let worker = Worker::start(pipeline, outputs, settings.target.to_string());
-        let worker = worker.map_err(InitError::Thread)?;
+        let mut further = Vec::with_capacity(settings.further.len());
+        for settings in &settings.further {
+            let outputs = Output::all(settings).map_err(InitError::Exporter)?;
+            let branch = Pipeline::branch(&pipeline, settings).map_err(InitError::Pipeline)?;
+            further.push((branch, outputs, settings.target.to_string()));
+        }
+        let name = settings.target.to_string();
+        let started = Worker::start_all(pipeline, outputs, name.clone(), further);
+        let (worker, workers) = started.map_err(InitError::Thread)?;
+        let mut names: Vec<(String, Arc<dyn Driven>)> = Vec::with_capacity(workers.len());
+        let mut further = Vec::with_capacity(workers.len());
+        for (settings, worker) in settings.further.iter().zip(workers) {
+            names.push((settings.target.to_string(), Arc::clone(&worker) as _));
+            further.push(Further {
+                worker,
+                exporter: settings.span_exporter.clone(),
+            });
+        }
         let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
-            handle: Handle::new(provider, Arc::clone(&worker) as _),
+            handle: Handle::new(provider, Arc::clone(&worker) as _).with_further(name, names),
             worker: Some(worker),
             metrics,
             exporter: settings.span_exporter.clone(),
+            further,
             shutdown_timeout: settings.shutdown_timeout,
             was_started: true,
         })
@@ -190,17 +216,36 @@ impl Telemetry {
     ///
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
+    ///
+    /// With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = self.worker() else {
-            return FlushReport::NOTHING;
-        };
+        worst(&self.force_flush_each(timeout))
+    }
+
+    /// As [`force_flush`](Self::force_flush), with the report of each destination, the first one first.
+    /// Empty if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        if self.worker().is_none() {
+            return Vec::new();
+        }
         let processed = self.handle.flush_processors(timeout);
-        let report = processed.report(worker.force_flush(processed.left));
-        if let Some(exporter) = &self.exporter {
+        // The first one hands its spans to the others before they begin.
+        let begun: Vec<_> = self
+            .workers()
+            .map(|(worker, _)| worker.begin_flush(processed.left))
+            .collect();
+        let ends = self.workers().zip(begun);
+        let reports = ends.map(|((worker, _), begun)| {
+            let report = processed.report(worker.end_flush(begun));
+            DestinationReport::new(worker.target().into(), report)
+        });
+        let reports = reports.collect();
+        for exporter in self.workers().filter_map(|(_, exporter)| exporter) {
             report_exporter("flush", exporter.force_flush());
         }
-        report
+        reports
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -209,30 +254,54 @@ impl Telemetry {
     /// most half of the time that is left.
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
-    /// gives the same report.
+    /// gives the same report. With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = self.worker() else {
-            self.release();
-            return FlushReport::NOTHING;
-        };
-        let report = self.end(worker, timeout);
-        clear_global(self.provider());
-        self.release();
-        report
+        worst(&self.shutdown_each(timeout))
     }
 
-    fn end(&self, worker: &WorkerState, timeout: Duration) -> FlushReport {
+    /// As [`shutdown`](Self::shutdown), with the report of each destination, the first one first. Empty
+    /// if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        if self.worker().is_none() {
+            self.release();
+            return Vec::new();
+        }
+        let reports = self.end(timeout);
+        clear_global(self.provider());
+        self.release();
+        reports
+    }
+
+    fn end(&self, timeout: Duration) -> Vec<DestinationReport> {
         let started = Instant::now();
         let processed = self.handle.shut_processors_down(timeout);
-        let report = processed.report(worker.shutdown(processed.left));
-        if let Some(exporter) = &self.exporter {
+        let begun: Vec<_> = self
+            .workers()
+            .map(|(worker, _)| worker.begin_shutdown(processed.left))
+            .collect();
+        let ends = self.workers().zip(begun);
+        let reports = ends.map(|((worker, _), deadline)| {
+            let report = processed.report(worker.end_shutdown(deadline));
+            DestinationReport::new(worker.target().into(), report)
+        });
+        let reports = reports.collect();
+        for exporter in self.workers().filter_map(|(_, exporter)| exporter) {
             report_exporter("shutdown", exporter.shutdown());
         }
         if let Some(metrics) = &self.metrics {
             metrics.stop(timeout.saturating_sub(started.elapsed()));
         }
-        report
+        reports
+    }
+
+    /// The workers of all destinations, the first one first, with the program's exporters.
+    fn workers(&self) -> impl Iterator<Item = (&Arc<WorkerState>, Option<&SharedExporter>)> {
+        let first = self.worker().map(|worker| (worker, self.exporter.as_ref()));
+        let further = self.further.iter();
+        let further = further.map(|it| (&it.worker, it.exporter.as_ref()));
+        first.into_iter().chain(further)
     }
 
     /// `None` also in a forked child, which has no such thread.
@@ -261,8 +330,8 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker() {
-            self.end(worker, self.shutdown_timeout);
+        if self.worker().is_some() {
+            self.end(self.shutdown_timeout);
             clear_global(self.provider());
         }
         self.release();

@@ -24,12 +24,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
+use spandrel_core::buffer::Record;
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
-use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::unversioned::pipeline::{Branch, FlushId, Pipeline};
 use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
@@ -51,6 +52,8 @@ pub(crate) struct WorkerState {
     /// Signalled when a flush or the shutdown is over, and when a thread has ended.
     changed: Condvar,
     threads: OnceLock<Box<[Thread]>>,
+    /// The worker of the first destination, which empties the shards for this one, too.
+    first: OnceLock<Weak<Self>>,
     /// The thread that looks after the pipeline while a request hangs.
     lookout: OnceLock<Thread>,
     /// Counts the beginnings and the ends of requests: odd while all threads have one under way.
@@ -101,6 +104,7 @@ impl WorkerState {
             }),
             changed: Condvar::new(),
             threads: OnceLock::new(),
+            first: OnceLock::new(),
             lookout: OnceLock::new(),
             turns: AtomicU64::new(0),
             cancellers: outputs.iter().filter_map(Output::canceller).collect(),
@@ -117,6 +121,14 @@ impl WorkerState {
         self.threads().iter().for_each(Thread::unpark);
     }
 
+    /// Has the first destination's pipeline hand over what has ended. Its own worker may hang in a
+    /// request.
+    fn fetch(&self) {
+        if let Some(first) = self.first.get().and_then(Weak::upgrade) {
+            first.lock().pipeline.look();
+        }
+    }
+
     fn threads(&self) -> &[Thread] {
         self.threads.get().map_or(&[], |threads| threads)
     }
@@ -129,6 +141,11 @@ impl WorkerState {
         {
             lookout.unpark();
         }
+    }
+
+    /// The destination's name.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
     }
 
     fn turns(&self) -> u64 {
@@ -176,22 +193,45 @@ impl WorkerState {
         self.changed.notify_all();
     }
 
-    pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
+    /// Begins a flush, and returns its number and its deadline.
+    pub(crate) fn begin_flush(&self, timeout: Duration) -> (FlushId, Instant) {
         let timeout = self.patience(timeout);
-        let mut locked = self.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        let flush = locked.pipeline.force_flush(deadline);
+        let pipeline = &mut self.lock().pipeline;
+        let deadline = pipeline.now().saturating_add(timeout);
+        let flush = pipeline.force_flush(deadline);
         self.wake();
+        (flush, deadline)
+    }
+
+    /// Waits for the end of a flush.
+    pub(crate) fn end_flush(&self, (flush, deadline): (FlushId, Instant)) -> FlushReport {
+        let locked = self.lock();
+        let timeout = deadline.saturating_since(locked.pipeline.now());
         self.wait_flushed(locked, flush, timeout)
     }
 
+    #[cfg(test)]
+    pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
+        self.end_flush(self.begin_flush(timeout))
+    }
+
     pub(crate) fn shutdown(&self, timeout: Duration) -> FlushReport {
+        self.end_shutdown(self.begin_shutdown(timeout))
+    }
+
+    /// Begins the shutdown, and returns its deadline.
+    pub(crate) fn begin_shutdown(&self, timeout: Duration) -> Instant {
         let timeout = self.patience(timeout);
-        let mut locked = self.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        locked.pipeline.shutdown(deadline);
+        let pipeline = &mut self.lock().pipeline;
+        let deadline = pipeline.now().saturating_add(timeout);
+        pipeline.shutdown(deadline);
         self.wake();
-        locked = self.wait_shut_down(locked, deadline);
+        deadline
+    }
+
+    /// Waits for the end of the shutdown.
+    pub(crate) fn end_shutdown(&self, deadline: Instant) -> FlushReport {
+        let mut locked = self.wait_shut_down(self.lock(), deadline);
         if locked.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
             // the request is ended.
@@ -304,6 +344,15 @@ fn look_out(state: &Weak<WorkerState>) {
     }
 }
 
+impl Branch for WorkerState {
+    fn push(&self, record: &Record<'_>) {
+        let is_due = self.lock().pipeline.push_copy(record);
+        if is_due {
+            self.wake();
+        }
+    }
+}
+
 impl Driven for WorkerState {
     fn read(&self, read: &mut dyn FnMut(&Pipeline)) {
         read(&self.lock().pipeline);
@@ -328,46 +377,6 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts the threads that send what `pipeline` holds to `target`, one for each output.
-    pub(crate) fn start(
-        pipeline: Pipeline,
-        outputs: Vec<Output>,
-        target: String,
-    ) -> std::io::Result<Arc<WorkerState>> {
-        let state = WorkerState::new(pipeline, &outputs, target.clone());
-        let wake = Arc::downgrade(&state);
-        state.lock().pipeline.set_waker(Box::new(move || {
-            if let Some(state) = wake.upgrade() {
-                state.wake_for_shard();
-            }
-        }));
-        let has_peers = outputs.len() > 1;
-        let mut threads = Vec::with_capacity(outputs.len());
-        for output in outputs {
-            let worker = Self {
-                state: Arc::clone(&state),
-                output,
-                log: EventLog::new(target.as_str()),
-                transmit: None,
-                is_unlogged: false,
-                has_peers,
-            };
-            let spawned = std::thread::Builder::new()
-                .name("spandrel".into())
-                .spawn(move || worker.run());
-            match spawned {
-                Ok(thread) => threads.push(thread.thread().clone()),
-                Err(error) if threads.is_empty() => return Err(error),
-                // Those that there are send everything.
-                Err(_) => state.lock().running -= 1,
-            }
-        }
-        let _ = state.threads.set(threads.into_boxed_slice());
-        // What was recorded before the threads were known has not woken them.
-        state.wake();
-        Ok(state)
-    }
-
     /// Runs until the shutdown is over. A panic (in the client, or a bug) fails the request under
     /// way and nothing else, and is followed by a pause.
     fn run(mut self) {
@@ -499,6 +508,7 @@ impl Worker {
 
     /// Takes the next request out of the pipeline and encodes it. Returns its time limit.
     fn take_next(&mut self) -> Option<Option<Duration>> {
+        self.state.fetch();
         let pipeline = &mut self.state.lock().pipeline;
         // Before the shards are drained, so that none fills unnoticed.
         self.state.begin_request();
@@ -535,5 +545,6 @@ impl Worker {
     }
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

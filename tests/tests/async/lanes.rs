@@ -38,9 +38,10 @@ async fn a_024_a_request_that_hangs_does_not_hold_the_others_up() {
     until("three batches", || telemetry.ledger().exported == 30).await;
     let ledger = telemetry.ledger();
     assert_eq!((ledger.in_flight, ledger.buffered), (10, 0), "{ledger}");
-    let report = telemetry.shutdown(Duration::from_millis(200)).await;
-    assert_eq!((report.dropped, report.left), (10, 0));
-    assert!(telemetry.ledger().is_closed());
+    // The shutdown gives it up half-way, and it is sent again.
+    let report = telemetry.shutdown(Duration::from_secs(1)).await;
+    assert!(report.is_success(), "{report}");
+    assert_delivered(&telemetry, &server, 40);
 }
 
 #[tokio::test]

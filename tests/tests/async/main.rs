@@ -7,6 +7,7 @@
 )]
 
 mod cancel;
+mod destinations;
 mod embassy;
 mod embassy_gzip;
 mod embassy_hostile;

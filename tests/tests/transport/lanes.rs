@@ -22,12 +22,13 @@ fn rig(script: impl Into<Script>, concurrent_exports: u32) -> Rig {
 fn a_024_a_request_that_hangs_does_not_hold_the_others_up() {
     let rig = rig(Script::new().then(Reply::Hang), 2);
     rig.record(40);
-    until("three batches", || rig.telemetry.ledger().exported == 30);
+    until("three batches", || rig.telemetry.ledger().exported >= 30);
     let ledger = rig.telemetry.ledger();
     assert_eq!((ledger.in_flight, ledger.buffered), (10, 0), "{ledger}");
     assert!(rig.server.counters().accepted >= 2);
-    let end = rig.close_within(ms(200));
-    end.is(30, &[(DropReason::Shutdown, 10)]);
+    // The shutdown gives it up half-way, and it is sent again.
+    let end = rig.close_within(ms(1_000));
+    end.is(40, &[]).possible_duplicates(10);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod cases;
 mod child;
 mod concurrency;
 mod context;
+mod destinations;
 mod diagnostics;
 mod exporters;
 mod flush;

@@ -156,24 +156,40 @@ async fn work(claim: &Claim) {
     if lanes <= 1 {
         return lane(claim).await;
     }
-    let mut all: Vec<_> = (0..lanes).map(|_| Some(Box::pin(lane(claim)))).collect();
+    let lanes = (0..lanes).map(|_| async {
+        lane(claim).await;
+        // The others end too.
+        claim.state.bell.ring();
+    });
+    all(lanes).await;
+}
+
+/// Runs futures side by side, and returns their results in their order.
+pub(super) async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.map(|it| (Some(Box::pin(it)), None)).collect();
     poll_fn(|context| {
-        for lane in &mut all {
-            if lane
-                .as_mut()
-                .is_some_and(|it| it.as_mut().poll(context).is_ready())
-            {
-                *lane = None;
-                // The others end too.
-                claim.state.bell.ring();
+        let mut is_over = true;
+        for (future, output) in &mut running {
+            let polled = future.as_mut().map(|it| it.as_mut().poll(context));
+            match polled {
+                Some(Poll::Ready(result)) => {
+                    *output = Some(result);
+                    *future = None;
+                }
+                Some(Poll::Pending) => is_over = false,
+                None => {}
             }
         }
-        match all.iter().all(Option::is_none) {
+        match is_over {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
     })
     .await;
+    running
+        .into_iter()
+        .filter_map(|(_, output)| output)
+        .collect()
 }
 
 /// Sends one request after the other.

@@ -3,17 +3,17 @@
 use core::ops::Deref;
 use core::time::Duration;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
-use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::time::Instant;
 
-use super::drive::wait_for;
+use super::drive::{all, wait_for};
 use super::metrics::MetricsTask;
 use super::output::in_background;
 use super::state::DriverState;
@@ -31,7 +31,7 @@ pub struct Telemetry {
     handle: Handle,
     state: Option<Arc<DriverState>>,
     metrics: Option<MetricsTask>,
-    exporter: Option<SharedExporter>,
+    further: Vec<Arc<DriverState>>,
     shutdown_timeout: Duration,
     /// It is the last one that can say what its start reported.
     was_started: bool,
@@ -44,7 +44,7 @@ impl Telemetry {
             handle: Handle::disabled(),
             state: None,
             metrics: None,
-            exporter: None,
+            further: Vec::new(),
             shutdown_timeout: Duration::ZERO,
             was_started: false,
         }
@@ -61,14 +61,19 @@ impl Telemetry {
         provider: TracerProvider,
         state: Arc<DriverState>,
         metrics: Option<MetricsTask>,
-        exporter: Option<SharedExporter>,
+        further: Vec<Arc<DriverState>>,
         shutdown_timeout: Duration,
     ) -> Self {
+        let name = state.target.clone();
+        let names = further
+            .iter()
+            .map(|state| (state.target.clone(), Arc::clone(state) as _));
+        let handle = Handle::new(provider, Arc::clone(&state) as _);
         Self {
-            handle: Handle::new(provider, Arc::clone(&state) as _),
+            handle: handle.with_further(name, names.collect()),
             state: Some(state),
             metrics,
-            exporter,
+            further,
             shutdown_timeout,
             was_started: true,
         }
@@ -81,21 +86,39 @@ impl Telemetry {
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer. May
     /// be dropped at any await: the flush goes on in the background.
+    ///
+    /// With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = self.state() else {
-            return FlushReport::NOTHING;
-        };
+        worst(&self.force_flush_each(timeout).await)
+    }
+
+    /// As [`force_flush`](Self::force_flush), with the report of each destination, the first one first.
+    /// Empty if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub async fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        if self.state().is_none() {
+            return Vec::new();
+        }
         let processed = self.handle.flush_processors(timeout);
-        let flush = Waiting::new(state, processed.left);
-        state.bell.ring();
-        let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        let report = processed.report(report.unwrap_or_else(|| flush.end()));
-        if let Some(exporter) = self.exporter.clone() {
+        // The first one hands its spans to the others before they begin.
+        let begun = self.states().map(|state| {
+            let flush = Waiting::new(state, processed.left);
+            state.bell.ring();
+            flush
+        });
+        let begun: Vec<_> = begun.collect();
+        let ends = begun.iter().map(|flush| async move {
+            let report = wait_for(flush.state, flush.deadline, || flush.poll()).await;
+            let report = processed.report(report.unwrap_or_else(|| flush.end()));
+            DestinationReport::new(flush.state.target.clone(), report)
+        });
+        let reports = all(ends).await;
+        for exporter in self.states().filter_map(|state| state.plan.exporter()) {
             let flushed = in_background(move || exporter.force_flush()).await;
             report_exporter("flush", flushed);
         }
-        report
+        reports
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -105,29 +128,36 @@ impl Telemetry {
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report. Works on any tokio runtime, also when `init`'s is gone. May be
-    /// dropped at any await: the shutdown goes on in the background, or with the next call.
+    /// dropped at any await: the shutdown goes on in the background, or with the next call. With further
+    /// destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
+        worst(&self.shutdown_each(timeout).await)
+    }
+
+    /// As [`shutdown`](Self::shutdown), with the report of each destination, the first one first. Empty
+    /// if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub async fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
         let Some(state) = self.state() else {
             self.release();
-            return FlushReport::NOTHING;
+            return Vec::new();
         };
         let processed = self.handle.shut_processors_down(timeout);
-        let deadline = begin_shutdown(state, processed.left);
-        let report = match wait_for(state, deadline, || state.lock().told()).await {
-            Some(report) => report,
-            // The deadline passed with a request under way, or there is nothing to send with.
-            None => {
-                state.abandon();
-                state
-                    .lock()
-                    .pipeline
-                    .poll_shutdown()
-                    .unwrap_or(FlushReport::LATE)
-            }
-        };
+        let begun = self
+            .states()
+            .map(|state| (state, begin_shutdown(state, processed.left)));
+        let begun: Vec<_> = begun.collect();
+        let deadline = begun
+            .first()
+            .map_or(Instant::ZERO, |(_, deadline)| *deadline);
+        let ends = begun.iter().map(|(state, deadline)| async move {
+            let report = processed.report(shut_down(state, *deadline).await);
+            DestinationReport::new(state.target.clone(), report)
+        });
+        let reports = all(ends).await;
         clear_global(self.provider());
-        if let Some(exporter) = self.exporter.clone() {
+        for exporter in self.states().filter_map(|state| state.plan.exporter()) {
             report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
         }
         if let Some(metrics) = &self.metrics {
@@ -135,7 +165,12 @@ impl Telemetry {
             metrics.stopped(deadline.saturating_since(now)).await;
         }
         self.release();
-        processed.report(report)
+        reports
+    }
+
+    /// The states of all destinations, the first one first.
+    fn states(&self) -> impl Iterator<Item = &Arc<DriverState>> {
+        self.state().into_iter().chain(&self.further)
     }
 
     /// `None` also in a forked child, where nothing drives the pipeline.
@@ -167,18 +202,31 @@ impl Drop for Telemetry {
             return;
         };
         let processed = self.handle.shut_processors_down(self.shutdown_timeout);
-        begin_shutdown(state, processed.left);
-        let is_stranded = {
-            let mut locked = state.lock();
-            locked.is_orphaned = true;
-            !locked.has_background && !locked.is_stopped()
-        };
-        if is_stranded {
-            state.abandon();
+        for state in [state].into_iter().chain(&self.further) {
+            begin_shutdown(state, processed.left);
+            let is_stranded = {
+                let mut locked = state.lock();
+                locked.is_orphaned = true;
+                !locked.has_background && !locked.is_stopped()
+            };
+            if is_stranded {
+                state.abandon();
+            }
         }
         clear_global(self.provider());
         self.release();
     }
+}
+
+/// Waits for the end of a shutdown, until `deadline`.
+async fn shut_down(state: &Arc<DriverState>, deadline: Instant) -> FlushReport {
+    if let Some(report) = wait_for(state, deadline, || state.lock().told()).await {
+        return report;
+    }
+    // The deadline passed with a request under way, or there is nothing to send with.
+    state.abandon();
+    let report = state.lock().pipeline.poll_shutdown();
+    report.unwrap_or(FlushReport::LATE)
 }
 
 /// Asks for the end, and returns when it is due.
@@ -195,13 +243,13 @@ fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant {
 
 /// A flush that a future waits for; forgotten when the future is dropped.
 struct Waiting<'a> {
-    state: &'a DriverState,
+    state: &'a Arc<DriverState>,
     id: FlushId,
     deadline: Instant,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(state: &'a DriverState, timeout: Duration) -> Self {
+    fn new(state: &'a Arc<DriverState>, timeout: Duration) -> Self {
         let mut locked = state.lock();
         let deadline = locked.pipeline.now().saturating_add(timeout);
         let id = locked.pipeline.force_flush(deadline);

@@ -2,6 +2,7 @@
 
 use core::error::Error;
 use core::fmt;
+use std::boxed::Box;
 use std::string::String;
 
 use crate::env::{EndpointErrorKind, HeaderProblemKind};
@@ -41,6 +42,13 @@ pub enum SettingsError {
     /// `concurrent_exports` is zero or above
     /// [`MAX_CONCURRENT_EXPORTS`](super::MAX_CONCURRENT_EXPORTS).
     ConcurrentExports(u32),
+    /// One of `further_destinations` is wrong.
+    Further {
+        /// Its position, the first being 1.
+        number: usize,
+        /// What is wrong with it.
+        error: Box<SettingsError>,
+    },
     /// `metrics_interval` is zero.
     MetricsInterval,
     /// `max_span_bytes` cannot hold the fixed part of a span.
@@ -105,6 +113,9 @@ impl fmt::Display for SettingsError {
                  after the other",
                 super::MAX_CONCURRENT_EXPORTS
             ),
+            Self::Further { number, error } => {
+                write!(f, "further_destinations: member {number}: {error}")
+            }
             Self::MetricsInterval => {
                 f.write_str("metrics_interval is zero; leave it out to send no metrics")
             }
@@ -143,6 +154,7 @@ impl Error for SettingsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Exporter(error) => Some(error),
+            Self::Further { error, .. } => Some(error.as_ref()),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::further::FurtherDestination;
 use super::incoming::Incoming;
 use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
@@ -75,6 +76,9 @@ pub struct Config {
     /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
     /// `OTEL_SDK_DISABLED`.
     pub exporter: Option<SharedExporter>,
+    /// Further places that get every span, too; see [`FurtherDestination`]. Those that
+    /// `OTEL_TRACES_EXPORTER` lists come in addition, where it is obeyed.
+    pub further_destinations: Vec<FurtherDestination>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -268,6 +272,7 @@ impl Default for Config {
             detect: Vec::new(),
             endpoint: String::new(),
             exporter: None,
+            further_destinations: Vec::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
             protocol: None,
@@ -323,6 +328,7 @@ debug_struct!(Config {
     detect,
     endpoint => RedactedUrl(endpoint),
     exporter,
+    further_destinations,
     stdout_format,
     headers => HeaderNames(headers),
     protocol,

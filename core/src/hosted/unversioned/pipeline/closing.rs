@@ -30,7 +30,9 @@ impl Pipeline {
                 closing.half = closing.half.min(half);
             }
             None => {
-                self.hub.close();
+                if !self.is_branch {
+                    self.hub.close();
+                }
                 self.closing = Some(Closing {
                     begun: now,
                     half,
@@ -73,7 +75,9 @@ impl Pipeline {
         self.exporter.expect_more(self.left_in_shards);
         self.exporter.shutdown(now, closing.deadline);
         if let Some(report) = self.exporter.poll_shutdown() {
-            self.hub.abandon();
+            if !self.is_branch {
+                self.hub.abandon();
+            }
             if let Some(tail) = &mut self.tail {
                 tail.abandon();
             }
