@@ -86,6 +86,10 @@ pub struct Config {
     /// headers is used. A header that belongs to the protocol is left out with a diagnostic, one
     /// that cannot be sent is an error.
     pub headers: Vec<(String, String)>,
+    /// A product that stands before Spandrel's own in `User-Agent`, like `MyDist/1.2.3`: for a
+    /// distribution. Not used if `headers` has a `User-Agent`. One that cannot be part of a header is an
+    /// error of the transport's `init`.
+    pub user_agent_prefix: Option<String>,
     /// The encoding of spans.
     pub protocol: Option<Protocol>,
     /// The compression of requests.
@@ -275,6 +279,7 @@ impl Default for Config {
             further_destinations: Vec::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
+            user_agent_prefix: None,
             protocol: None,
             compression: None,
             gzip_level: None,
@@ -331,6 +336,7 @@ debug_struct!(Config {
     further_destinations,
     stdout_format,
     headers => HeaderNames(headers),
+    user_agent_prefix,
     protocol,
     compression,
     gzip_level,

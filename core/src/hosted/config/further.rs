@@ -120,6 +120,7 @@ impl FurtherDestination {
             enabled: first.enabled,
             detect: vec!["none".into()],
             headers: self.headers.clone(),
+            user_agent_prefix: first.user_agent_prefix.clone(),
             protocol: Some(self.protocol.unwrap_or(first.protocol)),
             compression: Some(self.compression.unwrap_or(first.compression)),
             gzip_level: first.gzip_level,

@@ -46,6 +46,7 @@
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
+//! | `user_agent_prefix` | - | none | - |
 //! | `protocol` | `T_PROTOCOL` | `http/protobuf` | name |
 //! | `compression` | `T_COMPRESSION` | `gzip` | name |
 //! | `gzip_level` | - | the encoder made for spans | 0 to 9 |

@@ -146,6 +146,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         stdout_format,
         protocol: merged.protocol,
         headers: headers.pairs,
+        user_agent_prefix: code.user_agent_prefix.clone(),
         compression: merged.compression,
         gzip_level: check_gzip_level(code.gzip_level)?,
         certificate: tls.certificate,

@@ -109,6 +109,8 @@ pub struct Settings {
     /// Headers of every request: none that cannot be sent, each name once, values without blanks
     /// around them.
     pub headers: Vec<(String, String)>,
+    /// A product that stands before the transport's own in `User-Agent`.
+    pub user_agent_prefix: Option<String>,
     /// The compression of requests.
     pub compression: Compression,
     /// The level of gzip, 0 to 9; `None` = the encoder [made for spans](crate::hosted::span_gzip).
@@ -233,6 +235,7 @@ debug_struct!(Settings {
     stdout_format,
     protocol,
     headers => HeaderNames(headers),
+    user_agent_prefix,
     compression,
     gzip_level,
     certificate,
