@@ -3,13 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::SharedExporter;
-use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::trace::TracerProvider;
 use spandrel_core::hosted::unversioned::client::BuildError;
 use spandrel_core::hosted::unversioned::handle::{DestinationReport, Driven, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::{
@@ -17,9 +16,10 @@ use spandrel_core::hosted::unversioned::lifecycle::{
 };
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
+use crate::ending::{Ending, Further};
 use crate::metrics::MetricsThread;
 use crate::output::Output;
-use crate::worker::{Worker, WorkerState};
+use crate::worker::Worker;
 
 /// Why tracing could not be started. The program can go on without it.
 #[derive(Debug)]
@@ -118,20 +118,9 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
     handle: Handle,
-    worker: Option<Arc<WorkerState>>,
-    metrics: Option<MetricsThread>,
-    exporter: Option<SharedExporter>,
-    further: Vec<Further>,
-    shutdown_timeout: Duration,
+    ending: Option<Arc<Ending>>,
     /// It is the last one that can say what its start reported.
     was_started: bool,
-}
-
-/// A further destination.
-#[derive(Debug)]
-struct Further {
-    worker: Arc<WorkerState>,
-    exporter: Option<SharedExporter>,
 }
 
 impl Telemetry {
@@ -139,11 +128,7 @@ impl Telemetry {
     pub const fn disabled() -> Self {
         Self {
             handle: Handle::disabled(),
-            worker: None,
-            metrics: None,
-            exporter: None,
-            further: Vec::new(),
-            shutdown_timeout: Duration::ZERO,
+            ending: None,
             was_started: false,
         }
     }
@@ -181,12 +166,16 @@ impl Telemetry {
         }
         let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
-            handle: Handle::new(provider, Arc::clone(&worker) as _).with_further(name, names),
-            worker: Some(worker),
-            metrics,
-            exporter: settings.span_exporter.clone(),
-            further,
-            shutdown_timeout: settings.shutdown_timeout,
+            handle: Handle::new(provider.clone(), Arc::clone(&worker) as _)
+                .with_further(name, names),
+            ending: Some(Arc::new(Ending {
+                provider,
+                worker,
+                metrics,
+                exporter: settings.span_exporter.clone(),
+                further,
+                shutdown_timeout: settings.shutdown_timeout,
+            })),
             was_started: true,
         })
     }
@@ -206,7 +195,7 @@ impl Telemetry {
     /// The pipeline, locked, unless there is none.
     #[cfg(feature = "gateway")]
     pub(crate) fn with_pipeline<T>(&self, act: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
-        let worker = self.worker.as_ref()?;
+        let worker = &self.ending.as_ref()?.worker;
         Some(act(&mut worker.lock().pipeline))
     }
 
@@ -227,22 +216,22 @@ impl Telemetry {
     /// Empty if nothing is recorded here.
     #[must_use = "the reports say whether everything has arrived"]
     pub fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
-        if self.worker().is_none() {
+        let Some(ending) = self.ending() else {
             return Vec::new();
-        }
+        };
         let processed = self.handle.flush_processors(timeout);
         // The first one hands its spans to the others before they begin.
-        let begun: Vec<_> = self
+        let begun: Vec<_> = ending
             .workers()
             .map(|(worker, _)| worker.begin_flush(processed.left))
             .collect();
-        let ends = self.workers().zip(begun);
+        let ends = ending.workers().zip(begun);
         let reports = ends.map(|((worker, _), begun)| {
             let report = processed.report(worker.end_flush(begun));
             DestinationReport::new(worker.target().into(), report)
         });
         let reports = reports.collect();
-        for exporter in self.workers().filter_map(|(_, exporter)| exporter) {
+        for exporter in ending.workers().filter_map(|(_, exporter)| exporter) {
             report_exporter("flush", exporter.force_flush());
         }
         reports
@@ -264,49 +253,14 @@ impl Telemetry {
     /// if nothing is recorded here.
     #[must_use = "the reports say whether everything has arrived"]
     pub fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
-        if self.worker().is_none() {
-            self.release();
-            return Vec::new();
-        }
-        let reports = self.end(timeout);
-        clear_global(self.provider());
+        let reports = self.ending().map(|ending| ending.run(timeout));
         self.release();
-        reports
-    }
-
-    fn end(&self, timeout: Duration) -> Vec<DestinationReport> {
-        let started = Instant::now();
-        let processed = self.handle.shut_processors_down(timeout);
-        let begun: Vec<_> = self
-            .workers()
-            .map(|(worker, _)| worker.begin_shutdown(processed.left))
-            .collect();
-        let ends = self.workers().zip(begun);
-        let reports = ends.map(|((worker, _), deadline)| {
-            let report = processed.report(worker.end_shutdown(deadline));
-            DestinationReport::new(worker.target().into(), report)
-        });
-        let reports = reports.collect();
-        for exporter in self.workers().filter_map(|(_, exporter)| exporter) {
-            report_exporter("shutdown", exporter.shutdown());
-        }
-        if let Some(metrics) = &self.metrics {
-            metrics.stop(timeout.saturating_sub(started.elapsed()));
-        }
-        reports
-    }
-
-    /// The workers of all destinations, the first one first, with the program's exporters.
-    fn workers(&self) -> impl Iterator<Item = (&Arc<WorkerState>, Option<&SharedExporter>)> {
-        let first = self.worker().map(|worker| (worker, self.exporter.as_ref()));
-        let further = self.further.iter();
-        let further = further.map(|it| (&it.worker, it.exporter.as_ref()));
-        first.into_iter().chain(further)
+        reports.unwrap_or_default()
     }
 
     /// `None` also in a forked child, which has no such thread.
-    fn worker(&self) -> Option<&Arc<WorkerState>> {
-        self.worker
+    pub(crate) fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending
             .as_ref()
             .filter(|_| self.handle.is_driven_here())
     }
@@ -330,9 +284,8 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if self.worker().is_some() {
-            self.end(self.shutdown_timeout);
-            clear_global(self.provider());
+        if let Some(ending) = self.ending() {
+            ending.run(ending.shutdown_timeout);
         }
         self.release();
     }

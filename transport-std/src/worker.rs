@@ -215,6 +215,15 @@ impl WorkerState {
         self.end_flush(self.begin_flush(timeout))
     }
 
+    /// Begins a flush that nothing waits for.
+    pub(crate) fn start_flush(&self, timeout: Duration) {
+        let pipeline = &mut self.lock().pipeline;
+        let deadline = pipeline.now().saturating_add(timeout);
+        let flush = pipeline.force_flush(deadline);
+        pipeline.forget_flush(flush);
+        self.wake();
+    }
+
     pub(crate) fn shutdown(&self, timeout: Duration) -> FlushReport {
         self.end_shutdown(self.begin_shutdown(timeout))
     }

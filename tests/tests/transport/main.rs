@@ -15,9 +15,11 @@ mod answers;
 mod cases;
 mod child;
 mod concurrency;
+mod conformance;
 mod context;
 mod destinations;
 mod diagnostics;
+mod ends;
 mod exporters;
 mod flush;
 #[cfg(unix)]

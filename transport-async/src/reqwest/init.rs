@@ -1,5 +1,6 @@
 //! `init`: from a configuration to a running pipeline.
 
+use core::sync::atomic::AtomicBool;
 use std::boxed::Box;
 use std::string::ToString;
 use std::sync::{Arc, Weak};
@@ -11,6 +12,7 @@ use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use tokio::runtime::Handle;
 
 use super::drive::background;
+use super::ending::Ending;
 use super::error::InitError;
 use super::metrics::MetricsTask;
 use super::output::Plan;
@@ -105,11 +107,12 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     }
     let metrics = MetricsTask::start(settings, &runtime, &state);
     announce_started(settings, &provider);
-    Ok(Telemetry::running(
+    Ok(Telemetry::running(Ending {
         provider,
         state,
         metrics,
         further,
-        settings.shutdown_timeout,
-    ))
+        shutdown_timeout: settings.shutdown_timeout,
+        records_panics: AtomicBool::new(false),
+    }))
 }

@@ -7,16 +7,13 @@ use std::vec::Vec;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::trace::clear_global;
 use spandrel_core::hosted::unversioned::handle::{DestinationReport, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
-use spandrel_core::hosted::unversioned::pipeline::FlushId;
-use spandrel_core::time::Instant;
 
 use super::drive::{all, wait_for};
-use super::metrics::MetricsTask;
+use super::ending::{Ending, Waiting, begin_shutdown};
 use super::output::in_background;
-use super::state::DriverState;
 
 /// A running pipeline.
 ///
@@ -29,10 +26,7 @@ use super::state::DriverState;
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
     handle: Handle,
-    state: Option<Arc<DriverState>>,
-    metrics: Option<MetricsTask>,
-    further: Vec<Arc<DriverState>>,
-    shutdown_timeout: Duration,
+    ending: Option<Arc<Ending>>,
     /// It is the last one that can say what its start reported.
     was_started: bool,
 }
@@ -42,10 +36,7 @@ impl Telemetry {
     pub const fn disabled() -> Self {
         Self {
             handle: Handle::disabled(),
-            state: None,
-            metrics: None,
-            further: Vec::new(),
-            shutdown_timeout: Duration::ZERO,
+            ending: None,
             was_started: false,
         }
     }
@@ -57,24 +48,13 @@ impl Telemetry {
         idle
     }
 
-    pub(super) fn running(
-        provider: TracerProvider,
-        state: Arc<DriverState>,
-        metrics: Option<MetricsTask>,
-        further: Vec<Arc<DriverState>>,
-        shutdown_timeout: Duration,
-    ) -> Self {
-        let name = state.target.clone();
-        let names = further
-            .iter()
-            .map(|state| (state.target.clone(), Arc::clone(state) as _));
-        let handle = Handle::new(provider, Arc::clone(&state) as _);
+    pub(super) fn running(ending: Ending) -> Self {
+        let further = ending.further.iter();
+        let names = further.map(|state| (state.target.clone(), Arc::clone(state) as _));
+        let handle = Handle::new(ending.provider.clone(), Arc::clone(&ending.state) as _);
         Self {
-            handle: handle.with_further(name, names.collect()),
-            state: Some(state),
-            metrics,
-            further,
-            shutdown_timeout,
+            handle: handle.with_further(ending.state.target.clone(), names.collect()),
+            ending: Some(Arc::new(ending)),
             was_started: true,
         }
     }
@@ -97,12 +77,12 @@ impl Telemetry {
     /// Empty if nothing is recorded here.
     #[must_use = "the reports say whether everything has arrived"]
     pub async fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
-        if self.state().is_none() {
+        let Some(ending) = self.ending() else {
             return Vec::new();
-        }
+        };
         let processed = self.handle.flush_processors(timeout);
         // The first one hands its spans to the others before they begin.
-        let begun = self.states().map(|state| {
+        let begun = ending.states().map(|state| {
             let flush = Waiting::new(state, processed.left);
             state.bell.ring();
             flush
@@ -114,7 +94,7 @@ impl Telemetry {
             DestinationReport::new(flush.state.target.clone(), report)
         });
         let reports = all(ends).await;
-        for exporter in self.states().filter_map(|state| state.plan.exporter()) {
+        for exporter in ending.states().filter_map(|state| state.plan.exporter()) {
             let flushed = in_background(move || exporter.force_flush()).await;
             report_exporter("flush", flushed);
         }
@@ -139,43 +119,19 @@ impl Telemetry {
     /// if nothing is recorded here.
     #[must_use = "the reports say whether everything has arrived"]
     pub async fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
-        let Some(state) = self.state() else {
-            self.release();
-            return Vec::new();
+        let reports = match self.ending() {
+            Some(ending) => ending.run(timeout).await,
+            None => Vec::new(),
         };
-        let processed = self.handle.shut_processors_down(timeout);
-        let begun = self
-            .states()
-            .map(|state| (state, begin_shutdown(state, processed.left)));
-        let begun: Vec<_> = begun.collect();
-        let deadline = begun
-            .first()
-            .map_or(Instant::ZERO, |(_, deadline)| *deadline);
-        let ends = begun.iter().map(|(state, deadline)| async move {
-            let report = processed.report(shut_down(state, *deadline).await);
-            DestinationReport::new(state.target.clone(), report)
-        });
-        let reports = all(ends).await;
-        clear_global(self.provider());
-        for exporter in self.states().filter_map(|state| state.plan.exporter()) {
-            report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
-        }
-        if let Some(metrics) = &self.metrics {
-            let now = state.lock().pipeline.now();
-            metrics.stopped(deadline.saturating_since(now)).await;
-        }
         self.release();
         reports
     }
 
-    /// The states of all destinations, the first one first.
-    fn states(&self) -> impl Iterator<Item = &Arc<DriverState>> {
-        self.state().into_iter().chain(&self.further)
-    }
-
     /// `None` also in a forked child, where nothing drives the pipeline.
-    fn state(&self) -> Option<&Arc<DriverState>> {
-        self.state.as_ref().filter(|_| self.handle.is_driven_here())
+    pub(super) fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending
+            .as_ref()
+            .filter(|_| self.handle.is_driven_here())
     }
 
     /// Says what nothing has listened to.
@@ -197,12 +153,13 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let Some(state) = self.state() else {
+        let Some(ending) = self.ending() else {
             self.release();
             return;
         };
-        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
-        for state in [state].into_iter().chain(&self.further) {
+        ending.run_if_panicking();
+        let processed = self.handle.shut_processors_down(ending.shutdown_timeout);
+        for state in ending.states() {
             begin_shutdown(state, processed.left);
             let is_stranded = {
                 let mut locked = state.lock();
@@ -215,63 +172,5 @@ impl Drop for Telemetry {
         }
         clear_global(self.provider());
         self.release();
-    }
-}
-
-/// Waits for the end of a shutdown, until `deadline`.
-async fn shut_down(state: &Arc<DriverState>, deadline: Instant) -> FlushReport {
-    if let Some(report) = wait_for(state, deadline, || state.lock().told()).await {
-        return report;
-    }
-    // The deadline passed with a request under way, or there is nothing to send with.
-    state.abandon();
-    let report = state.lock().pipeline.poll_shutdown();
-    report.unwrap_or(FlushReport::LATE)
-}
-
-/// Asks for the end, and returns when it is due.
-fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant {
-    let deadline = {
-        let pipeline = &mut state.lock().pipeline;
-        let deadline = pipeline.now().saturating_add(timeout);
-        pipeline.shutdown(deadline);
-        deadline
-    };
-    state.bell.ring();
-    deadline
-}
-
-/// A flush that a future waits for; forgotten when the future is dropped.
-struct Waiting<'a> {
-    state: &'a Arc<DriverState>,
-    id: FlushId,
-    deadline: Instant,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(state: &'a Arc<DriverState>, timeout: Duration) -> Self {
-        let mut locked = state.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        let id = locked.pipeline.force_flush(deadline);
-        Self {
-            state,
-            id,
-            deadline,
-        }
-    }
-
-    fn poll(&self) -> Option<FlushReport> {
-        self.state.lock().flush_report(self.id)
-    }
-
-    fn end(&self) -> FlushReport {
-        let ended = self.state.lock().pipeline.end_flush(self.id);
-        ended.unwrap_or(FlushReport::LATE)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.state.lock().pipeline.forget_flush(self.id);
     }
 }

@@ -7,8 +7,9 @@ use spandrel_core::breaker::{
     BreakerConfig, CircuitBreaker, CircuitOpen, OpenInterval, State, TransitionReason, Verdict,
 };
 use spandrel_core::time::Instant;
+use spandrel_testkit::strategies::breaker::{configs, ops};
 use spandrel_tests::models::Draws;
-use spandrel_tests::models::breaker::{Op, World, configs, ops, run};
+use spandrel_tests::models::breaker::{Op, World, run};
 
 const START: Instant = Instant::from_secs(100);
 
