@@ -111,7 +111,7 @@ impl fmt::Display for SettingsError {
                 f,
                 "concurrent_exports: {asked} is not from 1 to {}; leave it out for one request \
                  after the other",
-                super::MAX_CONCURRENT_EXPORTS
+                crate::exporter::MAX_CONCURRENT_EXPORTS
             ),
             Self::Further { number, error } => {
                 write!(f, "further_destinations: member {number}: {error}")

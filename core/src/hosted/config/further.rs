@@ -4,20 +4,16 @@ use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 use std::string::String;
-use std::vec;
 use std::vec::Vec;
 
 use super::debug::{HeaderNames, debug_struct};
-use super::error::SettingsError;
-use super::fields::Config;
-use super::settings::{Settings, Target};
 use super::stdout_format::StdoutFormat;
 use crate::env::{Compression, Protocol};
 use crate::hosted::diagnostics::RedactedUrl;
 use crate::hosted::export::SharedExporter;
 
 /// A place that gets every span besides the [first one](super::Target), for
-/// [`Config::further_destinations`].
+/// [`Config::further_destinations`](super::Config::further_destinations).
 ///
 /// It has a queue, retries, a circuit breaker and a ledger of its own: a destination that is slow or
 /// away holds no other one back, and one whose queue is full loses spans for itself alone. The sizes,
@@ -43,8 +39,8 @@ use crate::hosted::export::SharedExporter;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct FurtherDestination {
-    place: Place,
-    /// Headers of every request, as [`Config::headers`].
+    pub(super) place: Place,
+    /// Headers of every request, as [`Config::headers`](super::Config::headers).
     pub headers: Vec<(String, String)>,
     /// The encoding of spans; `None` = as for the first place.
     pub protocol: Option<Protocol>,
@@ -61,7 +57,7 @@ pub struct FurtherDestination {
 }
 
 #[derive(Clone)]
-enum Place {
+pub(super) enum Place {
     Collector(String),
     Exporter(SharedExporter),
     Stdout(StdoutFormat),
@@ -70,7 +66,8 @@ enum Place {
 }
 
 impl FurtherDestination {
-    /// A collector: `host:port` or a base URL, as [`Config::endpoint`]. An empty one is an error.
+    /// A collector: `host:port` or a base URL, as
+    /// [`Config::endpoint`](super::Config::endpoint). An empty one is an error.
     #[must_use]
     pub fn collector(endpoint: impl Into<String>) -> Self {
         Self::at(Place::Collector(endpoint.into()))
@@ -105,79 +102,6 @@ impl FurtherDestination {
             client_certificate: None,
             client_key: None,
         }
-    }
-
-    /// The settings of this place, beside a first one with these.
-    pub(super) fn resolve(
-        &self,
-        code: &Config,
-        first: &Settings,
-    ) -> Result<Settings, SettingsError> {
-        let delivery = first.exporter;
-        // Its batches of one span are for a person who is watching.
-        let is_console = first.target == (Target::Stdout { immediate: true });
-        let mut config = Config {
-            enabled: first.enabled,
-            detect: vec!["none".into()],
-            headers: self.headers.clone(),
-            user_agent_prefix: first.user_agent_prefix.clone(),
-            protocol: Some(self.protocol.unwrap_or(first.protocol)),
-            compression: Some(self.compression.unwrap_or(first.compression)),
-            gzip_level: first.gzip_level,
-            timeout: Some(self.timeout.unwrap_or(delivery.export_timeout)),
-            // The first place's limit is the smaller one of both.
-            export_timeout: Some(Duration::ZERO),
-            certificate: self.certificate.clone(),
-            client_certificate: self.client_certificate.clone(),
-            client_key: self.client_key.clone(),
-            use_environment_proxy: first.use_environment_proxy,
-            allow_plaintext_credentials: first.allow_plaintext_credentials,
-            refuse_plaintext_credentials: first.refuse_plaintext_credentials,
-            max_span_bytes: Some(first.max_span_bytes),
-            scheduled_delay: match is_console {
-                true => code.scheduled_delay,
-                false => Some(delivery.batch.scheduled_delay),
-            },
-            max_queue_size: Some(first.max_queue_size),
-            max_export_batch_size: match is_console {
-                true => code.max_export_batch_size,
-                false => Some(delivery.batch.max_export_batch_size),
-            },
-            max_request_bytes: Some(delivery.max_request_bytes),
-            buffer_bytes: Some(first.buffer_bytes),
-            shard_bytes: Some(first.shard_bytes),
-            overflow: first.overflow,
-            concurrent_exports: code.concurrent_exports,
-            backoff: Some(delivery.backoff),
-            breaker: Some(delivery.breaker),
-            when_open: delivery.when_open,
-            on_too_large: delivery.on_too_large,
-            max_batch_age: Some(delivery.max_batch_age),
-            shutdown_timeout: first.shutdown_timeout,
-            read_environment: false,
-            set_global: false,
-            ..Config::default()
-        };
-        match &self.place {
-            // Without an endpoint spans would go to the standard output, so an empty one is passed on
-            // as what is no endpoint either.
-            Place::Collector(endpoint) => {
-                config.endpoint = match endpoint.trim_ascii().is_empty() {
-                    true => ":".into(),
-                    false => endpoint.clone(),
-                }
-            }
-            Place::Exporter(exporter) => config.exporter = Some(exporter.clone()),
-            Place::Stdout(format) => config.stdout_format = *format,
-            Place::Console => {}
-        }
-        let mut settings = config.resolve_with(|_| None)?;
-        if let Place::Console = self.place {
-            settings.target = Target::Stdout { immediate: true };
-            settings.exporter.batch.max_export_batch_size = 1;
-            settings.exporter.batch.scheduled_delay = Duration::ZERO;
-        }
-        Ok(settings)
     }
 }
 

@@ -124,6 +124,7 @@
 //! # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
 //! ```
 
+mod beside;
 pub(in crate::hosted) mod credential;
 mod debug;
 mod delivery;

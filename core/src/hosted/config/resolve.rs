@@ -6,6 +6,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+use super::beside::settings_of;
 use super::credential::{InClear, is_loopback_host, plaintext_credential};
 use super::destination::Destination;
 use super::environment::{Environment, Variables};
@@ -75,12 +76,10 @@ fn add_further(
     let all = listed.iter().map(|it| (0, it)).chain(in_code);
     for (number, destination) in all {
         let mut further =
-            destination
-                .resolve(config, settings)
-                .map_err(|error| SettingsError::Further {
-                    number,
-                    error: error.into(),
-                })?;
+            settings_of(destination, config, settings).map_err(|error| SettingsError::Further {
+                number,
+                error: error.into(),
+            })?;
         for note in further.diagnostics.drain(..) {
             let target = &further.target;
             settings.diagnostics.push(format!("{target}: {note}"));
