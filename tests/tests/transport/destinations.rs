@@ -147,7 +147,7 @@ fn an_exporter_of_the_program_is_a_further_destination() {
     });
     rig.record(25);
     until("two batches", || spans.finished_spans().len() == 20);
-    rig.deliver(0);
+    assert!(rig.flush().is_success());
     assert_eq!(spans.finished_spans().len(), 25);
     rig.close().is(25, &[]);
 }

@@ -114,7 +114,16 @@ impl DriverState {
     /// request.
     fn fetch(&self) {
         if let Some(first) = self.first.as_ref().and_then(Weak::upgrade) {
-            first.lock().pipeline.look();
+            let is_due = {
+                let pipeline = &mut first.lock().pipeline;
+                pipeline.look();
+                pipeline
+                    .poll_timeout()
+                    .is_some_and(|at| at <= pipeline.now())
+            };
+            if is_due {
+                first.bell.ring();
+            }
         }
     }
 
