@@ -97,7 +97,7 @@ struct Readme;
 
 // L0
 pub mod attribute;
-#[cfg(any(feature = "gzip", feature = "link"))]
+#[cfg(any(feature = "gzip", feature = "link", feature = "spool"))]
 mod crc;
 pub mod id;
 pub mod time;
@@ -136,6 +136,8 @@ pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
 pub mod shared_buffer;
+#[cfg(feature = "spool")]
+pub mod spool;
 #[cfg(test)]
 mod test_support;
 

@@ -4,8 +4,9 @@
 //! cargo run --example web
 //! ```
 //!
-//! Two lines make a service traced: `init`, and the layer around its routes. A third one wraps the client
-//! that calls the other service, and a fourth puts `trace_id` and `span_id` into the lines of the log.
+//! Two lines make a service traced: `init`, and the layer around its routes. Another one wraps the client
+//! that calls the other service, one puts `trace_id` and `span_id` into the lines of the log, and
+//! `until_signal` has the server end well.
 //!
 //! The program starts both services, orders something, and sends SIGTERM to itself while an order is still
 //! under way: the order is answered, and every span arrives. Look at how the spans of `shop` and of `stock`
@@ -27,7 +28,6 @@ use spandrel_tower::{ClientLayer, ClientService, Reqwest, ServerLayer, UrlTempla
 use spandrel_transport_async::log_ids::LogIds;
 use spandrel_transport_async::{Config, ContextFutureExt, InitError, Telemetry, Tracer, init};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -64,7 +64,7 @@ async fn main() -> Result<(), Failure> {
     let (shop, stock) = (pipeline("shop", endpoint)?, pipeline("stock", endpoint)?);
 
     // `stock` goes on until `shop` needs it no more.
-    let mut terminated = signal(SignalKind::terminate())?;
+    let terminated = shop.until_signal();
     let (shop_has_ended, no_more_orders) = tokio::sync::oneshot::channel::<()>();
     let (listener, stock_address) = listen().await?;
     let routes = stock_routes(&stock.tracer("http"));
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Failure> {
     let (listener, shop_address) = listen().await?;
     let routes = shop_routes(&shop.tracer("http"), stock_address);
     let serving_shop = axum::serve(listener, routes).with_graceful_shutdown(async move {
-        terminated.recv().await;
+        terminated.await;
         info!("SIGTERM: no new orders");
     });
     let serving_stock = tokio::spawn(serving_stock.into_future());

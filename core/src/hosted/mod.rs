@@ -20,6 +20,7 @@
 //! | [`log_ids`] | the ids of the current span in the lines of a log |
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
+//! | `spool` | batches that wait on a disk for their collector (feature `spool`) |
 //! | [`prelude`] | the names that nearly every application needs |
 //! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
@@ -58,6 +59,8 @@ pub mod layer;
 pub mod log_ids;
 #[cfg(feature = "_deflate")]
 pub mod span_gzip;
+#[cfg(feature = "spool")]
+pub mod spool;
 #[cfg(feature = "_waterfall")]
 pub mod waterfall;
 // L5

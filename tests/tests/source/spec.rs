@@ -41,6 +41,7 @@ const PUBLISHED: [&str; 5] = [
     "core/tower/src/",
     "transport-std/src/",
     "transport-async/src/",
+    "tests/testkit/src/",
 ];
 /// Words that lead readers of the documentation nowhere. Names of documents are a check of their
 /// own.

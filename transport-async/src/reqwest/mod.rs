@@ -55,6 +55,8 @@ mod bell;
 mod client;
 mod drive;
 mod encode;
+mod ending;
+mod ends;
 mod error;
 mod failure;
 mod init;
