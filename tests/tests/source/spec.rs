@@ -37,6 +37,7 @@ const PACKAGES: [&str; 7] = [
 /// What a published package documents is read by people who do not have this repository.
 const PUBLISHED: [&str; 5] = [
     "core/src/",
+    "core/macros/src/",
     "core/tower/src/",
     "transport-std/src/",
     "transport-async/src/",
