@@ -20,6 +20,7 @@
 //! | `layer` | a layer that records the spans of the `tracing` crate (feature `tracing`) |
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
 //! | [`prelude`] | the names that nearly every application needs |
+//! | `opentelemetry_0_33`, `_0_32`, `_0_31` | the API of the crate `opentelemetry` over this pipeline (features of these names) |
 //! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
@@ -51,11 +52,19 @@ pub mod trace;
 // L4
 #[cfg(feature = "tracing")]
 pub mod layer;
+#[cfg(feature = "_bridge")]
+mod opentelemetry;
 #[cfg(feature = "_deflate")]
 pub mod span_gzip;
 #[cfg(feature = "_waterfall")]
 pub mod waterfall;
 // L5
+#[cfg(feature = "opentelemetry-0-31")]
+pub mod opentelemetry_0_31;
+#[cfg(feature = "opentelemetry-0-32")]
+pub mod opentelemetry_0_32;
+#[cfg(feature = "opentelemetry-0-33")]
+pub mod opentelemetry_0_33;
 pub mod prelude;
 #[cfg(feature = "testing")]
 pub mod testing;
