@@ -10,4 +10,5 @@
 mod contexts;
 mod futures;
 mod layer;
+mod propagation;
 mod spans;
