@@ -71,6 +71,7 @@
 //! |---|---|
 //! | `std` | `hosted`: the runtime for programs with threads |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
@@ -95,7 +96,7 @@ struct Readme;
 
 // L0
 pub mod attribute;
-#[cfg(any(feature = "gzip", feature = "link"))]
+#[cfg(any(feature = "gzip", feature = "link", feature = "spool"))]
 mod crc;
 pub mod id;
 pub mod time;
@@ -132,5 +133,7 @@ pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
 pub mod shared_buffer;
+#[cfg(feature = "spool")]
+pub mod spool;
 #[cfg(test)]
 mod test_support;

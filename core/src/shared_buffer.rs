@@ -83,8 +83,38 @@ pub struct SharedBuffer<B> {
 
 struct Inner<B> {
     buffer: Buffer<B>,
+    drops: Drops,
+    /// Evicted spans that a sink has counted.
+    evicted: u64,
+}
+
+/// Spans dropped here that no sink has counted.
+#[derive(Clone, Copy)]
+struct Drops {
     queue_full: u64,
     too_large: u64,
+}
+
+impl Drops {
+    const NONE: Self = Self {
+        queue_full: 0,
+        too_large: 0,
+    };
+
+    fn add(&mut self, other: Self) {
+        self.queue_full = self.queue_full.saturating_add(other.queue_full);
+        self.too_large = self.too_large.saturating_add(other.too_large);
+    }
+}
+
+impl<B> Inner<B> {
+    /// All of them; of the evicted ones those that are not in `drops` yet.
+    fn all_drops(&self) -> Drops {
+        let evicted = self.buffer.evicted().saturating_sub(self.evicted);
+        let mut all = self.drops;
+        all.queue_full = all.queue_full.saturating_add(evicted);
+        all
+    }
 }
 
 /// A record whose body has been copied out.
@@ -102,23 +132,24 @@ impl<B> SharedBuffer<B> {
         Self {
             inner: Mutex::new(RefCell::new(Inner {
                 buffer,
-                queue_full: 0,
-                too_large: 0,
+                drops: Drops::NONE,
+                evicted: 0,
             })),
         }
     }
 
-    /// The spans that ended here and have not been drained: those that wait, and those dropped.
+    /// The spans that ended here and that no sink has counted: those that wait, and those dropped
+    /// since the last [`drain`](Self::drain).
     ///
-    /// A drained span is counted by the sink, so the sum of both ledgers counts every span once.
+    /// With a drain the sink counts both, so the sum of both ledgers counts every span once. A sink
+    /// without a ledger, such as a [`Buffer`], counts nothing; the dropped spans stay here then.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::default();
         self.with(|inner| {
-            let evicted = inner.buffer.evicted();
-            let queue_full = inner.queue_full.saturating_add(evicted);
-            ledger.drop_spans(DropReason::QueueFull, queue_full);
-            ledger.drop_spans(DropReason::TooLarge, inner.too_large);
+            let drops = inner.all_drops();
+            ledger.drop_spans(DropReason::QueueFull, drops.queue_full);
+            ledger.drop_spans(DropReason::TooLarge, drops.too_large);
             ledger.buffered = inner.buffer.len() as u64;
         });
         ledger.ended = ledger.dropped_total().saturating_add(ledger.buffered);
@@ -157,8 +188,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
             let result = inner.buffer.push(record);
             let count = match result {
                 Ok(()) => return result,
-                Err(PushError::TooLarge) => &mut inner.too_large,
-                Err(_) => &mut inner.queue_full,
+                Err(PushError::TooLarge) => &mut inner.drops.too_large,
+                Err(_) => &mut inner.drops.queue_full,
             };
             *count = count.saturating_add(1);
             result
@@ -169,6 +200,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
     /// Moves finished spans to `sink`, the oldest first, until none is left or `sink` has no room
     /// for the next one, and returns how many. Each is copied to `scratch` first, so that interrupts
     /// are on while the sink takes it; a record larger than `scratch` is dropped and counted.
+    ///
+    /// Spans that were dropped here since the last drain are handed to the sink's ledger
+    /// ([`RecordSink::count_dropped`]), so a [`LinkExporter`](crate::link::LinkExporter) reports
+    /// them to the host.
     pub fn drain(&self, scratch: &mut [u8], sink: &mut impl RecordSink) -> usize {
         let mut moved = 0;
         while let Some(next) = self.take(scratch, sink) {
@@ -183,7 +218,32 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
             });
             moved += 1;
         }
+        self.hand_over_drops(sink);
         moved
+    }
+
+    /// Moves the counts of dropped spans to the sink. Spans that are dropped meanwhile are counted
+    /// here, and handed over by the next drain.
+    fn hand_over_drops(&self, sink: &mut impl RecordSink) {
+        let taken = self.with(|inner| {
+            let drops = inner.all_drops();
+            inner.drops = Drops::NONE;
+            inner.evicted = inner.buffer.evicted();
+            drops
+        });
+        let mut left = taken.unwrap_or(Drops::NONE);
+        let counts = [
+            (DropReason::QueueFull, &mut left.queue_full),
+            (DropReason::TooLarge, &mut left.too_large),
+        ];
+        for (reason, spans) in counts {
+            if *spans > 0 && sink.count_dropped(reason, *spans) {
+                *spans = 0;
+            }
+        }
+        if left.queue_full > 0 || left.too_large > 0 {
+            self.with(|inner| inner.drops.add(left));
+        }
     }
 
     /// Copies the oldest record out and frees its place, in one critical section: between two
@@ -205,7 +265,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
             });
             inner.buffer.pop_front();
             if taken.is_none() {
-                inner.too_large = inner.too_large.saturating_add(1);
+                let drops = &mut inner.drops;
+                drops.too_large = drops.too_large.saturating_add(1);
             }
             Some(taken)
         })
@@ -216,6 +277,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> RecordSink for &SharedBuffer<B> {
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         self.push(record)
+    }
+
+    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+        let (queue_full, too_large) = match reason {
+            DropReason::TooLarge => (0, spans),
+            _ => (spans, 0),
+        };
+        let drops = Drops {
+            queue_full,
+            too_large,
+        };
+        self.with(|inner| inner.drops.add(drops)).is_some()
     }
 }
 
@@ -323,6 +396,51 @@ mod tests {
         assert_eq!((shared.len(), shared.ledger().dropped_total()), (1, 0));
         assert_eq!(shared.drain(&mut [0; 16], &mut Notes::new(9)), 1);
         assert!(shared.is_empty());
+    }
+
+    /// A sink with a ledger, whatever it holds.
+    #[derive(Default)]
+    struct Ledgered(Vec<(DropReason, u64)>);
+
+    impl RecordSink for Ledgered {
+        fn push_record(&mut self, _: &Record<'_>) -> Result<(), PushError> {
+            Ok(())
+        }
+
+        fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+            self.0.push((reason, spans));
+            true
+        }
+    }
+
+    #[test]
+    fn losses_are_handed_to_a_sink_with_a_ledger_once() {
+        let buffer = Buffer::new([0; 100]).with_overflow(Overflow::DropOldest);
+        let shared = SharedBuffer::new(buffer);
+        for id in 0..10 {
+            push(&shared, id, 12).unwrap();
+        }
+        assert_eq!(push(&shared, 10, 200), Err(PushError::TooLarge));
+        // One with a ledger in front of another.
+        let second = SharedBuffer::new(Buffer::new([0; 100]));
+        assert_eq!(shared.drain(&mut [0; 16], &mut &second), 5);
+        assert_eq!(shared.ledger(), Ledger::default());
+        let all = [(DropReason::QueueFull, 5), (DropReason::TooLarge, 1)];
+        assert_eq!(
+            all.map(|(reason, _)| second.ledger().dropped(reason)),
+            [5, 1]
+        );
+        let mut sink = Ledgered::default();
+        assert_eq!(second.drain(&mut [0; 16], &mut sink), 5);
+        assert_eq!(sink.0, all);
+        assert_eq!(second.ledger(), Ledger::default());
+        // Only what is new.
+        for id in 0..6 {
+            push(&shared, id, 12).unwrap();
+        }
+        let mut sink = Ledgered::default();
+        shared.drain(&mut [0; 16], &mut sink);
+        assert_eq!(sink.0, [(DropReason::QueueFull, 1)]);
     }
 
     #[test]

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::SharedExporter;
-use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::trace::TracerProvider;
 use spandrel_core::hosted::unversioned::client::BuildError;
 use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::lifecycle::{
@@ -17,9 +16,10 @@ use spandrel_core::hosted::unversioned::lifecycle::{
 };
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
+use crate::ending::Ending;
 use crate::metrics::MetricsThread;
 use crate::output::Output;
-use crate::worker::{Worker, WorkerState};
+use crate::worker::Worker;
 
 /// Why tracing could not be started. The program can go on without it.
 #[derive(Debug)]
@@ -118,10 +118,7 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
     handle: Handle,
-    worker: Option<Arc<WorkerState>>,
-    metrics: Option<MetricsThread>,
-    exporter: Option<SharedExporter>,
-    shutdown_timeout: Duration,
+    ending: Option<Arc<Ending>>,
     /// It is the last one that can say what its start reported.
     was_started: bool,
 }
@@ -131,10 +128,7 @@ impl Telemetry {
     pub const fn disabled() -> Self {
         Self {
             handle: Handle::disabled(),
-            worker: None,
-            metrics: None,
-            exporter: None,
-            shutdown_timeout: Duration::ZERO,
+            ending: None,
             was_started: false,
         }
     }
@@ -156,11 +150,14 @@ impl Telemetry {
         let worker = worker.map_err(InitError::Thread)?;
         let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
-            handle: Handle::new(provider, Arc::clone(&worker) as _),
-            worker: Some(worker),
-            metrics,
-            exporter: settings.span_exporter.clone(),
-            shutdown_timeout: settings.shutdown_timeout,
+            handle: Handle::new(provider.clone(), Arc::clone(&worker) as _),
+            ending: Some(Arc::new(Ending {
+                provider,
+                worker,
+                metrics,
+                exporter: settings.span_exporter.clone(),
+                shutdown_timeout: settings.shutdown_timeout,
+            })),
             was_started: true,
         })
     }
@@ -180,7 +177,7 @@ impl Telemetry {
     /// The pipeline, locked, unless there is none.
     #[cfg(feature = "gateway")]
     pub(crate) fn with_pipeline<T>(&self, act: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
-        let worker = self.worker.as_ref()?;
+        let worker = &self.ending.as_ref()?.worker;
         Some(act(&mut worker.lock().pipeline))
     }
 
@@ -192,12 +189,12 @@ impl Telemetry {
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = self.worker() else {
+        let Some(ending) = self.ending() else {
             return FlushReport::NOTHING;
         };
         let processed = self.handle.flush_processors(timeout);
-        let report = processed.report(worker.force_flush(processed.left));
-        if let Some(exporter) = &self.exporter {
+        let report = processed.report(ending.worker.force_flush(processed.left));
+        if let Some(exporter) = &ending.exporter {
             report_exporter("flush", exporter.force_flush());
         }
         report
@@ -212,32 +209,18 @@ impl Telemetry {
     /// gives the same report.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = self.worker() else {
+        let Some(ending) = self.ending() else {
             self.release();
             return FlushReport::NOTHING;
         };
-        let report = self.end(worker, timeout);
-        clear_global(self.provider());
+        let report = ending.run(timeout);
         self.release();
         report
     }
 
-    fn end(&self, worker: &WorkerState, timeout: Duration) -> FlushReport {
-        let started = Instant::now();
-        let processed = self.handle.shut_processors_down(timeout);
-        let report = processed.report(worker.shutdown(processed.left));
-        if let Some(exporter) = &self.exporter {
-            report_exporter("shutdown", exporter.shutdown());
-        }
-        if let Some(metrics) = &self.metrics {
-            metrics.stop(timeout.saturating_sub(started.elapsed()));
-        }
-        report
-    }
-
     /// `None` also in a forked child, which has no such thread.
-    fn worker(&self) -> Option<&Arc<WorkerState>> {
-        self.worker
+    pub(crate) fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending
             .as_ref()
             .filter(|_| self.handle.is_driven_here())
     }
@@ -261,9 +244,8 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker() {
-            self.end(worker, self.shutdown_timeout);
-            clear_global(self.provider());
+        if let Some(ending) = self.ending() {
+            ending.run(ending.shutdown_timeout);
         }
         self.release();
     }

@@ -182,6 +182,15 @@ impl WorkerState {
         self.wait_flushed(locked, flush, timeout)
     }
 
+    /// Begins a flush that nothing waits for.
+    pub(crate) fn begin_flush(&self, timeout: Duration) {
+        let pipeline = &mut self.lock().pipeline;
+        let deadline = pipeline.now().saturating_add(timeout);
+        let flush = pipeline.force_flush(deadline);
+        pipeline.forget_flush(flush);
+        self.wake();
+    }
+
     pub(crate) fn shutdown(&self, timeout: Duration) -> FlushReport {
         let timeout = self.patience(timeout);
         let mut locked = self.lock();

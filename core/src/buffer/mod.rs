@@ -50,6 +50,8 @@ use core::fmt;
 use bookkeeping::{Bookkeeping, Slot, record_at};
 use ring::Ring;
 
+use crate::response::DropReason;
+
 #[cfg(any(test, feature = "std"))]
 pub(crate) use bulk::{Fill, Run};
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
@@ -113,6 +115,13 @@ pub trait RecordSink {
     fn has_room_for(&self, record: &Record<'_>) -> bool {
         let _ = record;
         true
+    }
+
+    /// Counts `spans` that ended and were dropped for `reason` before they came here, and returns
+    /// true. Without a ledger, as in a [`Buffer`], returns false: the caller goes on counting them.
+    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+        let _ = (reason, spans);
+        false
     }
 }
 

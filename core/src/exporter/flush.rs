@@ -178,6 +178,10 @@ impl Closing {
         self.stopped
     }
 
+    pub(super) const fn is_shutting_down(&self) -> bool {
+        self.shutdown.is_some()
+    }
+
     pub(super) const fn intake_has_ended(&self) -> bool {
         self.shutdown.is_some() && !self.more_to_come
     }

@@ -114,6 +114,12 @@ where
         Self::has_room_for(self, record)
     }
 
+    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+        self.books.count_ended(spans);
+        self.books.count_dropped(spans, reason);
+        true
+    }
+
     fn push_record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
         self.books.count_ended(1);
         let evicted = self.buffer.evicted();

@@ -51,6 +51,11 @@
 //!   is not an attempt: it costs no retry and drops nothing.
 //! - Time spent retrying (`max_elapsed`) counts from the first failure: by default the time limit of
 //!   a request is as long, and a request that hung would otherwise never be repeated.
+//! - An export that runs out of [its time](ExporterConfig::export_timeout) is over, and the batch is
+//!   held, not lost: the circuit opens, although fewer failures were counted than it takes, until the
+//!   batch's backoff is over. Then the batch is sent as the probe. What waits for a circuit that is not
+//!   closed, or for the end of a `Retry-After`, is a queue and no export, and a shutdown has a deadline
+//!   of its own: in these the time does not run.
 //! - A batch that failed as often as the breaker's threshold, or twice as the probe, is a
 //!   *suspect*: the next probe uses the next batch, so that one poisonous batch cannot silence
 //!   everything. Once another batch got through, a suspect has its retries once more, without

@@ -104,7 +104,7 @@ where
             other => (other, None),
         };
         if let Some(open) = closed.and_then(|change| self.on_transition(change, now)) {
-            batch.backoff_mut().exclude_nanos(open);
+            batch.exclude_nanos(open);
         }
         if verdict == Verdict::Failure {
             batch.count_failure(is_probe);
@@ -229,7 +229,9 @@ where
             Some(until) => Some(until),
             None => self.next_attempt_of(&mut batch, now, draw),
         };
-        let Some(next_at) = wait else {
+        let is_held = self.config.when_open == WhenOpen::Hold && !batch.is_proven();
+        // The end of its export loses no batch that a circuit that opens would hold.
+        let Some(next_at) = wait.filter(|&at| is_held || !batch.runs_out_before(at)) else {
             let reason = if batch.is_proven() {
                 DropReason::Poison
             } else {
@@ -237,6 +239,10 @@ where
             };
             self.drop_batch(now, batch, reason, Some(cause));
             return;
+        };
+        let tripped = match batch.runs_out_before(next_at) {
+            true => self.schedule.trip(now, next_at),
+            false => None,
         };
         batch.wait_until(next_at, self.config.breaker.failure_threshold);
         self.books.report(Event::AttemptFailed {
@@ -250,6 +256,9 @@ where
             }
         } else {
             self.batches.put_in_hand(batch);
+        }
+        if let Some(change) = tripped {
+            self.on_transition(change, now);
         }
     }
 
@@ -277,7 +286,7 @@ where
         let draw = self.schedule.draw();
         let backoff = batch.backoff_mut();
         let until = backoff.after_pause(now, asked, draw);
-        backoff.exclude_nanos(until.nanos_since(now));
+        batch.exclude_nanos(until.nanos_since(now));
         self.schedule.pause(until);
         self.books.report(Event::Paused {
             pause: until.saturating_since(now),

@@ -180,6 +180,11 @@ where
         } else {
             now.saturating_add(timeout)
         };
+        let export = match self.closing.is_shutting_down() {
+            true => Duration::ZERO,
+            false => self.config.export_timeout,
+        };
+        let deadline = deadline.min(batch.limit_export(now, export, permit.is_probe()));
         let deadline = self.closing.request_deadline(now, deadline);
         self.books.count_attempt();
         let generation = self.flights.start(Flight {

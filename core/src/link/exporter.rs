@@ -23,7 +23,8 @@ pub struct LinkExporter<B, R> {
 }
 
 impl<B, R> LinkExporter<B, R> {
-    /// A link without spans. `boot` distinguishes this run of the device from others: a random
+    /// A link that has sent nothing. Spans that `buffer` holds already, because it was recovered
+    /// after a reset, count as ended. `boot` distinguishes this run of the device from others: a random
     /// number, or a counter kept in flash. It can be set [later](Self::set_boot).
     #[must_use]
     pub const fn new(
@@ -32,11 +33,13 @@ impl<B, R> LinkExporter<B, R> {
         buffer: Buffer<B>,
         registry: Registry<R>,
     ) -> Self {
+        let mut state = State::new(config, boot);
+        state.counts.ended = buffer.len() as u64;
         Self {
             buffer,
             registry,
             lease: None,
-            state: State::new(config, boot),
+            state,
         }
     }
 
@@ -311,6 +314,12 @@ where
     fn has_room_for(&self, record: &Record<'_>) -> bool {
         self.buffer.has_room_for(record)
     }
+
+    /// The host is told `too_large` and `queue_full`; other reasons count as the latter.
+    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+        self.state.count_dropped(reason, spans);
+        true
+    }
 }
 
 /// The rest of `whole` from `offset` on.
@@ -320,4 +329,80 @@ fn rest_of(whole: &[u8], offset: usize) -> Option<Part<'_>> {
         offset: u32::try_from(offset).ok()?,
         bytes: whole.get(offset..)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::RecordFlags;
+    use crate::link::{Content, Decoder, DeviceCounts};
+    use std::vec;
+    use std::vec::Vec;
+
+    fn push<S: RecordSink + ?Sized>(sink: &mut S, len: usize) {
+        let _ = sink.push_record(&Record {
+            scope: ScopeId::default(),
+            flags: RecordFlags::NONE,
+            body: &vec![0; len],
+        });
+    }
+
+    fn link(buffer: Buffer<Vec<u8>>) -> LinkExporter<Vec<u8>, Vec<u8>> {
+        let registry = Registry::new(vec![0; 64], &Resource::default()).unwrap();
+        LinkExporter::new(LinkConfig::DEFAULT, 9, buffer, registry)
+    }
+
+    /// The last totals that a host gets.
+    fn reported(link: &mut LinkExporter<Vec<u8>, Vec<u8>>) -> Option<DeviceCounts> {
+        let mut decoder = Decoder::new([0_u8; 512], [0_u8; 4096]);
+        let (mut frame, mut last) = ([0; 160], None);
+        while let Some(len) = link.next_frame(Instant::from_secs(1), &mut frame) {
+            let mut input = &frame[..len];
+            while let Some(event) = decoder.next(&mut input) {
+                if let Content::Counts(counts) = event.content {
+                    last = Some(counts);
+                }
+            }
+        }
+        last
+    }
+
+    #[test]
+    fn spans_that_outlived_a_reset_count_as_ended() {
+        let mut buffer = Buffer::new(vec![0; 1024]);
+        for _ in 0..3 {
+            push(&mut buffer, 60);
+        }
+        let mut link = link(buffer);
+        let ledger = link.ledger();
+        assert_eq!((ledger.ended, ledger.buffered), (3, 3));
+        assert!(ledger.is_balanced());
+        assert_eq!(reported(&mut link).map(|counts| counts.ended), Some(3));
+        assert!(link.ledger().is_closed());
+    }
+
+    #[cfg(feature = "critical-section")]
+    #[test]
+    fn the_host_hears_of_losses_in_front_of_the_link() {
+        use crate::shared_buffer::SharedBuffer;
+
+        let shared = SharedBuffer::new(Buffer::new(vec![0; 256]));
+        for _ in 0..10 {
+            push(&mut &shared, 60);
+        }
+        push(&mut &shared, 600);
+        let mut link = link(Buffer::new(vec![0; 4096]));
+        assert_eq!(shared.drain(&mut [0; 160], &mut link), 3);
+        let counts = reported(&mut link).unwrap();
+        assert_eq!(
+            (counts.ended, counts.queue_full, counts.too_large),
+            (11, 7, 1)
+        );
+        assert!(link.ledger().is_closed());
+        // Losses without a span that arrives.
+        push(&mut &shared, 600);
+        assert_eq!(shared.drain(&mut [0; 160], &mut link), 0);
+        assert_eq!(reported(&mut link).map(|counts| counts.too_large), Some(2));
+        assert_eq!(shared.ledger().ended, 0);
+    }
 }

@@ -4,6 +4,7 @@
 use super::config::LinkConfig;
 use super::message::{Body, Message, VERSION};
 use crate::buffer::PushError;
+use crate::response::DropReason;
 use crate::time::{Instant, duration_nanos};
 
 /// Spans that are sent between two frames of counts while spans are being lost.
@@ -89,6 +90,17 @@ impl State {
             Err(_) => &mut counts.queue_full,
         };
         *reason = reason.saturating_add(1);
+    }
+
+    /// Counts spans that were dropped before they came here.
+    pub(super) fn count_dropped(&mut self, reason: DropReason, spans: u64) {
+        let counts = &mut self.counts;
+        counts.ended = counts.ended.saturating_add(spans);
+        let count = match reason {
+            DropReason::TooLarge => &mut counts.too_large,
+            _ => &mut counts.queue_full,
+        };
+        *count = count.saturating_add(spans);
     }
 
     /// Counts the first `spans` of the lease as settled.

@@ -377,7 +377,7 @@ pub(crate) fn gives_up() {
     std::process::exit(0);
 }
 
-/// What the documents tell programs to do about signals.
+/// A program that handles signals itself.
 #[cfg(unix)]
 pub(crate) fn terminated() {
     let telemetry = init(settings()).unwrap();

@@ -15,8 +15,10 @@ mod answers;
 mod cases;
 mod child;
 mod concurrency;
+mod conformance;
 mod context;
 mod diagnostics;
+mod ends;
 mod exporters;
 mod flush;
 #[cfg(unix)]

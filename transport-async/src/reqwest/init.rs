@@ -1,5 +1,6 @@
 //! `init`: from a configuration to a running pipeline.
 
+use core::sync::atomic::AtomicBool;
 use std::boxed::Box;
 use std::string::ToString;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use spandrel_core::hosted::unversioned::pipeline::Pipeline;
 use tokio::runtime::Handle;
 
 use super::drive::background;
+use super::ending::Ending;
 use super::error::InitError;
 use super::metrics::MetricsTask;
 use super::output::Plan;
@@ -88,11 +90,12 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     runtime.spawn(background(Arc::clone(&state)));
     let metrics = MetricsTask::start(settings, &runtime, &state);
     announce_started(settings, &provider);
-    Ok(Telemetry::running(
+    Ok(Telemetry::running(Ending {
         provider,
         state,
         metrics,
-        settings.span_exporter.clone(),
-        settings.shutdown_timeout,
-    ))
+        exporter: settings.span_exporter.clone(),
+        shutdown_timeout: settings.shutdown_timeout,
+        records_panics: AtomicBool::new(false),
+    }))
 }

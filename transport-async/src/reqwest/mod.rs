@@ -55,6 +55,8 @@ mod bell;
 mod client;
 mod drive;
 mod encode;
+mod ending;
+mod ends;
 mod error;
 mod failure;
 mod init;
@@ -79,6 +81,7 @@ pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
 pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::log_ids;
 pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;

@@ -6,17 +6,13 @@ use std::sync::Arc;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::SharedExporter;
-use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::trace::clear_global;
 use spandrel_core::hosted::unversioned::handle::Handle;
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
-use spandrel_core::hosted::unversioned::pipeline::FlushId;
-use spandrel_core::time::Instant;
 
 use super::drive::wait_for;
-use super::metrics::MetricsTask;
+use super::ending::{Ending, Waiting, begin_shutdown};
 use super::output::in_background;
-use super::state::DriverState;
 
 /// A running pipeline.
 ///
@@ -29,10 +25,7 @@ use super::state::DriverState;
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
     handle: Handle,
-    state: Option<Arc<DriverState>>,
-    metrics: Option<MetricsTask>,
-    exporter: Option<SharedExporter>,
-    shutdown_timeout: Duration,
+    ending: Option<Arc<Ending>>,
     /// It is the last one that can say what its start reported.
     was_started: bool,
 }
@@ -42,10 +35,7 @@ impl Telemetry {
     pub const fn disabled() -> Self {
         Self {
             handle: Handle::disabled(),
-            state: None,
-            metrics: None,
-            exporter: None,
-            shutdown_timeout: Duration::ZERO,
+            ending: None,
             was_started: false,
         }
     }
@@ -57,19 +47,10 @@ impl Telemetry {
         idle
     }
 
-    pub(super) fn running(
-        provider: TracerProvider,
-        state: Arc<DriverState>,
-        metrics: Option<MetricsTask>,
-        exporter: Option<SharedExporter>,
-        shutdown_timeout: Duration,
-    ) -> Self {
+    pub(super) fn running(ending: Ending) -> Self {
         Self {
-            handle: Handle::new(provider, Arc::clone(&state) as _),
-            state: Some(state),
-            metrics,
-            exporter,
-            shutdown_timeout,
+            handle: Handle::new(ending.provider.clone(), Arc::clone(&ending.state) as _),
+            ending: Some(Arc::new(ending)),
             was_started: true,
         }
     }
@@ -83,15 +64,16 @@ impl Telemetry {
     /// be dropped at any await: the flush goes on in the background.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = self.state() else {
+        let Some(ending) = self.ending() else {
             return FlushReport::NOTHING;
         };
+        let state = &ending.state;
         let processed = self.handle.flush_processors(timeout);
         let flush = Waiting::new(state, processed.left);
         state.bell.ring();
         let report = wait_for(state, flush.deadline, || flush.poll()).await;
         let report = processed.report(report.unwrap_or_else(|| flush.end()));
-        if let Some(exporter) = self.exporter.clone() {
+        if let Some(exporter) = ending.exporter.clone() {
             let flushed = in_background(move || exporter.force_flush()).await;
             report_exporter("flush", flushed);
         }
@@ -108,39 +90,20 @@ impl Telemetry {
     /// dropped at any await: the shutdown goes on in the background, or with the next call.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = self.state() else {
+        let Some(ending) = self.ending() else {
             self.release();
             return FlushReport::NOTHING;
         };
-        let processed = self.handle.shut_processors_down(timeout);
-        let deadline = begin_shutdown(state, processed.left);
-        let report = match wait_for(state, deadline, || state.lock().told()).await {
-            Some(report) => report,
-            // The deadline passed with a request under way, or there is nothing to send with.
-            None => {
-                state.abandon();
-                state
-                    .lock()
-                    .pipeline
-                    .poll_shutdown()
-                    .unwrap_or(FlushReport::LATE)
-            }
-        };
-        clear_global(self.provider());
-        if let Some(exporter) = self.exporter.clone() {
-            report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
-        }
-        if let Some(metrics) = &self.metrics {
-            let now = state.lock().pipeline.now();
-            metrics.stopped(deadline.saturating_since(now)).await;
-        }
+        let report = ending.run(timeout).await;
         self.release();
-        processed.report(report)
+        report
     }
 
     /// `None` also in a forked child, where nothing drives the pipeline.
-    fn state(&self) -> Option<&Arc<DriverState>> {
-        self.state.as_ref().filter(|_| self.handle.is_driven_here())
+    pub(super) fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending
+            .as_ref()
+            .filter(|_| self.handle.is_driven_here())
     }
 
     /// Says what nothing has listened to.
@@ -162,11 +125,13 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let Some(state) = self.state() else {
+        let Some(ending) = self.ending() else {
             self.release();
             return;
         };
-        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
+        ending.run_if_panicking();
+        let state = &ending.state;
+        let processed = self.handle.shut_processors_down(ending.shutdown_timeout);
         begin_shutdown(state, processed.left);
         let is_stranded = {
             let mut locked = state.lock();
@@ -178,52 +143,5 @@ impl Drop for Telemetry {
         }
         clear_global(self.provider());
         self.release();
-    }
-}
-
-/// Asks for the end, and returns when it is due.
-fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant {
-    let deadline = {
-        let pipeline = &mut state.lock().pipeline;
-        let deadline = pipeline.now().saturating_add(timeout);
-        pipeline.shutdown(deadline);
-        deadline
-    };
-    state.bell.ring();
-    deadline
-}
-
-/// A flush that a future waits for; forgotten when the future is dropped.
-struct Waiting<'a> {
-    state: &'a DriverState,
-    id: FlushId,
-    deadline: Instant,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(state: &'a DriverState, timeout: Duration) -> Self {
-        let mut locked = state.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        let id = locked.pipeline.force_flush(deadline);
-        Self {
-            state,
-            id,
-            deadline,
-        }
-    }
-
-    fn poll(&self) -> Option<FlushReport> {
-        self.state.lock().flush_report(self.id)
-    }
-
-    fn end(&self) -> FlushReport {
-        let ended = self.state.lock().pipeline.end_flush(self.id);
-        ended.unwrap_or(FlushReport::LATE)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.state.lock().pipeline.forget_flush(self.id);
     }
 }

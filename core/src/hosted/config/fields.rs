@@ -87,8 +87,8 @@ pub struct Config {
     /// error. `None` takes the encoder [made for spans](crate::hosted::span_gzip), which makes full
     /// batches smaller than level 4 does, in less time than level 1. Not used without gzip.
     pub gzip_level: Option<u32>,
-    /// The time limit of one request, from connecting to the end of the answer; zero = none, so
-    /// that only `export_timeout` limits it. How long a batch may take with its retries is in the
+    /// The time limit of an export, which is a request with its retries; zero = none, so that only
+    /// `export_timeout` limits it. What happens at its end is in the
     /// [module](super#how-long-an-export-takes).
     pub timeout: Option<Duration>,
     /// A PEM file with the authorities to trust, instead of the transport's roots. The transport
@@ -136,8 +136,7 @@ pub struct Config {
 
     /// How long a span may wait for others of its batch; zero = not at all.
     pub scheduled_delay: Option<Duration>,
-    /// A second limit of one request; zero = none. The smaller of this and `timeout` counts. How
-    /// long a batch may take with its retries is in the [module](super#how-long-an-export-takes).
+    /// A second limit of an export; zero = none. The smaller of this and `timeout` counts.
     pub export_timeout: Option<Duration>,
     /// The most finished spans that wait to be sent; zero is an error.
     pub max_queue_size: Option<u32>,

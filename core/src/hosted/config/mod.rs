@@ -48,14 +48,14 @@
 //! | `protocol` | `T_PROTOCOL` | `http/protobuf` | name |
 //! | `compression` | `T_COMPRESSION` | `gzip` | name |
 //! | `gzip_level` | - | the encoder made for spans | 0 to 9 |
-//! | `timeout` | `T_TIMEOUT` | 10 s | ms |
+//! | `timeout` | `T_TIMEOUT` | 10 s | ms, 0 = none |
 //! | `certificate` | `T_CERTIFICATE` | the transport's roots | path |
 //! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none | path |
 //! | `processors` | - | none | - |
 //! | `sampler`, `sample_rate` | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `parentbased_always_on` | name, 0 to 1 |
 //! | `limits` | `OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`, `OTEL_EVENT_..`, `OTEL_LINK_..` | [`SpanLimits::DEFAULT`](crate::limits::SpanLimits::DEFAULT) | count, characters |
 //! | `scheduled_delay` | `OTEL_BSP_SCHEDULE_DELAY` | 5 s | ms |
-//! | `export_timeout` | `OTEL_BSP_EXPORT_TIMEOUT` | 30 s | ms |
+//! | `export_timeout` | `OTEL_BSP_EXPORT_TIMEOUT` | 30 s | ms, 0 = none |
 //! | `max_queue_size` | `OTEL_BSP_MAX_QUEUE_SIZE` | 2048 | spans |
 //! | `max_export_batch_size` | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | 512 | spans |
 //! | `buffer_bytes` | - | 2 MiB | bytes |
@@ -81,15 +81,21 @@
 //!
 //! | limit | of what | default |
 //! |---|---|---|
-//! | the smaller of `timeout` and `export_timeout` | one request, from connecting to the end of the answer | 10 s |
+//! | the smaller of `timeout` and `export_timeout`; zero = without limit | an export: all requests of a batch with the waits between them, while the circuit is closed | 10 s |
 //! | [`backoff.max_retries`](crate::backoff::BackoffConfig::max_retries) | requests after the first one | 5 |
 //! | [`backoff.max_elapsed`](crate::backoff::BackoffConfig::max_elapsed) | from the end of the first request to the start of the last one | 10 s |
 //! | `max_batch_age` | from the first request to the last one, also while the circuit is open | 300 s |
 //!
-//! So a batch for a collector that hangs is given up after at most `timeout`, `max_elapsed` and
-//! `timeout` again: 30 s. When the circuit breaker opens meanwhile, the batch is held until the
-//! collector answers, `max_batch_age` at most. Later versions of the specification have the time
-//! limit cover the export with all its retries; for that set `max_batch_age` to the same time.
+//! The limit covers an export with its retries, as the
+//! [specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options)
+//! has it: a request gets what the export has left, and no retry starts after its end. The end of its
+//! time ends the export, but loses no span: a collector that took nothing for so long is failing, so the
+//! circuit opens and the batch goes back to the queue, until the wait before the next retry is over.
+//! Then it is sent as the probe, which is an export of its own, with the whole limit; if that fails
+//! too, the circuit stays open for as long as `breaker` says. What waits for an open circuit, or for
+//! the end of a pause that the collector asked for, is a queue and no export: no time of an export runs
+//! there, `max_batch_age` does. A shutdown has its own deadline instead. With `when_open: WhenOpen::Drop`
+//! the batch is dropped where it would go back to the queue.
 //!
 //! Durations in code are [`Duration`](core::time::Duration)s, so they have no unit of their own.
 //!

@@ -105,6 +105,11 @@ pub(super) fn top(layer: u32) -> Option<(u64, SpanState)> {
     })?
 }
 
+/// The innermost span of any layer that this thread is in.
+pub(super) fn innermost() -> Option<(Key, SpanState)> {
+    with(|entered| entered.last().map(|top| (top.key, top.state)))?
+}
+
 /// Notes the state of the span of `key`.
 pub(super) fn set_state(key: Key, state: SpanState) {
     with(|entered| {

@@ -129,33 +129,13 @@ impl Handle {
     /// Has the span processors do what they have put off, within `timeout`.
     #[must_use]
     pub fn flush_processors(&self, timeout: Duration) -> Processed {
-        self.process(timeout, TracerProvider::flush_processors)
+        process(&self.provider, timeout, TracerProvider::flush_processors)
     }
 
-    /// Ends the work of the span processors, within `timeout`. With processors it ends the intake, too.
+    /// As [`shut_processors_down`], of this handle's provider.
     #[must_use]
     pub fn shut_processors_down(&self, timeout: Duration) -> Processed {
-        self.process(timeout, TracerProvider::shut_processors_down)
-    }
-
-    fn process(
-        &self,
-        timeout: Duration,
-        work: impl FnOnce(&TracerProvider, Instant) -> bool,
-    ) -> Processed {
-        let mut done = Processed {
-            left: timeout,
-            is_complete: true,
-        };
-        if self.provider.has_processors() {
-            let start = Instant::now();
-            // A time that no clock reaches is as good as any other far away.
-            let far = Duration::from_secs(60 * 60 * 24 * 365);
-            let deadline = start.checked_add(timeout).unwrap_or(start + far);
-            done.is_complete = work(&self.provider, deadline);
-            done.left = timeout.saturating_sub(start.elapsed());
-        }
-        done
+        shut_processors_down(&self.provider, timeout)
     }
 
     fn read<T>(&self, read: impl Fn(&Pipeline) -> T) -> Option<T> {
@@ -165,6 +145,33 @@ impl Handle {
         driven?.read(&mut keep);
         found
     }
+}
+
+/// Ends the work of the span processors of `provider`, within `timeout`. With processors it ends the
+/// intake, too.
+#[must_use]
+pub fn shut_processors_down(provider: &TracerProvider, timeout: Duration) -> Processed {
+    process(provider, timeout, TracerProvider::shut_processors_down)
+}
+
+fn process(
+    provider: &TracerProvider,
+    timeout: Duration,
+    work: impl FnOnce(&TracerProvider, Instant) -> bool,
+) -> Processed {
+    let mut done = Processed {
+        left: timeout,
+        is_complete: true,
+    };
+    if provider.has_processors() {
+        let start = Instant::now();
+        // A time that no clock reaches is as good as any other far away.
+        let far = Duration::from_secs(60 * 60 * 24 * 365);
+        let deadline = start.checked_add(timeout).unwrap_or(start + far);
+        done.is_complete = work(provider, deadline);
+        done.left = timeout.saturating_sub(start.elapsed());
+    }
+    done
 }
 
 /// What became of a flush of the span processors.

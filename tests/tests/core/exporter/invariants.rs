@@ -11,7 +11,8 @@ use spandrel_core::buffer::{Overflow, PushError};
 use spandrel_core::exporter::{ExporterConfig, FlushOutcome, OnTooLarge};
 use spandrel_core::response::{DropReason, TransportError};
 use spandrel_core::time::Instant;
-use spandrel_tests::sim::schedule::{Action, Schedule, schedules, setups};
+use spandrel_testkit::strategies::exporter::{schedules, setups};
+use spandrel_tests::sim::schedule::{Action, Schedule};
 use spandrel_tests::sim::{Reply, Setup, Sim, script};
 
 const SECOND: Duration = Duration::from_secs(1);
