@@ -16,6 +16,7 @@
 
 mod branch;
 mod closing;
+mod error;
 mod events;
 mod held_back;
 mod loss;
@@ -34,15 +35,15 @@ use heapless::Deque;
 
 use crate::breaker::State;
 use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
-use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::exporter::{Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
 use crate::hosted::metrics::{OperationCounts, SdkMetrics};
 use crate::hosted::process::notice_fork;
-use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, MissingMemory, memory};
+use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::hosted::unversioned::tail::Tail;
-use crate::resource::{Registry, RegistryError, Resource};
+use crate::resource::{Registry, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 #[cfg(feature = "testing")]
@@ -51,48 +52,12 @@ use crate::time::{Instant, WallClock};
 
 pub use branch::Branch;
 use closing::Closing;
+pub use error::PipelineError;
 use events::LossEvent;
 pub use events::PipelineEvent;
 pub use loss::LossCause;
 use loss::LossWatch;
 use report::report_between;
-
-/// Why a pipeline could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// A setting of the exporter is out of its range.
-    Config(ConfigError),
-    /// The resource is too large.
-    Resource(RegistryError),
-    /// The system has not as much memory as a setting asks for.
-    Memory {
-        /// The field of the configuration that asks for it.
-        field: &'static str,
-        /// The field's value.
-        bytes: usize,
-    },
-}
-
-impl core::fmt::Display for PipelineError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Resource(error) => write!(f, "the resource attributes: {error}"),
-            Self::Memory { field, bytes } => {
-                write!(f, "{field}: there is no memory for {bytes} bytes; lower it")
-            }
-        }
-    }
-}
-
-impl core::error::Error for PipelineError {}
-
-impl From<MissingMemory> for PipelineError {
-    fn from(MissingMemory { field, bytes }: MissingMemory) -> Self {
-        Self::Memory { field, bytes }
-    }
-}
 
 /// The exporter of a process with everything that feeds it.
 #[derive(Debug)]
