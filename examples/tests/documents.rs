@@ -46,6 +46,7 @@ fn documents() -> Vec<std::path::PathBuf> {
     let folders = [
         "",
         "core",
+        "core/macros",
         "core/tower",
         "transport-std",
         "transport-async",
