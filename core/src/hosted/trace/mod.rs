@@ -12,10 +12,11 @@
 //! use spandrel_core::hosted::trace::TracerProvider;
 //!
 //! let tracer = TracerProvider::disabled().tracer("shop");
-//! let order = tracer.start("order.place");
-//! order.in_scope(|| {
+//! let mut order = tracer.start("order.place");
+//! order.in_scope(|order| {
 //!     let mut payment = tracer.start("payment.charge"); // a child of order.place
 //!     payment.set_attribute("amount", 12.5);
+//!     order.set_attribute("order.paid", true);
 //! });
 //! ```
 //!
