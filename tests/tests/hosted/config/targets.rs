@@ -209,7 +209,7 @@ fn further_destinations_have_their_own_settings_and_nothing_secret_of_the_first(
     use spandrel_core::hosted::config::{FurtherDestination, SettingsError};
     let mut vendor = FurtherDestination::collector("https://vendor.example");
     vendor.headers = vec![("api-key".into(), "hunter2".into())];
-    vendor.timeout = Some(core::time::Duration::from_secs(3));
+    vendor.timeout = Some(Duration::from_secs(3));
     assert!(!format!("{vendor:?}").contains("hunter2"));
     let config = Config {
         headers: vec![("authorization".into(), "secret".into())],
@@ -224,7 +224,7 @@ fn further_destinations_have_their_own_settings_and_nothing_secret_of_the_first(
     assert_eq!(shown(&further.target), "https://vendor.example/v1/traces");
     assert_eq!(further.headers, [("api-key".into(), "hunter2".into())]);
     assert_eq!(further.max_queue_size, 77);
-    let millis = core::time::Duration::from_millis;
+    let millis = Duration::from_millis;
     assert_eq!(further.exporter.batch.scheduled_delay, millis(1234));
     assert_eq!(further.exporter.export_timeout, millis(3_000));
     assert_eq!(settings.exporter.export_timeout, millis(10_000));
