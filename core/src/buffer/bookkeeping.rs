@@ -1,7 +1,8 @@
 //! Everything about a buffer except its bytes: counts, leases and the rules of overflow.
 
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
-use super::ring::Ring;
+use super::retained::barrier;
+use super::ring::{Compaction, InPlace, Ring};
 use super::totals::Totals;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 
@@ -105,7 +106,7 @@ impl Bookkeeping {
         let header = Header::of(record);
         let counted = self.queued + self.leased < self.max_records;
         if !counted || self.ring.push(bytes, header, record.body).is_none() {
-            self.make_room(bytes, need)?;
+            self.make_room(bytes, need, &mut InPlace)?;
             self.ring
                 .push(bytes, header, record.body)
                 .ok_or(PushError::Full)?;
@@ -129,14 +130,19 @@ impl Bookkeeping {
             || self.queued_bytes + self.leased_bytes > capacity / 2
     }
 
-    fn has_room(&self, capacity: usize, need: usize) -> bool {
+    pub(super) fn has_room(&self, capacity: usize, need: usize) -> bool {
         self.queued + self.leased < self.max_records && self.ring.fits(capacity, need)
     }
 
     #[cold]
-    fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
+    pub(super) fn make_room<C: Compaction>(
+        &mut self,
+        bytes: &mut [u8],
+        need: usize,
+        compaction: &mut C,
+    ) -> Result<(), PushError> {
         self.mark_lease(bytes);
-        self.compact_if_useful(bytes, need);
+        self.compact_if_useful(bytes, need, compaction);
         // No span is evicted needlessly: either this ends with room, or nothing happens.
         if self.overflow == Overflow::DropOldest && self.fits_beside_leases(bytes, need) {
             while !self.has_room(bytes.len(), need) {
@@ -144,7 +150,7 @@ impl Bookkeeping {
                     break;
                 }
                 self.evicted = self.evicted.saturating_add(1);
-                self.compact_if_useful(bytes, need);
+                self.compact_if_useful(bytes, need, compaction);
             }
         }
         if self.has_room(bytes.len(), need) {
@@ -163,18 +169,23 @@ impl Bookkeeping {
     }
 
     /// Compacts when that is likely to make room, or when nothing else could.
-    fn compact_if_useful(&mut self, bytes: &mut [u8], need: usize) {
+    fn compact_if_useful<C: Compaction>(
+        &mut self,
+        bytes: &mut [u8],
+        need: usize,
+        compaction: &mut C,
+    ) {
         let done = self.ring.done_bytes;
         let worth_it = done >= need || (done > 0 && self.queued == 0);
         if worth_it && !self.ring.fits(bytes.len(), need) {
-            self.compact(bytes);
+            self.compact(bytes, compaction);
         }
     }
 
-    fn compact(&mut self, bytes: &mut [u8]) {
+    fn compact<C: Compaction>(&mut self, bytes: &mut [u8], compaction: &mut C) {
         let most = self.max_leases();
         let slots = &mut self.slots;
-        self.ring.compact(bytes, &mut |from, to| {
+        compaction.run(&mut self.ring, bytes, &mut |from, to| {
             for slot in slots.iter_mut().take(most) {
                 if !slot.is_free() && slot.first == from {
                     slot.first = to;
@@ -395,7 +406,12 @@ impl Bookkeeping {
                 return;
             };
             let header = Header::from_bytes(*head);
+            // A reset must not leave a body that is changed in part and looks like one that is not.
+            head[Header::STATE] = State::CHANGING;
+            barrier();
             head[Header::FLAGS] = change(header.flags, body).bits();
+            barrier();
+            head[Header::STATE] = header.state.to_byte();
             at = self.ring.next(at, &header);
         }
     }

@@ -16,6 +16,7 @@
 
 mod branch;
 mod closing;
+mod error;
 mod events;
 mod held_back;
 mod loss;
@@ -34,63 +35,29 @@ use heapless::Deque;
 
 use crate::breaker::State;
 use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
-use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::exporter::{Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
 use crate::hosted::metrics::{OperationCounts, SdkMetrics};
 use crate::hosted::process::notice_fork;
-use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, MissingMemory, memory};
+use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::hosted::unversioned::tail::Tail;
-use crate::resource::{Registry, RegistryError, Resource};
+use crate::resource::{Registry, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
-use crate::time::Instant;
+#[cfg(feature = "testing")]
+use crate::time::UnixNanos;
+use crate::time::{Instant, WallClock};
 
 pub use branch::Branch;
 use closing::Closing;
+pub use error::PipelineError;
 use events::LossEvent;
 pub use events::PipelineEvent;
 pub use loss::LossCause;
 use loss::LossWatch;
 use report::report_between;
-
-/// Why a pipeline could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// A setting of the exporter is out of its range.
-    Config(ConfigError),
-    /// The resource is too large.
-    Resource(RegistryError),
-    /// The system has not as much memory as a setting asks for.
-    Memory {
-        /// The field of the configuration that asks for it.
-        field: &'static str,
-        /// The field's value.
-        bytes: usize,
-    },
-}
-
-impl core::fmt::Display for PipelineError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Resource(error) => write!(f, "the resource attributes: {error}"),
-            Self::Memory { field, bytes } => {
-                write!(f, "{field}: there is no memory for {bytes} bytes; lower it")
-            }
-        }
-    }
-}
-
-impl core::error::Error for PipelineError {}
-
-impl From<MissingMemory> for PipelineError {
-    fn from(MissingMemory { field, bytes }: MissingMemory) -> Self {
-        Self::Memory { field, bytes }
-    }
-}
 
 /// The exporter of a process with everything that feeds it.
 #[derive(Debug)]
@@ -104,6 +71,8 @@ pub struct Pipeline {
     /// Holds finished traces until they are decided, if the configuration says so.
     tail: Option<Box<Tail>>,
     clock: Clock,
+    #[cfg(feature = "testing")]
+    is_dated: bool,
     scheduled_delay: Duration,
     /// When the shards were last drained whole.
     collected: Instant,
@@ -128,6 +97,10 @@ pub struct Pipeline {
     shard_bytes: usize,
     operations: OperationCounts,
 }
+
+/// Shows times of the process's clock as they are.
+#[cfg(feature = "testing")]
+const NO_OFFSET: WallClock = WallClock::from_pair(Instant::ZERO, UnixNanos::from_nanos(0));
 
 /// The number of a flush, unique in its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,6 +174,8 @@ impl Pipeline {
             tail: None,
             collected: clock.now(),
             clock,
+            #[cfg(feature = "testing")]
+            is_dated: true,
             scheduled_delay: delay,
             left_in_shards: false,
             awaited: 0,
@@ -434,10 +409,30 @@ impl Pipeline {
         self.clock.now()
     }
 
+    #[cfg(not(feature = "testing"))]
+    fn wall(&mut self) -> WallClock {
+        self.clock.re_anchor()
+    }
+
+    #[cfg(feature = "testing")]
+    fn wall(&mut self) -> WallClock {
+        let wall = self.clock.re_anchor();
+        if self.is_dated { wall } else { NO_OFFSET }
+    }
+
+    /// From now on, spans have the times of the process's clock as times since 1970. Returns how they
+    /// would have been dated.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stop_dating(&mut self) -> WallClock {
+        self.is_dated = false;
+        self.clock.re_anchor()
+    }
+
     /// Moves time and spans on; the time to go on with.
     fn step(&mut self) -> Instant {
         let now = self.clock.now();
-        self.exporter.set_wall_clock(Some(self.clock.re_anchor()));
+        let wall = self.wall();
+        self.exporter.set_wall_clock(Some(wall));
         self.collect(now);
         for pending in &mut self.flushes {
             if !pending.is_whole {
