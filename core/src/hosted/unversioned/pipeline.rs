@@ -43,7 +43,7 @@ use crate::hosted::process::notice_fork;
 use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::hosted::unversioned::tail::Tail;
-use crate::resource::{Registry, Resource};
+use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 #[cfg(feature = "testing")]
