@@ -20,6 +20,7 @@ count() {
 count "core" 12 -p spandrel-core --no-default-features
 count "core, std" - -p spandrel-core --no-default-features --features std
 count "core, all features" - -p spandrel-core --all-features
+count "tower" - -p spandrel-tower
 # The best blocking sender that we know of has 46, without gzip.
 count "transport-std with TLS and gzip" 60 -p spandrel-transport-std
 count "transport-async" - -p spandrel-transport-async

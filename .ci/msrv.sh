@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The core compiles with the oldest Rust that it promises. Clippy's `incompatible_msrv` sees newer
+# The core and what belongs to it compile with the oldest Rust that they promise. Clippy's `incompatible_msrv` sees newer
 # library functions, but not newer language features: for those only the old compiler will do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,3 +18,4 @@ fi
 note "$(rustup run "$version" rustc --version)"
 rustup run "$version" cargo check --quiet --locked -p spandrel-core --no-default-features
 rustup run "$version" cargo check --quiet --locked -p spandrel-core --all-features
+rustup run "$version" cargo check --quiet --locked -p spandrel-tower --features axum

@@ -71,7 +71,9 @@
 //! |---|---|
 //! | `std` | `hosted`: the runtime for programs with threads |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
+//! | `macros` | the attribute `instrument`: a span for each call of a function, with and without `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
@@ -95,7 +97,7 @@ struct Readme;
 
 // L0
 pub mod attribute;
-#[cfg(any(feature = "gzip", feature = "link"))]
+#[cfg(any(feature = "gzip", feature = "link", feature = "spool"))]
 mod crc;
 pub mod id;
 pub mod time;
@@ -123,6 +125,8 @@ pub mod tracer;
 // L4
 pub mod env;
 pub mod exporter;
+#[cfg(feature = "macros")]
+pub mod instrument;
 pub mod stats;
 // L5
 #[cfg(feature = "std")]
@@ -132,5 +136,11 @@ pub mod link;
 pub mod prelude;
 #[cfg(feature = "critical-section")]
 pub mod shared_buffer;
+#[cfg(feature = "spool")]
+pub mod spool;
 #[cfg(test)]
 mod test_support;
+
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use spandrel_macros::instrument;

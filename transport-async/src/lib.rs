@@ -29,6 +29,10 @@
 //! # }
 //! ```
 //!
+//! A signal, `std::process::exit`, the end of the runtime and a panic that aborts send nothing: without
+//! `Telemetry::shutdown_on_signal` (feature `signal`), `Telemetry::exit`, an awaited `shutdown` and
+//! `Telemetry::record_panics` they lose what has not been sent yet.
+//!
 //! On a device, the module `embassy` has the senders; on another executor, write a [`Sleep`] and a
 //! [`Post`] for the [`driver`].
 //!
@@ -41,8 +45,10 @@
 //! | none | [`Driver`] over the traits [`Sleep`] and [`Post`]; `no_std`, no heap |
 //! | `std` | the pipeline of a process as an [`Outbox`] |
 //! | `reqwest` | `init` and a handle: a task on the caller's tokio runtime sends with reqwest |
+//! | `signal` | `reqwest`, and `Telemetry::shutdown_on_signal` and `until_signal` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
 //! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |
 //! | `defmt` | `defmt::Format` on errors and configuration, here and in the core |

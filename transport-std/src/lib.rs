@@ -27,6 +27,10 @@
 //! # Ok::<(), spandrel_transport_std::InitError>(())
 //! ```
 //!
+//! Dropping the handle sends what is left. A signal, `std::process::exit` and a panic that aborts drop
+//! nothing: without `Telemetry::shutdown_on_signal` (feature `signal`), [`Telemetry::exit`] and
+//! [`Telemetry::record_panics`] they lose what has not been sent yet.
+//!
 //! Each application thread records into its own shard and never waits for the network. One thread
 //! sends, over ureq; another one sleeps unless a request hangs, and reports what is lost then. They make
 //! no spans themselves, and the HTTP client follows no redirect, asks for no compressed answers, and
@@ -45,7 +49,9 @@
 //! | event | what happens |
 //! |---|---|
 //! | the handle is dropped | flush and shutdown within `Config::shutdown_timeout` (5 s) |
-//! | the process exits without either | what was not sent yet is lost |
+//! | SIGTERM, ctrl-c | with `Telemetry::shutdown_on_signal` the same first, else what was not sent yet is lost |
+//! | a panic | unwinding drops the handle; an abort sends nothing without [`Telemetry::record_panics`] |
+//! | `std::process::exit` | what was not sent yet is lost; [`Telemetry::exit`] sends it first |
 //! | a recording thread ends | its spans are sent like all others |
 //! | `fork` | the child has no sender: what it inherits records nothing and waits for nothing; call `init` there |
 //! | a panic in a log handler | the request counts as failed; the sender goes on |
@@ -56,7 +62,9 @@
 //! |---|---|
 //! | `http` | `http::HeaderMap` as a carrier of contexts |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
+//! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
+//! | `signal` | `Telemetry::shutdown_on_signal` and `until_signal` |
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -67,6 +75,8 @@ struct Readme;
 
 mod addresses;
 mod connection;
+mod ending;
+mod ends;
 mod failure;
 mod forward;
 #[cfg(feature = "gateway")]
@@ -86,14 +96,19 @@ pub use spandrel_core;
 pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::baggage::Baggage;
-pub use spandrel_core::hosted::config::{Config, HttpSettings, Proxy, StdoutFormat, TlsFiles};
+pub use spandrel_core::hosted::config::{
+    Config, FurtherDestination, HttpSettings, Proxy, StdoutFormat, TlsFiles,
+};
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
 pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
+pub use spandrel_core::hosted::log_ids;
 pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
-pub use spandrel_core::hosted::unversioned::handle::CancelToken;
+pub use spandrel_core::hosted::unversioned::handle::{
+    CancelToken, DestinationReport, DestinationStatus,
+};
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

@@ -3,23 +3,23 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::SharedExporter;
-use spandrel_core::hosted::trace::{TracerProvider, clear_global};
+use spandrel_core::hosted::trace::TracerProvider;
 use spandrel_core::hosted::unversioned::client::BuildError;
-use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, Driven, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::{
     announce_start, announce_started, log_error, report_exporter,
 };
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
+use crate::ending::{Ending, Further};
 use crate::metrics::MetricsThread;
 use crate::output::Output;
-use crate::worker::{Worker, WorkerState};
+use crate::worker::Worker;
 
 /// Why tracing could not be started. The program can go on without it.
 #[derive(Debug)]
@@ -102,9 +102,9 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     if !announce_start(settings) {
         return Ok(Telemetry::idle());
     }
-    let output = Output::new(settings).map_err(InitError::Exporter)?;
+    let outputs = Output::all(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let telemetry = Telemetry::start(settings, output, pipeline, provider)?;
+    let telemetry = Telemetry::start(settings, outputs, pipeline, provider)?;
     announce_started(settings, telemetry.provider());
     Ok(telemetry)
 }
@@ -118,10 +118,7 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
     handle: Handle,
-    worker: Option<Arc<WorkerState>>,
-    metrics: Option<MetricsThread>,
-    exporter: Option<SharedExporter>,
-    shutdown_timeout: Duration,
+    ending: Option<Arc<Ending>>,
     /// It is the last one that can say what its start reported.
     was_started: bool,
 }
@@ -131,10 +128,7 @@ impl Telemetry {
     pub const fn disabled() -> Self {
         Self {
             handle: Handle::disabled(),
-            worker: None,
-            metrics: None,
-            exporter: None,
-            shutdown_timeout: Duration::ZERO,
+            ending: None,
             was_started: false,
         }
     }
@@ -148,19 +142,40 @@ impl Telemetry {
 
     fn start(
         settings: &Settings,
-        output: Output,
+        outputs: Vec<Output>,
         pipeline: Pipeline,
         provider: TracerProvider,
     ) -> Result<Self, InitError> {
-        let worker = Worker::start(pipeline, output, settings.target.to_string());
-        let worker = worker.map_err(InitError::Thread)?;
+        let mut further = Vec::with_capacity(settings.further.len());
+        for settings in &settings.further {
+            let outputs = Output::all(settings).map_err(InitError::Exporter)?;
+            let branch = Pipeline::branch(&pipeline, settings).map_err(InitError::Pipeline)?;
+            further.push((branch, outputs, settings.target.to_string()));
+        }
+        let name = settings.target.to_string();
+        let started = Worker::start_all(pipeline, outputs, name.clone(), further);
+        let (worker, workers) = started.map_err(InitError::Thread)?;
+        let mut names: Vec<(String, Arc<dyn Driven>)> = Vec::with_capacity(workers.len());
+        let mut further = Vec::with_capacity(workers.len());
+        for (settings, worker) in settings.further.iter().zip(workers) {
+            names.push((settings.target.to_string(), Arc::clone(&worker) as _));
+            further.push(Further {
+                worker,
+                exporter: settings.span_exporter.clone(),
+            });
+        }
         let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
-            handle: Handle::new(provider, Arc::clone(&worker) as _),
-            worker: Some(worker),
-            metrics,
-            exporter: settings.span_exporter.clone(),
-            shutdown_timeout: settings.shutdown_timeout,
+            handle: Handle::new(provider.clone(), Arc::clone(&worker) as _)
+                .with_further(name, names),
+            ending: Some(Arc::new(Ending {
+                provider,
+                worker,
+                metrics,
+                exporter: settings.span_exporter.clone(),
+                further,
+                shutdown_timeout: settings.shutdown_timeout,
+            })),
             was_started: true,
         })
     }
@@ -172,7 +187,7 @@ impl Telemetry {
         resource: &spandrel_core::link::EncodedEntry<'_>,
         more: &[spandrel_core::attribute::KeyValue<'_>],
     ) -> Result<Self, InitError> {
-        let output = Output::new(settings).map_err(InitError::Exporter)?;
+        let output = Output::all(settings).map_err(InitError::Exporter)?;
         let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
         Self::start(settings, output, pipeline, TracerProvider::disabled())
     }
@@ -180,7 +195,7 @@ impl Telemetry {
     /// The pipeline, locked, unless there is none.
     #[cfg(feature = "gateway")]
     pub(crate) fn with_pipeline<T>(&self, act: impl FnOnce(&mut Pipeline) -> T) -> Option<T> {
-        let worker = self.worker.as_ref()?;
+        let worker = &self.ending.as_ref()?.worker;
         Some(act(&mut worker.lock().pipeline))
     }
 
@@ -190,17 +205,36 @@ impl Telemetry {
     ///
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
+    ///
+    /// With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = self.worker() else {
-            return FlushReport::NOTHING;
+        worst(&self.force_flush_each(timeout))
+    }
+
+    /// As [`force_flush`](Self::force_flush), with the report of each destination, the first one first.
+    /// Empty if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        let Some(ending) = self.ending() else {
+            return Vec::new();
         };
         let processed = self.handle.flush_processors(timeout);
-        let report = processed.report(worker.force_flush(processed.left));
-        if let Some(exporter) = &self.exporter {
+        // The first one hands its spans to the others before they begin.
+        let begun: Vec<_> = ending
+            .workers()
+            .map(|(worker, _)| worker.begin_flush(processed.left))
+            .collect();
+        let ends = ending.workers().zip(begun);
+        let reports = ends.map(|((worker, _), begun)| {
+            let report = processed.report(worker.end_flush(begun));
+            DestinationReport::new(worker.target().into(), report)
+        });
+        let reports = reports.collect();
+        for exporter in ending.workers().filter_map(|(_, exporter)| exporter) {
             report_exporter("flush", exporter.force_flush());
         }
-        report
+        reports
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -209,35 +243,24 @@ impl Telemetry {
     /// most half of the time that is left.
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
-    /// gives the same report.
+    /// gives the same report. With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(worker) = self.worker() else {
-            self.release();
-            return FlushReport::NOTHING;
-        };
-        let report = self.end(worker, timeout);
-        clear_global(self.provider());
-        self.release();
-        report
+        worst(&self.shutdown_each(timeout))
     }
 
-    fn end(&self, worker: &WorkerState, timeout: Duration) -> FlushReport {
-        let started = Instant::now();
-        let processed = self.handle.shut_processors_down(timeout);
-        let report = processed.report(worker.shutdown(processed.left));
-        if let Some(exporter) = &self.exporter {
-            report_exporter("shutdown", exporter.shutdown());
-        }
-        if let Some(metrics) = &self.metrics {
-            metrics.stop(timeout.saturating_sub(started.elapsed()));
-        }
-        report
+    /// As [`shutdown`](Self::shutdown), with the report of each destination, the first one first. Empty
+    /// if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        let reports = self.ending().map(|ending| ending.run(timeout));
+        self.release();
+        reports.unwrap_or_default()
     }
 
     /// `None` also in a forked child, which has no such thread.
-    fn worker(&self) -> Option<&Arc<WorkerState>> {
-        self.worker
+    pub(crate) fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending
             .as_ref()
             .filter(|_| self.handle.is_driven_here())
     }
@@ -261,9 +284,8 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker() {
-            self.end(worker, self.shutdown_timeout);
-            clear_global(self.provider());
+        if let Some(ending) = self.ending() {
+            ending.run(ending.shutdown_timeout);
         }
         self.release();
     }

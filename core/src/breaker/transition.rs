@@ -11,6 +11,8 @@ use super::State;
 pub enum TransitionReason {
     /// Closed to open: the last of `failure_threshold` consecutive failures.
     FailureThreshold,
+    /// Closed to open, by [`CircuitBreaker::trip`](super::CircuitBreaker::trip).
+    Tripped,
     /// Open to half-open: the open interval is over.
     IntervalElapsed,
     /// Half-open to closed.
@@ -48,6 +50,7 @@ impl fmt::Display for Transition {
             TransitionReason::FailureThreshold => {
                 write!(f, "{} consecutive export failures", self.failures)
             }
+            TransitionReason::Tripped => f.write_str("an export ran out of time"),
             TransitionReason::IntervalElapsed => f.write_str("the open interval is over"),
             TransitionReason::ProbeSucceeded => f.write_str("the probe succeeded"),
             TransitionReason::ProbeFailed => {

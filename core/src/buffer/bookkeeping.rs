@@ -14,7 +14,10 @@ pub(super) struct Bookkeeping {
     pub(super) queued_bytes: usize,
     pub(super) leased: u32,
     leased_bytes: usize,
-    pub(super) slots: [Slot; MAX_LEASES],
+    pub(super) slots: [Slot; SLOTS],
+    /// The slots in use.
+    #[cfg(feature = "std")]
+    pub(super) max_leases: usize,
     /// The slot of a lease whose records are still marked as queued.
     unmarked: u8,
     /// Offset of its first record; [`NOWHERE`] without such a lease.
@@ -52,6 +55,9 @@ impl Slot {
     }
 }
 
+/// On hosts an exporter may have several requests in flight.
+pub(super) const SLOTS: usize = if cfg!(feature = "std") { 34 } else { MAX_LEASES };
+
 /// No offset.
 const NOWHERE: usize = usize::MAX;
 
@@ -63,7 +69,9 @@ impl Bookkeeping {
             queued_bytes: 0,
             leased: 0,
             leased_bytes: 0,
-            slots: [Slot::FREE; MAX_LEASES],
+            slots: [Slot::FREE; SLOTS],
+            #[cfg(feature = "std")]
+            max_leases: MAX_LEASES,
             unmarked: 0,
             unmarked_at: NOWHERE,
             totals: Totals::NONE,
@@ -72,6 +80,21 @@ impl Bookkeeping {
             evicted: 0,
             layout: 0,
         }
+    }
+
+    #[cfg(feature = "std")]
+    const fn max_leases(&self) -> usize {
+        self.max_leases
+    }
+
+    #[cfg(not(feature = "std"))]
+    const fn max_leases(&self) -> usize {
+        MAX_LEASES
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        let mut slots = self.slots.iter().take(self.max_leases());
+        slots.position(Slot::is_free)
     }
 
     #[inline]
@@ -160,9 +183,10 @@ impl Bookkeeping {
     }
 
     fn compact<C: Compaction>(&mut self, bytes: &mut [u8], compaction: &mut C) {
+        let most = self.max_leases();
         let slots = &mut self.slots;
         compaction.run(&mut self.ring, bytes, &mut |from, to| {
-            for slot in slots.iter_mut() {
+            for slot in slots.iter_mut().take(most) {
                 if !slot.is_free() && slot.first == from {
                     slot.first = to;
                     // Moves come in order; another record may still move to `from`, never `to`.
@@ -178,7 +202,7 @@ impl Bookkeeping {
         bytes: &mut [u8],
         take: &mut dyn FnMut(&Record<'_>) -> bool,
     ) -> Option<Lease> {
-        let index = self.slots.iter().position(Slot::is_free)?;
+        let index = self.free_slot()?;
         let state = State::Leased(u8::try_from(index).ok()?).to_byte();
         let (first, _) = self.first_queued(bytes)?;
         let (mut count, mut taken) = (0, 0);
@@ -216,7 +240,7 @@ impl Bookkeeping {
             return None;
         }
         self.mark_lease(bytes);
-        let index = self.slots.iter().position(Slot::is_free)?;
+        let index = self.free_slot()?;
         let (first, _) = self.first_queued(bytes)?;
         let lease = self.take_slot(index, first, self.queued, self.queued_bytes)?;
         self.forget_totals();

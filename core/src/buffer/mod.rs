@@ -183,6 +183,18 @@ impl<S> Buffer<S> {
         self
     }
 
+    /// Lets so many leases be out at once, [`MAX_LEASES`] or more; there are as many slots.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub(crate) const fn with_leases(mut self, most: usize) -> Self {
+        self.state.max_leases = if most < bookkeeping::SLOTS {
+            most
+        } else {
+            bookkeeping::SLOTS
+        };
+        self
+    }
+
     /// The number of spans held: queued and leased.
     #[must_use]
     pub const fn len(&self) -> usize {

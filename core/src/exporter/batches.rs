@@ -12,6 +12,8 @@
 //!                                                          or nothing else to send
 //! ```
 
+use core::time::Duration;
+
 use super::MAX_PARKED;
 use crate::backoff::{Backoff, BackoffConfig};
 use crate::buffer::{Lease, Totals};
@@ -36,6 +38,8 @@ pub(super) struct Batch {
     backoff: Backoff,
     first_attempt: Option<Instant>,
     next_at: Instant,
+    /// When the time of the export under way is over; [`Instant::MAX`] = never.
+    export_ends: Instant,
     dated: bool,
     suspect: bool,
     proven: bool,
@@ -67,6 +71,7 @@ impl Batch {
             backoff: Backoff::clamped(backoff),
             first_attempt: None,
             next_at: Instant::ZERO,
+            export_ends: Instant::MAX,
             dated: totals.is_some_and(|totals| totals.dated),
             suspect: false,
             proven: false,
@@ -117,6 +122,21 @@ impl Batch {
         self.attempts
     }
 
+    pub(super) const fn next_at(&self) -> Instant {
+        self.next_at
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) const fn first_attempt(&self) -> Option<Instant> {
+        self.first_attempt
+    }
+
+    /// Cuts its wait short; from here on only the deadline of the shutdown counts.
+    pub(super) const fn hurry(&mut self) {
+        self.next_at = Instant::ZERO;
+        self.export_ends = Instant::MAX;
+    }
+
     pub(super) const fn backoff_mut(&mut self) -> &mut Backoff {
         &mut self.backoff
     }
@@ -127,6 +147,33 @@ impl Batch {
         if self.first_attempt.is_none() {
             self.first_attempt = Some(now);
         }
+    }
+
+    /// Returns when the attempt that starts at `now` must be over for its export's sake. A probe is an
+    /// export of its own, and so is an attempt that comes too late for the last one.
+    pub(super) fn limit_export(
+        &mut self,
+        now: Instant,
+        limit: Duration,
+        is_probe: bool,
+    ) -> Instant {
+        if limit.is_zero() {
+            self.export_ends = Instant::MAX;
+        } else if is_probe || self.export_ends == Instant::MAX || self.export_ends <= now {
+            self.export_ends = now.saturating_add(limit);
+        }
+        self.export_ends
+    }
+
+    /// Returns true if an attempt at `next` would come after the end of the export.
+    pub(super) fn runs_out_before(&self, next: Instant) -> bool {
+        next >= self.export_ends && self.export_ends < Instant::MAX
+    }
+
+    /// Does not count `nanos` as time spent retrying, nor as time of the export.
+    pub(super) fn exclude_nanos(&mut self, nanos: u64) {
+        self.backoff.exclude_nanos(nanos);
+        self.export_ends = self.export_ends.saturating_add_nanos(nanos);
     }
 
     /// Milliseconds since the start of the first attempt; 0 without one.
@@ -195,6 +242,7 @@ impl Batch {
         self.failed_probes = 0;
         self.backoff.start(now);
         self.next_at = now;
+        self.export_ends = Instant::MAX;
         self.repeated = false;
         // The suspected spans are gone; the rest has not failed yet.
         self.suspect = false;
@@ -207,11 +255,12 @@ impl Batch {
             self.proven = true;
             self.backoff.start(now);
             self.next_at = self.next_at.max(now);
+            self.export_ends = Instant::MAX;
         }
     }
 
     /// Compares ages and not ends, which saturate: at the end of time every batch would be old.
-    fn is_older_than(&self, nanos: u64, now: Instant) -> bool {
+    pub(super) fn is_older_than(&self, nanos: u64, now: Instant) -> bool {
         self.first_attempt
             .is_some_and(|first| now.nanos_since(first) >= nanos)
     }
@@ -282,16 +331,10 @@ impl Batches {
         [first, second, &mut self.in_hand].into_iter().flatten()
     }
 
-    /// When the batch in hand may be sent, or else the first suspect; [`Instant::MAX`] without any.
-    pub(super) fn next_at(&self) -> Instant {
-        match &self.in_hand {
-            Some(batch) => batch.next_at,
-            None => self
-                .parked
-                .iter()
-                .flatten()
-                .fold(Instant::MAX, |next, batch| next.min(batch.next_at)),
-        }
+    /// When the first suspect may be sent; [`Instant::MAX`] without any.
+    pub(super) fn parked_until(&self) -> Instant {
+        let parked = self.parked.iter().flatten();
+        parked.fold(Instant::MAX, |next, batch| next.min(batch.next_at))
     }
 
     /// When the first of all attempts was made; [`Instant::MAX`] without any.
@@ -372,17 +415,17 @@ impl Batches {
         self.take_parked(0).or_else(|| self.in_hand.take())
     }
 
-    /// Does not count `nanos` as time spent retrying.
+    /// As [`Batch::exclude_nanos`].
     pub(super) fn exclude_nanos(&mut self, nanos: u64) {
         for batch in self.iter_mut() {
-            batch.backoff.exclude_nanos(nanos);
+            batch.exclude_nanos(nanos);
         }
     }
 
-    /// Cuts all waits short.
+    /// As [`Batch::hurry`].
     pub(super) fn hurry(&mut self) {
         for batch in self.iter_mut() {
-            batch.next_at = Instant::ZERO;
+            batch.hurry();
         }
     }
 

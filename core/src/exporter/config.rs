@@ -46,6 +46,9 @@ pub struct ExporterConfig {
     /// The time limit of one request. Zero = none, as in the
     /// [specification](https://opentelemetry.io/docs/specs/otel/configuration/common/#timeout).
     pub request_timeout: Duration,
+    /// The time limit of an export: of the attempts of one batch with the waits between them, while the
+    /// circuit is closed. Zero = none. See [Rules](super#rules) for the end of it.
+    pub export_timeout: Duration,
     /// How long after its time limit a request without an answer from the driver counts as timed
     /// out.
     pub timeout_slack: Duration,
@@ -71,12 +74,14 @@ pub struct ExporterConfig {
 
 impl ExporterConfig {
     /// A batch of 512 spans or after 5 s, retries from 100 ms on, a circuit that opens for 30 s at
-    /// the 5th failure, 10 s and 4 MiB for a request, five minutes for a batch.
+    /// the 5th failure, 10 s and 4 MiB for a request, no limit for an export, five minutes for a
+    /// batch.
     pub const DEFAULT: Self = Self {
         batch: BatchConfig::DEFAULT,
         backoff: BackoffConfig::DEFAULT,
         breaker: BreakerConfig::DEFAULT,
         request_timeout: Duration::from_secs(10),
+        export_timeout: Duration::ZERO,
         timeout_slack: Duration::from_secs(1),
         max_request_bytes: 4 << 20,
         max_batch_age: Duration::from_secs(300),

@@ -153,6 +153,11 @@ impl Schedule {
         self.breaker.record(now, draw, permit, verdict)
     }
 
+    /// Opens a closed circuit until `until`.
+    pub(super) fn trip(&mut self, now: Instant, until: Instant) -> Option<Transition> {
+        self.breaker.trip(now, until)
+    }
+
     /// The buffer is more than half full.
     pub(super) fn set_filling(&mut self, is_filling: bool) {
         self.breaker.set_filling(is_filling);
@@ -179,6 +184,11 @@ impl Schedule {
         }
         self.open_since.get_or_insert(now);
         None
+    }
+
+    /// A slow start is under way.
+    pub(super) const fn is_ramping(&self) -> bool {
+        self.ramp.is_some()
     }
 
     /// Counts one accepted request towards the slow start, which ends early with an empty queue.

@@ -5,6 +5,8 @@
 //! the parent does nothing in the child: before anything waits, it asks in which process it is. Only
 //! a lock that is held costs that question, which is a system call.
 
+#[cfg(all(feature = "_signal", unix))]
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{
     Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
@@ -15,6 +17,10 @@ use std::thread::yield_now;
 static GENERATION: AtomicU32 = AtomicU32::new(1);
 /// The process that asked last whether it is a forked child; 0 before the first.
 static PROCESS: AtomicU32 = AtomicU32::new(0);
+/// The next signal ends the process in its handler: the first one has come, or this is a forked child,
+/// which has no thread that would hear it.
+#[cfg(all(feature = "_signal", unix))]
+pub(super) static ENDS_AT_ONCE: AtomicBool = AtomicBool::new(false);
 /// How often a lock is tried that may never be released.
 const TRIES: usize = 1000;
 
@@ -58,6 +64,8 @@ pub(super) fn after_fork_child() {
     PROCESS.store(std::process::id(), Ordering::Relaxed);
     let next = GENERATION.load(Ordering::Relaxed).wrapping_add(1).max(1);
     GENERATION.store(next, Ordering::Relaxed);
+    #[cfg(all(feature = "_signal", unix))]
+    ENDS_AT_ONCE.store(true, Ordering::Relaxed);
 }
 
 /// As [`after_fork_child`], if this process is a child that did not call it.

@@ -60,6 +60,22 @@ async fn n3_a_server_that_never_answers_meets_the_deadline() {
     assert_eq!(telemetry.stats().possible_duplicates, 10);
 }
 
+// spec A-062, spec D-130
+#[tokio::test]
+async fn the_time_of_an_export_covers_its_retries_and_loses_nothing() {
+    let script = Script::new().then(Reply::status(503)).then(Reply::Hang);
+    let server = FaultServer::start(script);
+    let config = Config {
+        timeout: Some(Duration::from_millis(300)),
+        ..config(&server.url())
+    };
+    let telemetry = export(&server, config).await;
+    assert_delivered(&telemetry, &server, 10);
+    // The hang ends with the export, and the circuit opens until the probe.
+    let stats = telemetry.stats();
+    assert_eq!((stats.attempts, stats.circuit_opened), (3, 1));
+}
+
 #[tokio::test]
 async fn n4_an_answer_that_dribbles_does_not_outlast_the_deadline() {
     let server = FaultServer::start(Script::new().then(Reply::SlowLoris {

@@ -93,6 +93,8 @@ pub(crate) fn handler_parks() {
     let telemetry = init(Config {
         scheduled_delay: Some(Duration::ZERO),
         max_batch_age: Some(ms(50)),
+        timeout: Some(Duration::ZERO),
+        export_timeout: Some(Duration::ZERO),
         backoff: Some(BackoffConfig {
             initial: hour,
             cap: hour,
@@ -377,7 +379,7 @@ pub(crate) fn gives_up() {
     std::process::exit(0);
 }
 
-/// What the documents tell programs to do about signals.
+/// A program that handles signals itself.
 #[cfg(unix)]
 pub(crate) fn terminated() {
     let telemetry = init(settings()).unwrap();

@@ -5,7 +5,7 @@
 //! line by line.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio, exit};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio, exit};
 use std::time::{Duration, Instant};
 
 use spandrel_core::env::LogLevel;
@@ -32,7 +32,27 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `case`, to send `batches` batches to `url`.
     pub(crate) fn start(case: &str, url: &str, batches: usize, certificate: Option<&str>) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("our own path"));
+        let program = std::env::current_exe().expect("our own path");
+        Self::spawn(Command::new(program), case, url, batches, certificate)
+    }
+
+    /// Starts `case` while the signal `ignored` is ignored.
+    #[cfg(unix)]
+    pub(crate) fn start_ignoring(ignored: &str, case: &str, url: &str) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let line = format!("trap '' {ignored}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(line);
+        shell.arg(std::env::current_exe().expect("our own path"));
+        Self::spawn(shell, case, url, 0, None)
+    }
+
+    fn spawn(
+        mut command: Command,
+        case: &str,
+        url: &str,
+        batches: usize,
+        certificate: Option<&str>,
+    ) -> Self {
         command
             .args(["child::case", "--exact", "--nocapture", "--test-threads=1"])
             .env_clear()
@@ -69,21 +89,34 @@ impl Process {
     }
 
     /// All lines to the end; the process must end by itself.
-    pub(crate) fn lines(mut self) -> Vec<String> {
+    pub(crate) fn lines(self) -> Vec<String> {
+        self.outcome().0
+    }
+
+    /// As [`lines`](Self::lines), and how it ended.
+    pub(crate) fn outcome(mut self) -> (Vec<String>, ExitStatus) {
         let lines: Vec<_> = std::iter::from_fn(|| self.line()).collect();
         let limit = Instant::now() + PATIENCE;
-        while self.child.try_wait().expect("our child").is_none() {
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return (lines, status);
+            }
             assert!(Instant::now() < limit, "the child does not end: {lines:?}");
             std::thread::sleep(ms(1));
         }
-        lines
     }
 
     /// Ends it as an operator would.
     #[cfg(unix)]
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends the signal `name`.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([&format!("-{name}"), &self.child.id().to_string()])
             .status();
         assert!(sent.expect("the program `kill`").success());
     }
@@ -276,6 +309,6 @@ fn case() {
         #[cfg(unix)]
         "forks of many threads" => crate::fork::forks(true),
         "idle" => cases::idle(),
-        other => unreachable!("no such case: {other}"),
+        other => crate::ends::case(other),
     }
 }

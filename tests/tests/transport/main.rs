@@ -15,14 +15,18 @@ mod answers;
 mod cases;
 mod child;
 mod concurrency;
+mod conformance;
 mod context;
+mod destinations;
 mod diagnostics;
+mod ends;
 mod exporters;
 mod flush;
 #[cfg(unix)]
 mod fork;
 mod harness;
 mod http;
+mod lanes;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -100,6 +100,17 @@ fn n3_a_server_that_never_answers_meets_the_request_timeout() {
     rig.close().is(2, &[]).attempts(2).possible_duplicates(2);
 }
 
+// spec A-062, spec D-130
+#[test]
+fn the_time_of_an_export_covers_its_retries_and_loses_nothing() {
+    let rig = Rig::new([Reply::status(503), Reply::Hang]);
+    rig.deliver(2);
+    // The hang ends with the export, and the circuit opens until the probe.
+    let stats = rig.telemetry.stats();
+    assert_eq!((stats.attempts, stats.circuit_opened), (3, 1));
+    rig.close().is(2, &[]).attempts(3).possible_duplicates(2);
+}
+
 #[test]
 fn n4_an_answer_of_one_byte_at_a_time_meets_the_deadline_of_the_whole() {
     let rig = Rig::new([Reply::SlowLoris {

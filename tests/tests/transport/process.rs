@@ -127,7 +127,7 @@ fn c1_waiting_costs_no_processor_time_in_any_state() {
     assert_eq!(lines, states.map(|state| format!("{state} true")));
 }
 
-/// Fault X5: with the lines of the documents, a program that is told to end delivers first.
+/// Fault X5: a program that handles the signal itself delivers first.
 #[cfg(unix)]
 #[test]
 fn x5_a_program_that_listens_for_sigterm_delivers_before_it_ends() {

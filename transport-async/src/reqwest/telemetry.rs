@@ -3,20 +3,17 @@
 use core::ops::Deref;
 use core::time::Duration;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
-use spandrel_core::hosted::export::SharedExporter;
-use spandrel_core::hosted::trace::{TracerProvider, clear_global};
-use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::trace::clear_global;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
-use spandrel_core::hosted::unversioned::pipeline::FlushId;
-use spandrel_core::time::Instant;
 
-use super::drive::wait_for;
-use super::metrics::MetricsTask;
+use super::drive::{all, wait_for};
+use super::ending::{Ending, Waiting, begin_shutdown};
 use super::output::in_background;
-use super::state::DriverState;
 
 /// A running pipeline.
 ///
@@ -29,10 +26,7 @@ use super::state::DriverState;
 #[must_use = "dropping the handle ends tracing"]
 pub struct Telemetry {
     handle: Handle,
-    state: Option<Arc<DriverState>>,
-    metrics: Option<MetricsTask>,
-    exporter: Option<SharedExporter>,
-    shutdown_timeout: Duration,
+    ending: Option<Arc<Ending>>,
     /// It is the last one that can say what its start reported.
     was_started: bool,
 }
@@ -42,10 +36,7 @@ impl Telemetry {
     pub const fn disabled() -> Self {
         Self {
             handle: Handle::disabled(),
-            state: None,
-            metrics: None,
-            exporter: None,
-            shutdown_timeout: Duration::ZERO,
+            ending: None,
             was_started: false,
         }
     }
@@ -57,19 +48,13 @@ impl Telemetry {
         idle
     }
 
-    pub(super) fn running(
-        provider: TracerProvider,
-        state: Arc<DriverState>,
-        metrics: Option<MetricsTask>,
-        exporter: Option<SharedExporter>,
-        shutdown_timeout: Duration,
-    ) -> Self {
+    pub(super) fn running(ending: Ending) -> Self {
+        let further = ending.further.iter();
+        let names = further.map(|state| (state.target.clone(), Arc::clone(state) as _));
+        let handle = Handle::new(ending.provider.clone(), Arc::clone(&ending.state) as _);
         Self {
-            handle: Handle::new(provider, Arc::clone(&state) as _),
-            state: Some(state),
-            metrics,
-            exporter,
-            shutdown_timeout,
+            handle: handle.with_further(ending.state.target.clone(), names.collect()),
+            ending: Some(Arc::new(ending)),
             was_started: true,
         }
     }
@@ -81,21 +66,39 @@ impl Telemetry {
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer. May
     /// be dropped at any await: the flush goes on in the background.
+    ///
+    /// With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = self.state() else {
-            return FlushReport::NOTHING;
+        worst(&self.force_flush_each(timeout).await)
+    }
+
+    /// As [`force_flush`](Self::force_flush), with the report of each destination, the first one first.
+    /// Empty if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub async fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        let Some(ending) = self.ending() else {
+            return Vec::new();
         };
         let processed = self.handle.flush_processors(timeout);
-        let flush = Waiting::new(state, processed.left);
-        state.bell.ring();
-        let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        let report = processed.report(report.unwrap_or_else(|| flush.end()));
-        if let Some(exporter) = self.exporter.clone() {
+        // The first one hands its spans to the others before they begin.
+        let begun = ending.states().map(|state| {
+            let flush = Waiting::new(state, processed.left);
+            state.bell.ring();
+            flush
+        });
+        let begun: Vec<_> = begun.collect();
+        let ends = begun.iter().map(|flush| async move {
+            let report = wait_for(flush.state, flush.deadline, || flush.poll()).await;
+            let report = processed.report(report.unwrap_or_else(|| flush.end()));
+            DestinationReport::new(flush.state.target.clone(), report)
+        });
+        let reports = all(ends).await;
+        for exporter in ending.states().filter_map(|state| state.plan.exporter()) {
             let flushed = in_background(move || exporter.force_flush()).await;
             report_exporter("flush", flushed);
         }
-        report
+        reports
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -105,42 +108,30 @@ impl Telemetry {
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report. Works on any tokio runtime, also when `init`'s is gone. May be
-    /// dropped at any await: the shutdown goes on in the background, or with the next call.
+    /// dropped at any await: the shutdown goes on in the background, or with the next call. With further
+    /// destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(state) = self.state() else {
-            self.release();
-            return FlushReport::NOTHING;
+        worst(&self.shutdown_each(timeout).await)
+    }
+
+    /// As [`shutdown`](Self::shutdown), with the report of each destination, the first one first. Empty
+    /// if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub async fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        let reports = match self.ending() {
+            Some(ending) => ending.run(timeout).await,
+            None => Vec::new(),
         };
-        let processed = self.handle.shut_processors_down(timeout);
-        let deadline = begin_shutdown(state, processed.left);
-        let report = match wait_for(state, deadline, || state.lock().told()).await {
-            Some(report) => report,
-            // The deadline passed with a request under way, or there is nothing to send with.
-            None => {
-                state.abandon();
-                state
-                    .lock()
-                    .pipeline
-                    .poll_shutdown()
-                    .unwrap_or(FlushReport::LATE)
-            }
-        };
-        clear_global(self.provider());
-        if let Some(exporter) = self.exporter.clone() {
-            report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
-        }
-        if let Some(metrics) = &self.metrics {
-            let now = state.lock().pipeline.now();
-            metrics.stopped(deadline.saturating_since(now)).await;
-        }
         self.release();
-        processed.report(report)
+        reports
     }
 
     /// `None` also in a forked child, where nothing drives the pipeline.
-    fn state(&self) -> Option<&Arc<DriverState>> {
-        self.state.as_ref().filter(|_| self.handle.is_driven_here())
+    pub(super) fn ending(&self) -> Option<&Arc<Ending>> {
+        self.ending
+            .as_ref()
+            .filter(|_| self.handle.is_driven_here())
     }
 
     /// Says what nothing has listened to.
@@ -162,68 +153,24 @@ impl Deref for Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        let Some(state) = self.state() else {
+        let Some(ending) = self.ending() else {
             self.release();
             return;
         };
-        let processed = self.handle.shut_processors_down(self.shutdown_timeout);
-        begin_shutdown(state, processed.left);
-        let is_stranded = {
-            let mut locked = state.lock();
-            locked.is_orphaned = true;
-            !locked.has_background && !locked.is_stopped()
-        };
-        if is_stranded {
-            state.abandon();
+        ending.run_if_panicking();
+        let processed = self.handle.shut_processors_down(ending.shutdown_timeout);
+        for state in ending.states() {
+            begin_shutdown(state, processed.left);
+            let is_stranded = {
+                let mut locked = state.lock();
+                locked.is_orphaned = true;
+                !locked.has_background && !locked.is_stopped()
+            };
+            if is_stranded {
+                state.abandon();
+            }
         }
         clear_global(self.provider());
         self.release();
-    }
-}
-
-/// Asks for the end, and returns when it is due.
-fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant {
-    let deadline = {
-        let pipeline = &mut state.lock().pipeline;
-        let deadline = pipeline.now().saturating_add(timeout);
-        pipeline.shutdown(deadline);
-        deadline
-    };
-    state.bell.ring();
-    deadline
-}
-
-/// A flush that a future waits for; forgotten when the future is dropped.
-struct Waiting<'a> {
-    state: &'a DriverState,
-    id: FlushId,
-    deadline: Instant,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(state: &'a DriverState, timeout: Duration) -> Self {
-        let mut locked = state.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        let id = locked.pipeline.force_flush(deadline);
-        Self {
-            state,
-            id,
-            deadline,
-        }
-    }
-
-    fn poll(&self) -> Option<FlushReport> {
-        self.state.lock().flush_report(self.id)
-    }
-
-    fn end(&self) -> FlushReport {
-        let ended = self.state.lock().pipeline.end_flush(self.id);
-        ended.unwrap_or(FlushReport::LATE)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.state.lock().pipeline.forget_flush(self.id);
     }
 }

@@ -38,6 +38,7 @@ impl Delivery {
         if self.max_queue_size == 0 {
             return Err(SettingsError::ZeroQueueSize);
         }
+        let limit = self.time_limit(notes);
         ExporterConfig {
             batch: BatchConfig {
                 max_export_batch_size: self.batch_size(notes)?,
@@ -45,7 +46,8 @@ impl Delivery {
                 max_batch_bytes: (sizes.buffer / 2).min(sizes.request),
                 scheduled_delay: self.scheduled_delay,
             },
-            request_timeout: self.request_timeout(notes),
+            request_timeout: limit,
+            export_timeout: limit,
             max_request_bytes: sizes.request,
             seed: ThreadRng.next_u64(),
             ..self.exporter
@@ -69,9 +71,8 @@ impl Delivery {
         Ok(used)
     }
 
-    /// The smaller of the two limits. The time of all attempts together is limited by the backoff
-    /// and by the age of the batch.
-    fn request_timeout(&self, notes: &mut Notes) -> Duration {
+    /// The smaller of the two limits of an export, which is also the most that one request may take.
+    fn time_limit(&self, notes: &mut Notes) -> Duration {
         let timeout = self.timeout.unwrap_or(self.exporter.request_timeout);
         let export = self.export_timeout.unwrap_or(DEFAULT_EXPORT_TIMEOUT);
         let is_shorter = !export.is_zero() && (timeout.is_zero() || export < timeout);
@@ -80,7 +81,7 @@ impl Delivery {
         }
         if self.timeout.is_some() {
             notes.push(format!(
-                "timeout: the export timeout of {export:?} is shorter and limits each request; \
+                "timeout: the export timeout of {export:?} is shorter and limits each export; \
                  raise it in code or in OTEL_BSP_EXPORT_TIMEOUT"
             ));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::further::FurtherDestination;
 use super::incoming::Incoming;
 use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
@@ -29,6 +30,9 @@ pub const DEFAULT_BUFFER_BYTES: usize = 2 << 20;
 pub const DEFAULT_SHARD_BYTES: usize = 256 << 10;
 /// The default of [`Config::max_span_bytes`]: 16 KiB.
 pub const DEFAULT_MAX_SPAN_BYTES: usize = 16 << 10;
+
+/// The most of [`Config::concurrent_exports`].
+pub const MAX_CONCURRENT_EXPORTS: u32 = crate::exporter::MAX_CONCURRENT_EXPORTS;
 
 /// A program's wishes for its tracing. What is left out comes from the environment, else from the
 /// defaults that the [module](super) lists.
@@ -72,6 +76,9 @@ pub struct Config {
     /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
     /// `OTEL_SDK_DISABLED`.
     pub exporter: Option<SharedExporter>,
+    /// Further places that get every span, too; see [`FurtherDestination`]. Those that
+    /// `OTEL_TRACES_EXPORTER` lists come in addition, where it is obeyed.
+    pub further_destinations: Vec<FurtherDestination>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -79,6 +86,10 @@ pub struct Config {
     /// headers is used. A header that belongs to the protocol is left out with a diagnostic, one
     /// that cannot be sent is an error.
     pub headers: Vec<(String, String)>,
+    /// A product that stands before Spandrel's own in `User-Agent`, like `MyDist/1.2.3`: for a
+    /// distribution. Not used if `headers` has a `User-Agent`. One that cannot be part of a header is an
+    /// error of the transport's `init`.
+    pub user_agent_prefix: Option<String>,
     /// The encoding of spans.
     pub protocol: Option<Protocol>,
     /// The compression of requests.
@@ -87,8 +98,8 @@ pub struct Config {
     /// error. `None` takes the encoder [made for spans](crate::hosted::span_gzip), which makes full
     /// batches smaller than level 4 does, in less time than level 1. Not used without gzip.
     pub gzip_level: Option<u32>,
-    /// The time limit of one request, from connecting to the end of the answer; zero = none, so
-    /// that only `export_timeout` limits it. How long a batch may take with its retries is in the
+    /// The time limit of an export, which is a request with its retries; zero = none, so that only
+    /// `export_timeout` limits it. What happens at its end is in the
     /// [module](super#how-long-an-export-takes).
     pub timeout: Option<Duration>,
     /// A PEM file with the authorities to trust, instead of the transport's roots. The transport
@@ -136,8 +147,7 @@ pub struct Config {
 
     /// How long a span may wait for others of its batch; zero = not at all.
     pub scheduled_delay: Option<Duration>,
-    /// A second limit of one request; zero = none. The smaller of this and `timeout` counts. How
-    /// long a batch may take with its retries is in the [module](super#how-long-an-export-takes).
+    /// A second limit of an export; zero = none. The smaller of this and `timeout` counts.
     pub export_timeout: Option<Duration>,
     /// The most finished spans that wait to be sent; zero is an error.
     pub max_queue_size: Option<u32>,
@@ -157,6 +167,22 @@ pub struct Config {
     pub shard_bytes: Option<usize>,
     /// Which spans are lost when there is no room.
     pub overflow: Overflow,
+
+    /// How many requests may be under way at once, each over a connection of its own: 1, the default,
+    /// to [`MAX_CONCURRENT_EXPORTS`]. More help where a collector is far away and one request after the
+    /// other does not carry all spans. A retry holds new requests back, a half-open circuit and a
+    /// `Retry-After` hold all of them back, and batches may arrive in another order. It has no effect
+    /// on the standard output and on an `exporter`.
+    ///
+    /// ```
+    /// use spandrel_core::hosted::config::Config;
+    ///
+    /// let far = Config::production("shop", "https://collector.example");
+    /// let settings = Config { concurrent_exports: 4, ..far }.resolve_with(|_| None)?;
+    /// assert_eq!(settings.concurrent_exports, 4);
+    /// # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
+    /// ```
+    pub concurrent_exports: u32,
 
     /// How failed requests are repeated. Values out of range are an error.
     pub backoff: Option<BackoffConfig>,
@@ -250,8 +276,10 @@ impl Default for Config {
             detect: Vec::new(),
             endpoint: String::new(),
             exporter: None,
+            further_destinations: Vec::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
+            user_agent_prefix: None,
             protocol: None,
             compression: None,
             gzip_level: None,
@@ -277,6 +305,7 @@ impl Default for Config {
             buffer_bytes: None,
             shard_bytes: None,
             overflow: Overflow::default(),
+            concurrent_exports: 1,
             backoff: None,
             breaker: None,
             when_open: WhenOpen::default(),
@@ -304,8 +333,10 @@ debug_struct!(Config {
     detect,
     endpoint => RedactedUrl(endpoint),
     exporter,
+    further_destinations,
     stdout_format,
     headers => HeaderNames(headers),
+    user_agent_prefix,
     protocol,
     compression,
     gzip_level,
@@ -331,6 +362,7 @@ debug_struct!(Config {
     buffer_bytes,
     shard_bytes,
     overflow,
+    concurrent_exports,
     backoff,
     breaker,
     when_open,

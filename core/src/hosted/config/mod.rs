@@ -42,26 +42,29 @@
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
 //! | `detect` | `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` | `service`, `host`, `process`, and all of `resource_detectors` | [names](crate::hosted::resource::BuiltinDetector), `all`, `none` |
 //! | `exporter` | - | none: the rows below | - |
+//! | `further_destinations` | a list in `OTEL_TRACES_EXPORTER` | none | names |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
+//! | `user_agent_prefix` | - | none | - |
 //! | `protocol` | `T_PROTOCOL` | `http/protobuf` | name |
 //! | `compression` | `T_COMPRESSION` | `gzip` | name |
 //! | `gzip_level` | - | the encoder made for spans | 0 to 9 |
-//! | `timeout` | `T_TIMEOUT` | 10 s | ms |
+//! | `timeout` | `T_TIMEOUT` | 10 s | ms, 0 = none |
 //! | `certificate` | `T_CERTIFICATE` | the transport's roots | path |
 //! | `client_certificate`, `client_key` | `T_CLIENT_CERTIFICATE`, `T_CLIENT_KEY`, as a pair | none | path |
 //! | `processors` | - | none | - |
 //! | `sampler`, `sample_rate` | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `parentbased_always_on` | name, 0 to 1 |
 //! | `limits` | `OTEL_SPAN_*_LIMIT`, `OTEL_ATTRIBUTE_*_LIMIT`, `OTEL_EVENT_..`, `OTEL_LINK_..` | [`SpanLimits::DEFAULT`](crate::limits::SpanLimits::DEFAULT) | count, characters |
 //! | `scheduled_delay` | `OTEL_BSP_SCHEDULE_DELAY` | 5 s | ms |
-//! | `export_timeout` | `OTEL_BSP_EXPORT_TIMEOUT` | 30 s | ms |
+//! | `export_timeout` | `OTEL_BSP_EXPORT_TIMEOUT` | 30 s | ms, 0 = none |
 //! | `max_queue_size` | `OTEL_BSP_MAX_QUEUE_SIZE` | 2048 | spans |
 //! | `max_export_batch_size` | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | 512 | spans |
 //! | `buffer_bytes` | - | 2 MiB | bytes |
 //! | `shard_bytes` | - | 256 KiB, twice that allocated | bytes |
 //! | `max_span_bytes` | - | 16 KiB | bytes |
 //! | `max_request_bytes` | - | 4 MiB | bytes |
+//! | `concurrent_exports` | - | 1 | requests |
 //! | `backoff` | - | [`BackoffConfig::DEFAULT`](crate::backoff::BackoffConfig::DEFAULT) | - |
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
@@ -81,15 +84,22 @@
 //!
 //! | limit | of what | default |
 //! |---|---|---|
-//! | the smaller of `timeout` and `export_timeout` | one request, from connecting to the end of the answer | 10 s |
+//! | the smaller of `timeout` and `export_timeout`; zero = without limit | an export: all requests of a batch with the waits between them, while the circuit is closed | 10 s |
 //! | [`backoff.max_retries`](crate::backoff::BackoffConfig::max_retries) | requests after the first one | 5 |
 //! | [`backoff.max_elapsed`](crate::backoff::BackoffConfig::max_elapsed) | from the end of the first request to the start of the last one | 10 s |
 //! | `max_batch_age` | from the first request to the last one, also while the circuit is open | 300 s |
 //!
-//! So a batch for a collector that hangs is given up after at most `timeout`, `max_elapsed` and
-//! `timeout` again: 30 s. When the circuit breaker opens meanwhile, the batch is held until the
-//! collector answers, `max_batch_age` at most. Later versions of the specification have the time
-//! limit cover the export with all its retries; for that set `max_batch_age` to the same time.
+//! The limit covers an export with its retries, as the
+//! [specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options)
+//! has it: a request gets what the export has left, and no retry starts after its end. The end of its
+//! time ends the export, but loses no span: a collector that took nothing for so long is failing, so the
+//! circuit opens and the batch goes back to the queue, until the wait before the next retry is over, or
+//! the circuit's first open interval if that is shorter.
+//! Then it is sent as the probe, which is an export of its own, with the whole limit; if that fails
+//! too, the circuit stays open for as long as `breaker` says. What waits for an open circuit, or for
+//! the end of a pause that the collector asked for, is a queue and no export: no time of an export runs
+//! there, `max_batch_age` does. A shutdown has its own deadline instead. With `when_open: WhenOpen::Drop`
+//! the batch is dropped where it would go back to the queue.
 //!
 //! Durations in code are [`Duration`](core::time::Duration)s, so they have no unit of their own.
 //!
@@ -114,6 +124,7 @@
 //! # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
 //! ```
 
+mod beside;
 pub(in crate::hosted) mod credential;
 mod debug;
 mod delivery;
@@ -121,6 +132,7 @@ mod destination;
 mod environment;
 mod error;
 mod fields;
+mod further;
 mod headers;
 mod http;
 mod incoming;
@@ -135,7 +147,11 @@ mod sizes;
 mod stdout_format;
 
 pub use error::SettingsError;
-pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
+pub use fields::{
+    Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES,
+    MAX_CONCURRENT_EXPORTS,
+};
+pub use further::FurtherDestination;
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
 pub use incoming::Incoming;
 pub use keep::Keep;

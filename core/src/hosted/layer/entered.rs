@@ -52,7 +52,7 @@ pub(super) fn push(key: Key, state: SpanState, context: Context, brings_values: 
         current::attach(context)
     } else if context.span_context().is_valid() {
         current::attach_inheriting(context)
-    } else if context.has_values() && current::is_nothing() {
+    } else if context.has_values() && current::current_span_context().is_none() {
         current::attach(context)
     } else {
         // It stands for no parent, so what is current stays current.
@@ -103,6 +103,11 @@ pub(super) fn top(layer: u32) -> Option<(u64, SpanState)> {
         let top = newest.find(|entered| entered.key.layer == layer)?;
         Some((top.key.id, top.state))
     })?
+}
+
+/// The innermost span of any layer that this thread is in.
+pub(super) fn innermost() -> Option<(Key, SpanState)> {
+    with(|entered| entered.last().map(|top| (top.key, top.state)))?
 }
 
 /// Notes the state of the span of `key`.

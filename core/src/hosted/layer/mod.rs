@@ -46,6 +46,25 @@
 //! A use is an event, a `record`, a call of [`SpanExt`], or a child; a span whose context was taken
 //! after it was left ends when it is closed. A child that started within the span may outlive it.
 //!
+//! # Differences to `tracing-opentelemetry`
+//!
+//! [`TracingLayer::with_defaults_of_tracing_opentelemetry`] turns on in one call what the layer of
+//! `tracing-opentelemetry` does by default and this one does on request, because each span pays for it:
+//! place, thread and target of spans. What else is different, and why:
+//!
+//! | | here | there |
+//! |---|---|---|
+//! | event of the level error, which no function returned | no status, as not every logged error is the outcome; on by the same call, with the error or the message as description | status error without a description |
+//! | returned error of `#[instrument(err)]` | status error with its text; off by [`TracingLayer::with_returned_errors_as_status`] | status error without a description |
+//! | the same at another level, `err(level = "info")` | status error | no status |
+//! | `exception.message` of a returned error | its text, or its `Debug` for `err(Debug)` | the same |
+//! | field `&dyn Error` of a span | an event `exception`, with the sources as text in `exception.stacktrace` | attributes of the span, and arrays `error.chain` and `exception.stacktrace`, which the conventions do not have |
+//! | error in an event | attributes of the event only | attributes of the span as well |
+//! | `otel.status_code` with an unknown value | an attribute, where it can be seen | nothing |
+//! | events of the macros' `name:` | named so, with `message` as an attribute | named by the message |
+//! | `busy_ns`, `idle_ns` | on request, as it costs two readings of the clock | by default |
+//! | span that is not sampled | its fields are not formatted with [`with_late_parents(false)`](TracingLayer::with_late_parents) | formatted in any case |
+//!
 //! # While nothing is recorded
 //!
 //! A span that starts while tracing is disabled or suppressed, before `init`, or after the shutdown
@@ -74,6 +93,8 @@
 //!   [`suppress`](crate::hosted::current::suppress).
 //! - A recorded span that ends after the shutdown is counted as lost to it.
 
+#[cfg(feature = "_bridge")]
+mod adoption;
 mod closing;
 mod entered;
 mod error;
@@ -87,4 +108,7 @@ mod visit;
 
 pub use error::SetParentError;
 pub use ext::SpanExt;
+#[cfg(feature = "tracing-fmt")]
+pub(super) use open::context_of;
+pub(super) use open::settle_innermost;
 pub use subscriber::{TracingLayer, layer};

@@ -1,11 +1,13 @@
 //! The open spans of a layer, and what can be done to one by its id.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::vec::Vec;
 
-use ::tracing::Metadata;
+use ::tracing::dispatcher::WeakDispatch;
 use ::tracing::span::Id;
+use ::tracing::{Dispatch, Metadata};
+use tracing_subscriber::registry::{LookupSpan as _, Registry};
 
 use super::entered::{self, Key, SpanState};
 use super::error::SetParentError;
@@ -20,25 +22,62 @@ pub(super) struct OpenSpans {
     /// Distinguishes the layer from others of the thread.
     pub(super) number: u32,
     pub(super) table: Table<LayerSpan>,
+    /// The subscriber that the layer was installed with; none if it came later, in a slot of a
+    /// `reload::Layer`.
+    pub(super) home: OnceLock<WeakDispatch>,
 }
 
-/// The numbers of the layers that exist. A `reload::Layer` may replace one while threads are in its
-/// spans.
-static ALIVE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// The layers that exist. A `reload::Layer` may replace one while threads are in its spans.
+static ALIVE: Mutex<Alive> = Mutex::new(Vec::new());
 
-fn alive() -> Option<MutexGuard<'static, Vec<u32>>> {
+/// Layers by their numbers.
+type Alive = Vec<(u32, Weak<OpenSpans>)>;
+
+fn alive() -> Option<MutexGuard<'static, Alive>> {
     process::lock(&ALIVE)
 }
 
 /// Returns true if the layer of this number was dropped.
 pub(super) fn is_gone(number: u32) -> bool {
-    alive().is_some_and(|alive| !alive.contains(&number))
+    alive().is_some_and(|alive| !alive.iter().any(|(alive, _)| *alive == number))
+}
+
+/// The layers that `wanted` selects by their numbers.
+fn layers(wanted: impl Fn(u32) -> bool) -> Vec<Arc<OpenSpans>> {
+    let Some(alive) = alive() else {
+        return Vec::new();
+    };
+    let wanted = alive.iter().filter(|(number, _)| wanted(*number));
+    wanted.filter_map(|(_, open)| open.upgrade()).collect()
+}
+
+/// Makes the parent of the innermost `tracing` span of this thread final: its ids are about to be
+/// used.
+pub(in crate::hosted) fn settle_innermost() {
+    let Some((key, SpanState::Fresh)) = entered::innermost() else {
+        return;
+    };
+    for open in layers(|number| number == key.layer) {
+        if open.tracer.enabled() {
+            open.settle_top();
+        }
+    }
+}
+
+/// The context of the span `id` of a registry, described by `metadata`, or of its nearest recorded
+/// ancestor. Its parent is final from now on.
+#[cfg(feature = "tracing-fmt")]
+pub(in crate::hosted) fn context_of(id: &Id, metadata: &Metadata<'_>) -> Option<Context> {
+    layers(|_| true)
+        .iter()
+        .filter(|open| open.has_span(id, metadata))
+        .find_map(|open| open.settled(open.nearest(id)?))
 }
 
 impl Drop for OpenSpans {
     fn drop(&mut self) {
         if let Some(mut alive) = alive() {
-            alive.retain(|number| *number != self.number);
+            alive.retain(|(number, _)| *number != self.number);
         }
         // No exit and no close will come.
         entered::leave_all(self.number);
@@ -47,17 +86,56 @@ impl Drop for OpenSpans {
 }
 
 impl OpenSpans {
-    pub(super) fn new(tracer: &Tracer) -> Self {
+    pub(super) fn new(tracer: &Tracer) -> Arc<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        if let Some(mut alive) = alive() {
-            alive.push(number);
-        }
-        Self {
+        let open = Arc::new(Self {
             tracer: tracer.clone(),
             number,
             table: Table::new(),
+            home: OnceLock::new(),
+        });
+        if let Some(mut alive) = alive() {
+            alive.push((number, Arc::downgrade(&open)));
         }
+        open
+    }
+
+    /// Works on the registry of the subscriber that the layer was installed with.
+    fn in_registry<T>(&self, work: impl FnOnce(&Registry) -> Option<T>) -> Option<T> {
+        let dispatch = self.home.get().and_then(WeakDispatch::upgrade);
+        let registry = dispatch
+            .as_ref()
+            .and_then(Dispatch::downcast_ref::<Registry>);
+        registry.and_then(work)
+    }
+
+    /// Returns true if `id` is, as far as can be told, a span of the layer's subscriber: those of two
+    /// subscribers may have the same one.
+    #[cfg(feature = "tracing-fmt")]
+    fn has_span(&self, id: &Id, metadata: &Metadata<'_>) -> bool {
+        let same = self.in_registry(|registry| {
+            let own = registry.span(id).map(|span| span.metadata());
+            Some(own.is_some_and(|own| core::ptr::eq(own, metadata)))
+        });
+        same.unwrap_or_else(|| self.is_open(id.into_u64()))
+    }
+
+    fn is_open(&self, id: u64) -> bool {
+        self.table.with(id, |_| ()).is_some()
+    }
+
+    /// The nearest open span to `id`, upwards. A filter hides spans from the layer, so the registry is
+    /// asked itself.
+    #[cold]
+    pub(super) fn nearest(&self, id: &Id) -> Option<u64> {
+        if self.is_open(id.into_u64()) {
+            return Some(id.into_u64());
+        }
+        self.in_registry(|registry| {
+            let mut ids = registry.span(id)?.scope().map(|span| span.id().into_u64());
+            ids.find(|id| self.is_open(*id))
+        })
     }
 
     pub(super) fn key(&self, id: &Id) -> Key {

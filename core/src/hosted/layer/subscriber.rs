@@ -3,14 +3,13 @@
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
-use ::tracing::dispatcher::WeakDispatch;
 use ::tracing::span::{Attributes, Id, Record};
 use ::tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context as Spans;
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::registry::LookupSpan;
 
 use super::entered::{self, SpanState};
 use super::fields::{Owner, StoredFields};
@@ -30,9 +29,6 @@ use crate::hosted::trace::{Span, Tracer, UndecidedStart, take_over};
 pub struct TracingLayer {
     open: Arc<OpenSpans>,
     options: Options,
-    /// The subscriber that the layer was installed with; none if it came later, in a slot of a
-    /// `reload::Layer`.
-    home: OnceLock<WeakDispatch>,
     /// The subscriber leads to the layer. A `reload::Layer` around it does not.
     is_direct: AtomicBool,
 }
@@ -68,8 +64,7 @@ struct Options {
 #[must_use]
 pub fn layer(tracer: &Tracer) -> TracingLayer {
     TracingLayer {
-        open: Arc::new(OpenSpans::new(tracer)),
-        home: OnceLock::new(),
+        open: OpenSpans::new(tracer),
         is_direct: AtomicBool::new(false),
         options: Options {
             location: false,
@@ -85,8 +80,20 @@ pub fn layer(tracer: &Tracer) -> TracingLayer {
 }
 
 impl TracingLayer {
+    /// Turns on what `tracing-opentelemetry` has on by default, for those who come from there: the place
+    /// in the source, the thread, the target, and the status error for each event of the level error.
+    ///
+    /// The [module](super#differences-to-tracing-opentelemetry) says what differs all the same.
+    #[must_use]
+    pub const fn with_defaults_of_tracing_opentelemetry(self) -> Self {
+        self.with_location(true)
+            .with_threads(true)
+            .with_target(true)
+            .with_error_events_as_status(true)
+    }
+
     /// Sets whether spans and events carry their place in the source: `code.file.path`,
-    /// `code.line.number`. Off by default.
+    /// `code.line.number`, `code.module.name`. Off by default.
     #[must_use]
     pub const fn with_location(mut self, location: bool) -> Self {
         self.options.location = location;
@@ -189,13 +196,8 @@ impl TracingLayer {
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
         let is_known = |id: u64| self.open.table.with(id, |_| ()).is_some();
-        let dispatch = self.home.get().and_then(WeakDispatch::upgrade);
-        let registry = dispatch
-            .as_ref()
-            .and_then(Dispatch::downcast_ref::<Registry>);
-        if let Some(registry) = registry {
-            let mut ids = registry.span(id)?.scope().map(|span| span.id().into_u64());
-            return ids.find(|id| is_known(*id));
+        if self.open.home.get().is_some() {
+            return self.open.nearest(id);
         }
         let mut ids = spans.span(id)?.scope().map(|span| span.id().into_u64());
         ids.find(|id| is_known(*id))
@@ -321,6 +323,9 @@ impl TracingLayer {
         {
             span.set_attribute("code.file.path", file);
             span.set_attribute("code.line.number", line);
+            if let Some(module) = metadata.module_path() {
+                span.set_attribute("code.module.name", module);
+            }
         }
         if options.threads {
             span.set_attribute("thread.id", thread_number());
@@ -385,11 +390,11 @@ impl TracingLayer {
         let limit = self.open.tracer.max_span_bytes();
         StoredFields::collect(limit, owner, record, |fields| {
             let target = fields.target().unwrap_or(metadata.target());
-            let (file, line) = match self.options.location {
-                true => (metadata.file(), metadata.line()),
-                false => (None, None),
+            let (file, line, module) = match self.options.location {
+                true => (metadata.file(), metadata.line(), metadata.module_path()),
+                false => (None, None, None),
             };
-            let mut first = heapless::Vec::<_, 5>::new();
+            let mut first = heapless::Vec::<_, 6>::new();
             let message = fields.message();
             // One that the program gave, and not the macro.
             let named = owner == Owner::Event && !metadata.name().starts_with("event ");
@@ -404,6 +409,7 @@ impl TracingLayer {
                 Some(KeyValue::new("target", target)),
                 file.map(|file| KeyValue::new("code.file.path", file)),
                 line.map(|line| KeyValue::new("code.line.number", line)),
+                module.map(|module| KeyValue::new("code.module.name", module)),
                 message
                     .filter(|_| named)
                     .map(|text| KeyValue::new("message", text)),
@@ -438,7 +444,7 @@ where
         let reached = subscriber.downcast_ref::<Self>();
         let is_direct = reached.is_some_and(|reached| core::ptr::eq(reached, self));
         self.is_direct.store(is_direct, Ordering::Relaxed);
-        let _ = self.home.set(subscriber.downgrade());
+        let _ = self.open.home.set(subscriber.downgrade());
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, spans: Spans<'_, S>) {
@@ -446,7 +452,14 @@ where
             self.leave_trace(id, &spans);
         }
         let (parent, left_parent) = self.parent_of(attributes, id, &spans);
+        #[cfg(not(feature = "_bridge"))]
         let live = self.start(attributes, &parent, left_parent);
+        #[cfg(feature = "_bridge")]
+        let mut live = self.start(attributes, &parent, left_parent);
+        #[cfg(feature = "_bridge")]
+        if attributes.is_contextual() && !parent.span_context().is_valid() {
+            live.set_orphan();
+        }
         if let Some(left) = self.open.table.insert(id.into_u64(), live) {
             // The subscriber reused the id without closing its span.
             left.end(&self.open.tracer);
@@ -489,8 +502,14 @@ where
         }
     }
 
-    fn on_enter(&self, id: &Id, _: Spans<'_, S>) {
+    #[cfg_attr(
+        not(feature = "_bridge"),
+        allow(unused_variables, reason = "only another library's parent needs it")
+    )]
+    fn on_enter(&self, id: &Id, spans: Spans<'_, S>) {
         let key = self.open.key(id);
+        #[cfg(feature = "_bridge")]
+        self.adopt(id, &spans);
         let found = self.open.table.with(key.id, |live| {
             let state = live.state();
             // Where an inert one was entered does not matter.

@@ -29,7 +29,7 @@ use super::answer::Secrets;
 use super::client::Failure;
 use super::pipeline::{Pipeline, PipelineEvent};
 use super::restart::panic_message;
-use crate::breaker::{State, Transition};
+use crate::breaker::{State, Transition, TransitionReason};
 use crate::exporter::{Cause, Count, Event};
 use crate::hosted::diagnostics::{Kind, Severity, report, report_cause, sanitise};
 use crate::hosted::export::ExportError;
@@ -410,6 +410,15 @@ fn emit_drop(
 fn emit_circuit(transition: &Transition, held: &str, target: &str, last: &LastError) {
     let failures = transition.failures;
     match transition.to {
+        State::Open if transition.reason == TransitionReason::Tripped => report(
+            Kind::BreakerOpened,
+            Severity::Warn,
+            format_args!(
+                "circuit breaker open: an export ran out of time ({target}, the last failure: {}); {held}; \
+                 a request follows soon; if exports are often too slow, raise `timeout`",
+                last.sentence(),
+            ),
+        ),
         State::Open => report(
             Kind::BreakerOpened,
             Severity::Warn,

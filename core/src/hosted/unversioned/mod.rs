@@ -6,6 +6,7 @@
 //! | [`handle`] | what a `Telemetry` tells of the pipeline, and the token that cancels it |
 //! | [`lifecycle`] | the reports that a start makes, and the global provider |
 //! | `encode` | a request as the bytes that are sent (feature `_deflate`) |
+//! | [`ends`] | the ends that a process does not choose: signals and panics |
 //! | [`events`] | the exporter's events as diagnostics |
 //! | [`metrics`] | the pipeline's own metrics as OTLP requests |
 //! | [`tail`] | which finished traces are kept |
@@ -21,6 +22,7 @@ pub mod client;
 pub mod coding;
 #[cfg(feature = "_deflate")]
 pub mod encode;
+pub mod ends;
 pub mod events;
 pub mod handle;
 pub mod lifecycle;

@@ -7,7 +7,8 @@ use spandrel_core::buffer::{
     Buffer, MAX_LEASES, Overflow, PushError, RECORD_HEADER_BYTES, Record, RecordFlags,
 };
 use spandrel_core::resource::ScopeId;
-use spandrel_tests::models::buffer::{Coverage, Op, Shape, World, ops, shapes};
+use spandrel_testkit::strategies::buffer::{ops, shapes};
+use spandrel_tests::models::buffer::{Coverage, Op, Shape, World};
 
 fn record(body: &[u8]) -> Record<'_> {
     Record {

@@ -11,7 +11,8 @@ use spandrel_core::buffer::{Overflow, PushError};
 use spandrel_core::exporter::{ExporterConfig, FlushOutcome, OnTooLarge};
 use spandrel_core::response::{DropReason, TransportError};
 use spandrel_core::time::Instant;
-use spandrel_tests::sim::schedule::{Action, Schedule, schedules, setups};
+use spandrel_testkit::strategies::exporter::{schedules, setups};
+use spandrel_tests::sim::schedule::{Action, Schedule};
 use spandrel_tests::sim::{Reply, Setup, Sim, script};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -109,7 +110,10 @@ proptest! {
 
     #[test]
     fn i7_without_suspects_spans_are_exported_in_the_order_of_their_end(schedule in schedules()) {
-        let schedule = with_config(&schedule, |config| config.breaker.failure_threshold = u32::MAX);
+        let schedule = with_config(&schedule, |config| {
+            config.breaker.failure_threshold = u32::MAX;
+            config.export_timeout = Duration::ZERO;
+        });
         let (sim, _) = schedule.run();
         prop_assert!(sim.books.exported_ids().is_sorted());
     }

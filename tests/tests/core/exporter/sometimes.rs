@@ -2,8 +2,8 @@
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use spandrel_testkit::strategies::exporter::schedules;
 use spandrel_tests::models::coverage::Coverage;
-use spandrel_tests::sim::schedule::schedules;
 
 #[test]
 fn sometimes_everything_that_can_happen_to_an_exporter_happens() {

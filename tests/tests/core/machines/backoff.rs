@@ -5,8 +5,9 @@ use core::time::Duration;
 use proptest::prelude::*;
 use spandrel_core::backoff::{Backoff, BackoffConfig, Jitter, RETRY_AFTER_CAP};
 use spandrel_core::time::Instant;
+use spandrel_testkit::strategies::backoff::{configs, draws, ops};
 use spandrel_tests::models::Draws;
-use spandrel_tests::models::backoff::{Op, base, bounds, configs, draws, ops, run};
+use spandrel_tests::models::backoff::{Op, base, bounds, run};
 
 proptest! {
     #[test]

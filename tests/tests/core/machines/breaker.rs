@@ -7,8 +7,9 @@ use spandrel_core::breaker::{
     BreakerConfig, CircuitBreaker, CircuitOpen, OpenInterval, State, TransitionReason, Verdict,
 };
 use spandrel_core::time::Instant;
+use spandrel_testkit::strategies::breaker::{configs, ops};
 use spandrel_tests::models::Draws;
-use spandrel_tests::models::breaker::{Op, World, configs, ops, run};
+use spandrel_tests::models::breaker::{Op, World, run};
 
 const START: Instant = Instant::from_secs(100);
 
@@ -346,6 +347,7 @@ fn sometimes_everything_happens() {
             13 => Op::Back(draws.below(1_000)),
             14 => Op::Hold(draws.below(20_000)),
             _ if draws.below(20) == 0 => Op::Reset,
+            _ if draws.below(20) == 0 => Op::Trip(draws.below(20_000)),
             _ => Op::Timeout,
         });
     }

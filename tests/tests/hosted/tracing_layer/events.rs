@@ -244,6 +244,33 @@ fn locations_are_told_when_asked_for() {
     let found = attributes(&event.attributes);
     assert_eq!(found["code.file.path"], text(file!()));
     assert_eq!(found["code.line.number"], int(line));
+    assert_eq!(found["code.module.name"], text(module_path!()));
+}
+
+/// Fault X251: what users of `tracing-opentelemetry` expect is there in one call.
+#[test]
+fn x251_the_defaults_of_tracing_opentelemetry_are_one_call() {
+    let rig = Rig::layer(|layer| layer.with_defaults_of_tracing_opentelemetry());
+    let spans = rig.trace(|| {
+        info_span!("well").in_scope(|| info!("fine"));
+        info_span!("ill").in_scope(|| error!("broken"));
+    });
+    let span = spans.named("well");
+    let names = [
+        "code.file.path",
+        "code.line.number",
+        "code.module.name",
+        "target",
+        "thread.id",
+        "thread.name",
+    ];
+    let found = attributes(&span.attributes);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), names);
+    assert_eq!(span.status, None);
+    let status = spans.named("ill").status.clone().unwrap();
+    assert_eq!(status.code(), StatusCode::Error);
+    let event = attributes(&span.events[0].attributes);
+    assert!(names[..4].iter().all(|name| event.contains_key(name)));
 }
 
 #[test]

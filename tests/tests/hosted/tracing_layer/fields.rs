@@ -328,6 +328,7 @@ fn options_add_attributes_and_without_them_there_are_none() {
     let expected = [
         ("code.file.path", text(file!())),
         ("code.line.number", int(line)),
+        ("code.module.name", text(module_path!())),
         ("level", text("INFO")),
         ("target", text("shop")),
     ];
