@@ -431,8 +431,21 @@ fn a_test_captures_spans_and_its_assertions_say_what_is_missing() {
         &[
             "captured 3 spans:",
             "└─ payment.charge (client) ✗ declined",
+            "mail.send 0ns..25ms\n└─ smtp.connect 5ms..25ms\n",
             "there is no span \"payment.refund\", only",
             "> └─ payment.charge (client)\n",
+        ],
+    );
+}
+
+#[test]
+fn a_transport_of_one_function_meets_every_rule() {
+    let text = text(&command("conformance").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "✓ delivers_once                after a 2xx nothing is sent again\n",
+            "25 of 25 rules are met",
         ],
     );
 }
