@@ -74,6 +74,7 @@
 //! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `opentelemetry-0-33`, `-0-32`, `-0-31` | the API of the crate `opentelemetry` over this pipeline; turns on `std` |
+//! | `opentelemetry-sdk-0-33` | the finished spans of `opentelemetry_sdk` through this pipeline |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
