@@ -75,6 +75,7 @@
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `opentelemetry-0-33`, `-0-32`, `-0-31` | the API of the crate `opentelemetry` over this pipeline; turns on `std` |
 //! | `opentelemetry-sdk-0-33` | the finished spans of `opentelemetry_sdk` through this pipeline |
+//! | `macros` | the attribute `instrument`: a span for each call of a function, with and without `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
@@ -126,6 +127,8 @@ pub mod tracer;
 // L4
 pub mod env;
 pub mod exporter;
+#[cfg(feature = "macros")]
+pub mod instrument;
 pub mod stats;
 // L5
 #[cfg(feature = "std")]
@@ -139,3 +142,7 @@ pub mod shared_buffer;
 pub mod spool;
 #[cfg(test)]
 mod test_support;
+
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use spandrel_macros::instrument;

@@ -53,6 +53,9 @@ mod shards;
 // L3
 pub mod trace;
 // L4
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod instrument;
 #[cfg(feature = "tracing")]
 pub mod layer;
 pub mod log_ids;
