@@ -27,6 +27,8 @@
 mod global;
 mod hooks;
 mod ids;
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+mod import;
 mod incomplete;
 mod inner;
 mod late;
@@ -44,6 +46,8 @@ mod tracer;
 mod undecided;
 
 pub use global::{clear_global, global, set_global, tracer};
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+pub(super) use import::ImportedSpan;
 pub use parent::Parent;
 #[cfg(feature = "tracing")]
 pub(super) use parent::take_over;
