@@ -41,4 +41,5 @@ mod texts;
 mod times;
 mod tls;
 mod values;
+mod waiting;
 mod wire;

@@ -10,9 +10,9 @@ use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
 use super::incoming::Incoming;
 use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
+use super::when_full::WhenFull;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
-use crate::buffer::Overflow;
 use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
@@ -154,8 +154,9 @@ pub struct Config {
     /// each thread that records, so that a span fits wherever the last one ended. Threads beyond
     /// the first 63 share one shard.
     pub shard_bytes: Option<usize>,
-    /// Which spans are lost when there is no room.
-    pub overflow: Overflow,
+    /// What happens to a span that finds no room. Programs that may rather be slow than lose spans
+    /// [wait](WhenFull#waiting).
+    pub when_full: WhenFull,
 
     /// How failed requests are repeated. Values out of range are an error.
     pub backoff: Option<BackoffConfig>,
@@ -275,7 +276,7 @@ impl Default for Config {
             max_request_bytes: None,
             buffer_bytes: None,
             shard_bytes: None,
-            overflow: Overflow::default(),
+            when_full: WhenFull::default(),
             backoff: None,
             breaker: None,
             when_open: WhenOpen::default(),
@@ -329,7 +330,7 @@ debug_struct!(Config {
     max_request_bytes,
     buffer_bytes,
     shard_bytes,
-    overflow,
+    when_full,
     backoff,
     breaker,
     when_open,

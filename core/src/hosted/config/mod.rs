@@ -64,7 +64,7 @@
 //! | `max_request_bytes` | - | 4 MiB | bytes |
 //! | `backoff` | - | [`BackoffConfig::DEFAULT`](crate::backoff::BackoffConfig::DEFAULT) | - |
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
-//! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
+//! | `when_open`, `on_too_large`, `when_full` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
 //! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
 //! | `incoming` | - | [`Incoming::Continue`] | - |
@@ -139,6 +139,7 @@ mod sampler;
 mod settings;
 mod sizes;
 mod stdout_format;
+mod when_full;
 
 pub use error::SettingsError;
 pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
@@ -149,3 +150,4 @@ pub use sampler::HostedSampler;
 pub(in crate::hosted) use settings::VariableUse;
 pub use settings::{Settings, Target};
 pub use stdout_format::StdoutFormat;
+pub use when_full::WhenFull;

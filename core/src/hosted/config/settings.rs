@@ -12,7 +12,7 @@ use super::incoming::Incoming;
 use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
-use crate::buffer::Overflow;
+use super::when_full::WhenFull;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
@@ -131,8 +131,8 @@ pub struct Settings {
     pub shard_bytes: usize,
     /// The most bytes of one live span.
     pub max_span_bytes: usize,
-    /// Which spans are lost when there is no room.
-    pub overflow: Overflow,
+    /// What happens to a span that finds no room.
+    pub when_full: WhenFull,
     /// How much one span may hold.
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
@@ -216,7 +216,7 @@ debug_struct!(Settings {
     buffer_bytes,
     shard_bytes,
     max_span_bytes,
-    overflow,
+    when_full,
     limits,
     sampler,
     id_generator => id_generator.as_ref().map(|_| "own"),

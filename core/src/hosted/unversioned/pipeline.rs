@@ -173,10 +173,17 @@ impl Pipeline {
         notice_fork();
         let batch = &settings.exporter.batch;
         let hub = registry
-            .and_then(|registry| Hub::new(registry, settings.shard_bytes, batch))
+            .and_then(|registry| {
+                Hub::new(
+                    registry,
+                    settings.shard_bytes,
+                    batch,
+                    settings.when_full.patience(),
+                )
+            })
             .map_err(PipelineError::Resource)?;
         let buffer = Buffer::new(memory("buffer_bytes", settings.buffer_bytes)?)
-            .with_overflow(settings.overflow)
+            .with_overflow(settings.when_full.overflow())
             .with_max_records(settings.max_queue_size);
         let exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
             .map_err(PipelineError::Config)?;
@@ -217,6 +224,12 @@ impl Pipeline {
     pub fn look(&mut self) -> bool {
         self.step();
         !self.loss_events.is_empty()
+    }
+
+    /// Returns true if all threads that record can go on for a while: none has used half of its memory.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.hub.has_room()
     }
 
     /// The next request, if one is to be sent now.

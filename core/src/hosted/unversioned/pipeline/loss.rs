@@ -95,8 +95,8 @@ impl fmt::Display for LossCause {
         match self {
             Self::Burst { shard_bytes } => write!(
                 f,
-                "spans end faster than they are sent: raise `shard_bytes` ({shard_bytes}), pause while \
-                 `ledger().buffered` is high, or lower `sample_rate`"
+                "spans end faster than they are sent: wait for room (`when_full`, or `room()` in async \
+                 code), raise `shard_bytes` ({shard_bytes}), or lower `sample_rate`"
             ),
             Self::Outage {
                 max_queue_size,
