@@ -277,7 +277,7 @@ mod tests {
         let mut made = [Code::default(); 8];
         codes(&lengths, &mut made);
         for ((code, length), wanted) in made.iter().zip(lengths).zip(wanted) {
-            assert_eq!(code.count(), length.into());
+            assert_eq!(code.count(), u32::from(length));
             assert_eq!(code.bits().reverse_bits() >> (32 - length), wanted);
         }
     }

@@ -69,7 +69,7 @@ fn a_hanging_collector_holds_a_batch_no_longer_than_the_limits_say() {
     }
     // A batch that is not held is dropped at the end of its export.
     let dropping = Config {
-        when_open: spandrel_core::exporter::WhenOpen::Drop,
+        when_open: WhenOpen::Drop,
         ..config
     };
     assert_eq!(given_up_after(&with(&dropping, &[]), true).0, secs(10));
