@@ -3,7 +3,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target_dir=${CARGO_TARGET_DIR:-$root/target}
-published=(spandrel-core spandrel-tower spandrel-transport-std spandrel-transport-async)
+published=(spandrel-macros spandrel-core spandrel-tower spandrel-transport-std spandrel-transport-async spandrel-testkit)
 
 in_ci() { [ "${CI:-}" = true ]; }
 note() { printf '   %s\n' "$*"; }

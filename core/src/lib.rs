@@ -73,6 +73,7 @@
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
 //! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
+//! | `macros` | the attribute `instrument`: a span for each call of a function, with and without `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
@@ -124,6 +125,8 @@ pub mod tracer;
 // L4
 pub mod env;
 pub mod exporter;
+#[cfg(feature = "macros")]
+pub mod instrument;
 pub mod stats;
 // L5
 #[cfg(feature = "std")]
@@ -137,3 +140,7 @@ pub mod shared_buffer;
 pub mod spool;
 #[cfg(test)]
 mod test_support;
+
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use spandrel_macros::instrument;

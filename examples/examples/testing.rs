@@ -5,6 +5,7 @@
 //! ```
 
 use std::panic::{catch_unwind, set_hook};
+use std::time::Duration;
 
 use spandrel_core::hosted::testing::Capture;
 use spandrel_core::hosted::trace::Tracer;
@@ -41,6 +42,20 @@ fn main() {
         └─ payment.charge (client) ✗ declined
         ",
     );
+    // Times are exact with a clock that stands still until the test moves it.
+    let clock = capture.virtual_clock();
+    let tracer = capture.tracer("shop");
+    capture.reset();
+    tracer.span("mail.send").in_scope(|_| {
+        clock.advance(Duration::from_millis(5));
+        let connect = tracer.start("smtp.connect");
+        clock.advance(Duration::from_millis(20));
+        connect.end();
+    });
+    let mails = capture.spans();
+    println!("with a virtual clock:\n\n{}", mails.tree().with_offsets());
+    assert_eq!(mails.one("mail.send").duration(), Duration::from_millis(25));
+
     println!("the assertions hold; this is what one says that fails:\n");
 
     // A test would not catch it.

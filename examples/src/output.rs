@@ -40,6 +40,21 @@ pub fn write_stdout(text: fmt::Arguments<'_>) {
     }
 }
 
+/// The standard output as a writer of lines of logs, which bears a closed pipe as [`write_stdout`] does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        write_stdout(format_args!("{}", String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Shows what the pipeline says about itself, from warnings up, on the standard error.
 pub fn show_warnings() {
     set_handler(Box::new(|report| {

@@ -46,13 +46,19 @@ fn documents() -> Vec<std::path::PathBuf> {
     let folders = [
         "",
         "core",
+        "core/macros",
         "core/tower",
         "transport-std",
         "transport-async",
         "benches",
         "fuzz",
     ];
-    let more = ["examples/firmware", "tests/spec", "tests/fixtures"];
+    let more = [
+        "examples/firmware",
+        "tests/spec",
+        "tests/fixtures",
+        "tests/testkit",
+    ];
     let mut found = Vec::new();
     for folder in folders.iter().chain(&more) {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {

@@ -249,6 +249,36 @@ fn programs_that_use_tracing_deliver_and_nest() {
 }
 
 #[test]
+fn services_that_call_each_other_make_one_trace_whose_id_is_in_the_log_and_sigterm_loses_nothing() {
+    let text = text(&command("web").output().unwrap());
+    let (_, rest) = text.split_once("\ntrace ").unwrap();
+    let (trace, drawing) = rest.split_at(32);
+    assert_all(
+        drawing,
+        &[
+            " · 13 spans · ",
+            "shop  ",
+            "stock ",
+            "• customer.visit",
+            "├─• GET /orders/{item} (client)",
+            "└─• GET /orders/{item} (server)",
+            "└─✗ GET /stock/{item} (client)",
+            "└─• GET /stock/{item} (server)",
+            "shop: ended 10 = exported 10 + dropped 0 + buffered 0 + in flight 0",
+            "stock: ended 3 = exported 3 + dropped 0 + buffered 0 + in flight 0",
+        ],
+    );
+    let logged = format!(" trace_id={trace} span_id=");
+    // What is logged outside of requests has no ids.
+    assert_eq!(text.matches(&logged).count(), 6, "{text}");
+    assert_eq!(text.matches("trace_id=").count(), 6, "{text}");
+    // The last order was under way when the signal came.
+    let (before, after) = text.split_once("SIGTERM: no new orders").unwrap();
+    assert!(before.contains("an order item=\"bread\""), "{text}");
+    assert!(after.contains("bread: 200 OK one of three"), "{text}");
+}
+
+#[test]
 fn processors_remove_secrets_and_drop_health_checks() {
     let text = text(&command("processors").output().unwrap());
     assert_all(
@@ -401,8 +431,21 @@ fn a_test_captures_spans_and_its_assertions_say_what_is_missing() {
         &[
             "captured 3 spans:",
             "└─ payment.charge (client) ✗ declined",
+            "mail.send 0ns..25ms\n└─ smtp.connect 5ms..25ms\n",
             "there is no span \"payment.refund\", only",
             "> └─ payment.charge (client)\n",
+        ],
+    );
+}
+
+#[test]
+fn a_transport_of_one_function_meets_every_rule() {
+    let text = text(&command("conformance").output().unwrap());
+    assert_all(
+        &text,
+        &[
+            "✓ delivers_once                after a 2xx nothing is sent again\n",
+            "25 of 25 rules are met",
         ],
     );
 }

@@ -97,7 +97,7 @@ pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::baggage::Baggage;
 pub use spandrel_core::hosted::config::{
-    Config, HttpSettings, Proxy, StdoutFormat, TlsFiles, WhenFull,
+    Config, FurtherDestination, HttpSettings, Proxy, StdoutFormat, TlsFiles, WhenFull,
 };
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
 pub use spandrel_core::hosted::export;
@@ -107,6 +107,8 @@ pub use spandrel_core::hosted::log_ids;
 pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;
-pub use spandrel_core::hosted::unversioned::handle::CancelToken;
+pub use spandrel_core::hosted::unversioned::handle::{
+    CancelToken, DestinationReport, DestinationStatus,
+};
 pub use spandrel_core::span::{Link, SpanKind, Status};
 pub use spandrel_core::stats::Ledger;

@@ -61,6 +61,13 @@ pub(crate) struct Lines<W = Stdout> {
 }
 
 impl Output {
+    /// One for each request that may be under way.
+    pub(crate) fn all(settings: &Settings) -> Result<Vec<Self>, BuildError> {
+        (0..settings.concurrent_exports.max(1))
+            .map(|_| Self::new(settings))
+            .collect()
+    }
+
     pub(crate) fn new(settings: &Settings) -> Result<Self, BuildError> {
         if let Some(exporter) = &settings.span_exporter {
             return Ok(Self::Own(Box::new(Own {

@@ -10,13 +10,13 @@ use spandrel_core::hosted::config::{Config, Settings, SettingsError};
 use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::trace::TracerProvider;
 use spandrel_core::hosted::unversioned::client::BuildError;
-use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, Driven, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::{
     announce_start, announce_started, log_error, report_exporter,
 };
 use spandrel_core::hosted::unversioned::pipeline::{Pipeline, PipelineError};
 
-use crate::ending::Ending;
+use crate::ending::{Ending, Further};
 use crate::metrics::MetricsThread;
 use crate::output::Output;
 use crate::worker::Worker;
@@ -102,9 +102,9 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     if !announce_start(settings) {
         return Ok(Telemetry::idle());
     }
-    let output = Output::new(settings).map_err(InitError::Exporter)?;
+    let outputs = Output::all(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
-    let telemetry = Telemetry::start(settings, output, pipeline, provider)?;
+    let telemetry = Telemetry::start(settings, outputs, pipeline, provider)?;
     announce_started(settings, telemetry.provider());
     Ok(telemetry)
 }
@@ -142,20 +142,38 @@ impl Telemetry {
 
     fn start(
         settings: &Settings,
-        output: Output,
+        outputs: Vec<Output>,
         pipeline: Pipeline,
         provider: TracerProvider,
     ) -> Result<Self, InitError> {
-        let worker = Worker::start(pipeline, output, settings.target.to_string());
-        let worker = worker.map_err(InitError::Thread)?;
+        let mut further = Vec::with_capacity(settings.further.len());
+        for settings in &settings.further {
+            let outputs = Output::all(settings).map_err(InitError::Exporter)?;
+            let branch = Pipeline::branch(&pipeline, settings).map_err(InitError::Pipeline)?;
+            further.push((branch, outputs, settings.target.to_string()));
+        }
+        let name = settings.target.to_string();
+        let started = Worker::start_all(pipeline, outputs, name.clone(), further);
+        let (worker, workers) = started.map_err(InitError::Thread)?;
+        let mut names: Vec<(String, Arc<dyn Driven>)> = Vec::with_capacity(workers.len());
+        let mut further = Vec::with_capacity(workers.len());
+        for (settings, worker) in settings.further.iter().zip(workers) {
+            names.push((settings.target.to_string(), Arc::clone(&worker) as _));
+            further.push(Further {
+                worker,
+                exporter: settings.span_exporter.clone(),
+            });
+        }
         let metrics = MetricsThread::start(settings, &worker).map_err(InitError::Thread)?;
         Ok(Self {
-            handle: Handle::new(provider.clone(), Arc::clone(&worker) as _),
+            handle: Handle::new(provider.clone(), Arc::clone(&worker) as _)
+                .with_further(name, names),
             ending: Some(Arc::new(Ending {
                 provider,
                 worker,
                 metrics,
                 exporter: settings.span_exporter.clone(),
+                further,
                 shutdown_timeout: settings.shutdown_timeout,
             })),
             was_started: true,
@@ -169,7 +187,7 @@ impl Telemetry {
         resource: &spandrel_core::link::EncodedEntry<'_>,
         more: &[spandrel_core::attribute::KeyValue<'_>],
     ) -> Result<Self, InitError> {
-        let output = Output::new(settings).map_err(InitError::Exporter)?;
+        let output = Output::all(settings).map_err(InitError::Exporter)?;
         let pipeline = Pipeline::relay(settings, resource, more).map_err(InitError::Pipeline)?;
         Self::start(settings, output, pipeline, TracerProvider::disabled())
     }
@@ -187,17 +205,36 @@ impl Telemetry {
     ///
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer.
+    ///
+    /// With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub fn force_flush(&self, timeout: Duration) -> FlushReport {
+        worst(&self.force_flush_each(timeout))
+    }
+
+    /// As [`force_flush`](Self::force_flush), with the report of each destination, the first one first.
+    /// Empty if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
         let Some(ending) = self.ending() else {
-            return FlushReport::NOTHING;
+            return Vec::new();
         };
         let processed = self.handle.flush_processors(timeout);
-        let report = processed.report(ending.worker.force_flush(processed.left));
-        if let Some(exporter) = &ending.exporter {
+        // The first one hands its spans to the others before they begin.
+        let begun: Vec<_> = ending
+            .workers()
+            .map(|(worker, _)| worker.begin_flush(processed.left))
+            .collect();
+        let ends = ending.workers().zip(begun);
+        let reports = ends.map(|((worker, _), begun)| {
+            let report = processed.report(worker.end_flush(begun));
+            DestinationReport::new(worker.target().into(), report)
+        });
+        let reports = reports.collect();
+        for exporter in ending.workers().filter_map(|(_, exporter)| exporter) {
             report_exporter("flush", exporter.force_flush());
         }
-        report
+        reports
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.
@@ -206,16 +243,19 @@ impl Telemetry {
     /// most half of the time that is left.
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
-    /// gives the same report.
+    /// gives the same report. With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(ending) = self.ending() else {
-            self.release();
-            return FlushReport::NOTHING;
-        };
-        let report = ending.run(timeout);
+        worst(&self.shutdown_each(timeout))
+    }
+
+    /// As [`shutdown`](Self::shutdown), with the report of each destination, the first one first. Empty
+    /// if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        let reports = self.ending().map(|ending| ending.run(timeout));
         self.release();
-        report
+        reports.unwrap_or_default()
     }
 
     /// `None` also in a forked child, which has no such thread.

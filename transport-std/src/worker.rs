@@ -1,4 +1,4 @@
-//! The one thread that sends.
+//! The thread that sends; as many as `Config::concurrent_exports` says.
 //!
 //! ```text
 //!   ┌▶ take events ─▶ request due? ─ yes ─▶ encode (locked) ─▶ POST (unlocked) ─▶ answer (locked) ┐
@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Recording threads never take the pipeline's lock; it is shared with callers of flush, shutdown
-//! and the statistics, and free while a request is under way.
+//! and the statistics, and free while a request is under way. Several threads do the same side by
+//! side, each with a connection of its own.
 //!
 //! While a request hangs, a second thread looks after the pipeline in the worker's place: it moves spans
 //! out of shards that fill, as far as there is room, and reports those that are being lost. It sleeps
@@ -23,12 +24,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
 
+use spandrel_core::buffer::Record;
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::current;
 use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
-use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::unversioned::pipeline::{Branch, FlushId, Pipeline};
 use spandrel_core::hosted::unversioned::restart::{Restarts, report_panic};
 use spandrel_core::response::{Outcome, TransportError};
 use spandrel_core::time::Instant;
@@ -47,15 +49,17 @@ const FAREWELL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct WorkerState {
     locked: Mutex<Locked>,
-    /// Signalled when a flush or the shutdown is over, and when the thread has ended.
+    /// Signalled when a flush or the shutdown is over, and when a thread has ended.
     changed: Condvar,
-    thread: OnceLock<Thread>,
+    threads: OnceLock<Box<[Thread]>>,
+    /// The worker of the first destination, which empties the shards for this one, too.
+    first: OnceLock<Weak<Self>>,
     /// The thread that looks after the pipeline while a request hangs.
     lookout: OnceLock<Thread>,
-    /// Counts the beginnings and the ends of requests: odd while one is under way.
+    /// Counts the beginnings and the ends of requests: odd while all threads have one under way.
     turns: AtomicU64,
-    /// Ends the request under way.
-    canceller: Option<Canceller>,
+    /// End the requests under way.
+    cancellers: Box<[Canceller]>,
     /// The collector, for reports.
     target: String,
 }
@@ -63,18 +67,18 @@ pub(crate) struct WorkerState {
 #[derive(Debug)]
 pub(crate) struct Locked {
     pub(crate) pipeline: Pipeline,
-    /// Whether the thread has logged its last event.
-    ended: bool,
-    /// Whether the last answer has not been logged yet: until then no caller is let go, because the
-    /// program may end next.
-    is_unlogged: bool,
+    /// The threads that have not logged their last event.
+    running: usize,
+    /// The answers that have not been logged yet: until then no caller is let go, because the program
+    /// may end next.
+    unlogged: usize,
     /// Whether the lookout has not logged yet what it found.
     is_looking: bool,
 }
 
 impl Locked {
     fn has_logged(&self) -> bool {
-        !self.is_unlogged && !self.is_looking
+        self.unlogged == 0 && !self.is_looking
     }
 
     fn flush_report(&mut self, flush: FlushId) -> Option<FlushReport> {
@@ -90,19 +94,20 @@ impl Locked {
 }
 
 impl WorkerState {
-    fn new(pipeline: Pipeline, canceller: Option<Canceller>, target: String) -> Arc<Self> {
+    fn new(pipeline: Pipeline, outputs: &[Output], target: String) -> Arc<Self> {
         Arc::new(Self {
             locked: Mutex::new(Locked {
                 pipeline,
-                ended: false,
-                is_unlogged: false,
+                running: outputs.len(),
+                unlogged: 0,
                 is_looking: false,
             }),
             changed: Condvar::new(),
-            thread: OnceLock::new(),
+            threads: OnceLock::new(),
+            first: OnceLock::new(),
             lookout: OnceLock::new(),
             turns: AtomicU64::new(0),
-            canceller,
+            cancellers: outputs.iter().filter_map(Output::canceller).collect(),
             target,
         })
     }
@@ -113,9 +118,28 @@ impl WorkerState {
 
     /// Has the worker look at the pipeline soon.
     fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
+        self.threads().iter().for_each(Thread::unpark);
+    }
+
+    /// Has the first destination's pipeline hand over what has ended. Its own worker may hang in a
+    /// request.
+    fn fetch(&self) {
+        if let Some(first) = self.first.get().and_then(Weak::upgrade) {
+            let is_due = {
+                let pipeline = &mut first.lock().pipeline;
+                pipeline.look();
+                pipeline
+                    .poll_timeout()
+                    .is_some_and(|at| at <= pipeline.now())
+            };
+            if is_due {
+                first.wake();
+            }
         }
+    }
+
+    fn threads(&self) -> &[Thread] {
+        self.threads.get().map_or(&[], |threads| threads)
     }
 
     /// As [`wake`](Self::wake), for a shard that fills: the worker does not hear it during a request.
@@ -126,6 +150,11 @@ impl WorkerState {
         {
             lookout.unpark();
         }
+    }
+
+    /// The destination's name.
+    pub(crate) fn target(&self) -> &str {
+        &self.target
     }
 
     fn turns(&self) -> u64 {
@@ -173,17 +202,30 @@ impl WorkerState {
         self.changed.notify_all();
     }
 
-    pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
+    /// Begins a flush, and returns its number and its deadline.
+    pub(crate) fn begin_flush(&self, timeout: Duration) -> (FlushId, Instant) {
         let timeout = self.patience(timeout);
-        let mut locked = self.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        let flush = locked.pipeline.force_flush(deadline);
+        let pipeline = &mut self.lock().pipeline;
+        let deadline = pipeline.now().saturating_add(timeout);
+        let flush = pipeline.force_flush(deadline);
         self.wake();
+        (flush, deadline)
+    }
+
+    /// Waits for the end of a flush.
+    pub(crate) fn end_flush(&self, (flush, deadline): (FlushId, Instant)) -> FlushReport {
+        let locked = self.lock();
+        let timeout = deadline.saturating_since(locked.pipeline.now());
         self.wait_flushed(locked, flush, timeout)
     }
 
+    #[cfg(test)]
+    pub(crate) fn force_flush(&self, timeout: Duration) -> FlushReport {
+        self.end_flush(self.begin_flush(timeout))
+    }
+
     /// Begins a flush that nothing waits for.
-    pub(crate) fn begin_flush(&self, timeout: Duration) {
+    pub(crate) fn start_flush(&self, timeout: Duration) {
         let pipeline = &mut self.lock().pipeline;
         let deadline = pipeline.now().saturating_add(timeout);
         let flush = pipeline.force_flush(deadline);
@@ -192,12 +234,22 @@ impl WorkerState {
     }
 
     pub(crate) fn shutdown(&self, timeout: Duration) -> FlushReport {
+        self.end_shutdown(self.begin_shutdown(timeout))
+    }
+
+    /// Begins the shutdown, and returns its deadline.
+    pub(crate) fn begin_shutdown(&self, timeout: Duration) -> Instant {
         let timeout = self.patience(timeout);
-        let mut locked = self.lock();
-        let deadline = locked.pipeline.now().saturating_add(timeout);
-        locked.pipeline.shutdown(deadline);
+        let pipeline = &mut self.lock().pipeline;
+        let deadline = pipeline.now().saturating_add(timeout);
+        pipeline.shutdown(deadline);
         self.wake();
-        locked = self.wait_shut_down(locked, deadline);
+        deadline
+    }
+
+    /// Waits for the end of the shutdown.
+    pub(crate) fn end_shutdown(&self, deadline: Instant) -> FlushReport {
+        let mut locked = self.wait_shut_down(self.lock(), deadline);
         if locked.pipeline.poll_shutdown().is_none() {
             // The deadline passed with a request under way: what is held is given up here, and
             // the request is ended.
@@ -206,9 +258,7 @@ impl WorkerState {
         let report = locked.pipeline.poll_shutdown().unwrap_or(FlushReport::LATE);
         drop(locked);
         self.changed.notify_all();
-        if let Some(canceller) = &self.canceller {
-            canceller.cancel();
-        }
+        self.cancellers.iter().for_each(Canceller::cancel);
         self.wake();
         self.wait_ended(self.patience(FAREWELL));
         // What a worker that hangs has not reported: the process may end next.
@@ -218,12 +268,12 @@ impl WorkerState {
         report
     }
 
-    /// None on the worker's own thread (in a log handler), which would wait for itself.
+    /// None on a thread of the worker (in a log handler), which would wait for itself.
     fn patience(&self, timeout: Duration) -> Duration {
         let this = std::thread::current().id();
-        match self.thread.get() {
-            Some(thread) if thread.id() == this => Duration::ZERO,
-            _ => timeout,
+        match self.threads().iter().any(|thread| thread.id() == this) {
+            true => Duration::ZERO,
+            false => timeout,
         }
     }
 
@@ -255,11 +305,9 @@ impl WorkerState {
         loop {
             let now = locked.pipeline.now();
             let half = locked.pipeline.request_deadline();
-            if half <= now
-                && let Some(canceller) = &self.canceller
-            {
+            if half <= now {
                 // Under the lock, so that it is not the next request.
-                canceller.interrupt();
+                self.cancellers.iter().for_each(Canceller::interrupt);
             }
             let until = if half > now {
                 deadline.min(half)
@@ -282,7 +330,7 @@ impl WorkerState {
         let waited = self
             .changed
             .wait_timeout_while(self.lock(), timeout, |locked| {
-                !locked.ended || locked.is_looking
+                locked.running > 0 || locked.is_looking
             });
         drop(waited);
     }
@@ -305,11 +353,20 @@ fn look_out(state: &Weak<WorkerState>) {
         let Some(state) = state.upgrade() else {
             return;
         };
-        if state.lock().ended {
+        if state.lock().running == 0 {
             return;
         }
         if is_under_way(turns) && state.turns() == turns {
             state.look();
+        }
+    }
+}
+
+impl Branch for WorkerState {
+    fn push(&self, record: &Record<'_>) {
+        let is_due = self.lock().pipeline.push_copy(record);
+        if is_due {
+            self.wake();
         }
     }
 }
@@ -324,44 +381,20 @@ impl Driven for WorkerState {
     }
 }
 
-/// The worker's own part.
+/// A thread's own part.
 pub(crate) struct Worker {
     state: Arc<WorkerState>,
     output: Output,
     log: EventLog,
     /// The request under way.
     transmit: Option<Transmit>,
+    /// Whether its answer has not been logged yet.
+    is_unlogged: bool,
+    /// Whether there are other threads, which may have something to send too.
+    has_peers: bool,
 }
 
 impl Worker {
-    /// Starts the thread that sends what `pipeline` holds to `target`.
-    pub(crate) fn start(
-        pipeline: Pipeline,
-        output: Output,
-        target: String,
-    ) -> std::io::Result<Arc<WorkerState>> {
-        let state = WorkerState::new(pipeline, output.canceller(), target.clone());
-        let wake = Arc::downgrade(&state);
-        state.lock().pipeline.set_waker(Box::new(move || {
-            if let Some(state) = wake.upgrade() {
-                state.wake_for_shard();
-            }
-        }));
-        let worker = Self {
-            state: Arc::clone(&state),
-            output,
-            log: EventLog::new(target),
-            transmit: None,
-        };
-        let thread = std::thread::Builder::new()
-            .name("spandrel".into())
-            .spawn(move || worker.run())?;
-        let _ = state.thread.set(thread.thread().clone());
-        // What was recorded before the thread was known has not woken it.
-        state.wake();
-        Ok(state)
-    }
-
     /// Runs until the shutdown is over. A panic (in the client, or a bug) fails the request under
     /// way and nothing else, and is followed by a pause.
     fn run(mut self) {
@@ -376,8 +409,11 @@ impl Worker {
             };
             self.rest(restarts.pause(now, accepted));
         }
-        self.state.lock().ended = true;
+        self.state.lock().running -= 1;
         self.state.changed.notify_all();
+        if self.has_peers {
+            self.state.wake();
+        }
         if let Some(lookout) = self.state.lookout.get() {
             lookout.unpark();
         }
@@ -441,10 +477,16 @@ impl Worker {
             output,
             log,
             transmit,
+            is_unlogged,
+            has_peers,
         } = self;
+        if *has_peers {
+            state.wake();
+        }
         let mut answer = |outcome: &Outcome<'_>, is_resent: bool| {
             let mut locked = state.lock();
-            locked.is_unlogged = true;
+            locked.unlogged += 1;
+            *is_unlogged = true;
             let pipeline = &mut locked.pipeline;
             if let Some(transmit) = transmit.take() {
                 if is_resent {
@@ -473,7 +515,7 @@ impl Worker {
         self.log.emit(self.output.last_error());
         let is_over = {
             let mut locked = self.state.lock();
-            locked.is_unlogged = false;
+            locked.unlogged -= usize::from(core::mem::take(&mut self.is_unlogged));
             let pipeline = &locked.pipeline;
             pipeline.has_flush_reports() || pipeline.poll_shutdown().is_some()
         };
@@ -484,6 +526,7 @@ impl Worker {
 
     /// Takes the next request out of the pipeline and encodes it. Returns its time limit.
     fn take_next(&mut self) -> Option<Option<Duration>> {
+        self.state.fetch();
         let pipeline = &mut self.state.lock().pipeline;
         // Before the shards are drained, so that none fills unnoticed.
         self.state.begin_request();
@@ -505,16 +548,21 @@ impl Worker {
         self.state.end_request();
         report_panic(panic);
         self.output.note_panic(panic);
-        self.transmit = None;
+        let transmit = self.transmit.take();
         let body_sent = self.output.body_sent();
         let mut locked = self.state.lock();
         // The program's own handler may have panicked.
-        locked.is_unlogged = false;
+        locked.unlogged -= usize::from(core::mem::take(&mut self.is_unlogged));
         let pipeline = &mut locked.pipeline;
-        pipeline.fail_in_flight(body_sent);
+        match transmit {
+            Some(transmit) => pipeline.fail(&transmit, body_sent),
+            None if !self.has_peers => pipeline.fail_in_flight(body_sent),
+            None => {}
+        }
         self.log.collect(pipeline);
     }
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use core::panic::PanicInfo;
 
 use cortex_m_rt::entry;
 use spandrel_core::exporter::ConfigError;
+use spandrel_core::instrument;
+use spandrel_core::instrument::LocalPlace;
 use spandrel_core::prelude::*;
 use spandrel_core::resource::RegistryError;
 
@@ -96,6 +98,27 @@ fn deliver(spans: &mut [u8], names: &mut [u8]) -> Result<u64, SetupError> {
     Ok(exporter.ledger().exported)
 }
 
+type Trace = LocalPlace<AlwaysOn, Counter, Buffer<[u8; 512]>, 128>;
+
+#[instrument(place = trace, name = "sensor.read", err, fields(pin))]
+fn read(trace: &Trace, pin: u32) -> Result<u32, ()> {
+    convert(trace, black_box(pin)).ok_or(())
+}
+
+#[instrument(place = trace, kind = Client)]
+fn convert(trace: &Trace, raw: u32) -> Option<u32> {
+    raw.checked_mul(10)
+}
+
+/// Spans of functions that have the attribute.
+fn measure() -> Option<usize> {
+    let tracer = BareTracer::new(AlwaysOn, Counter(0));
+    let now = || black_box(Instant::ZERO);
+    let trace = LocalPlace::new(tracer, Buffer::new([0; 512]), now);
+    let _ = black_box(read(&trace, 4));
+    trace.with(|_, buffer| buffer.len())
+}
+
 #[entry]
 fn main() -> ! {
     // `entry` hands out the statics of its function as exclusive references.
@@ -103,6 +126,7 @@ fn main() -> ! {
     static mut NAMES: [u8; 128] = [0; 128];
 
     let _ = black_box(deliver(SPANS, NAMES));
+    black_box(measure());
     loop {
         core::hint::spin_loop();
     }

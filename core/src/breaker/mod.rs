@@ -45,8 +45,6 @@ use core::fmt;
 use crate::time::{Instant, divide, duration_nanos};
 
 mod config;
-#[cfg(test)]
-mod tests;
 mod transition;
 
 pub use config::{BreakerConfig, BreakerConfigError, OpenInterval};
@@ -267,9 +265,10 @@ impl CircuitBreaker {
         }
     }
 
-    /// Opens a closed circuit at `now` until `instant`, however few failures were counted: the time for
-    /// a whole export is over, and nothing arrived. Returns the change of state; no effect in the other
-    /// states. The intervals after a failed probe are the configured ones.
+    /// Opens a closed circuit at `now` until `instant`, but for no longer than the first open interval,
+    /// however few failures were counted: the time for a whole export is over, and nothing arrived.
+    /// Returns the change of state; no effect in the other states. The intervals after a failed probe
+    /// are the configured ones.
     pub fn trip(&mut self, now: Instant, instant: Instant) -> Option<Transition> {
         self.latest = self.latest.max(now);
         if self.state() != State::Closed {
@@ -277,7 +276,8 @@ impl CircuitBreaker {
         }
         self.since = self.latest;
         self.opened = self.opened.saturating_add(1);
-        Some(self.go(Phase::Open { until: instant }, TransitionReason::Tripped))
+        let until = instant.min(self.latest.saturating_add_nanos(self.interval));
+        Some(self.go(Phase::Open { until }, TransitionReason::Tripped))
     }
 
     /// Keeps an open circuit open until `instant` at least: the failure that opened it carried a
@@ -451,3 +451,6 @@ impl Default for CircuitBreaker {
         Self::clamped(BreakerConfig::DEFAULT)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,6 +114,9 @@ fn a_tripped_circuit_is_probed_when_it_was_told_and_then_as_configured() {
     assert_eq!(breaker.trip(SECOND, Instant::from_secs(9)), None);
     breaker.record(Instant::from_secs(3), 0, probe, Verdict::Failure);
     assert_eq!(breaker.retry_at(SECOND), Instant::from_secs(33));
+    breaker.reset();
+    breaker.trip(SECOND, Instant::from_secs(3600));
+    assert_eq!(breaker.retry_at(SECOND), Instant::from_secs(31));
 }
 
 #[test]

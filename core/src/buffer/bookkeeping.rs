@@ -1,7 +1,8 @@
 //! Everything about a buffer except its bytes: counts, leases and the rules of overflow.
 
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
-use super::ring::Ring;
+use super::retained::barrier;
+use super::ring::{Compaction, InPlace, Ring};
 use super::totals::Totals;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 
@@ -13,7 +14,10 @@ pub(super) struct Bookkeeping {
     pub(super) queued_bytes: usize,
     pub(super) leased: u32,
     leased_bytes: usize,
-    pub(super) slots: [Slot; MAX_LEASES],
+    pub(super) slots: [Slot; SLOTS],
+    /// The slots in use.
+    #[cfg(feature = "std")]
+    pub(super) max_leases: usize,
     /// The slot of a lease whose records are still marked as queued.
     unmarked: u8,
     /// Offset of its first record; [`NOWHERE`] without such a lease.
@@ -51,6 +55,13 @@ impl Slot {
     }
 }
 
+/// On hosts an exporter may have several requests in flight.
+pub(super) const SLOTS: usize = if cfg!(feature = "std") {
+    34
+} else {
+    MAX_LEASES
+};
+
 /// No offset.
 const NOWHERE: usize = usize::MAX;
 
@@ -62,7 +73,9 @@ impl Bookkeeping {
             queued_bytes: 0,
             leased: 0,
             leased_bytes: 0,
-            slots: [Slot::FREE; MAX_LEASES],
+            slots: [Slot::FREE; SLOTS],
+            #[cfg(feature = "std")]
+            max_leases: MAX_LEASES,
             unmarked: 0,
             unmarked_at: NOWHERE,
             totals: Totals::NONE,
@@ -71,6 +84,21 @@ impl Bookkeeping {
             evicted: 0,
             layout: 0,
         }
+    }
+
+    #[cfg(feature = "std")]
+    const fn max_leases(&self) -> usize {
+        self.max_leases
+    }
+
+    #[cfg(not(feature = "std"))]
+    const fn max_leases(&self) -> usize {
+        MAX_LEASES
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        let mut slots = self.slots.iter().take(self.max_leases());
+        slots.position(Slot::is_free)
     }
 
     #[inline]
@@ -82,7 +110,7 @@ impl Bookkeeping {
         let header = Header::of(record);
         let counted = self.queued + self.leased < self.max_records;
         if !counted || self.ring.push(bytes, header, record.body).is_none() {
-            self.make_room(bytes, need)?;
+            self.make_room(bytes, need, &mut InPlace)?;
             self.ring
                 .push(bytes, header, record.body)
                 .ok_or(PushError::Full)?;
@@ -106,14 +134,19 @@ impl Bookkeeping {
             || self.queued_bytes + self.leased_bytes > capacity / 2
     }
 
-    fn has_room(&self, capacity: usize, need: usize) -> bool {
+    pub(super) fn has_room(&self, capacity: usize, need: usize) -> bool {
         self.queued + self.leased < self.max_records && self.ring.fits(capacity, need)
     }
 
     #[cold]
-    fn make_room(&mut self, bytes: &mut [u8], need: usize) -> Result<(), PushError> {
+    pub(super) fn make_room<C: Compaction>(
+        &mut self,
+        bytes: &mut [u8],
+        need: usize,
+        compaction: &mut C,
+    ) -> Result<(), PushError> {
         self.mark_lease(bytes);
-        self.compact_if_useful(bytes, need);
+        self.compact_if_useful(bytes, need, compaction);
         // No span is evicted needlessly: either this ends with room, or nothing happens.
         if self.overflow == Overflow::DropOldest && self.fits_beside_leases(bytes, need) {
             while !self.has_room(bytes.len(), need) {
@@ -121,7 +154,7 @@ impl Bookkeeping {
                     break;
                 }
                 self.evicted = self.evicted.saturating_add(1);
-                self.compact_if_useful(bytes, need);
+                self.compact_if_useful(bytes, need, compaction);
             }
         }
         if self.has_room(bytes.len(), need) {
@@ -140,18 +173,24 @@ impl Bookkeeping {
     }
 
     /// Compacts when that is likely to make room, or when nothing else could.
-    fn compact_if_useful(&mut self, bytes: &mut [u8], need: usize) {
+    fn compact_if_useful<C: Compaction>(
+        &mut self,
+        bytes: &mut [u8],
+        need: usize,
+        compaction: &mut C,
+    ) {
         let done = self.ring.done_bytes;
         let worth_it = done >= need || (done > 0 && self.queued == 0);
         if worth_it && !self.ring.fits(bytes.len(), need) {
-            self.compact(bytes);
+            self.compact(bytes, compaction);
         }
     }
 
-    fn compact(&mut self, bytes: &mut [u8]) {
+    fn compact<C: Compaction>(&mut self, bytes: &mut [u8], compaction: &mut C) {
+        let most = self.max_leases();
         let slots = &mut self.slots;
-        self.ring.compact(bytes, &mut |from, to| {
-            for slot in slots.iter_mut() {
+        compaction.run(&mut self.ring, bytes, &mut |from, to| {
+            for slot in slots.iter_mut().take(most) {
                 if !slot.is_free() && slot.first == from {
                     slot.first = to;
                     // Moves come in order; another record may still move to `from`, never `to`.
@@ -167,7 +206,7 @@ impl Bookkeeping {
         bytes: &mut [u8],
         take: &mut dyn FnMut(&Record<'_>) -> bool,
     ) -> Option<Lease> {
-        let index = self.slots.iter().position(Slot::is_free)?;
+        let index = self.free_slot()?;
         let state = State::Leased(u8::try_from(index).ok()?).to_byte();
         let (first, _) = self.first_queued(bytes)?;
         let (mut count, mut taken) = (0, 0);
@@ -205,7 +244,7 @@ impl Bookkeeping {
             return None;
         }
         self.mark_lease(bytes);
-        let index = self.slots.iter().position(Slot::is_free)?;
+        let index = self.free_slot()?;
         let (first, _) = self.first_queued(bytes)?;
         let lease = self.take_slot(index, first, self.queued, self.queued_bytes)?;
         self.forget_totals();
@@ -371,7 +410,12 @@ impl Bookkeeping {
                 return;
             };
             let header = Header::from_bytes(*head);
+            // A reset must not leave a body that is changed in part and looks like one that is not.
+            head[Header::STATE] = State::CHANGING;
+            barrier();
             head[Header::FLAGS] = change(header.flags, body).bits();
+            barrier();
+            head[Header::STATE] = header.state.to_byte();
             at = self.ring.next(at, &header);
         }
     }

@@ -74,6 +74,9 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
         clock: Option<WallClock>,
         fill: &mut Fill<'_>,
     ) -> Option<Run> {
+        if self.keep.is_some() {
+            return None;
+        }
         let most = most.min(RUN_BYTES);
         let write = &mut |room: &mut [u8], records| fill(room, records, clock);
         self.state.push_run(self.storage.as_mut(), most, write)

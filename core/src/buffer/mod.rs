@@ -17,8 +17,7 @@
 //! free memory in pieces (after a lease was released out of order, or an eviction beside a lease)
 //! first moves the records behind the first gap together.
 //!
-//! With a [`Snapshot`] beside it, a buffer in memory that outlives a reset is recovered by
-//! [`Buffer::recover`].
+//! A buffer over [`Retained`] memory outlives a reset of the device: [`Buffer::retained`].
 //!
 //! ```
 //! use spandrel_core::buffer::{Buffer, PushError, Record, RecordFlags};
@@ -41,7 +40,7 @@ mod bookkeeping;
 #[cfg(any(test, feature = "std"))]
 mod bulk;
 pub(crate) mod record;
-mod recover;
+mod retained;
 mod ring;
 mod totals;
 
@@ -55,7 +54,7 @@ use crate::response::DropReason;
 #[cfg(any(test, feature = "std"))]
 pub(crate) use bulk::{Fill, Run};
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
-pub use recover::Snapshot;
+pub use retained::Retained;
 pub(crate) use totals::Totals;
 
 /// The most leases that can be out at once: an exporter has a batch in hand and two
@@ -152,7 +151,13 @@ pub struct Lease {
 pub struct Buffer<S> {
     storage: S,
     state: Bookkeeping,
+    /// Set for memory that outlives a reset. A pointer, so that its code is linked only if used.
+    keep: Option<Keep<S>>,
 }
+
+/// Takes a record in, if there is one, so that a reset at any moment is harmless, and keeps the
+/// ring in memory that outlives it.
+type Keep<S> = fn(&mut S, &mut Bookkeeping, Option<&Record<'_>>) -> Result<(), PushError>;
 
 impl<S> Buffer<S> {
     /// An empty buffer over `storage`, whose content does not matter.
@@ -160,6 +165,7 @@ impl<S> Buffer<S> {
         Self {
             storage,
             state: Bookkeeping::new(),
+            keep: None,
         }
     }
 
@@ -174,6 +180,18 @@ impl<S> Buffer<S> {
     #[must_use]
     pub const fn with_max_records(mut self, max_records: u32) -> Self {
         self.state.max_records = if max_records == 0 { 1 } else { max_records };
+        self
+    }
+
+    /// Lets so many leases be out at once, [`MAX_LEASES`] or more; there are as many slots.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub(crate) const fn with_leases(mut self, most: usize) -> Self {
+        self.state.max_leases = if most < bookkeeping::SLOTS {
+            most
+        } else {
+            bookkeeping::SLOTS
+        };
         self
     }
 
@@ -234,7 +252,18 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     /// now.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), PushError> {
-        self.state.push(self.storage.as_mut(), record)
+        match self.keep {
+            None => self.state.push(self.storage.as_mut(), record),
+            Some(keep) => keep(&mut self.storage, &mut self.state, Some(record)),
+        }
+    }
+
+    /// Keeps the ring after records were settled.
+    #[inline]
+    fn keep(&mut self) {
+        if let Some(keep) = self.keep {
+            let _ = keep(&mut self.storage, &mut self.state, None);
+        }
     }
 
     /// Returns true if [`Buffer::push`] would take `record` in now, or refuse it for good. With
@@ -261,6 +290,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     pub fn release(&mut self, lease: Lease) {
         let all = u32::MAX;
         self.state.release(self.storage.as_mut(), &lease, all);
+        self.keep();
     }
 
     /// Settles the first `count` records of `lease` and frees their memory; the lease keeps the
@@ -268,18 +298,22 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Buffer<S> {
     pub fn release_first(&mut self, lease: &Lease, count: usize) {
         let count = u32::try_from(count).unwrap_or(u32::MAX - 1);
         self.state.release(self.storage.as_mut(), lease, count);
+        self.keep();
     }
 
     /// Moves queued records out, the oldest first, until `take` returns false. Each accepted record
     /// is freed.
     pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>) -> bool) {
         self.state.drain(self.storage.as_mut(), &mut take);
+        self.keep();
     }
 
     /// Removes the oldest queued record without a lease, for a caller that has copied it. Returns
     /// false when nothing is queued.
     pub fn pop_front(&mut self) -> bool {
-        self.state.settle_oldest(self.storage.as_mut()).is_some()
+        let popped = self.state.settle_oldest(self.storage.as_mut()).is_some();
+        self.keep();
+        popped
     }
 
     /// Lets `change` rewrite each body of `lease` in place. It takes the flags and returns new ones.

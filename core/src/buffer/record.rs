@@ -79,6 +79,9 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// The byte of a record whose body is being changed.
+    pub(super) const CHANGING: u8 = u8::MAX;
+
     pub(super) const fn to_byte(self) -> u8 {
         match self {
             Self::Queued => 0,

@@ -19,12 +19,28 @@ pub(super) struct Ring {
     pub(super) head: usize,
     pub(super) tail: usize,
     /// Where the upper part ends, while `wrapped`.
-    end: usize,
+    pub(super) end: usize,
     pub(super) wrapped: bool,
     /// Records from head to tail, settled ones included.
     pub(super) records: u32,
     /// Bytes of the settled records among them.
     pub(super) done_bytes: usize,
+}
+
+/// A way to close the gaps between records.
+pub(super) trait Compaction {
+    /// Closes the gaps that settled records left, keeping the order. Reports every move as
+    /// `(from, to)`.
+    fn run(&mut self, ring: &mut Ring, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize));
+}
+
+/// In one go: costs a copy of the bytes behind the first gap.
+pub(super) struct InPlace;
+
+impl Compaction for InPlace {
+    fn run(&mut self, ring: &mut Ring, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize)) {
+        ring.compact(bytes, moved);
+    }
 }
 
 impl Ring {
@@ -91,27 +107,22 @@ impl Ring {
         Some(())
     }
 
-    /// Head, tail, end of the upper part, whether wrapped, and records. Only rings of less than
+    /// Head, tail, end of the upper part (0 unless wrapped), and records. Only rings of less than
     /// 4 GiB fit.
-    pub(super) const fn to_words(self) -> [u32; 5] {
-        [
-            self.head as u32,
-            self.tail as u32,
-            self.end as u32,
-            self.wrapped as u32,
-            self.records,
-        ]
+    pub(super) const fn to_words(self) -> [u32; 4] {
+        let end = if self.wrapped { self.end as u32 } else { 0 };
+        [self.head as u32, self.tail as u32, end, self.records]
     }
 
     /// The ring of these words, if it fits into `capacity` bytes. Its records must still be checked,
     /// with [`Ring::checked_walk`].
-    pub(super) fn from_words(words: [u32; 5], capacity: usize) -> Option<Self> {
-        let [head, tail, end, wrapped, records] = words;
+    pub(super) fn from_words(words: [u32; 4], capacity: usize) -> Option<Self> {
+        let [head, tail, end, records] = words;
         let ring = Self {
             head: head as usize,
             tail: tail as usize,
             end: end as usize,
-            wrapped: wrapped == 1,
+            wrapped: end > 0,
             records,
             done_bytes: 0,
         };
@@ -120,7 +131,17 @@ impl Ring {
         } else {
             ring.head <= ring.tail && ring.tail <= capacity
         };
-        (in_order && wrapped <= 1).then_some(ring)
+        in_order.then_some(ring)
+    }
+
+    /// Leaves out all records from where `walk` stands.
+    pub(super) fn truncate(&mut self, walk: &CheckedWalk) {
+        self.records -= walk.left;
+        self.tail = walk.at;
+        self.wrapped &= !walk.in_upper;
+        if self.records == 0 {
+            *self = Self::new();
+        }
     }
 
     pub(super) const fn checked_walk(&self) -> CheckedWalk {
@@ -233,9 +254,7 @@ impl Ring {
         }
     }
 
-    /// Closes the gaps that settled records left, keeping the order. Reports every move as
-    /// `(from, to)`. Costs a copy of the bytes behind the first gap.
-    pub(super) fn compact(&mut self, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize)) {
+    fn compact(&mut self, bytes: &mut [u8], moved: &mut dyn FnMut(usize, usize)) {
         let old = *self;
         let capacity = bytes.len();
         let mut at = old.head;

@@ -33,6 +33,77 @@ impl TracesExporter {
     ];
 }
 
+/// Destinations of traces besides the first one, each at most once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct TracesExporters {
+    /// The first ones are taken.
+    names: [Option<TracesExporter>; 2],
+}
+
+impl TracesExporters {
+    /// The names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = TracesExporter> {
+        self.names.into_iter().flatten()
+    }
+}
+
+/// A list with commas: the first destination, which is the collector wherever it stands, and the
+/// others. Duplicates count once, unknown names are skipped, and `none` among others is.
+pub(super) fn read_exporters(
+    from: &mut Reader<'_, '_>,
+) -> (Option<TracesExporter>, TracesExporters) {
+    let variable = &var::TRACES_EXPORTER;
+    let Some(text) = from.word(variable) else {
+        return (None, TracesExporters::default());
+    };
+    let (mut first, mut further) = (None, TracesExporters::default());
+    if !text.contains(',') {
+        return (from.choice(variable, TracesExporter::NAMES), further);
+    }
+    for name in text.split(',').map(str::trim_ascii) {
+        if name.is_empty() {
+            continue;
+        }
+        let mut names = TracesExporter::NAMES.iter();
+        let is_it = |(known, _): &&(&str, _)| name.eq_ignore_ascii_case(known);
+        let Some((_, Some(found))) = names.find(is_it) else {
+            from.warn(variable, DiagnosticKind::UnknownExporter, Some(name));
+            continue;
+        };
+        let found = *found;
+        let known = |it: &Option<TracesExporter>| *it == Some(found);
+        if known(&first) || further.names.iter().any(known) {
+            continue;
+        }
+        let behind = match (first, found) {
+            (Some(TracesExporter::None), _) | (Some(_), TracesExporter::None) => {
+                from.warn(variable, DiagnosticKind::NoneAmongExporters, Some(text));
+                if found != TracesExporter::None {
+                    first = Some(found);
+                }
+                continue;
+            }
+            (Some(before), TracesExporter::Otlp) => {
+                first = Some(found);
+                Some(before)
+            }
+            (Some(_), _) => Some(found),
+            (None, _) => {
+                first = Some(found);
+                None
+            }
+        };
+        if let Some(place) = further.names.iter_mut().find(|it| it.is_none()) {
+            *place = behind;
+        }
+    }
+    if first.is_none() {
+        from.warn(variable, DiagnosticKind::Unknown, Some(text));
+    }
+    (first, further)
+}
+
 /// The encoding of a request:
 /// [`OTEL_EXPORTER_OTLP_PROTOCOL`](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specify-protocol).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

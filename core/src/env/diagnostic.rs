@@ -169,6 +169,10 @@ pub enum DiagnosticKind {
     UnsupportedPropagator,
     /// `none` next to other propagators; it wins.
     NoneAmongOthers,
+    /// A name in a list of exporters that is not known here; it is skipped.
+    UnknownExporter,
+    /// `none` next to other exporters; it is skipped.
+    NoneAmongExporters,
     /// All propagators were skipped.
     NoPropagatorLeft,
     /// Not a usable URL.
@@ -235,6 +239,10 @@ impl fmt::Display for Diagnostic<'_> {
                 "{value} is not used; set OTEL_TRACES_SAMPLER to traceidratio or \
                  parentbased_traceidratio to sample by ratio, or to another sampler with an argument"
             ),
+            Kind::UnknownExporter => write!(f, "{value} is not known here; leaving it out"),
+            Kind::NoneAmongExporters => {
+                write!(f, "{value} has none among others; leaving it out")
+            }
             Kind::UnknownPropagator => write!(f, "{value} is not known; leaving it out"),
             Kind::UnsupportedPropagator => {
                 write!(f, "{value} is not supported here; leaving it out")

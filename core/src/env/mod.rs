@@ -55,7 +55,7 @@ use core::time::Duration;
 
 pub use choice::{
     Compression, LogLevel, PropagatorName, Propagators, Protocol, SamplerChoice, Timeout,
-    TracesExporter,
+    TracesExporter, TracesExporters,
 };
 pub use diagnostic::{Diagnostic, DiagnosticKind, Diagnostics};
 pub use endpoint::{Endpoint, EndpointError, GRPC_PORT};
@@ -106,8 +106,10 @@ pub struct EnvConfig<'a> {
     pub propagators: Option<Propagators>,
     /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`.
     pub sampler: Option<SamplerChoice>,
-    /// `OTEL_TRACES_EXPORTER`.
+    /// `OTEL_TRACES_EXPORTER`, of a list the first destination: `otlp` if it is among them.
     pub traces_exporter: Option<TracesExporter>,
+    /// The other destinations of such a list.
+    pub further_exporters: TracesExporters,
 
     /// `OTEL_EXPORTER_OTLP_ENDPOINT` or `.._TRACES_ENDPOINT`.
     pub endpoint: Option<Endpoint<'a>>,
@@ -193,6 +195,7 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
     if let Some(path) = from.text(&var::CONFIG_FILE) {
         from.warn(&var::CONFIG_FILE, DiagnosticKind::ConfigFile, Some(path));
     }
+    let (traces_exporter, further_exporters) = choice::read_exporters(from);
     EnvConfig {
         sdk_disabled: from.boolean(&var::SDK_DISABLED),
         log_level: from.choice(&var::LOG_LEVEL, LogLevel::NAMES),
@@ -201,7 +204,8 @@ fn read<'a>(from: &mut Reader<'_, 'a>) -> EnvConfig<'a> {
         resource_detectors: from.text(&var::RESOURCE_DETECTORS),
         propagators: choice::read_propagators(from),
         sampler: choice::read_sampler(from),
-        traces_exporter: from.choice(&var::TRACES_EXPORTER, TracesExporter::NAMES),
+        traces_exporter,
+        further_exporters,
         endpoint,
         metrics_endpoint: endpoint_of(from, &var::METRICS_ENDPOINT, url::Form::Exact),
         protocol: from.either(&var::PROTOCOL, |from, variable| {

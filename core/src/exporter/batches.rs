@@ -122,6 +122,21 @@ impl Batch {
         self.attempts
     }
 
+    pub(super) const fn next_at(&self) -> Instant {
+        self.next_at
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) const fn first_attempt(&self) -> Option<Instant> {
+        self.first_attempt
+    }
+
+    /// Cuts its wait short; from here on only the deadline of the shutdown counts.
+    pub(super) const fn hurry(&mut self) {
+        self.next_at = Instant::ZERO;
+        self.export_ends = Instant::MAX;
+    }
+
     pub(super) const fn backoff_mut(&mut self) -> &mut Backoff {
         &mut self.backoff
     }
@@ -245,7 +260,7 @@ impl Batch {
     }
 
     /// Compares ages and not ends, which saturate: at the end of time every batch would be old.
-    fn is_older_than(&self, nanos: u64, now: Instant) -> bool {
+    pub(super) fn is_older_than(&self, nanos: u64, now: Instant) -> bool {
         self.first_attempt
             .is_some_and(|first| now.nanos_since(first) >= nanos)
     }
@@ -316,16 +331,10 @@ impl Batches {
         [first, second, &mut self.in_hand].into_iter().flatten()
     }
 
-    /// When the batch in hand may be sent, or else the first suspect; [`Instant::MAX`] without any.
-    pub(super) fn next_at(&self) -> Instant {
-        match &self.in_hand {
-            Some(batch) => batch.next_at,
-            None => self
-                .parked
-                .iter()
-                .flatten()
-                .fold(Instant::MAX, |next, batch| next.min(batch.next_at)),
-        }
+    /// When the first suspect may be sent; [`Instant::MAX`] without any.
+    pub(super) fn parked_until(&self) -> Instant {
+        let parked = self.parked.iter().flatten();
+        parked.fold(Instant::MAX, |next, batch| next.min(batch.next_at))
     }
 
     /// When the first of all attempts was made; [`Instant::MAX`] without any.
@@ -413,11 +422,10 @@ impl Batches {
         }
     }
 
-    /// Cuts all waits short; from here on only the deadline of the shutdown counts.
+    /// As [`Batch::hurry`].
     pub(super) fn hurry(&mut self) {
         for batch in self.iter_mut() {
-            batch.next_at = Instant::ZERO;
-            batch.export_ends = Instant::MAX;
+            batch.hurry();
         }
     }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::Exporter;
+use super::batches::Batch;
 use super::schedule::Pace;
 use crate::breaker::{State, Verdict};
 use crate::response::DropReason;
@@ -255,7 +256,7 @@ where
     pub fn poll_flush(&self, flush: &Flush, now: Instant) -> Option<FlushReport> {
         let now = self.schedule.latest().max(now);
         let left = self.held_below(flush.target);
-        let in_flight = self.flights.is_any();
+        let in_flight = self.is_any_in_flight();
         let circuit_admits_at = self.schedule.circuit_admits_at(now);
         let pause_ends = self.schedule.pause_ends();
         let outcome = if left == 0 {
@@ -295,6 +296,7 @@ where
                 });
                 self.closing.flush_target = self.intake.next_number();
                 self.batches.hurry();
+                self.lanes.batches_mut().for_each(Batch::hurry);
             }
         }
         self.tick(now);
@@ -337,7 +339,7 @@ where
             return;
         }
         let no_way =
-            shutdown.forced && !self.flights.is_any() && self.schedule.circuit() == State::Open;
+            shutdown.forced && !self.is_any_in_flight() && self.schedule.circuit() == State::Open;
         let done = !self.holds_any() && !self.closing.more_to_come;
         if now >= shutdown.deadline || no_way || done {
             self.abandon_all(now);
@@ -349,8 +351,16 @@ where
         if let Some(shutdown) = &mut self.closing.shutdown {
             shutdown.timed_out = now >= shutdown.deadline && !self.buffer.is_empty();
         }
-        if let Some(flight) = self.flights.end() {
-            self.schedule.record(now, flight.permit, Verdict::Cancelled);
+        loop {
+            if let Some(flight) = self.flights.end() {
+                self.schedule.record(now, flight.permit, Verdict::Cancelled);
+            }
+            if !self.bring_any() {
+                break;
+            }
+        }
+        while let Some(batch) = self.lanes.take_waiting() {
+            self.drop_batch(now, batch, DropReason::Shutdown, None);
         }
         while let Some(batch) = self.batches.take_any() {
             self.drop_batch(now, batch, DropReason::Shutdown, None);
@@ -366,7 +376,7 @@ where
     /// Spans held whose number is below `target`.
     fn held_below(&self, target: u64) -> u64 {
         let mut held = 0;
-        for batch in self.batches.iter() {
+        for batch in self.batches.iter().chain(self.lanes.batches()) {
             let len = self.buffer.lease_len(batch.lease()) as u64;
             held += target.saturating_sub(batch.first_number()).min(len);
         }

@@ -71,6 +71,10 @@ mod config;
 mod event;
 mod flush;
 mod intake;
+#[cfg(not(feature = "std"))]
+mod lane;
+#[cfg(feature = "std")]
+mod lanes;
 mod schedule;
 mod settle;
 mod transmit;
@@ -80,6 +84,8 @@ pub use config::{ConfigError, ExporterConfig, OnTooLarge, WhenOpen};
 pub(crate) use event::Count;
 pub use event::{Cause, Event};
 pub use flush::{Flush, FlushOutcome, FlushReport};
+#[cfg(feature = "std")]
+pub(crate) use lanes::MAX_CONCURRENT_EXPORTS;
 pub use transmit::Transmit;
 
 use crate::breaker::State;
@@ -89,15 +95,22 @@ use crate::response::{Outcome, TransportError};
 use crate::stats::{DeliveryStats, Ledger};
 use crate::time::{Instant, WallClock};
 
-use batches::Batches;
+use batches::{Batch, Batches};
 use books::Books;
 use flush::Closing;
 use intake::Intake;
+#[cfg(not(feature = "std"))]
+use lane::Lanes;
+#[cfg(feature = "std")]
+use lanes::Lanes;
 use schedule::Schedule;
 use transmit::{Flights, Learned};
 
 /// The most suspects that can be set aside.
 const MAX_PARKED: usize = 2;
+
+/// A request that the driver has not answered.
+const TIMED_OUT: Outcome<'static> = Outcome::Failed(TransportError::Timeout { body_sent: true });
 
 /// Keeps finished spans and decides about their delivery. See the [module](self) for the rules.
 ///
@@ -111,6 +124,7 @@ pub struct Exporter<B, R> {
     schedule: Schedule,
     batches: Batches,
     flights: Flights,
+    lanes: Lanes,
     learned: Learned,
     intake: Intake,
     closing: Closing,
@@ -162,6 +176,7 @@ impl<B, R> Exporter<B, R> {
             schedule: Schedule::new(&config),
             batches: Batches::none(),
             flights: Flights::none(),
+            lanes: Lanes::one(),
             learned: Learned::NOTHING,
             intake: Intake::new(held),
             closing: Closing::none(),
@@ -258,8 +273,12 @@ where
         }
         let mut next = match self.flights.current() {
             Some(flight) => flight.expires,
-            None => self.next_attempt().min(self.next_expiry()),
+            None => self.next_expiry(),
         };
+        next = next.min(self.lanes.expires());
+        if !self.is_busy() {
+            next = next.min(self.next_attempt());
+        }
         if let Some(timer) = self.schedule.breaker_timeout().filter(|_| self.holds_any()) {
             next = next.min(timer);
         }
@@ -274,6 +293,7 @@ where
             Some(flight) => flight.layout.window,
             None => 0,
         };
+        let in_flight = in_flight + self.lanes.spans_in_flight();
         let mut ledger = *self.books.ledger();
         ledger.buffered = self.buffer.len().saturating_sub(in_flight) as u64;
         ledger.in_flight = in_flight as u64;
@@ -339,8 +359,10 @@ where
             .current()
             .is_some_and(|flight| flight.expires <= now)
         {
-            let lost = TransportError::Timeout { body_sent: true };
-            self.settle(now, &Outcome::Failed(lost));
+            self.settle(now, &TIMED_OUT);
+        }
+        while self.bring_expired(now) {
+            self.settle(now, &TIMED_OUT);
         }
         if let Some(transition) = self.schedule.handle_timeout(now) {
             self.on_transition(transition, now);
@@ -355,10 +377,29 @@ where
         now
     }
 
-    /// When the next attempt may start; [`Instant::MAX`] when there is nothing to send.
+    fn is_any_in_flight(&self) -> bool {
+        self.flights.is_any() || self.lanes.in_flight() > 0
+    }
+
+    /// Returns true if no request may begin before one that is under way has ended. A slow start has
+    /// one at a time; a circuit that is not closed admits what it admits.
+    fn is_busy(&self) -> bool {
+        let under_way = usize::from(self.flights.is_any()) + self.lanes.in_flight();
+        under_way >= self.lanes.most() || (under_way > 0 && self.schedule.is_ramping())
+    }
+
+    /// When the next attempt may start; [`Instant::MAX`] when there is nothing to send. While a batch
+    /// waits for its retry, no other one begins.
     fn next_attempt(&self) -> Instant {
-        let mut ready = self.batches.next_at();
-        if self.batches.in_hand().is_none() {
+        let in_hand = match self.flights.is_any() {
+            true => None,
+            false => self.batches.in_hand().map(Batch::next_at),
+        };
+        let waiting = self.lanes.next_at();
+        let mut ready = in_hand.unwrap_or(Instant::MAX);
+        ready = ready.min(waiting.unwrap_or(Instant::MAX));
+        if in_hand.is_none() && waiting.is_none() {
+            ready = self.batches.parked_until();
             ready = ready.min(self.queue_due().unwrap_or(Instant::MAX));
         }
         ready.max(self.schedule.gate(self.closing.pace()))
@@ -370,6 +411,7 @@ where
         if age.is_zero() {
             return Instant::MAX;
         }
-        self.batches.first_attempt().saturating_add(age)
+        let first = self.batches.first_attempt();
+        first.min(self.lanes.first_attempt()).saturating_add(age)
     }
 }

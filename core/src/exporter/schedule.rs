@@ -186,6 +186,11 @@ impl Schedule {
         None
     }
 
+    /// A slow start is under way.
+    pub(super) const fn is_ramping(&self) -> bool {
+        self.ramp.is_some()
+    }
+
     /// Counts one accepted request towards the slow start, which ends early with an empty queue.
     pub(super) fn ramp_up(&mut self, now: Instant, queue_is_empty: bool) {
         let Some(mut ramp) = self.ramp.take() else {

@@ -19,7 +19,7 @@ where
     /// shutdown, changes nothing.
     pub fn handle_response(&mut self, now: Instant, transmit: Transmit, outcome: &Outcome<'_>) {
         let now = self.schedule.advance(now);
-        if self.flights.is_current(&transmit) {
+        if self.bring(&transmit) {
             let is_cancelled = matches!(outcome, Outcome::Failed(TransportError::Cancelled));
             if is_cancelled && transmit.is_read() {
                 self.count_duplicates();
@@ -40,12 +40,17 @@ where
     }
 
     /// Like [`Exporter::cancel`], for a driver that has lost its [`Transmit`], for instance
-    /// because the future that held it was dropped. How far the body had been read is then not
+    /// because the future that held it was dropped, and for all that are in flight. How far the body had been read is then not
     /// known, so the spans count as possible duplicates.
     pub fn cancel_in_flight(&mut self, now: Instant) {
         let now = self.schedule.advance(now);
-        self.count_duplicates();
-        self.settle(now, &Outcome::Failed(TransportError::Cancelled));
+        loop {
+            self.count_duplicates();
+            self.settle(now, &Outcome::Failed(TransportError::Cancelled));
+            if !self.bring_any() {
+                break;
+            }
+        }
         self.tick(now);
     }
 
@@ -61,11 +66,24 @@ where
         self.tick(now);
     }
 
+    /// Like [`Exporter::fail_in_flight`], for one of several requests.
+    #[cfg(feature = "std")]
+    pub(crate) fn fail(&mut self, now: Instant, transmit: &Transmit, body_sent: bool) {
+        if self.bring(transmit) {
+            self.fail_in_flight(now, body_sent);
+        }
+    }
+
+    /// Takes the request of `transmit` in hand. Returns false if it is not in flight.
+    fn bring(&mut self, transmit: &Transmit) -> bool {
+        self.flights.is_current(transmit) || self.bring_generation(transmit.generation())
+    }
+
     /// Reports that the transport sent a request a second time by itself after it had sent the
     /// whole body once: a kept connection died without an answer. Its spans then count as possible
     /// duplicates. Call it before the answer is handed in.
     pub fn note_resent(&mut self, transmit: &Transmit) {
-        if self.flights.is_current(transmit) {
+        if self.bring(transmit) {
             self.count_duplicates();
         }
     }
@@ -142,6 +160,9 @@ where
         self.books.report(Event::Circuit(transition));
         let open = self.schedule.note(transition, now)?;
         self.batches.exclude_nanos(open);
+        for batch in self.lanes.batches_mut() {
+            batch.exclude_nanos(open);
+        }
         Some(open)
     }
 
@@ -162,10 +183,17 @@ where
     /// Drops batches that are too old, but not the one in flight.
     pub(super) fn expire(&mut self, now: Instant) {
         let age = self.config.max_batch_age;
-        if age.is_zero() || self.flights.is_any() {
+        if age.is_zero() {
             return;
         }
-        while let Some(batch) = self.batches.take_expired(now, duration_nanos(age)) {
+        let age = duration_nanos(age);
+        while let Some(batch) = self.lanes.take_expired(now, age) {
+            self.drop_batch(now, batch, DropReason::Expired, None);
+        }
+        if self.flights.is_any() {
+            return;
+        }
+        while let Some(batch) = self.batches.take_expired(now, age) {
             self.drop_batch(now, batch, DropReason::Expired, None);
         }
     }

@@ -56,6 +56,11 @@ impl Transmit {
         self.attempt
     }
 
+    /// The number of its flight.
+    pub(super) const fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// Returns true if the whole body has been read.
     #[must_use]
     pub const fn is_read(&self) -> bool {
@@ -70,25 +75,29 @@ impl Transmit {
 
 #[derive(Debug)]
 pub(super) struct Flight {
+    /// The number of its transmit.
+    pub(super) generation: u32,
+    #[cfg(feature = "std")]
+    pub(super) began: Instant,
     pub(super) permit: Permit,
     /// When it counts as timed out.
     pub(super) expires: Instant,
     pub(super) layout: Layout,
 }
 
-/// The request in flight, if there is one. Each start and each end begins a generation, so that a
-/// late answer finds nothing.
+/// The request in hand that is in flight, if there is one. Each has a number of its own, so that a late
+/// answer finds nothing.
 #[derive(Debug)]
 pub(super) struct Flights {
     flight: Option<Flight>,
-    generation: u32,
+    started: u32,
 }
 
 impl Flights {
     pub(super) const fn none() -> Self {
         Self {
             flight: None,
-            generation: 0,
+            started: 0,
         }
     }
 
@@ -102,19 +111,22 @@ impl Flights {
 
     /// Returns true if `transmit` is the request in flight.
     pub(super) const fn is_current(&self, transmit: &Transmit) -> bool {
-        self.is_any() && transmit.generation == self.generation
+        matches!(&self.flight, Some(flight) if flight.generation == transmit.generation)
     }
 
-    fn start(&mut self, flight: Flight) -> u32 {
-        self.generation = self.generation.wrapping_add(1);
-        self.flight = Some(flight);
-        self.generation
+    fn next_generation(&mut self) -> u32 {
+        self.started = self.started.wrapping_add(1);
+        self.started
     }
 
-    pub(super) fn end(&mut self) -> Option<Flight> {
-        let flight = self.flight.take()?;
-        self.generation = self.generation.wrapping_add(1);
-        Some(flight)
+    /// Goes on with a request that was set aside.
+    #[cfg(feature = "std")]
+    pub(super) fn resume(&mut self, flight: Option<Flight>) {
+        self.flight = flight;
+    }
+
+    pub(super) const fn end(&mut self) -> Option<Flight> {
+        self.flight.take()
     }
 }
 
@@ -146,9 +158,10 @@ where
     /// Returns the next request, if one is to be sent now. At most one is in flight.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let now = self.tick(now);
-        if self.closing.is_stopped() || self.flights.is_any() {
+        if self.closing.is_stopped() || self.is_busy() {
             return None;
         }
+        self.step_aside();
         if self.schedule.gate(self.closing.pace()) > now || !self.select(now) {
             return None;
         }
@@ -187,7 +200,11 @@ where
         let deadline = deadline.min(batch.limit_export(now, export, permit.is_probe()));
         let deadline = self.closing.request_deadline(now, deadline);
         self.books.count_attempt();
-        let generation = self.flights.start(Flight {
+        let generation = self.flights.next_generation();
+        self.flights.flight = Some(Flight {
+            generation,
+            #[cfg(feature = "std")]
+            began: now,
             permit,
             expires: deadline.saturating_add(self.config.timeout_slack),
             layout,
@@ -206,10 +223,11 @@ where
     ///
     /// Spans may be pushed between two reads.
     pub fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {
-        if !self.flights.is_current(transmit) {
-            return 0;
-        }
-        let Some(batch) = self.batches.in_hand() else {
+        let batch = match self.flights.is_current(transmit) {
+            true => self.batches.in_hand(),
+            false => self.lanes.find(transmit.generation),
+        };
+        let Some(batch) = batch else {
             return 0;
         };
         let body = Body {

@@ -22,6 +22,7 @@
 //! | `waterfall` | traces as text, a bar for each span (feature `_waterfall`, likewise) |
 //! | `spool` | batches that wait on a disk for their collector (feature `spool`) |
 //! | [`prelude`] | the names that nearly every application needs |
+//! | `opentelemetry_0_33`, `_0_32`, `_0_31` | the API of the crate `opentelemetry` over this pipeline (features of these names) |
 //! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
@@ -51,9 +52,14 @@ mod shards;
 // L3
 pub mod trace;
 // L4
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod instrument;
 #[cfg(feature = "tracing")]
 pub mod layer;
 pub mod log_ids;
+#[cfg(feature = "_bridge")]
+mod opentelemetry;
 #[cfg(feature = "_deflate")]
 pub mod span_gzip;
 #[cfg(feature = "spool")]
@@ -61,6 +67,12 @@ pub mod spool;
 #[cfg(feature = "_waterfall")]
 pub mod waterfall;
 // L5
+#[cfg(feature = "opentelemetry-0-31")]
+pub mod opentelemetry_0_31;
+#[cfg(feature = "opentelemetry-0-32")]
+pub mod opentelemetry_0_32;
+#[cfg(feature = "opentelemetry-0-33")]
+pub mod opentelemetry_0_33;
 pub mod prelude;
 #[cfg(feature = "testing")]
 pub mod testing;

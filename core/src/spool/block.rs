@@ -18,11 +18,12 @@ const SUM: usize = BLOCK_HEADER_BYTES - 4;
 
 /// One block of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Block<'a> {
     /// What the content is.
     pub kind: BlockKind,
     /// How the content is encoded.
-    pub encoding: Encoding,
+    pub encoding: BodyEncoding,
     /// The number of spans in the content.
     pub spans: u32,
     /// The number among the blocks of the writer, which grows by one with each.
@@ -35,6 +36,7 @@ pub struct Block<'a> {
 
 /// The kind of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum BlockKind {
     /// The body of a request.
@@ -46,9 +48,10 @@ pub enum BlockKind {
 
 /// How the body of a request is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Encoding(u8);
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BodyEncoding(u8);
 
-impl Encoding {
+impl BodyEncoding {
     /// Protobuf, not compressed.
     pub const PROTOBUF: Self = Self(0);
     /// Protobuf, compressed with gzip.
@@ -138,7 +141,7 @@ fn header_sum(header: &[u8; BLOCK_HEADER_BYTES], segment: &SegmentHeader) -> u32
 #[derive(Clone, Copy)]
 pub(super) struct BlockHeader {
     kind: BlockKind,
-    encoding: Encoding,
+    encoding: BodyEncoding,
     pub(super) spans: u32,
     pub(super) len: u32,
     pub(super) sequence: u64,
@@ -162,10 +165,10 @@ impl BlockHeader {
             2 => BlockKind::Settled,
             _ => return None,
         };
-        let is_known = encoding & !(Encoding::GZIP.0 | Encoding::JSON) == 0;
+        let is_known = encoding & !(BodyEncoding::GZIP.0 | BodyEncoding::JSON) == 0;
         (is_known && len <= MAX_CONTENT_BYTES).then_some(Self {
             kind,
-            encoding: Encoding(encoding),
+            encoding: BodyEncoding(encoding),
             spans: u32::from_le_bytes(chunk(header, 8)),
             len,
             sequence: u64::from_le_bytes(chunk(header, 16)),

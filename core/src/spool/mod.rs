@@ -36,7 +36,7 @@
 //!
 //! ```
 //! use spandrel_core::spool::{
-//!     Block, BlockKind, Blocks, Encoding, Scanned, SegmentHeader, BLOCK_HEADER_BYTES,
+//!     Block, BlockKind, Blocks, BodyEncoding, Scanned, SegmentHeader, BLOCK_HEADER_BYTES,
 //!     SEGMENT_HEADER_BYTES,
 //! };
 //! use spandrel_core::time::UnixNanos;
@@ -48,7 +48,7 @@
 //! };
 //! let block = Block {
 //!     kind: BlockKind::Batch,
-//!     encoding: Encoding::GZIP,
+//!     encoding: BodyEncoding::GZIP,
 //!     spans: 512,
 //!     sequence: 1,
 //!     stored: UnixNanos::from_secs(1_700_000_001),
@@ -75,6 +75,6 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub use block::{BLOCK_HEADER_BYTES, Block, BlockKind, Encoding, MAX_CONTENT_BYTES};
+pub use block::{BLOCK_HEADER_BYTES, Block, BlockKind, BodyEncoding, MAX_CONTENT_BYTES};
 pub use scan::{Blocks, Damage, Scanned};
 pub use segment::{SEGMENT_HEADER_BYTES, SEGMENT_VERSION, SegmentError, SegmentHeader};

@@ -16,6 +16,7 @@ pub struct Blocks<'a> {
 
 /// What was found at a place of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Scanned<'a> {
     /// A block that is as it was written.
     Block(Block<'a>),
@@ -25,6 +26,7 @@ pub enum Scanned<'a> {
 
 /// A part of a segment that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Damage {
     /// Where it begins in the file.
     pub at: usize,

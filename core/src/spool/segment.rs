@@ -17,6 +17,7 @@ const SUM: usize = SEGMENT_HEADER_BYTES - 4;
 
 /// The header of a segment: who wrote it, and which of the writer's segments it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SegmentHeader {
     /// The number among the writer's segments. Numbers grow, and none is used twice.
     pub number: u64,
@@ -94,6 +95,7 @@ pub(super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 
 /// A file that is not read as a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SegmentError {
     /// It is shorter than a header: its writer was stopped before it wrote one.

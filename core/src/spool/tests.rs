@@ -15,7 +15,7 @@ fn segment() -> SegmentHeader {
 fn block(sequence: u64, content: &[u8]) -> Block<'_> {
     Block {
         kind: BlockKind::Batch,
-        encoding: Encoding::new(true, sequence % 2 == 0),
+        encoding: BodyEncoding::new(true, sequence.is_multiple_of(2)),
         spans: 10 * sequence as u32,
         sequence,
         stored: UnixNanos::from_secs(1_700_000_000 + sequence),
@@ -68,10 +68,10 @@ fn what_is_written_is_read() {
 fn encodings_are_kept_apart() {
     let all = [(false, false), (true, false), (false, true), (true, true)];
     for (is_gzip, is_json) in all {
-        let encoding = Encoding::new(is_gzip, is_json);
+        let encoding = BodyEncoding::new(is_gzip, is_json);
         assert_eq!((encoding.is_gzip(), encoding.is_json()), (is_gzip, is_json));
     }
-    assert_eq!(Encoding::new(true, false), Encoding::GZIP);
+    assert_eq!(BodyEncoding::new(true, false), BodyEncoding::GZIP);
 }
 
 #[test]

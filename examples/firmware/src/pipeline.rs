@@ -1,18 +1,17 @@
 //! What both programs are made of: an exporter that knows its board, ids, and the books.
 
 use spandrel_core::prelude::*;
+use spandrel_core::stats::DeliveryStats;
 
 use crate::output::number;
 
 /// The exporter over memory that lives as long as the program.
 pub type Spans = Exporter<&'static mut [u8], &'static mut [u8]>;
 
-/// An exporter that knows the board, and the scope of its spans.
-pub fn exporter(
-    config: ExporterConfig,
-    buffer: Buffer<&'static mut [u8]>,
-    names: &'static mut [u8],
-) -> Option<(Spans, ScopeId)> {
+/// Tells an exporter the board, and returns the scope of its spans.
+pub fn introduce<B: AsRef<[u8]> + AsMut<[u8]>>(
+    spans: &mut Exporter<B, &'static mut [u8]>,
+) -> Option<ScopeId> {
     let attributes = [
         KeyValue::new("service.name", "firmware"),
         KeyValue::new("device.model.name", crate::board::NAME),
@@ -21,16 +20,13 @@ pub fn exporter(
         attributes: &attributes,
         schema_url: "",
     };
-    let registry = Registry::new(names, &resource).ok()?;
-    let mut spans = Exporter::new(config, buffer, registry).ok()?;
+    spans.set_resource(&resource).ok()?;
     let scope = InstrumentationScope::new("spandrel-firmware").with_version("1");
-    let scope = spans.scope(&scope).ok()?;
-    Some((spans, scope))
+    spans.scope(&scope).ok()
 }
 
 /// Writes to the host where every span is.
-pub fn report(spans: &Spans) {
-    let (ledger, stats) = (spans.ledger(), spans.stats());
+pub fn report(ledger: &Ledger, stats: &DeliveryStats) {
     for (name, value) in [
         ("ledger.ended", ledger.ended),
         ("ledger.exported", ledger.exported),

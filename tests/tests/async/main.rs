@@ -7,10 +7,12 @@
 )]
 
 mod cancel;
+mod destinations;
 mod embassy;
 mod embassy_gzip;
 mod embassy_hostile;
 mod faults;
+mod lanes;
 mod lying;
 mod reqwless;
 mod runtimes;

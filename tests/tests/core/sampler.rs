@@ -7,6 +7,7 @@ use spandrel_core::sampler::{
     BuiltinSampler, ParentBased, Sampler, SamplingDecision, SamplingParameters, SamplingScratch,
     TraceIdRatioBased,
 };
+use spandrel_testkit::strategies::sampler::{fractions, trace_ids_near as near};
 
 fn trace_id(bytes: u128) -> TraceId {
     TraceId::from_bytes(bytes.to_be_bytes())
@@ -25,21 +26,6 @@ fn decide(
     let result = sampler.should_sample(&parameters);
     assert_eq!(result.trace_state, parent.trace_state, "passed through");
     result.decision
-}
-
-/// The rule of spec D-087 in arithmetic that cannot round: the ratio as a fraction.
-fn model(numerator: u64, shift: u32, trace_id: TraceId) -> bool {
-    let id = u128::from(trace_id.low_u64() >> 1);
-    id << shift < u128::from(numerator) << 63
-}
-
-/// Ids close to a threshold are where two rules could differ.
-fn near(ratio: f64) -> impl Strategy<Value = TraceId> {
-    let threshold = (ratio * (1_u128 << 64) as f64) as u64;
-    (any::<u64>(), -5_000..5_000_i64).prop_map(move |(high, distance)| {
-        let low = threshold.saturating_add_signed(distance);
-        trace_id(u128::from(high) << 64 | u128::from(low))
-    })
 }
 
 proptest! {
@@ -84,15 +70,13 @@ proptest! {
 
     #[test]
     fn the_threshold_is_exact_for_every_fraction(
-        (numerator, shift, id) in (0..=53_u32).prop_flat_map(|shift| {
-            (0..=1_u64 << shift, Just(shift)).prop_flat_map(|(numerator, shift)| {
-                let ratio = numerator as f64 / (1_u64 << shift) as f64;
-                (Just(numerator), Just(shift), near(ratio))
-            })
+        // spec D-087
+        (fraction, id) in fractions().prop_flat_map(|fraction| {
+            (Just(fraction), near(fraction.to_f64()))
         }),
     ) {
-        let sampler = TraceIdRatioBased::new(numerator as f64 / (1_u64 << shift) as f64);
-        prop_assert_eq!(sampler.samples(id), model(numerator, shift, id));
+        let sampler = TraceIdRatioBased::new(fraction.to_f64());
+        prop_assert_eq!(sampler.samples(id), fraction.samples(id));
     }
 
     #[test]

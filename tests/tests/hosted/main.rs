@@ -11,6 +11,7 @@
 mod active_span;
 mod baggage;
 mod config;
+mod instrument;
 mod log_ids;
 mod plug_ins;
 mod processors;

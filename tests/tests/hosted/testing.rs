@@ -182,3 +182,90 @@ fn a_capture_has_the_sampler_of_its_configuration_and_nothing_of_the_process() {
     });
     assert!(wrong.unwrap_err().to_string().contains("max_span_bytes"));
 }
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+#[test]
+fn a_virtual_clock_makes_times_exact_on_all_threads() {
+    let capture = Capture::new();
+    let clock = capture.virtual_clock();
+    assert_eq!(capture.virtual_clock().now(), UNIX_EPOCH);
+    let tracer = capture.tracer("shop");
+    for _ in 0..100 {
+        let started = clock.now();
+        let mut order = tracer.start("order.place");
+        clock.advance(ms(5));
+        let parent = order.to_context();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                let stock = tracer.span("stock.reserve").parent(&parent).start();
+                clock.advance(ms(20));
+                stock.end();
+            });
+        });
+        order.add_event("reserved", &[]);
+        clock.advance(Duration::from_nanos(1));
+        order.end();
+        let spans = capture.spans();
+        let order = spans.one("order.place");
+        assert_eq!(order.start_time, started);
+        assert_eq!(order.duration(), ms(25) + Duration::from_nanos(1));
+        assert_eq!(order.events[0].time, started + ms(25));
+        let expected = "\
+            order.place 0ns..25.000001ms\n\
+            ├─ ◆ reserved 25ms\n\
+            └─ stock.reserve 5ms..25ms\n";
+        assert_eq!(spans.tree().with_offsets().to_string(), expected);
+        capture.reset();
+    }
+    assert_eq!(
+        clock.now(),
+        UNIX_EPOCH + ms(2500) + Duration::from_nanos(100)
+    );
+}
+
+#[test]
+fn a_virtual_clock_is_one_of_the_layer_too_and_of_its_capture_alone() {
+    let (capture, other) = (Capture::new(), Capture::new());
+    let clock = capture.virtual_clock();
+    clock.advance(Duration::from_secs(1));
+    let subscriber = tracing_subscriber::registry().with(layer(&capture.tracer("shop")));
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::info_span!("order.place").in_scope(|| clock.advance(ms(7)));
+    });
+    other.tracer("shop").start("order.place").end();
+    assert_eq!(capture.spans().one("order.place").duration(), ms(7));
+    let real = other.spans().one("order.place").start_time;
+    assert!(real > UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+}
+
+#[test]
+fn times_beside_the_life_of_a_virtual_clock_are_real() {
+    let capture = Capture::new();
+    let tracer = capture.tracer("shop");
+    let before = tracer.start("before");
+    tracer.start("long.before").end();
+    let clock = capture.virtual_clock();
+    clock.advance(ms(3));
+    let year = UNIX_EPOCH + Duration::from_secs(365 * 86_400);
+    let far = std::time::SystemTime::now() + Duration::from_secs(86_400);
+    let given = tracer.span("given").start_time(year).start();
+    given.end_at(far);
+    before.end();
+    let spans = capture.spans();
+    let given = spans.one("given");
+    let differ = |left: std::time::SystemTime, right| {
+        let (left, right) = (left.min(right), left.max(right));
+        right.duration_since(left).expect("in order")
+    };
+    assert!(differ(given.start_time, year) < ms(1), "{given:?}");
+    assert!(differ(given.end_time, far) < ms(1), "{given:?}");
+    let real = std::time::SystemTime::now();
+    for name in ["before", "long.before"] {
+        assert!(differ(spans.one(name).start_time, real) < Duration::from_secs(60));
+    }
+    assert_eq!(spans.one("before").end_time, UNIX_EPOCH + ms(3));
+    assert_eq!(spans.one("before").duration(), Duration::ZERO);
+}

@@ -35,8 +35,9 @@ const PACKAGES: [&str; 7] = [
     "fuzz",
 ];
 /// What a published package documents is read by people who do not have this repository.
-const PUBLISHED: [&str; 5] = [
+const PUBLISHED: [&str; 6] = [
     "core/src/",
+    "core/macros/src/",
     "core/tower/src/",
     "transport-std/src/",
     "transport-async/src/",

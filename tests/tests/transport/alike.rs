@@ -520,3 +520,48 @@ fn both_repeat_what_fails_alike() {
         assert_eq!(blocking, run(true, script), "{name}");
     }
 }
+
+// spec A-027
+#[test]
+fn a_027_a_distribution_stands_before_our_own_product() {
+    for is_blocking in [true, false] {
+        let server = FaultServer::start(Script::new());
+        let config = spandrel_transport_std::Config {
+            user_agent_prefix: Some("MyDist/1.2.3".into()),
+            ..config(&server.url())
+        };
+        match is_blocking {
+            true => {
+                let telemetry = spandrel_transport_std::init(config).unwrap();
+                telemetry.tracer("shop").start("x").end();
+                assert!(telemetry.shutdown(PATIENCE).is_success());
+            }
+            false => runtime().block_on(async {
+                let telemetry = spandrel_transport_async::init(config).unwrap();
+                telemetry.tracer("shop").start("x").end();
+                assert!(telemetry.shutdown(PATIENCE).await.is_success());
+            }),
+        }
+        let requests = server.requests();
+        let user_agent = requests[0].header("user-agent").unwrap_or_default();
+        assert!(
+            user_agent.starts_with("MyDist/1.2.3 Spandrel-OTLP-Exporter-Rust"),
+            "{user_agent}"
+        );
+        let wrong = spandrel_transport_std::Config {
+            user_agent_prefix: Some("two\nlines".into()),
+            ..spandrel_transport_std::Config::production("shop", server.url())
+        };
+        let error = match is_blocking {
+            true => spandrel_transport_std::init(wrong)
+                .err()
+                .map(|it| it.to_string()),
+            false => runtime().block_on(async {
+                let started = spandrel_transport_async::init(wrong);
+                started.err().map(|it| it.to_string())
+            }),
+        };
+        let error = error.unwrap_or_default();
+        assert!(error.contains("user_agent_prefix: "), "{error}");
+    }
+}

@@ -93,6 +93,8 @@ pub(crate) fn handler_parks() {
     let telemetry = init(Config {
         scheduled_delay: Some(Duration::ZERO),
         max_batch_age: Some(ms(50)),
+        timeout: Some(Duration::ZERO),
+        export_timeout: Some(Duration::ZERO),
         backoff: Some(BackoffConfig {
             initial: hour,
             cap: hour,

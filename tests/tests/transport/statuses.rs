@@ -8,7 +8,7 @@ use spandrel_core::response::DropReason;
 use spandrel_tests::fault_server::{Reply, Script};
 use spandrel_transport_std::FlushOutcome;
 
-use crate::harness::{OPEN, Rig, at_once, complete, five, ms, until};
+use crate::harness::{OPEN, PATIENCE, Rig, at_once, complete, five, ms, until};
 
 #[test]
 fn s1_429_and_503_are_retried() {
@@ -279,6 +279,7 @@ fn s19_one_batch_that_always_fails_does_not_hold_up_the_others() {
         .times(5, &poison);
     let rig = Rig::with(script, |config| {
         config.max_export_batch_size = Some(2);
+        config.timeout = Some(PATIENCE);
         let backoff = config.backoff.as_mut().unwrap();
         (backoff.initial, backoff.cap) = (ms(50), ms(50));
     });

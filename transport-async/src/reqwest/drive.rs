@@ -4,9 +4,11 @@ use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
+use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::Result;
+use std::vec::Vec;
 
 use spandrel_core::hosted::current::ContextFutureExt;
 use spandrel_core::hosted::diagnostics::{Kind, Severity, release_kept, report};
@@ -148,7 +150,50 @@ async fn rest(claim: &Claim, time: Duration) {
     first_of(over, pause(time)).await;
 }
 
+/// Drives with as many requests under way as the settings allow.
 async fn work(claim: &Claim) {
+    let lanes = claim.state.plan.lanes();
+    if lanes <= 1 {
+        return lane(claim).await;
+    }
+    let lanes = (0..lanes).map(|_| async {
+        lane(claim).await;
+        // The others end too.
+        claim.state.bell.ring();
+    });
+    all(lanes).await;
+}
+
+/// Runs futures side by side, and returns their results in their order.
+pub(super) async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures.map(|it| (Some(Box::pin(it)), None)).collect();
+    poll_fn(|context| {
+        let mut is_over = true;
+        for (future, output) in &mut running {
+            let polled = future.as_mut().map(|it| it.as_mut().poll(context));
+            match polled {
+                Some(Poll::Ready(result)) => {
+                    *output = Some(result);
+                    *future = None;
+                }
+                Some(Poll::Pending) => is_over = false,
+                None => {}
+            }
+        }
+        match is_over {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    running
+        .into_iter()
+        .filter_map(|(_, output)| output)
+        .collect()
+}
+
+/// Sends one request after the other.
+async fn lane(claim: &Claim) {
     let state = &*claim.state;
     let mut log = state.event_log();
     let mut driver = Driver::new(claim, state.plan.output(), TokioSleep::new(&state.bell));

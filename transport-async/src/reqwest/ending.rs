@@ -5,18 +5,18 @@ use core::time::Duration;
 use std::string::ToString;
 use std::sync::Arc;
 use std::thread;
+use std::vec::Vec;
 
 use spandrel_core::exporter::FlushReport;
-use spandrel_core::hosted::export::SharedExporter;
 use spandrel_core::hosted::trace::{TracerProvider, clear_global};
 use spandrel_core::hosted::unversioned::ends::AtEnd;
-use spandrel_core::hosted::unversioned::handle::shut_processors_down;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, shut_processors_down};
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
 use spandrel_core::hosted::unversioned::pipeline::FlushId;
 use spandrel_core::time::Instant;
 use tokio::runtime::Builder;
 
-use super::drive::wait_for;
+use super::drive::{all, wait_for};
 use super::metrics::MetricsTask;
 use super::output::in_background;
 use super::state::DriverState;
@@ -27,38 +27,43 @@ pub(super) struct Ending {
     pub(super) provider: TracerProvider,
     pub(super) state: Arc<DriverState>,
     pub(super) metrics: Option<MetricsTask>,
-    pub(super) exporter: Option<SharedExporter>,
+    /// The states of further destinations.
+    pub(super) further: Vec<Arc<DriverState>>,
     pub(super) shutdown_timeout: Duration,
     /// A panic that drops the handle has what is left sent.
     pub(super) records_panics: AtomicBool,
 }
 
 impl Ending {
-    pub(super) async fn run(&self, timeout: Duration) -> FlushReport {
-        let state = &self.state;
+    /// The states of all destinations, the first one first.
+    pub(super) fn states(&self) -> impl Iterator<Item = &Arc<DriverState>> {
+        [&self.state].into_iter().chain(&self.further)
+    }
+
+    /// The reports of all destinations, the first one first.
+    pub(super) async fn run(&self, timeout: Duration) -> Vec<DestinationReport> {
         let processed = shut_processors_down(&self.provider, timeout);
-        let deadline = begin_shutdown(state, processed.left);
-        let report = match wait_for(state, deadline, || state.lock().told()).await {
-            Some(report) => report,
-            // The deadline passed with a request under way, or there is nothing to send with.
-            None => {
-                state.abandon();
-                state
-                    .lock()
-                    .pipeline
-                    .poll_shutdown()
-                    .unwrap_or(FlushReport::LATE)
-            }
-        };
+        let begun = self
+            .states()
+            .map(|state| (state, begin_shutdown(state, processed.left)));
+        let begun: Vec<_> = begun.collect();
+        let deadline = begun
+            .first()
+            .map_or(Instant::ZERO, |(_, deadline)| *deadline);
+        let ends = begun.iter().map(|(state, deadline)| async move {
+            let report = processed.report(shut_down(state, *deadline).await);
+            DestinationReport::new(state.target.clone(), report)
+        });
+        let reports = all(ends).await;
         clear_global(&self.provider);
-        if let Some(exporter) = self.exporter.clone() {
+        for exporter in self.states().filter_map(|state| state.plan.exporter()) {
             report_exporter("shutdown", in_background(move || exporter.shutdown()).await);
         }
         if let Some(metrics) = &self.metrics {
-            let now = state.lock().pipeline.now();
+            let now = self.state.lock().pipeline.now();
             metrics.stopped(deadline.saturating_since(now)).await;
         }
-        processed.report(report)
+        reports
     }
 
     /// Ends the pipeline on a thread of its own if a panic, which is to be recorded, unwinds this one: its
@@ -84,8 +89,10 @@ impl AtEnd for Ending {
     }
 
     fn hurry(&self) {
-        drop(Waiting::new(&self.state, self.shutdown_timeout));
-        self.state.bell.ring();
+        for state in self.states() {
+            drop(Waiting::new(state, self.shutdown_timeout));
+            state.bell.ring();
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -95,6 +102,17 @@ impl AtEnd for Ending {
     fn provider(&self) -> &TracerProvider {
         &self.provider
     }
+}
+
+/// Waits for the end of a shutdown, until `deadline`.
+async fn shut_down(state: &Arc<DriverState>, deadline: Instant) -> FlushReport {
+    if let Some(report) = wait_for(state, deadline, || state.lock().told()).await {
+        return report;
+    }
+    // The deadline passed with a request under way, or there is nothing to send with.
+    state.abandon();
+    let report = state.lock().pipeline.poll_shutdown();
+    report.unwrap_or(FlushReport::LATE)
 }
 
 /// Asks for the end, and returns when it is due.
@@ -111,13 +129,13 @@ pub(super) fn begin_shutdown(state: &DriverState, timeout: Duration) -> Instant 
 
 /// A flush that a future waits for; forgotten when the future is dropped.
 pub(super) struct Waiting<'a> {
-    state: &'a DriverState,
+    pub(super) state: &'a Arc<DriverState>,
     id: FlushId,
     pub(super) deadline: Instant,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) fn new(state: &'a DriverState, timeout: Duration) -> Self {
+    pub(super) fn new(state: &'a Arc<DriverState>, timeout: Duration) -> Self {
         let mut locked = state.lock();
         let deadline = locked.pipeline.now().saturating_add(timeout);
         let id = locked.pipeline.force_flush(deadline);

@@ -3,7 +3,8 @@
 use core::sync::atomic::AtomicBool;
 use std::boxed::Box;
 use std::string::ToString;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::vec::Vec;
 
 use spandrel_core::hosted::config::{Config, Settings};
 use spandrel_core::hosted::unversioned::lifecycle::{announce_start, announce_started, log_error};
@@ -79,25 +80,41 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     }
     let plan = Plan::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
+    let mut branches = Vec::with_capacity(settings.further.len());
+    for settings in &settings.further {
+        let plan = Plan::new(settings).map_err(InitError::Exporter)?;
+        let branch = Pipeline::branch(&pipeline, settings).map_err(InitError::Pipeline)?;
+        branches.push((branch, plan, settings.target.to_string()));
+    }
     let state = DriverState::new(pipeline, plan, settings.target.to_string());
-    let wake = Arc::downgrade(&state);
+    let first = Arc::downgrade(&state);
+    let further: Vec<_> = branches
+        .into_iter()
+        .map(|(branch, plan, target)| DriverState::further(&first, branch, plan, target))
+        .collect();
+    let mut all = further.iter().map(Arc::downgrade).collect::<Vec<_>>();
+    all.push(first);
     {
-        let mut locked = state.lock();
-        locked.has_background = true;
-        locked.pipeline.set_waker(Box::new(move || {
-            if let Some(state) = wake.upgrade() {
+        let branches = further.iter().map(|state| Arc::clone(state) as _);
+        let pipeline = &mut state.lock().pipeline;
+        pipeline.set_branches(branches.collect());
+        pipeline.set_waker(Box::new(move || {
+            for state in all.iter().filter_map(Weak::upgrade) {
                 state.bell.ring();
             }
         }));
     }
-    runtime.spawn(background(Arc::clone(&state)));
+    for state in further.iter().chain([&state]) {
+        state.lock().has_background = true;
+        runtime.spawn(background(Arc::clone(state)));
+    }
     let metrics = MetricsTask::start(settings, &runtime, &state);
     announce_started(settings, &provider);
     Ok(Telemetry::running(Ending {
         provider,
         state,
         metrics,
-        exporter: settings.span_exporter.clone(),
+        further,
         shutdown_timeout: settings.shutdown_timeout,
         records_panics: AtomicBool::new(false),
     }))

@@ -37,6 +37,7 @@ pub(super) struct Plan {
     http: Http,
     protocol: Protocol,
     coding: Coding,
+    lanes: u32,
     /// Every request panics.
     #[cfg(test)]
     pub(super) panics: bool,
@@ -52,6 +53,7 @@ impl Plan {
                 http: Http::Not,
                 protocol: Protocol::HttpJson,
                 coding: Coding::Identity,
+                lanes: settings.concurrent_exports,
                 #[cfg(test)]
                 panics: false,
                 printer: match settings.span_exporter {
@@ -77,11 +79,17 @@ impl Plan {
             http,
             protocol: settings.protocol,
             coding: settings.into(),
+            lanes: settings.concurrent_exports,
             printer: None,
             exporter: None,
             #[cfg(test)]
             panics: false,
         })
+    }
+
+    /// The most requests under way at once.
+    pub(super) const fn lanes(&self) -> u32 {
+        self.lanes
     }
 
     /// The program's own exporter, if it has one.

@@ -4,13 +4,14 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::string::String;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use spandrel_core::buffer::Record;
 use spandrel_core::exporter::{FlushReport, Transmit};
 use spandrel_core::hosted::diagnostics::poll_kept;
 use spandrel_core::hosted::unversioned::events::{EventLog, LastError};
 use spandrel_core::hosted::unversioned::handle::Driven;
-use spandrel_core::hosted::unversioned::pipeline::{FlushId, Pipeline};
+use spandrel_core::hosted::unversioned::pipeline::{Branch, FlushId, Pipeline};
 use spandrel_core::response::Outcome;
 use spandrel_core::time::Instant;
 
@@ -30,6 +31,8 @@ pub(super) struct DriverState {
     polls: AtomicU64,
     pub(super) plan: Plan,
     pub(super) target: String,
+    /// The state of the first destination, which empties the shards for this one, too.
+    first: Option<Weak<Self>>,
 }
 
 #[derive(Debug)]
@@ -69,7 +72,26 @@ impl Locked {
 
 impl DriverState {
     pub(super) fn new(pipeline: Pipeline, plan: Plan, target: String) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::of(pipeline, plan, target, None))
+    }
+
+    /// The state of a further destination.
+    pub(super) fn further(
+        first: &Weak<Self>,
+        pipeline: Pipeline,
+        plan: Plan,
+        target: String,
+    ) -> Arc<Self> {
+        Arc::new(Self::of(pipeline, plan, target, Some(first.clone())))
+    }
+
+    pub(super) fn of(
+        pipeline: Pipeline,
+        plan: Plan,
+        target: String,
+        first: Option<Weak<Self>>,
+    ) -> Self {
+        Self {
             locked: Mutex::new(Locked {
                 pipeline,
                 owner: None,
@@ -84,7 +106,25 @@ impl DriverState {
             polls: AtomicU64::new(0),
             plan,
             target,
-        })
+            first,
+        }
+    }
+
+    /// Has the first destination's pipeline hand over what has ended. Its own driver may wait for a
+    /// request.
+    fn fetch(&self) {
+        if let Some(first) = self.first.as_ref().and_then(Weak::upgrade) {
+            let is_due = {
+                let pipeline = &mut first.lock().pipeline;
+                pipeline.look();
+                pipeline
+                    .poll_timeout()
+                    .is_some_and(|at| at <= pipeline.now())
+            };
+            if is_due {
+                first.bell.ring();
+            }
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Locked> {
@@ -160,6 +200,15 @@ impl DriverState {
     }
 }
 
+impl Branch for DriverState {
+    fn push(&self, record: &Record<'_>) {
+        let is_due = self.lock().pipeline.push_copy(record);
+        if is_due {
+            self.bell.ring();
+        }
+    }
+}
+
 impl Driven for DriverState {
     fn read(&self, read: &mut dyn FnMut(&Pipeline)) {
         read(&self.lock().pipeline);
@@ -180,11 +229,18 @@ pub(super) struct Claim {
 
 impl Outbox for Claim {
     fn poll_transmit(&self, _: Instant) -> Option<Transmit> {
+        self.state.fetch();
         let mut locked = self.state.lock();
         if locked.owner != Some(self.number) {
             return None;
         }
-        locked.pipeline.poll_transmit()
+        let transmit = locked.pipeline.poll_transmit();
+        drop(locked);
+        if transmit.is_some() && self.state.plan.lanes() > 1 {
+            // There may be another one for another lane.
+            self.state.bell.ring();
+        }
+        transmit
     }
 
     fn read_body(&self, transmit: &mut Transmit, target: &mut [u8]) -> usize {

@@ -3,15 +3,16 @@
 use core::ops::Deref;
 use core::time::Duration;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::trace::clear_global;
-use spandrel_core::hosted::unversioned::handle::Handle;
+use spandrel_core::hosted::unversioned::handle::{DestinationReport, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
 use spandrel_core::time::Instant;
 
-use super::drive::wait_for;
+use super::drive::{all, wait_for};
 use super::ending::{Ending, Waiting, begin_shutdown};
 use super::output::in_background;
 
@@ -49,8 +50,11 @@ impl Telemetry {
     }
 
     pub(super) fn running(ending: Ending) -> Self {
+        let further = ending.further.iter();
+        let names = further.map(|state| (state.target.clone(), Arc::clone(state) as _));
+        let handle = Handle::new(ending.provider.clone(), Arc::clone(&ending.state) as _);
         Self {
-            handle: Handle::new(ending.provider.clone(), Arc::clone(&ending.state) as _),
+            handle: handle.with_further(ending.state.target.clone(), names.collect()),
             ending: Some(Arc::new(ending)),
             was_started: true,
         }
@@ -63,22 +67,39 @@ impl Telemetry {
     /// Retries and the circuit breaker stay in force: while the circuit is open for longer than
     /// `timeout`, the answer comes at once and says so. Spans that are left stay in the buffer. May
     /// be dropped at any await: the flush goes on in the background.
+    ///
+    /// With further destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn force_flush(&self, timeout: Duration) -> FlushReport {
+        worst(&self.force_flush_each(timeout).await)
+    }
+
+    /// As [`force_flush`](Self::force_flush), with the report of each destination, the first one first.
+    /// Empty if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub async fn force_flush_each(&self, timeout: Duration) -> Vec<DestinationReport> {
         let Some(ending) = self.ending() else {
-            return FlushReport::NOTHING;
+            return Vec::new();
         };
-        let state = &ending.state;
         let processed = self.handle.flush_processors(timeout);
-        let flush = Waiting::new(state, processed.left);
-        state.bell.ring();
-        let report = wait_for(state, flush.deadline, || flush.poll()).await;
-        let report = processed.report(report.unwrap_or_else(|| flush.end()));
-        if let Some(exporter) = ending.exporter.clone() {
+        // The first one hands its spans to the others before they begin.
+        let begun = ending.states().map(|state| {
+            let flush = Waiting::new(state, processed.left);
+            state.bell.ring();
+            flush
+        });
+        let begun: Vec<_> = begun.collect();
+        let ends = begun.iter().map(|flush| async move {
+            let report = wait_for(flush.state, flush.deadline, || flush.poll()).await;
+            let report = processed.report(report.unwrap_or_else(|| flush.end()));
+            DestinationReport::new(flush.state.target.clone(), report)
+        });
+        let reports = all(ends).await;
+        for exporter in ending.states().filter_map(|state| state.plan.exporter()) {
             let flushed = in_background(move || exporter.force_flush()).await;
             report_exporter("flush", flushed);
         }
-        report
+        reports
     }
 
     /// Waits until spans have room: until no thread has used half of the memory for its finished spans.
@@ -128,16 +149,23 @@ impl Telemetry {
     ///
     /// Spans that end later are counted as lost and go nowhere. A second call changes nothing and
     /// gives the same report. Works on any tokio runtime, also when `init`'s is gone. May be
-    /// dropped at any await: the shutdown goes on in the background, or with the next call.
+    /// dropped at any await: the shutdown goes on in the background, or with the next call. With further
+    /// destinations it is the report of the one that fared worst.
     #[must_use = "the report says whether everything has arrived"]
     pub async fn shutdown(&self, timeout: Duration) -> FlushReport {
-        let Some(ending) = self.ending() else {
-            self.release();
-            return FlushReport::NOTHING;
+        worst(&self.shutdown_each(timeout).await)
+    }
+
+    /// As [`shutdown`](Self::shutdown), with the report of each destination, the first one first. Empty
+    /// if nothing is recorded here.
+    #[must_use = "the reports say whether everything has arrived"]
+    pub async fn shutdown_each(&self, timeout: Duration) -> Vec<DestinationReport> {
+        let reports = match self.ending() {
+            Some(ending) => ending.run(timeout).await,
+            None => Vec::new(),
         };
-        let report = ending.run(timeout).await;
         self.release();
-        report
+        reports
     }
 
     /// `None` also in a forked child, where nothing drives the pipeline.
@@ -171,16 +199,17 @@ impl Drop for Telemetry {
             return;
         };
         ending.run_if_panicking();
-        let state = &ending.state;
         let processed = self.handle.shut_processors_down(ending.shutdown_timeout);
-        begin_shutdown(state, processed.left);
-        let is_stranded = {
-            let mut locked = state.lock();
-            locked.is_orphaned = true;
-            !locked.has_background && !locked.is_stopped()
-        };
-        if is_stranded {
-            state.abandon();
+        for state in ending.states() {
+            begin_shutdown(state, processed.left);
+            let is_stranded = {
+                let mut locked = state.lock();
+                locked.is_orphaned = true;
+                !locked.has_background && !locked.is_stopped()
+            };
+            if is_stranded {
+                state.abandon();
+            }
         }
         clear_global(self.provider());
         self.release();

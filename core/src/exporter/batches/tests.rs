@@ -118,7 +118,7 @@ fn a_proven_suspect_has_its_retries_once_more_and_no_second_time() {
     while first.backoff_mut().next_attempt(at(1), 0).is_ok() {}
     assert!(batches.park(first).is_none());
     batches.prove(at(50));
-    assert_eq!(batches.next_at(), at(50));
+    assert_eq!(batches.parked_until(), at(50));
     batches.take_up_suspect();
     let retries = |batches: &mut Batches| batches.in_hand_mut().unwrap().backoff_mut().retries();
     assert_eq!(retries(&mut batches), 0);

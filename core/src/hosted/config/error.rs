@@ -2,6 +2,7 @@
 
 use core::error::Error;
 use core::fmt;
+use std::boxed::Box;
 use std::string::String;
 
 use crate::env::{EndpointErrorKind, HeaderProblemKind};
@@ -38,6 +39,16 @@ pub enum SettingsError {
     ZeroQueueSize,
     /// `gzip_level` is above 9.
     GzipLevel(u32),
+    /// `concurrent_exports` is zero or above
+    /// [`MAX_CONCURRENT_EXPORTS`](super::MAX_CONCURRENT_EXPORTS).
+    ConcurrentExports(u32),
+    /// One of `further_destinations` is wrong.
+    Further {
+        /// Its position, the first being 1.
+        number: usize,
+        /// What is wrong with it.
+        error: Box<SettingsError>,
+    },
     /// `metrics_interval` is zero.
     MetricsInterval,
     /// `max_span_bytes` cannot hold the fixed part of a span.
@@ -96,6 +107,15 @@ impl fmt::Display for SettingsError {
             Self::ZeroQueueSize => {
                 f.write_str("max_queue_size: must be at least 1; leave it out for 2048")
             }
+            Self::ConcurrentExports(asked) => write!(
+                f,
+                "concurrent_exports: {asked} is not from 1 to {}; leave it out for one request \
+                 after the other",
+                crate::exporter::MAX_CONCURRENT_EXPORTS
+            ),
+            Self::Further { number, error } => {
+                write!(f, "further_destinations: member {number}: {error}")
+            }
             Self::MetricsInterval => {
                 f.write_str("metrics_interval is zero; leave it out to send no metrics")
             }
@@ -134,6 +154,7 @@ impl Error for SettingsError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Exporter(error) => Some(error),
+            Self::Further { error, .. } => Some(error.as_ref()),
             _ => None,
         }
     }

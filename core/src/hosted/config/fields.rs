@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::debug::{Described, DetectorNames, HeaderNames, debug_struct};
+use super::further::FurtherDestination;
 use super::incoming::Incoming;
 use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
@@ -29,6 +30,9 @@ pub const DEFAULT_BUFFER_BYTES: usize = 2 << 20;
 pub const DEFAULT_SHARD_BYTES: usize = 256 << 10;
 /// The default of [`Config::max_span_bytes`]: 16 KiB.
 pub const DEFAULT_MAX_SPAN_BYTES: usize = 16 << 10;
+
+/// The most of [`Config::concurrent_exports`].
+pub const MAX_CONCURRENT_EXPORTS: u32 = crate::exporter::MAX_CONCURRENT_EXPORTS;
 
 /// A program's wishes for its tracing. What is left out comes from the environment, else from the
 /// defaults that the [module](super) lists.
@@ -72,6 +76,9 @@ pub struct Config {
     /// own](crate::hosted::export). It wins over `endpoint` and over every variable except
     /// `OTEL_SDK_DISABLED`.
     pub exporter: Option<SharedExporter>,
+    /// Further places that get every span, too; see [`FurtherDestination`]. Those that
+    /// `OTEL_TRACES_EXPORTER` lists come in addition, where it is obeyed.
+    pub further_destinations: Vec<FurtherDestination>,
     /// What spans look like that go to the standard output.
     pub stdout_format: StdoutFormat,
     /// Headers of every request, not percent-encoded. Blanks around a value are removed, and of a
@@ -79,6 +86,10 @@ pub struct Config {
     /// headers is used. A header that belongs to the protocol is left out with a diagnostic, one
     /// that cannot be sent is an error.
     pub headers: Vec<(String, String)>,
+    /// A product that stands before Spandrel's own in `User-Agent`, like `MyDist/1.2.3`: for a
+    /// distribution. Not used if `headers` has a `User-Agent`. One that cannot be part of a header is an
+    /// error of the transport's `init`.
+    pub user_agent_prefix: Option<String>,
     /// The encoding of spans.
     pub protocol: Option<Protocol>,
     /// The compression of requests.
@@ -157,6 +168,22 @@ pub struct Config {
     /// What happens to a span that finds no room. Programs that may rather be slow than lose spans
     /// [wait](WhenFull#waiting).
     pub when_full: WhenFull,
+
+    /// How many requests may be under way at once, each over a connection of its own: 1, the default,
+    /// to [`MAX_CONCURRENT_EXPORTS`]. More help where a collector is far away and one request after the
+    /// other does not carry all spans. A retry holds new requests back, a half-open circuit and a
+    /// `Retry-After` hold all of them back, and batches may arrive in another order. It has no effect
+    /// on the standard output and on an `exporter`.
+    ///
+    /// ```
+    /// use spandrel_core::hosted::config::Config;
+    ///
+    /// let far = Config::production("shop", "https://collector.example");
+    /// let settings = Config { concurrent_exports: 4, ..far }.resolve_with(|_| None)?;
+    /// assert_eq!(settings.concurrent_exports, 4);
+    /// # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
+    /// ```
+    pub concurrent_exports: u32,
 
     /// How failed requests are repeated. Values out of range are an error.
     pub backoff: Option<BackoffConfig>,
@@ -250,8 +277,10 @@ impl Default for Config {
             detect: Vec::new(),
             endpoint: String::new(),
             exporter: None,
+            further_destinations: Vec::new(),
             stdout_format: StdoutFormat::default(),
             headers: Vec::new(),
+            user_agent_prefix: None,
             protocol: None,
             compression: None,
             gzip_level: None,
@@ -277,6 +306,7 @@ impl Default for Config {
             buffer_bytes: None,
             shard_bytes: None,
             when_full: WhenFull::default(),
+            concurrent_exports: 1,
             backoff: None,
             breaker: None,
             when_open: WhenOpen::default(),
@@ -304,8 +334,10 @@ debug_struct!(Config {
     detect,
     endpoint => RedactedUrl(endpoint),
     exporter,
+    further_destinations,
     stdout_format,
     headers => HeaderNames(headers),
+    user_agent_prefix,
     protocol,
     compression,
     gzip_level,
@@ -331,6 +363,7 @@ debug_struct!(Config {
     buffer_bytes,
     shard_bytes,
     when_full,
+    concurrent_exports,
     backoff,
     breaker,
     when_open,

@@ -134,10 +134,10 @@ fn destination<'a>(
         None => None,
     };
     if let Some((what, destination)) = in_code {
-        if env
-            .traces_exporter
-            .is_some_and(|exporter| exporter != TracesExporter::Otlp)
-        {
+        let is_otlp_alone = |exporter| {
+            exporter == TracesExporter::Otlp && env.further_exporters.iter().next().is_none()
+        };
+        if env.traces_exporter.is_some_and(|it| !is_otlp_alone(it)) {
             notes.push(format!(
                 "OTEL_TRACES_EXPORTER: not used, because {what} is set in code; set \
                  OTEL_SDK_DISABLED=true to silence this program"

@@ -42,9 +42,11 @@
 //! | `resource_attributes` | `OTEL_RESOURCE_ATTRIBUTES`, key by key | detected ones | `key=value,..` |
 //! | `detect` | `OTEL_EXPERIMENTAL_RESOURCE_DETECTORS` | `service`, `host`, `process`, and all of `resource_detectors` | [names](crate::hosted::resource::BuiltinDetector), `all`, `none` |
 //! | `exporter` | - | none: the rows below | - |
+//! | `further_destinations` | a list in `OTEL_TRACES_EXPORTER` | none | names |
 //! | `endpoint` | `T_ENDPOINT`, `OTEL_TRACES_EXPORTER` (see [`Target`]) | the standard output | URL |
 //! | `stdout_format` | `otlp/stdout` of `OTEL_TRACES_EXPORTER` asks for lines | by what the output is | - |
 //! | `headers` | `T_HEADERS`, all or none | none | `key=value,..` |
+//! | `user_agent_prefix` | - | none | - |
 //! | `protocol` | `T_PROTOCOL` | `http/protobuf` | name |
 //! | `compression` | `T_COMPRESSION` | `gzip` | name |
 //! | `gzip_level` | - | the encoder made for spans | 0 to 9 |
@@ -62,6 +64,7 @@
 //! | `shard_bytes` | - | 256 KiB, twice that allocated | bytes |
 //! | `max_span_bytes` | - | 16 KiB | bytes |
 //! | `max_request_bytes` | - | 4 MiB | bytes |
+//! | `concurrent_exports` | - | 1 | requests |
 //! | `backoff` | - | [`BackoffConfig::DEFAULT`](crate::backoff::BackoffConfig::DEFAULT) | - |
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
 //! | `when_open`, `on_too_large`, `when_full` | - | hold, drop, drop the newest | - |
@@ -90,7 +93,8 @@
 //! [specification](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#configuration-options)
 //! has it: a request gets what the export has left, and no retry starts after its end. The end of its
 //! time ends the export, but loses no span: a collector that took nothing for so long is failing, so the
-//! circuit opens and the batch goes back to the queue, until the wait before the next retry is over.
+//! circuit opens and the batch goes back to the queue, until the wait before the next retry is over, or
+//! the circuit's first open interval if that is shorter.
 //! Then it is sent as the probe, which is an export of its own, with the whole limit; if that fails
 //! too, the circuit stays open for as long as `breaker` says. What waits for an open circuit, or for
 //! the end of a pause that the collector asked for, is a queue and no export: no time of an export runs
@@ -120,6 +124,7 @@
 //! # Ok::<(), spandrel_core::hosted::config::SettingsError>(())
 //! ```
 
+mod beside;
 pub(in crate::hosted) mod credential;
 mod debug;
 mod delivery;
@@ -127,6 +132,7 @@ mod destination;
 mod environment;
 mod error;
 mod fields;
+mod further;
 mod headers;
 mod http;
 mod incoming;
@@ -142,7 +148,11 @@ mod stdout_format;
 mod when_full;
 
 pub use error::SettingsError;
-pub use fields::{Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES};
+pub use fields::{
+    Config, DEFAULT_BUFFER_BYTES, DEFAULT_MAX_SPAN_BYTES, DEFAULT_SHARD_BYTES,
+    MAX_CONCURRENT_EXPORTS,
+};
+pub use further::FurtherDestination;
 pub use http::{HttpSettings, HttpSettingsError, HttpTarget, Proxy, TlsFiles};
 pub use incoming::Incoming;
 pub use keep::Keep;

@@ -4,19 +4,22 @@ use core::time::Duration;
 use std::env::VarError;
 use std::format;
 use std::string::String;
+use std::vec::Vec;
 
+use super::beside::settings_of;
 use super::credential::{InClear, is_loopback_host, plaintext_credential};
 use super::destination::Destination;
-use super::environment::Variables;
+use super::environment::{Environment, Variables};
 use super::error::SettingsError;
-use super::fields::Config;
+use super::fields::{Config, MAX_CONCURRENT_EXPORTS};
+use super::further::FurtherDestination;
 use super::headers::CheckedHeaders;
 use super::http::TlsFiles;
 use super::merge::Merged;
 use super::notes::Notes;
 use super::settings::{Settings, Target};
 use super::stdout_format::StdoutFormat;
-use crate::env::{Diagnostics, Endpoint, Scheme};
+use crate::env::{Diagnostics, Endpoint, Scheme, TracesExporter};
 use crate::hosted::process::notice_fork;
 
 impl Config {
@@ -56,7 +59,49 @@ fn resolve(
     let mut notes = Notes::default();
     let variables = Variables::read(config, lookup, &mut notes);
     let environment = variables.parse(&mut notes);
-    check(Merged::new(config, &environment, &mut notes), notes)
+    let listed = listed(config, &environment);
+    let mut settings = check(Merged::new(config, &environment, &mut notes), notes)?;
+    if settings.target != Target::None {
+        add_further(config, &listed, &mut settings)?;
+    }
+    Ok(settings)
+}
+
+fn add_further(
+    config: &Config,
+    listed: &[FurtherDestination],
+    settings: &mut Settings,
+) -> Result<(), SettingsError> {
+    let in_code = (1..).zip(&config.further_destinations);
+    let all = listed.iter().map(|it| (0, it)).chain(in_code);
+    for (number, destination) in all {
+        let mut further =
+            settings_of(destination, config, settings).map_err(|error| SettingsError::Further {
+                number,
+                error: error.into(),
+            })?;
+        for note in further.diagnostics.drain(..) {
+            let target = &further.target;
+            settings.diagnostics.push(format!("{target}: {note}"));
+        }
+        settings.further.push(further);
+    }
+    Ok(())
+}
+
+/// The further destinations that `OTEL_TRACES_EXPORTER` lists. Where code says where spans go, it is
+/// not obeyed.
+fn listed(config: &Config, environment: &Environment<'_>) -> Vec<FurtherDestination> {
+    if config.has_endpoint() || config.exporter.is_some() {
+        return Vec::new();
+    }
+    let names = environment.values.further_exporters;
+    let destinations = names.iter().filter_map(|name| match name {
+        TracesExporter::Console => Some(FurtherDestination::console()),
+        TracesExporter::OtlpStdout => Some(FurtherDestination::stdout(StdoutFormat::Json)),
+        _ => None,
+    });
+    destinations.collect()
 }
 
 /// The third step: every part checks itself, and the fields that only code has are copied.
@@ -88,6 +133,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         exporter.batch.max_export_batch_size = 1;
         exporter.batch.scheduled_delay = Duration::ZERO;
     }
+    let concurrent_exports = concurrent_exports(code, &target)?;
     let metrics_url = metrics_url(code, &target, merged.metrics_endpoint, &mut notes)?;
     let sampler = merged.sampler.check(&mut notes);
     let keep = code.keep.map(|keep| keep.check(sizes.span, &mut notes));
@@ -95,9 +141,11 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
     Ok(Settings {
         enabled: merged.enabled,
         target,
+        further: Vec::new(),
         stdout_format,
         protocol: merged.protocol,
         headers: headers.pairs,
+        user_agent_prefix: code.user_agent_prefix.clone(),
         compression: merged.compression,
         gzip_level: check_gzip_level(code.gzip_level)?,
         certificate: tls.certificate,
@@ -112,6 +160,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         shard_bytes: sizes.shard,
         max_span_bytes: sizes.span,
         when_full: code.when_full,
+        concurrent_exports,
         limits: merged.limits,
         sampler,
         id_generator: code.id_generator.clone(),
@@ -212,6 +261,17 @@ fn metrics_url(
         );
     }
     Ok(base.map(|base| format!("{base}/v1/metrics{query}")))
+}
+
+/// The standard output and an exporter take one batch after the other.
+fn concurrent_exports(code: &Config, target: &Target) -> Result<u32, SettingsError> {
+    match (code.concurrent_exports, target) {
+        (asked, _) if !(1..=MAX_CONCURRENT_EXPORTS).contains(&asked) => {
+            Err(SettingsError::ConcurrentExports(asked))
+        }
+        (asked, Target::Otlp { .. }) => Ok(asked),
+        _ => Ok(1),
+    }
 }
 
 fn check_metrics_interval(interval: Option<Duration>) -> Result<Option<Duration>, SettingsError> {

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
-use std::string::String;
+use std::string::{String, ToString};
 use std::sync::Arc;
 use std::vec::Vec;
 
@@ -13,6 +13,7 @@ use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
 use super::when_full::WhenFull;
+use crate::batch::BatchConfig;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
@@ -98,6 +99,9 @@ pub struct Settings {
     pub enabled: bool,
     /// The place that spans go to.
     pub target: Target,
+    /// The settings of each further place: with its own target, exporter and limits; what is about
+    /// recording is the first place's.
+    pub further: Vec<Settings>,
     /// What spans look like on the standard output.
     pub stdout_format: StdoutFormat,
     /// The encoding of spans.
@@ -105,6 +109,8 @@ pub struct Settings {
     /// Headers of every request: none that cannot be sent, each name once, values without blanks
     /// around them.
     pub headers: Vec<(String, String)>,
+    /// A product that stands before the transport's own in `User-Agent`.
+    pub user_agent_prefix: Option<String>,
     /// The compression of requests.
     pub compression: Compression,
     /// The level of gzip, 0 to 9; `None` = the encoder [made for spans](crate::hosted::span_gzip).
@@ -133,6 +139,8 @@ pub struct Settings {
     pub max_span_bytes: usize,
     /// What happens to a span that finds no room.
     pub when_full: WhenFull,
+    /// The most requests under way at once: 1 if spans do not go to a collector.
+    pub concurrent_exports: u32,
     /// How much one span may hold.
     pub limits: SpanLimits,
     /// The sampler, which decides which spans are recorded.
@@ -189,6 +197,29 @@ impl Settings {
         self.enabled && self.target != Target::None
     }
 
+    /// When finished spans must leave the threads that recorded them: when a batch is due anywhere.
+    pub(in crate::hosted) fn first_due(&self) -> BatchConfig {
+        let mut first = self.exporter.batch;
+        for further in &self.further {
+            let batch = &further.exporter.batch;
+            first.scheduled_delay = first.scheduled_delay.min(batch.scheduled_delay);
+            first.max_export_batch_size =
+                first.max_export_batch_size.min(batch.max_export_batch_size);
+        }
+        first
+    }
+
+    /// The names of all places that spans go to, for logs.
+    #[must_use]
+    pub fn targets(&self) -> String {
+        let mut names = self.target.to_string();
+        for further in &self.further {
+            names.push_str(" and ");
+            names.push_str(&further.target.to_string());
+        }
+        names
+    }
+
     /// The time limit of one request; `None` = no limit.
     #[must_use]
     pub fn request_timeout(&self) -> Option<Duration> {
@@ -200,9 +231,11 @@ impl Settings {
 debug_struct!(Settings {
     enabled,
     target,
+    further,
     stdout_format,
     protocol,
     headers => HeaderNames(headers),
+    user_agent_prefix,
     compression,
     gzip_level,
     certificate,
@@ -217,6 +250,7 @@ debug_struct!(Settings {
     shard_bytes,
     max_span_bytes,
     when_full,
+    concurrent_exports,
     limits,
     sampler,
     id_generator => id_generator.as_ref().map(|_| "own"),

@@ -24,7 +24,8 @@ use crate::buffer::Overflow;
 ///
 /// With [`Wait`](Self::Wait) the thread that ends a span waits until the sender has made room, in sum no
 /// longer than the duration for each span. Then the span is dropped and counted as
-/// [`QueueFull`](crate::response::DropReason::QueueFull). Memory stays as it is.
+/// [`QueueFull`](crate::response::DropReason::QueueFull). Memory stays as it is. It waits for the first
+/// destination only: what a further one has no room for is dropped there.
 ///
 /// Nothing waits where that might keep the sender from making room, or would not help: on the sender's
 /// own threads, in a handler of [diagnostics](crate::hosted::diagnostics) or a logger that handles one,

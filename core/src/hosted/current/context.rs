@@ -28,7 +28,7 @@ use crate::context::{ParentContext, SpanContext};
 /// ```
 #[derive(Clone, Default)]
 pub struct Context {
-    pub(super) span_context: SpanContext,
+    pub(in crate::hosted) span_context: SpanContext,
     pub(in crate::hosted) beside: Option<Arc<Beside>>,
 }
 

@@ -39,6 +39,12 @@
 
 mod context;
 mod key;
+#[cfg_attr(
+    not(feature = "_bridge"),
+    allow(dead_code, reason = "there are no other stacks without a bridge")
+)]
+pub(super) mod others;
+mod suppression;
 
 use core::cell::{Cell, RefCell};
 use core::fmt;
@@ -54,19 +60,40 @@ use pin_project_lite::pin_project;
 pub(super) use context::Beside;
 pub use context::Context;
 pub use key::ContextKey;
+#[cfg(feature = "_bridge")]
+pub(super) use suppression::suppress_here;
+pub use suppression::{SuppressGuard, is_suppressed, suppress};
 
+use self::others::Innermost;
 use crate::context::{ParentContext, SpanContext};
 
 /// The deepest nesting; contexts attached beyond it do not become current. It bounds the memory of
 /// guards that are never dropped, and of endless recursion.
 const MAX_DEPTH: usize = 65_536;
 
+/// Marks the length of a stack that lies beside [other libraries' stacks](others). No slot has such a
+/// number, so marked stacks are left to the slow functions, and unmarked ones pay nothing. A thread
+/// begins marked: it does not know yet whether there are others.
+const BESIDE_OTHERS: usize = 1 << (usize::BITS - 1);
+
 std::thread_local! {
     static STACK: RefCell<Stack> = const { RefCell::new(Stack::new()) };
     /// The length of the stack, so that most callers learn in one load that nothing is current.
-    static DEPTH: Cell<usize> = const { Cell::new(0) };
-    // No destructor, so it works even while the thread's other locals are dropped.
-    static SUPPRESSED: Cell<u32> = const { Cell::new(0) };
+    static DEPTH: Cell<usize> = const { Cell::new(BESIDE_OTHERS) };
+}
+
+/// Has this thread look at the other stacks from now on.
+#[cfg(feature = "_bridge")]
+pub(super) fn join_others() {
+    if DEPTH.get() & BESIDE_OTHERS == 0 {
+        let _ = STACK.try_with(|stack| {
+            if let Ok(mut stack) = stack.try_borrow_mut() {
+                stack.len |= BESIDE_OTHERS;
+                DEPTH.set(stack.len);
+            }
+        });
+    }
+    suppression::join_others();
 }
 
 /// Contexts by attachment. Every live guard owns the slot it was given; a slot is vacated by its
@@ -77,6 +104,7 @@ std::thread_local! {
 struct Stack {
     /// The slots from `len` on are kept for reuse. They and the vacant ones have nothing beside a span.
     slots: Vec<Slot>,
+    /// Marked [`BESIDE_OTHERS`], or not.
     len: usize,
     /// The number of contexts with more than a span. Nearly always 0, so that a span that is entered
     /// learns in one load that there is nothing to inherit.
@@ -87,36 +115,17 @@ struct Stack {
 struct Slot {
     context: Context,
     is_vacant: bool,
+    /// It was entered in the other stacks.
+    is_mirrored: bool,
 }
 
 impl Stack {
     const fn new() -> Self {
         Self {
             slots: Vec::new(),
-            len: 0,
+            len: BESIDE_OTHERS,
             carrying: 0,
         }
-    }
-
-    /// The place of a new context, which is to be written; `None` if there is no room.
-    #[inline(always)]
-    fn push(&mut self) -> Option<(usize, &mut Context)> {
-        let slot = self.len;
-        if slot >= self.slots.len() {
-            if slot >= MAX_DEPTH {
-                return None;
-            }
-            self.grow();
-        }
-        let next = self.slots.get_mut(slot)?;
-        next.is_vacant = false;
-        self.len = slot + 1;
-        Some((slot, &mut next.context))
-    }
-
-    #[cold]
-    fn grow(&mut self) {
-        self.slots.push(Slot::default());
     }
 
     /// A span without tracestate, beside the values that are current.
@@ -125,8 +134,19 @@ impl Stack {
         if self.carrying != 0 {
             return self.push_inheriting(Context::of(*span_context, None));
         }
-        let (slot, place) = self.push()?;
-        place.span_context = *span_context;
+        self.push_plain(span_context, true)
+    }
+
+    /// A span with nothing beside it.
+    #[inline(always)]
+    fn push_plain(&mut self, span_context: &SpanContext, inherits: bool) -> Option<usize> {
+        let slot = self.len;
+        let Some(next) = self.slots.get_mut(slot) else {
+            return self.push_slowly(Context::of(*span_context, None), inherits);
+        };
+        next.is_vacant = false;
+        next.context.span_context = *span_context;
+        self.len = slot + 1;
         Some(slot)
     }
 
@@ -136,21 +156,58 @@ impl Stack {
         if let Some(around) = self.top_values() {
             context.beside = Beside::with_values_of(context.beside.as_ref(), around);
         }
+        if self.len & BESIDE_OTHERS != 0 {
+            return self.push_slowly(context, true);
+        }
         self.push_whole(context)
     }
 
     fn push_whole(&mut self, context: Context) -> Option<usize> {
-        let carries = usize::from(context.beside.is_some());
-        let (slot, place) = self.push()?;
-        *place = context;
-        self.carrying += carries;
+        let slot = self.len;
+        let Some(next) = self.slots.get_mut(slot) else {
+            return self.push_slowly(context, false);
+        };
+        next.is_vacant = false;
+        self.carrying += usize::from(context.beside.is_some());
+        next.context = context;
+        self.len = slot + 1;
         Some(slot)
+    }
+
+    /// A context with more than a span, one for which there is no slot yet, and any beside others.
+    /// One that `inherits` has the values of our innermost context already.
+    #[cold]
+    #[inline(never)]
+    fn push_slowly(&mut self, mut context: Context, inherits: bool) -> Option<usize> {
+        let mark = match others::are_there() {
+            true => BESIDE_OTHERS,
+            false => 0,
+        };
+        let slot = self.len & !BESIDE_OTHERS;
+        self.len = slot | mark;
+        if slot >= MAX_DEPTH {
+            return None;
+        }
+        if slot == self.slots.len() {
+            self.slots.push(Slot::default());
+        }
+        let is_mirrored = mark != 0 && others::enter(slot, &mut context, inherits);
+        self.carrying += usize::from(context.beside.is_some());
+        *self.slots.get_mut(slot)? = Slot {
+            context,
+            is_vacant: false,
+            is_mirrored,
+        };
+        self.len = (slot + 1) | mark;
+        Some(slot | mark)
     }
 
     /// Vacates `slot`. Returns what it owned, to be dropped after the borrow of the stack.
     #[inline]
     fn remove(&mut self, slot: usize) -> Option<Arc<Beside>> {
-        let left = self.slots.get_mut(slot)?;
+        let Some(left) = self.slots.get_mut(slot) else {
+            return self.remove_slowly(slot & !BESIDE_OTHERS);
+        };
         left.is_vacant = true;
         let beside = &mut left.context.beside;
         let owned = if beside.is_some() {
@@ -165,12 +222,34 @@ impl Stack {
         owned
     }
 
+    /// The same beside others.
+    #[cold]
+    #[inline(never)]
+    fn remove_slowly(&mut self, slot: usize) -> Option<Arc<Beside>> {
+        let left = self.slots.get_mut(slot)?;
+        left.is_vacant = true;
+        if core::mem::take(&mut left.is_mirrored) {
+            others::leave(slot);
+        }
+        let owned = left.context.beside.take();
+        self.carrying -= usize::from(owned.is_some());
+        while self.innermost_slot().is_some_and(|slot| slot.is_vacant) {
+            self.len -= 1;
+        }
+        owned
+    }
+
+    /// `None` also beside others.
     #[inline]
     fn top_slot(&self) -> Option<&Slot> {
         self.slots.get(self.len.checked_sub(1)?)
     }
 
-    /// The top slot is never vacant.
+    fn innermost_slot(&self) -> Option<&Slot> {
+        self.slots.get((self.len & !BESIDE_OTHERS).checked_sub(1)?)
+    }
+
+    /// The top slot is never vacant. `None` also beside others.
     #[inline]
     fn top(&self) -> Option<&Context> {
         Some(&self.top_slot()?.context)
@@ -178,8 +257,54 @@ impl Stack {
 
     /// What is beside the current span, if there are values in it.
     fn top_values(&self) -> Option<&Arc<Beside>> {
-        let beside = self.top()?.beside.as_ref();
+        let beside = self.innermost_slot()?.context.beside.as_ref();
         beside.filter(|beside| beside.has_values())
+    }
+
+    /// Reads what is current where our own stack does not show it.
+    #[cold]
+    #[inline(never)]
+    fn read_beside_others<T>(&self, read: impl FnOnce(&Context) -> T) -> Option<T> {
+        if self.len & BESIDE_OTHERS == 0 {
+            return None;
+        }
+        let ours = self.innermost_slot();
+        if !others::are_there() {
+            // The next who asks learns it at once.
+            DEPTH.set(self.len & !BESIDE_OTHERS);
+            return ours.map(|slot| read(&slot.context));
+        }
+        if let Some(unknown) = ours.filter(|slot| !slot.is_mirrored) {
+            return Some(read(&unknown.context));
+        }
+        let ours = ours.map(|slot| &slot.context);
+        match others::innermost(ours) {
+            Innermost::Nothing => None,
+            Innermost::Ours => ours.map(read),
+            Innermost::Other(context) => Some(read(&context)),
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Stack {
+    /// Enters the context of `slot`, which was `old`, in the other stacks again. Below others it stays
+    /// there as it was, because nothing can be exchanged in them.
+    #[cold]
+    fn mirror_again(&mut self, slot: usize, old: &Context) {
+        let is_innermost = slot + 1 == self.len & !BESIDE_OTHERS;
+        if let Some(left) = self.slots.get_mut(slot) {
+            let is_entered = left.is_mirrored
+                && is_innermost
+                && matches!(others::innermost(Some(old)), Innermost::Ours);
+            if is_entered {
+                others::leave(slot);
+                let carried = usize::from(left.context.beside.is_some());
+                left.is_mirrored = others::enter(slot, &mut left.context, false);
+                self.carrying += usize::from(left.context.beside.is_some());
+                self.carrying -= carried;
+            }
+        }
     }
 }
 
@@ -188,11 +313,7 @@ pub fn attach(context: Context) -> Guard {
     if context.beside.is_some() {
         return attach_by(|stack| stack.push_whole(context));
     }
-    attach_by(|stack| {
-        let (slot, place) = stack.push()?;
-        place.span_context = context.span_context;
-        Some(slot)
-    })
+    attach_by(|stack| stack.push_plain(&context.span_context, false))
 }
 
 /// Makes a span without tracestate current, beside the values that are current.
@@ -243,14 +364,18 @@ pub(super) fn replace(guard: &mut Guard, mut context: Context, brings_values: bo
     let old = STACK.try_with(|stack| {
         let mut stack = stack.try_borrow_mut().ok()?;
         let stack = &mut *stack;
-        let place = &mut stack.slots.get_mut(slot)?.context;
+        let place = &mut stack.slots.get_mut(slot & !BESIDE_OTHERS)?.context;
         let kept = place.beside.as_ref().filter(|beside| beside.has_values());
         if let (Some(kept), false) = (kept, brings_values) {
             context.beside = Beside::with_values_of(context.beside.as_ref(), kept);
         }
         stack.carrying += usize::from(context.beside.is_some());
         stack.carrying -= usize::from(place.beside.is_some());
-        Some(core::mem::replace(place, context))
+        let old = core::mem::replace(place, context);
+        if slot & BESIDE_OTHERS != 0 {
+            stack.mirror_again(slot & !BESIDE_OTHERS, &old);
+        }
+        Some(old)
     });
     drop(old);
 }
@@ -278,10 +403,30 @@ pub fn current_span_context() -> Option<SpanContext> {
     with_top(|context| context.span_context)
 }
 
-/// Returns true if nothing is current on this thread.
+/// Returns true if nothing is current on this thread. False may mean that nobody has looked yet.
 #[inline]
 pub(super) fn is_nothing() -> bool {
     DEPTH.get() == 0
+}
+
+/// What is current, if another library made it so.
+#[cfg(all(feature = "tracing", feature = "_bridge"))]
+pub(super) fn current_of_others() -> Option<Context> {
+    if DEPTH.get() & BESIDE_OTHERS == 0 || !others::are_there() {
+        return None;
+    }
+    let found = STACK.try_with(|stack| {
+        let stack = stack.try_borrow().ok()?;
+        let ours = stack.innermost_slot();
+        if ours.is_some_and(|slot| !slot.is_mirrored) {
+            return None;
+        }
+        match others::innermost(ours.map(|slot| &slot.context)) {
+            Innermost::Other(context) => Some(context),
+            Innermost::Ours | Innermost::Nothing => None,
+        }
+    });
+    found.ok().flatten()
 }
 
 /// What is current, in the cheapest form: a plain copy if there is nothing beside the span.
@@ -301,7 +446,13 @@ fn with_top<T>(read: impl FnOnce(&Context) -> T) -> Option<T> {
         return None;
     }
     STACK
-        .try_with(|stack| stack.try_borrow().ok()?.top().map(read))
+        .try_with(|stack| {
+            let stack = stack.try_borrow().ok()?;
+            match stack.top() {
+                Some(top) => Some(read(top)),
+                None => stack.read_beside_others(read),
+            }
+        })
         .ok()
         .flatten()
 }
@@ -417,34 +568,6 @@ pub trait ContextFutureExt: Future + Sized {
 }
 
 impl<F: Future> ContextFutureExt for F {}
-
-/// Suppresses spans on this thread until the guard is dropped. Guards nest.
-pub fn suppress() -> SuppressGuard {
-    let _ = SUPPRESSED.try_with(|depth| depth.set(depth.get().saturating_add(1)));
-    SuppressGuard {
-        _thread: PhantomData,
-    }
-}
-
-/// Returns true if spans are suppressed on this thread.
-#[inline]
-#[must_use]
-pub fn is_suppressed() -> bool {
-    SUPPRESSED.try_with(|depth| depth.get() > 0).unwrap_or(true)
-}
-
-/// Keeps spans suppressed; see [`suppress`].
-#[derive(Debug)]
-#[must_use = "spans are suppressed only as long as the guard lives"]
-pub struct SuppressGuard {
-    _thread: PhantomData<*const ()>,
-}
-
-impl Drop for SuppressGuard {
-    fn drop(&mut self) {
-        let _ = SUPPRESSED.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
-    }
-}
 
 #[cfg(test)]
 mod tests;

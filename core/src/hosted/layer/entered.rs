@@ -52,7 +52,7 @@ pub(super) fn push(key: Key, state: SpanState, context: Context, brings_values: 
         current::attach(context)
     } else if context.span_context().is_valid() {
         current::attach_inheriting(context)
-    } else if context.has_values() && current::is_nothing() {
+    } else if context.has_values() && current::current_span_context().is_none() {
         current::attach(context)
     } else {
         // It stands for no parent, so what is current stays current.

@@ -93,6 +93,8 @@
 //!   [`suppress`](crate::hosted::current::suppress).
 //! - A recorded span that ends after the shutdown is counted as lost to it.
 
+#[cfg(feature = "_bridge")]
+mod adoption;
 mod closing;
 mod entered;
 mod error;

@@ -33,6 +33,9 @@ pub(super) struct LayerSpan {
     described: bool,
     /// The parent, if this span was started when the parent had been left; 0 if not.
     left_parent: u64,
+    /// It may still get a parent from another library, when it is entered first.
+    #[cfg(feature = "_bridge")]
+    is_orphan: bool,
     /// The number of stays in the span, on all threads.
     entered: u32,
     /// The time when it was left last, or used after that; zero if it is to end when it is closed.
@@ -79,6 +82,8 @@ impl LayerSpan {
             failed: false,
             described: false,
             left_parent: 0,
+            #[cfg(feature = "_bridge")]
+            is_orphan: false,
             entered: 0,
             left: Instant::ZERO,
             times,
@@ -314,6 +319,18 @@ impl LayerSpan {
             let lap = times.lap(clock::now());
             times.idle += lap;
         }
+    }
+
+    /// Marks a span that has found no parent.
+    #[cfg(feature = "_bridge")]
+    pub(super) const fn set_orphan(&mut self) {
+        self.is_orphan = true;
+    }
+
+    /// Returns true once for a span that found no parent and has not been used.
+    #[cfg(feature = "_bridge")]
+    pub(super) const fn take_orphan(&mut self) -> bool {
+        core::mem::replace(&mut self.is_orphan, false) && !self.settled
     }
 
     #[inline]

@@ -452,7 +452,14 @@ where
             self.leave_trace(id, &spans);
         }
         let (parent, left_parent) = self.parent_of(attributes, id, &spans);
+        #[cfg(not(feature = "_bridge"))]
         let live = self.start(attributes, &parent, left_parent);
+        #[cfg(feature = "_bridge")]
+        let mut live = self.start(attributes, &parent, left_parent);
+        #[cfg(feature = "_bridge")]
+        if attributes.is_contextual() && !parent.span_context().is_valid() {
+            live.set_orphan();
+        }
         if let Some(left) = self.open.table.insert(id.into_u64(), live) {
             // The subscriber reused the id without closing its span.
             left.end(&self.open.tracer);
@@ -495,8 +502,14 @@ where
         }
     }
 
-    fn on_enter(&self, id: &Id, _: Spans<'_, S>) {
+    #[cfg_attr(
+        not(feature = "_bridge"),
+        allow(unused_variables, reason = "only another library's parent needs it")
+    )]
+    fn on_enter(&self, id: &Id, spans: Spans<'_, S>) {
         let key = self.open.key(id);
+        #[cfg(feature = "_bridge")]
+        self.adopt(id, &spans);
         let found = self.open.table.with(key.id, |live| {
             let state = live.state();
             // Where an inert one was entered does not matter.

@@ -17,7 +17,7 @@
 //! ```
 //! use std::time::Duration;
 //! use spandrel_core::hosted::spool::{DirectoryFiles, Spool, SpoolOptions};
-//! use spandrel_core::spool::Encoding;
+//! use spandrel_core::spool::BodyEncoding;
 //! use spandrel_core::time::UnixNanos;
 //!
 //! # let directory = std::env::temp_dir().join(format!("spandrel-doc-{}", std::process::id()));
@@ -26,7 +26,7 @@
 //! let files = DirectoryFiles::open(&directory, instance)?;
 //! let mut spool = Spool::open(files, instance, SpoolOptions::default(), now);
 //!
-//! spool.store(b"the body of a request", 512, Encoding::GZIP, now)?;
+//! spool.store(b"the body of a request", 512, BodyEncoding::GZIP, now)?;
 //! assert_eq!(spool.counts().stored, 512);
 //!
 //! let mut body = Vec::new();
@@ -40,6 +40,7 @@
 //! ```
 
 mod directory;
+mod entry;
 mod files;
 mod recover;
 mod store;
@@ -47,5 +48,6 @@ mod store;
 mod tests;
 
 pub use directory::{DirectoryFiles, OpenSpoolError};
+pub use entry::{SpoolCounts, StoredBatch};
 pub use files::{FoundSegment, SegmentId, SpoolFiles};
-pub use store::{Spool, SpoolCounts, SpoolError, SpoolOptions, StoredBatch, SyncPolicy};
+pub use store::{Spool, SpoolError, SpoolOptions, SyncPolicy};

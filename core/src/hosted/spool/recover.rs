@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::vec;
 use std::vec::Vec;
 
+use super::entry::{Entry, Segment, SpoolCounts, StoredBatch};
 use super::files::{FoundSegment, SegmentId, SpoolFiles};
-use super::store::{Entry, Segment, SpoolCounts, StoredBatch};
 use crate::spool::{
     BlockKind, Blocks, MAX_CONTENT_BYTES, SEGMENT_HEADER_BYTES, Scanned, SegmentError,
     SegmentHeader,

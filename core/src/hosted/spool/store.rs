@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::vec::Vec;
 
+use super::entry::{Entry, Segment, SpoolCounts, StoredBatch};
 use super::files::{SegmentId, SpoolFiles};
 use super::recover;
 use crate::spool::{
-    Block, BlockKind, Encoding, MAX_CONTENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
+    Block, BlockKind, BodyEncoding, MAX_CONTENT_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 use crate::time::UnixNanos;
 
@@ -58,41 +59,6 @@ pub enum SyncPolicy {
     Always,
 }
 
-/// The spans of a spool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SpoolCounts {
-    /// Spans that wait now, also those of the batch that was taken.
-    pub stored: u64,
-    /// Spans that earlier processes had left here.
-    pub recovered: u64,
-    /// Spans that were given up because the spool was full.
-    pub dropped_full: u64,
-    /// Spans that were given up because of their age.
-    pub dropped_expired: u64,
-    /// Spans that the disk damaged or could not read again.
-    pub dropped_damaged: u64,
-    /// Bytes in which blocks were damaged so that the number of their spans is not known.
-    pub damaged_bytes: u64,
-    /// The bytes of all segments.
-    pub bytes: u64,
-    /// Operations on files that failed.
-    pub failures: u64,
-}
-
-/// A batch that was taken out to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredBatch {
-    /// Its spans.
-    pub spans: u32,
-    /// How its body is encoded.
-    pub encoding: Encoding,
-    /// When it was stored.
-    pub stored: UnixNanos,
-    /// It comes from an earlier process.
-    pub is_recovered: bool,
-}
-
 /// The reason why a batch was not stored. The caller still has it.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -122,24 +88,6 @@ impl core::error::Error for SpoolError {
             _ => None,
         }
     }
-}
-
-/// A batch that waits.
-#[derive(Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) instance: [u8; 16],
-    pub(super) sequence: u64,
-    pub(super) segment: SegmentId,
-    pub(super) at: u64,
-    pub(super) len: usize,
-    pub(super) batch: StoredBatch,
-}
-
-pub(super) struct Segment {
-    pub(super) id: SegmentId,
-    pub(super) bytes: u64,
-    /// Batches in it that are not settled.
-    pub(super) live: u32,
 }
 
 /// The segment that is written to; the last one of the list.
@@ -227,7 +175,7 @@ impl<F: SpoolFiles> Spool<F> {
         &mut self,
         body: &[u8],
         spans: u32,
-        encoding: Encoding,
+        encoding: BodyEncoding,
         now: UnixNanos,
     ) -> Result<(), SpoolError> {
         let sequence = self.next_sequence;
@@ -474,7 +422,7 @@ impl<F: SpoolFiles> Spool<F> {
             sequence.copy_from_slice(&entry.sequence.to_le_bytes());
             let note = Block {
                 kind: BlockKind::Settled,
-                encoding: Encoding::PROTOBUF,
+                encoding: BodyEncoding::PROTOBUF,
                 spans: 0,
                 sequence: self.next_sequence,
                 stored: now,

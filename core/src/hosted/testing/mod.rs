@@ -49,9 +49,39 @@
 //! ```
 //!
 //! For code on other threads use `tracing::Dispatch` there, or `WithSubscriber` for its futures.
+//!
+//! # Times
+//!
+//! With a [virtual clock](Capture::virtual_clock) times are exact, on all threads, and a snapshot can
+//! show them:
+//!
+//! ```
+//! # use spandrel_core::hosted::testing::Capture;
+//! use std::time::Duration;
+//!
+//! let capture = Capture::new();
+//! let clock = capture.virtual_clock();
+//! let tracer = capture.tracer("shop");
+//! tracer.span("order.place").in_scope(|span| {
+//!     clock.advance(Duration::from_millis(5));
+//!     tracer.span("stock.reserve").in_scope(|_| clock.advance(Duration::from_millis(20)));
+//!     span.add_event("reserved", &[]);
+//! });
+//!
+//! let spans = capture.spans();
+//! assert_eq!(spans.one("order.place").duration(), Duration::from_millis(25));
+//! assert_eq!(spans.tree().with_offsets().to_string(), "\
+//! order.place 0ns..25ms
+//! ├─ ◆ reserved 25ms
+//! └─ stock.reserve 5ms..25ms
+//! ");
+//! ```
 
+mod clock;
 mod spans;
 mod tree;
+
+pub use clock::VirtualClock;
 
 pub use spans::Spans;
 pub use tree::Tree;
@@ -82,6 +112,9 @@ pub struct Capture {
 #[derive(Debug)]
 struct Taken {
     pipeline: Pipeline,
+    clock: Option<VirtualClock>,
+    /// Spans at the start of `spans` that are older than the clock.
+    older: usize,
     spans: Vec<SpanData>,
     request: Vec<u8>,
 }
@@ -145,6 +178,8 @@ impl Capture {
         let (pipeline, provider) = Pipeline::new(&settings).map_err(CaptureError::Pipeline)?;
         let taken = Arc::new(Mutex::new(Taken {
             pipeline,
+            clock: None,
+            older: 0,
             spans: Vec::new(),
             request: Vec::new(),
         }));
@@ -171,12 +206,37 @@ impl Capture {
         &self.provider
     }
 
+    /// Makes the times of this capture's spans and events those of a clock that stands still until the
+    /// test [advances](VirtualClock::advance) it, and begins at 1970-01-01 00:00:00. Call it first: a
+    /// time before the call keeps its place in the real world, and so does one that the code under
+    /// test gives itself and that does not lie between the call and [`spans`](Self::spans). Further
+    /// calls return the same clock.
+    ///
+    /// What runs is not virtual: processors, `Tracer::now` and a sampler see real times.
+    #[must_use]
+    pub fn virtual_clock(&self) -> VirtualClock {
+        let taken = &mut *lock(&self.taken);
+        taken.take();
+        if let Some(clock) = &taken.clock {
+            return clock.clone();
+        }
+        let clock = VirtualClock::new(taken.pipeline.stop_dating());
+        taken.older = taken.spans.len();
+        taken.clock.insert(clock).clone()
+    }
+
     /// The spans that have ended so far, on all threads, in the order of their starts.
     #[must_use]
     pub fn spans(&self) -> Spans {
         let taken = &mut *lock(&self.taken);
         taken.take();
-        Spans::new(taken.spans.clone())
+        let mut spans = taken.spans.clone();
+        if let (Some(clock), Some(newer)) = (&taken.clock, spans.get_mut(taken.older..)) {
+            // What starts while the clock stands still stays in its order.
+            newer.sort_by_key(|span| span.start_time);
+            clock.date(newer);
+        }
+        Spans::new(spans)
     }
 
     /// Forgets the spans that have ended so far.
@@ -184,6 +244,7 @@ impl Capture {
         let taken = &mut *lock(&self.taken);
         taken.take();
         taken.spans.clear();
+        taken.older = 0;
     }
 
     /// Numbers of spans that were started, have ended, and are still open.

@@ -23,14 +23,22 @@ use crate::span::SpanKind;
 #[derive(Clone, Copy, Debug)]
 pub struct Tree<'a> {
     spans: &'a [SpanData],
-    has_times: bool,
+    times: Times,
+}
+
+/// How times are shown.
+#[derive(Clone, Copy, Debug)]
+enum Times {
+    Never,
+    Numbered,
+    FromFirst,
 }
 
 impl<'a> Tree<'a> {
     pub(super) const fn new(spans: &'a [SpanData]) -> Self {
         Self {
             spans,
-            has_times: false,
+            times: Times::Never,
         }
     }
 
@@ -38,8 +46,36 @@ impl<'a> Tree<'a> {
     /// same order, however long it took.
     #[must_use]
     pub const fn with_times(mut self) -> Self {
-        self.has_times = true;
+        self.times = Times::Numbered;
         self
+    }
+
+    /// Shows starts, ends and events as times after the first start, such as `5ms..25ms`: the same
+    /// each time with a [virtual clock](super::Capture::virtual_clock).
+    #[must_use]
+    pub const fn with_offsets(mut self) -> Self {
+        self.times = Times::FromFirst;
+        self
+    }
+
+    fn write_time(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        times: &[SystemTime],
+        at: SystemTime,
+    ) -> fmt::Result {
+        match self.times {
+            Times::Never => Ok(()),
+            Times::Numbered => write!(f, "t{}", place(times, at)),
+            Times::FromFirst => {
+                let first = times.first().copied().unwrap_or(at);
+                write!(f, "{:?}", at.duration_since(first).unwrap_or_default())
+            }
+        }
+    }
+
+    const fn has_times(&self) -> bool {
+        !matches!(self.times, Times::Never)
     }
 
     fn write_span(
@@ -55,9 +91,11 @@ impl<'a> Tree<'a> {
             SpanKind::Internal => {}
             kind => write!(f, " ({})", word(kind))?,
         }
-        if self.has_times {
-            let (start, end) = (place(times, span.start_time), place(times, span.end_time));
-            write!(f, " t{start}..t{end}")?;
+        if self.has_times() {
+            f.write_str(" ")?;
+            self.write_time(f, times, span.start_time)?;
+            f.write_str("..")?;
+            self.write_time(f, times, span.end_time)?;
         }
         write_attributes(f, &span.attributes)?;
         match &span.status {
@@ -85,8 +123,9 @@ impl<'a> Tree<'a> {
                 "├─ "
             };
             write!(f, "{rest}{branch}◆ {}", event.name)?;
-            if self.has_times {
-                write!(f, " t{}", place(times, event.time))?;
+            if self.has_times() {
+                f.write_str(" ")?;
+                self.write_time(f, times, event.time)?;
             }
             write_attributes(f, &event.attributes)?;
             f.write_str("\n")?;

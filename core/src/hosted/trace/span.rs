@@ -136,6 +136,36 @@ impl Span {
         }
     }
 
+    /// Sets an attribute to a text, which is formatted no further than it can be stored.
+    #[cfg(feature = "macros")]
+    pub(in crate::hosted) fn set_formatted(&mut self, key: &str, text: fmt::Arguments<'_>) {
+        if let Some(recorder) = &mut self.recorder {
+            let text = capped_text(recorder.recording.max_bytes(), text);
+            recorder.set_attribute(key, Value::String(&text));
+        }
+    }
+
+    /// As [`Self::fail`], for an error of this type that is shown as `text`.
+    #[cfg(feature = "macros")]
+    pub(in crate::hosted) fn fail_with_text(
+        &mut self,
+        type_name: Option<&str>,
+        text: fmt::Arguments<'_>,
+    ) {
+        let Some(recording) = self.recording() else {
+            return;
+        };
+        let text = capped_text(recording.max_bytes(), text);
+        let message = KeyValue::new("exception.message", text.as_str());
+        let list = [
+            KeyValue::new("exception.type", type_name.unwrap_or_default()),
+            message,
+        ];
+        let known = usize::from(type_name.is_none());
+        self.add_event("exception", list.get(known..).unwrap_or_default());
+        self.set_error(&text);
+    }
+
     /// Sets several attributes.
     pub fn set_attributes(&mut self, attributes: &[KeyValue<'_>]) {
         if let Some(recorder) = &mut self.recorder {

@@ -11,8 +11,10 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::string::String;
 use std::sync::Arc;
 use std::time::Instant;
+use std::vec::Vec;
 
 use super::pipeline::Pipeline;
 use crate::breaker::State;
@@ -37,6 +39,10 @@ pub trait Driven: fmt::Debug + Send + Sync {
 pub struct Handle {
     provider: TracerProvider,
     driven: Option<Arc<dyn Driven>>,
+    /// Further destinations and their names.
+    further: Vec<(String, Arc<dyn Driven>)>,
+    /// The first one's name.
+    name: String,
     /// `None` if there is nothing to drive.
     home: Option<Home>,
 }
@@ -48,6 +54,8 @@ impl Handle {
         Self {
             provider: TracerProvider::disabled(),
             driven: None,
+            further: Vec::new(),
+            name: String::new(),
             home: None,
         }
     }
@@ -58,8 +66,45 @@ impl Handle {
         Self {
             provider,
             driven: Some(driven),
+            further: Vec::new(),
+            name: String::new(),
             home: Some(Home::here()),
         }
+    }
+
+    /// The same for a pipeline to `name` with further destinations.
+    #[must_use]
+    pub fn with_further(mut self, name: String, further: Vec<(String, Arc<dyn Driven>)>) -> Self {
+        self.name = name;
+        self.further = further;
+        self
+    }
+
+    /// The state of the delivery to each destination, the first one first. The methods here are about
+    /// the first one.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<DestinationStatus> {
+        let driven = self.driven.as_ref().filter(|_| self.is_driven_here());
+        let first = driven.map(|driven| (&self.name, driven));
+        let further = self.further.iter().filter(|_| self.is_driven_here());
+        let all = first
+            .into_iter()
+            .chain(further.map(|(name, driven)| (name, driven)));
+        let status = |(name, driven): (&String, &Arc<dyn Driven>)| {
+            let mut status = DestinationStatus {
+                name: name.clone(),
+                ledger: Ledger::default(),
+                stats: DeliveryStats::default(),
+                circuit: State::Closed,
+            };
+            driven.read(&mut |pipeline| {
+                status.ledger = pipeline.ledger();
+                status.stats = pipeline.stats();
+                status.circuit = pipeline.circuit();
+            });
+            status
+        };
+        all.map(status).collect()
     }
 
     /// Returns true if this process drives the pipeline. In a forked child all counts of an inherited
@@ -121,7 +166,12 @@ impl Handle {
     #[must_use]
     pub fn cancel_token(&self) -> CancelToken {
         CancelToken {
-            driven: self.driven.clone(),
+            driven: self
+                .driven
+                .iter()
+                .chain(self.further.iter().map(|(_, it)| it))
+                .cloned()
+                .collect(),
             home: self.home,
         }
     }
@@ -145,6 +195,55 @@ impl Handle {
         driven?.read(&mut keep);
         found
     }
+}
+
+/// The state of the delivery to one destination.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DestinationStatus {
+    /// Its name, as in logs.
+    pub name: String,
+    /// Where every span is that is for it.
+    pub ledger: Ledger,
+    /// Counts of its requests, retries and answers.
+    pub stats: DeliveryStats,
+    /// Its circuit breaker's state.
+    pub circuit: State,
+}
+
+/// What became of a flush or a shutdown at one destination.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DestinationReport {
+    /// Its name, as in logs.
+    pub name: String,
+    /// Its report.
+    pub report: FlushReport,
+}
+
+impl DestinationReport {
+    /// Makes a report. For transports.
+    #[must_use]
+    pub const fn new(name: String, report: FlushReport) -> Self {
+        Self { name, report }
+    }
+}
+
+/// The report of the destination that fared worst, so that a success is one of all: one that did not
+/// end in time, else the one that lost most, else the first.
+#[must_use]
+pub fn worst(reports: &[DestinationReport]) -> FlushReport {
+    let rank = |report: &FlushReport| {
+        let is_late = report.outcome != FlushOutcome::Complete;
+        (is_late, report.dropped + report.dropped_before, report.left)
+    };
+    let mut worst = None;
+    for DestinationReport { report, .. } in reports {
+        if worst.is_none_or(|worst| rank(report) > rank(&worst)) {
+            worst = Some(*report);
+        }
+    }
+    worst.unwrap_or(FlushReport::NOTHING)
 }
 
 /// Ends the work of the span processors of `provider`, within `timeout`. With processors it ends the
@@ -198,7 +297,7 @@ impl Processed {
 /// shutdown. Clones do the same.
 #[derive(Clone, Debug)]
 pub struct CancelToken {
-    driven: Option<Arc<dyn Driven>>,
+    driven: Vec<Arc<dyn Driven>>,
     home: Option<Home>,
 }
 
@@ -206,9 +305,8 @@ impl CancelToken {
     /// Cancels. A flush or a shutdown that waits returns with what it has reached. Repeated calls
     /// change nothing.
     pub fn cancel(&self) {
-        let driven = self.driven.as_ref();
-        if let Some(driven) = driven.filter(|_| self.home.is_some_and(Home::is_here)) {
-            driven.cancel();
+        if self.home.is_some_and(Home::is_here) {
+            self.driven.iter().for_each(|driven| driven.cancel());
         }
     }
 }

@@ -125,6 +125,6 @@ pub fn announce_started(settings: &Settings, provider: &TracerProvider) {
     report(
         Kind::Lifecycle,
         Severity::Info,
-        format_args!("tracing started: spans go to {}", settings.target),
+        format_args!("tracing started: spans go to {}", settings.targets()),
     );
 }

@@ -14,7 +14,9 @@
 //! exporter's buffer is full; when the shards are full too, new spans are dropped and counted, and
 //! the pipeline reports it as [`Event::LossStarted`](crate::exporter::Event::LossStarted). Nothing grows.
 
+mod branch;
 mod closing;
+mod error;
 mod events;
 mod held_back;
 mod loss;
@@ -33,71 +35,44 @@ use heapless::Deque;
 
 use crate::breaker::State;
 use crate::buffer::{Buffer, Fill, PushError, Record, RecordSink, Run};
-use crate::exporter::{ConfigError, Exporter, Flush, FlushOutcome, FlushReport, Transmit};
+use crate::exporter::{Exporter, Flush, FlushOutcome, FlushReport, Transmit};
 use crate::hosted::clock::Clock;
 use crate::hosted::config::Settings;
 use crate::hosted::metrics::{OperationCounts, SdkMetrics};
 use crate::hosted::process::notice_fork;
-use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, MissingMemory, memory};
+use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::hosted::unversioned::tail::Tail;
 use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
-use crate::time::Instant;
+#[cfg(feature = "testing")]
+use crate::time::UnixNanos;
+use crate::time::{Instant, WallClock};
 
+pub use branch::Branch;
 use closing::Closing;
+pub use error::PipelineError;
 use events::LossEvent;
 pub use events::PipelineEvent;
 pub use loss::LossCause;
 use loss::LossWatch;
 use report::report_between;
 
-/// Why a pipeline could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// A setting of the exporter is out of its range.
-    Config(ConfigError),
-    /// The resource is too large.
-    Resource(RegistryError),
-    /// The system has not as much memory as a setting asks for.
-    Memory {
-        /// The field of the configuration that asks for it.
-        field: &'static str,
-        /// The field's value.
-        bytes: usize,
-    },
-}
-
-impl core::fmt::Display for PipelineError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Resource(error) => write!(f, "the resource attributes: {error}"),
-            Self::Memory { field, bytes } => {
-                write!(f, "{field}: there is no memory for {bytes} bytes; lower it")
-            }
-        }
-    }
-}
-
-impl core::error::Error for PipelineError {}
-
-impl From<MissingMemory> for PipelineError {
-    fn from(MissingMemory { field, bytes }: MissingMemory) -> Self {
-        Self::Memory { field, bytes }
-    }
-}
-
 /// The exporter of a process with everything that feeds it.
 #[derive(Debug)]
 pub struct Pipeline {
     hub: Arc<Hub>,
     exporter: Exporter<Memory, Memory>,
+    /// The pipelines of further destinations, which get every span, too.
+    branches: Vec<Arc<dyn Branch>>,
+    /// It is one of those, and another one drains the shards.
+    is_branch: bool,
     /// Holds finished traces until they are decided, if the configuration says so.
     tail: Option<Box<Tail>>,
     clock: Clock,
+    #[cfg(feature = "testing")]
+    is_dated: bool,
     scheduled_delay: Duration,
     /// When the shards were last drained whole.
     collected: Instant,
@@ -113,8 +88,6 @@ pub struct Pipeline {
     losses: LossWatch,
     /// Of the loss under way, or of the last one.
     loss_cause: Option<LossCause>,
-    /// The start of the request under way.
-    asked: Option<Instant>,
     oversized: LossWatch,
     /// Spans that were too large for the exporter.
     unsendable: u64,
@@ -124,6 +97,10 @@ pub struct Pipeline {
     shard_bytes: usize,
     operations: OperationCounts,
 }
+
+/// Shows times of the process's clock as they are.
+#[cfg(feature = "testing")]
+const NO_OFFSET: WallClock = WallClock::from_pair(Instant::ZERO, UnixNanos::from_nanos(0));
 
 /// The number of a flush, unique in its pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,30 +148,35 @@ impl Pipeline {
         registry: Result<Registry<Memory>, RegistryError>,
     ) -> Result<Self, PipelineError> {
         notice_fork();
-        let batch = &settings.exporter.batch;
+        let (batch, patience) = (settings.first_due(), settings.when_full.patience());
         let hub = registry
-            .and_then(|registry| {
-                Hub::new(
-                    registry,
-                    settings.shard_bytes,
-                    batch,
-                    settings.when_full.patience(),
-                )
-            })
+            .and_then(|registry| Hub::new(registry, settings.shard_bytes, &batch, patience))
             .map_err(PipelineError::Resource)?;
+        Self::on(Arc::new(hub), settings, batch.scheduled_delay)
+    }
+
+    /// A pipeline that sends what comes over `hub`, whose shards are emptied after `delay`.
+    fn on(hub: Arc<Hub>, settings: &Settings, delay: Duration) -> Result<Self, PipelineError> {
+        let concurrency = settings.concurrent_exports as usize;
         let buffer = Buffer::new(memory("buffer_bytes", settings.buffer_bytes)?)
             .with_overflow(settings.when_full.overflow())
-            .with_max_records(settings.max_queue_size);
-        let exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
+            .with_max_records(settings.max_queue_size)
+            .with_leases(concurrency + 2);
+        let mut exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())
             .map_err(PipelineError::Config)?;
+        exporter.set_concurrency(concurrency);
         let clock = Clock::new();
         Ok(Self {
-            hub: Arc::new(hub),
+            hub,
             exporter,
+            branches: Vec::new(),
+            is_branch: false,
             tail: None,
             collected: clock.now(),
             clock,
-            scheduled_delay: settings.exporter.batch.scheduled_delay,
+            #[cfg(feature = "testing")]
+            is_dated: true,
+            scheduled_delay: delay,
             left_in_shards: false,
             awaited: 0,
             flushes: Vec::new(),
@@ -203,7 +185,6 @@ impl Pipeline {
             closing: None,
             losses: LossWatch::default(),
             loss_cause: None,
-            asked: None,
             oversized: LossWatch::default(),
             unsendable: 0,
             loss_events: Deque::new(),
@@ -211,6 +192,11 @@ impl Pipeline {
             shard_bytes: settings.shard_bytes,
             operations: OperationCounts::default(),
         })
+    }
+
+    /// Has the pipelines of further destinations get every span, too. Called before any is recorded.
+    pub fn set_branches(&mut self, branches: Vec<Arc<dyn Branch>>) {
+        self.branches = branches;
     }
 
     /// Sets what is called when a shard wants to be drained soon: from any recording thread, so it
@@ -226,20 +212,10 @@ impl Pipeline {
         !self.loss_events.is_empty()
     }
 
-    /// Returns true if all threads that record can go on for a while: none has used half of its memory.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.hub.has_room()
-    }
-
     /// The next request, if one is to be sent now.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let now = self.step();
-        let transmit = self.exporter.poll_transmit(now);
-        if transmit.is_some() {
-            self.asked = Some(now);
-        }
-        transmit
+        self.exporter.poll_transmit(now)
     }
 
     /// See [`Exporter::read_body`].
@@ -250,7 +226,6 @@ impl Pipeline {
     /// See [`Exporter::handle_response`].
     pub fn handle_response(&mut self, transmit: Transmit, outcome: &Outcome<'_>) {
         let now = self.clock.now();
-        self.asked = None;
         self.exporter.handle_response(now, transmit, outcome);
         self.step();
     }
@@ -260,10 +235,9 @@ impl Pipeline {
         self.exporter.note_resent(transmit);
     }
 
-    /// Takes back the request in flight, which will not be answered: its future was dropped.
+    /// Takes back all requests in flight, which will not be answered: their futures were dropped.
     pub fn cancel_in_flight(&mut self) {
         let now = self.clock.now();
-        self.asked = None;
         self.exporter.cancel_in_flight(now);
         self.step();
     }
@@ -271,8 +245,15 @@ impl Pipeline {
     /// See [`Exporter::fail_in_flight`].
     pub fn fail_in_flight(&mut self, body_sent: bool) {
         let now = self.clock.now();
-        self.asked = None;
         self.exporter.fail_in_flight(now, body_sent);
+        self.step();
+    }
+
+    /// A sender panicked over one of several requests: this counts as a failed attempt. See
+    /// [`Exporter::fail_in_flight`].
+    pub fn fail(&mut self, transmit: &Transmit, body_sent: bool) {
+        let now = self.clock.now();
+        self.exporter.fail(now, transmit, body_sent);
         self.step();
     }
 
@@ -282,7 +263,9 @@ impl Pipeline {
         let id = FlushId(self.next_flush);
         self.next_flush += 1;
         let before = self.ledger();
-        self.hub.mark();
+        if !self.is_branch {
+            self.hub.mark();
+        }
         let flush = self.exporter.force_flush(self.clock.now(), deadline);
         self.flushes.push(PendingFlush {
             id,
@@ -370,6 +353,9 @@ impl Pipeline {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         let mut ledger = self.exporter.ledger();
+        if self.is_branch {
+            return ledger;
+        }
         self.hub.add_to(&mut ledger);
         if let Some(tail) = &self.tail {
             tail.add_to(&mut ledger);
@@ -423,10 +409,30 @@ impl Pipeline {
         self.clock.now()
     }
 
+    #[cfg(not(feature = "testing"))]
+    fn wall(&mut self) -> WallClock {
+        self.clock.re_anchor()
+    }
+
+    #[cfg(feature = "testing")]
+    fn wall(&mut self) -> WallClock {
+        let wall = self.clock.re_anchor();
+        if self.is_dated { wall } else { NO_OFFSET }
+    }
+
+    /// From now on, spans have the times of the process's clock as times since 1970. Returns how they
+    /// would have been dated.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stop_dating(&mut self) -> WallClock {
+        self.is_dated = false;
+        self.clock.re_anchor()
+    }
+
     /// Moves time and spans on; the time to go on with.
     fn step(&mut self) -> Instant {
         let now = self.clock.now();
-        self.exporter.set_wall_clock(Some(self.clock.re_anchor()));
+        let wall = self.wall();
+        self.exporter.set_wall_clock(Some(wall));
         self.collect(now);
         for pending in &mut self.flushes {
             if !pending.is_whole {
@@ -466,6 +472,10 @@ impl Pipeline {
             return;
         }
         self.hub.sync_registry(self.exporter.registry_mut());
+        if self.is_branch {
+            self.pass_time(now);
+            return;
+        }
         let drained = match self.tail.take() {
             None => self.collect_at_once(limit),
             Some(mut tail) => {
@@ -490,6 +500,7 @@ impl Pipeline {
     fn collect_at_once(&mut self, limit: DrainLimit) -> DrainOutcome {
         let mut collector = Collector {
             exporter: &mut self.exporter,
+            branches: &self.branches,
             unsendable: 0,
         };
         let drained = self.hub.drain(limit, &mut collector);
@@ -505,7 +516,14 @@ impl Pipeline {
         let due = self.collected.saturating_add(self.scheduled_delay);
         let awaited = self.closing.is_some() || self.flushes_under_way().next().is_some();
         let undecided = self.tail.as_ref().is_some_and(|tail| tail.has_due());
-        if now >= due || awaited || undecided || self.exporter.circuit() != State::Closed {
+        // Each destination has its own batches.
+        let is_shared = !self.branches.is_empty();
+        if now >= due
+            || awaited
+            || undecided
+            || is_shared
+            || self.exporter.circuit() != State::Closed
+        {
             return DrainLimit::All;
         }
         let batch = &self.exporter.config().batch;
@@ -546,16 +564,26 @@ impl Pipeline {
 /// Moves spans from the shards into the exporter, as long as there is room.
 struct Collector<'a> {
     exporter: &'a mut Exporter<Memory, Memory>,
+    branches: &'a [Arc<dyn Branch>],
     unsendable: u64,
 }
 
 impl Drain for Collector<'_> {
     fn take_run(&mut self, fill: &mut Fill<'_>) -> Option<Run> {
-        self.exporter.push_run(fill)
+        // Every destination gets each record.
+        match self.branches.is_empty() {
+            true => self.exporter.push_run(fill),
+            false => None,
+        }
     }
 
     fn take(&mut self, record: &Record<'_>) -> bool {
-        let has_room = self.exporter.has_room_for(record);
+        for branch in self.branches {
+            branch.push(record);
+        }
+        // With several destinations a full queue loses the span for its destination alone, and
+        // holds nothing back.
+        let has_room = self.exporter.has_room_for(record) || !self.branches.is_empty();
         if has_room {
             // A refusal for good has been counted by the exporter.
             let pushed = self.exporter.push_record(record);

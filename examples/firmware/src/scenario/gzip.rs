@@ -34,7 +34,7 @@ pub fn run() -> Option<()> {
         })?;
         let ok = Outcome::Response(Response::new(200));
         device.spans.handle_response(now, transmit, &ok);
-        crate::pipeline::report(&device.spans);
+        crate::pipeline::report(&device.spans.ledger(), &device.spans.stats());
         Some(())
     })?
 }

@@ -18,7 +18,7 @@ pub fn run(name: &str) -> Option<()> {
     if name == "reset" {
         return reset::run(memory);
     }
-    let Memory { spans, names, .. } = memory;
+    let Memory { spans, names } = memory;
     if name == "sections" {
         return sections::run(spans);
     }

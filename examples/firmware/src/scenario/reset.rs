@@ -1,75 +1,91 @@
-//! A reset of the processor while spans wait: they lie in memory that no start-up code writes, and
-//! are delivered after it, with the dates that they had.
+//! A reset of the processor while spans wait: they lie in memory that no start-up code writes. The
+//! next start hands them to the exporter, and they are delivered with the dates that they had.
 
-use spandrel_core::buffer::{Record, Snapshot};
+use spandrel_core::buffer::{Record, RecordFlags, Retained};
 use spandrel_core::prelude::*;
 use spandrel_core::span::stored::StoredSpan;
 
 use crate::board;
-use crate::device::{deliver, start_with, with};
-use crate::memory::{Kept, Memory};
+use crate::device::{self, deliver, with};
+use crate::memory::Memory;
 use crate::output::number;
 use crate::pipeline::Counter;
 
 /// Spans recorded before the reset.
 const SPANS: u8 = 4;
+/// Bytes of the memory that outlives it, for them; the exporter has the rest.
+const KEPT_BYTES: usize = 512 + Retained::BYTES;
+
+type Kept = Buffer<Retained<&'static mut [u8]>>;
+type Recorder = BareTracer<ParentBased<AlwaysOn>, Counter>;
 
 pub fn run(memory: Memory) -> Option<()> {
-    let Memory { spans, names, kept } = memory;
-    let snapshot = Snapshot::from_bytes(kept.snapshot);
-    let is_span = &mut |record: &Record<'_>| StoredSpan::new(record.body).is_some();
-    let (buffer, is_reset) = match Buffer::recover(spans, &snapshot, is_span) {
-        Ok(buffer) => (buffer, true),
-        Err(spans) => (Buffer::new(spans), false),
-    };
-    number("recovered", buffer.len() as u64);
-    start_with(buffer, names)?;
-    if is_reset { after(kept) } else { before(kept) }
+    let (kept, rest) = memory.spans.split_at_mut_checked(KEPT_BYTES)?;
+    let mut latest = Instant::ZERO;
+    let kept = Buffer::retained(kept, &mut |record| {
+        let span = StoredSpan::new(record.body);
+        latest = latest.max(span.map_or(Instant::ZERO, |span| end_of(record, &span)));
+        span.is_some()
+    });
+    number("recovered", kept.len() as u64);
+    if kept.is_empty() {
+        return before(kept);
+    }
+    device::start(rest, memory.names)?;
+    after(kept, latest)
 }
 
-fn before(kept: &mut Kept) -> Option<()> {
-    for i in 0..SPANS {
-        record(i, Instant::from_millis(i.into()))?;
-        keep(kept, Instant::from_millis(i.into()))?;
+/// In device time; nothing is known of spans that have a date.
+fn end_of(record: &Record<'_>, span: &StoredSpan<'_>) -> Instant {
+    if record.flags.contains(RecordFlags::DATED) {
+        Instant::ZERO
+    } else {
+        Instant::from_nanos(span.end_nanos())
     }
-    // A request is on its way when the processor stops.
-    let now = Instant::from_secs(6);
-    let transmit = with(|device| {
-        let _ = device.spans.force_flush(now, Instant::MAX);
-        device.spans.poll_transmit(now)
-    })??;
-    number("in_flight", transmit.spans() as u64);
-    keep(kept, now)?;
+}
+
+fn before(mut kept: Kept) -> Option<()> {
+    let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::new());
+    for i in 0..SPANS {
+        let at = Instant::from_millis(i.into());
+        // The device's only scope is its first one.
+        record(&mut tracer, &mut kept, ScopeId::default(), i, at)?;
+    }
+    // They are being read when the processor stops.
+    let _lease = kept.lease(&mut |_| true)?;
+    number("in_flight", kept.leased() as u64);
     board::reset()
 }
 
-fn after(kept: &Kept) -> Option<()> {
-    // The clock goes on from where it was, plus what the start has taken.
-    let now = Instant::from_nanos(u64::from_le_bytes(kept.time) + 1_000_000);
+fn after(mut kept: Kept, latest: Instant) -> Option<()> {
+    // The clock goes on from where it was, as far as that is known, plus what the start has taken.
+    let now = Instant::from_nanos(latest.as_nanos() + 1_000_000);
     with(|device| {
         // Ids must not begin again; random ones would not.
         device.tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter::after(2 * SPANS));
         let start = UnixNanos::from_secs(1_700_000_000);
         let clock = WallClock::from_pair(Instant::ZERO, start);
         device.spans.set_wall_clock(Some(clock));
-    })?;
-    record(SPANS, now)?;
+        kept.drain(|record| device.spans.push_record(record).is_ok());
+        record(
+            &mut device.tracer,
+            &mut device.spans,
+            device.scope,
+            SPANS,
+            now,
+        )
+    })??;
     deliver(now, |_| Response::new(200)).map(|_| ())
 }
 
-fn record(i: u8, at: Instant) -> Option<()> {
-    with(|device| {
-        let builder = SpanBuilder::new("work").scope(device.scope);
-        let mut span = device.tracer.start::<128>(builder, at);
-        span.set_attribute("number", i);
-        span.end(at, &mut device.spans)
-    })?
-    .ok()
-}
-
-/// After every call that changed the buffer.
-fn keep(kept: &mut Kept, now: Instant) -> Option<()> {
-    kept.snapshot = with(|device| device.spans.buffer().snapshot())?.to_bytes();
-    kept.time = now.as_nanos().to_le_bytes();
-    Some(())
+fn record(
+    tracer: &mut Recorder,
+    sink: &mut impl RecordSink,
+    scope: ScopeId,
+    i: u8,
+    at: Instant,
+) -> Option<()> {
+    let mut span = tracer.start::<128>(SpanBuilder::new("work").scope(scope), at);
+    span.set_attribute("number", i);
+    span.end(at, sink).ok()
 }

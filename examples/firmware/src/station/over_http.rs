@@ -4,7 +4,6 @@ use core::cell::RefCell;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::Split;
 
-use critical_section::Mutex;
 use embassy_futures::select::{Either3, select3};
 use embassy_net::tcp::client::{TcpClient, TcpClientState};
 use embassy_net::{Config, StackResources};
@@ -19,7 +18,8 @@ use crate::board::semihosting;
 use crate::net;
 use crate::pipeline::{self, Spans};
 
-type Traces = Mutex<RefCell<Spans>>;
+/// One executor has all tasks; the handler of the rain gauge has a buffer of its own.
+type Traces = RefCell<Spans>;
 
 /// Delivery has its own task.
 impl Line for Spans {
@@ -53,7 +53,7 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
     let date = UnixNanos::from_secs(semihosting::epoch_seconds().into());
     spans.set_wall_clock(Some(WallClock::from_pair(now(), date)));
     let _ = spans.force_flush(now(), Instant::MAX);
-    let traces: &Traces = TRACES.init(Mutex::new(RefCell::new(spans)));
+    let traces: &Traces = TRACES.init(RefCell::new(spans));
 
     let (stack, mut runner) = embassy_net::new(
         net::Interface::start()?,
@@ -75,11 +75,9 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
         while held(traces)? > 0 {
             Timer::after_millis(2).await;
         }
-        critical_section::with(|cs| {
-            let spans = traces.borrow(cs).try_borrow().ok()?;
-            pipeline::report(&spans);
-            Some(())
-        })
+        let spans = traces.try_borrow().ok()?;
+        pipeline::report(&spans.ledger(), &spans.stats());
+        Some(())
     };
     match select3(runner.run(), deliver, watch).await {
         Either3::First(never) => never,
@@ -90,8 +88,6 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
 
 /// Spans that are not settled yet.
 fn held(traces: &Traces) -> Option<u64> {
-    critical_section::with(|cs| {
-        let ledger = traces.borrow(cs).try_borrow().ok()?.ledger();
-        Some(ledger.buffered + ledger.in_flight)
-    })
+    let ledger = traces.try_borrow().ok()?.ledger();
+    Some(ledger.buffered + ledger.in_flight)
 }

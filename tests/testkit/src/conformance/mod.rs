@@ -100,7 +100,7 @@ impl Settings {
         Config {
             enabled: true,
             service_name: "conformance".into(),
-            endpoint: self.endpoint.clone().into(),
+            endpoint: self.endpoint.clone(),
             backoff: Some(exporter.backoff),
             breaker: Some(exporter.breaker),
             timeout: Some(exporter.request_timeout),

@@ -446,6 +446,7 @@ impl World {
             _ => None,
         };
         if expected.is_some() {
+            let until = until.min(*self.model.until.start());
             self.model.until = until..=until;
         }
         self.check_transition(transition, expected);

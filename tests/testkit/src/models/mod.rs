@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod coverage;
 pub mod exporter;
 mod fate;
+pub mod sampler;
 
 use spandrel_core::time::Instant;
 

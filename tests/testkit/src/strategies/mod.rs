@@ -4,3 +4,4 @@ pub mod backoff;
 pub mod breaker;
 pub mod buffer;
 pub mod exporter;
+pub mod sampler;

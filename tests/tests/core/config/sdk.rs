@@ -370,11 +370,65 @@ fn c_032_c_033_exporters() {
     for (text, kind) in [
         ("zipkin", DiagnosticKind::Unsupported),
         ("logging", DiagnosticKind::Unknown),
-        ("otlp,console", DiagnosticKind::Unknown),
     ] {
         let (env, diagnostics) = read(&[(name, text)]);
         assert_eq!(env.traces_exporter, None);
         assert_eq!(kinds(&diagnostics), [kind]);
+    }
+}
+
+// spec C-032
+#[test]
+fn c_032_exporters_are_a_list_and_others_are_skipped_aloud() {
+    use TracesExporter::{Console, None as Nowhere, Otlp, OtlpStdout};
+    let unknown = DiagnosticKind::UnknownExporter;
+    let rows: &[(
+        &str,
+        Option<TracesExporter>,
+        &[TracesExporter],
+        &[DiagnosticKind],
+    )] = &[
+        ("otlp,console", Some(Otlp), &[Console], &[]),
+        (" Console , OTLP ", Some(Otlp), &[Console], &[]),
+        ("console,otlp/stdout", Some(Console), &[OtlpStdout], &[]),
+        (
+            "console,otlp/stdout,otlp",
+            Some(Otlp),
+            &[OtlpStdout, Console],
+            &[],
+        ),
+        ("otlp,otlp,,console,console,", Some(Otlp), &[Console], &[]),
+        ("otlp,zipkin,loki", Some(Otlp), &[], &[unknown, unknown]),
+        ("none,", Some(Nowhere), &[], &[]),
+        (
+            "otlp,none",
+            Some(Otlp),
+            &[],
+            &[DiagnosticKind::NoneAmongExporters],
+        ),
+        (
+            "none,console",
+            Some(Console),
+            &[],
+            &[DiagnosticKind::NoneAmongExporters],
+        ),
+        (
+            "a,b",
+            None,
+            &[],
+            &[unknown, unknown, DiagnosticKind::Unknown],
+        ),
+        (",", None, &[], &[DiagnosticKind::Unknown]),
+    ];
+    for (text, first, further, said) in rows {
+        let (env, diagnostics) = read(&[("OTEL_TRACES_EXPORTER", *text)]);
+        assert_eq!(env.traces_exporter, *first, "{text}");
+        assert_eq!(
+            env.further_exporters.iter().collect::<Vec<_>>(),
+            *further,
+            "{text}"
+        );
+        assert_eq!(kinds(&diagnostics), *said, "{text}");
     }
 }
 

@@ -110,7 +110,10 @@ proptest! {
 
     #[test]
     fn i7_without_suspects_spans_are_exported_in_the_order_of_their_end(schedule in schedules()) {
-        let schedule = with_config(&schedule, |config| config.breaker.failure_threshold = u32::MAX);
+        let schedule = with_config(&schedule, |config| {
+            config.breaker.failure_threshold = u32::MAX;
+            config.export_timeout = Duration::ZERO;
+        });
         let (sim, _) = schedule.run();
         prop_assert!(sim.books.exported_ids().is_sorted());
     }

@@ -19,7 +19,29 @@ fn the_defaults_are_the_documented_ones() {
     assert!(!settings.refuse_plaintext_credentials);
     let mut expected = ExporterConfig::DEFAULT.with_seed(settings.exporter.seed);
     expected.batch.max_batch_bytes = 1024 * 1024;
+    expected.export_timeout = Duration::from_secs(10);
     assert_eq!(settings.exporter, expected);
+    assert_eq!(settings.concurrent_exports, 1);
+}
+
+// spec A-024
+#[test]
+fn a_024_concurrent_exports_are_bounded_and_only_for_a_collector() {
+    use spandrel_core::hosted::config::{MAX_CONCURRENT_EXPORTS, SettingsError};
+    let with = |concurrent_exports, endpoint: &str| Config {
+        concurrent_exports,
+        endpoint: endpoint.into(),
+        ..Config::default()
+    };
+    assert_eq!(MAX_CONCURRENT_EXPORTS, 32);
+    for asked in [1, 4, 32] {
+        assert_eq!(alone(&with(asked, "here:1")).concurrent_exports, asked);
+        assert_eq!(alone(&with(asked, "")).concurrent_exports, 1);
+    }
+    for asked in [0, 33, u32::MAX] {
+        let error = with(asked, "here:1").resolve_with(|_| None).err();
+        assert_eq!(error, Some(SettingsError::ConcurrentExports(asked)));
+    }
 }
 
 #[test]

@@ -202,3 +202,91 @@ fn a_client_certificate_and_its_key_come_from_one_source() {
     });
     assert_eq!(refused.unwrap_err(), SettingsError::KeyWithoutCertificate);
 }
+
+// spec A-030, spec C-032
+#[test]
+fn further_destinations_have_their_own_settings_and_nothing_secret_of_the_first() {
+    use spandrel_core::hosted::config::{FurtherDestination, SettingsError};
+    let mut vendor = FurtherDestination::collector("https://vendor.example");
+    vendor.headers = vec![("api-key".into(), "hunter2".into())];
+    vendor.timeout = Some(Duration::from_secs(3));
+    assert!(!format!("{vendor:?}").contains("hunter2"));
+    let config = Config {
+        headers: vec![("authorization".into(), "secret".into())],
+        max_queue_size: Some(77),
+        further_destinations: vec![vendor],
+        ..to("https://collector.example")
+    };
+    let settings = with(&config, &[("OTEL_BSP_SCHEDULE_DELAY", "1234")]);
+    let [further] = &settings.further[..] else {
+        panic!("{:?}", settings.further);
+    };
+    assert_eq!(shown(&further.target), "https://vendor.example/v1/traces");
+    assert_eq!(further.headers, [("api-key".into(), "hunter2".into())]);
+    assert_eq!(further.max_queue_size, 77);
+    let millis = Duration::from_millis;
+    assert_eq!(further.exporter.batch.scheduled_delay, millis(1234));
+    assert_eq!(further.exporter.export_timeout, millis(3_000));
+    assert_eq!(settings.exporter.export_timeout, millis(10_000));
+    assert_eq!(
+        settings.headers,
+        [("authorization".into(), "secret".into())]
+    );
+    assert_eq!(
+        settings.targets(),
+        "https://collector.example:443 and https://vendor.example:443"
+    );
+    for endpoint in ["", " ", "ftp://x"] {
+        let config = Config {
+            further_destinations: vec![FurtherDestination::collector(endpoint)],
+            ..to("here:1")
+        };
+        let error = config.resolve_with(|_| None).err();
+        let Some(SettingsError::Further { number: 1, .. }) = error else {
+            panic!("{error:?}");
+        };
+    }
+}
+
+// spec C-032
+#[test]
+fn a_list_of_exporters_in_the_environment_is_obeyed_where_code_says_nothing() {
+    let env = (ENDPOINT, "https://env.example");
+    for (text, first, further) in [
+        (
+            "otlp,console",
+            "https://env.example/v1/traces",
+            &["console"][..],
+        ),
+        (
+            "console,otlp",
+            "https://env.example/v1/traces",
+            &["console"],
+        ),
+        ("console, otlp/stdout", "console", &[STDOUT]),
+        ("console,console", "console", &[]),
+    ] {
+        let settings = with(&to(""), &[(EXPORTER, text), env]);
+        assert_eq!(settings.diagnostics, Vec::<String>::new());
+        assert_eq!(shown(&settings.target), first, "{text}");
+        let shown: Vec<_> = settings
+            .further
+            .iter()
+            .map(|it| shown(&it.target))
+            .collect();
+        assert_eq!(shown, further, "{text}");
+    }
+    let settings = with(&to("here:1"), &[(EXPORTER, "otlp,console")]);
+    assert!(settings.further.is_empty());
+    assert_eq!(settings.diagnostics.len(), 1, "{:?}", settings.diagnostics);
+    let settings = with(&to(""), &[(EXPORTER, "otlp,zipkin,loki"), env]);
+    assert!(settings.further.is_empty());
+    assert_eq!(
+        settings.diagnostics,
+        [
+            "OTEL_TRACES_EXPORTER: \"zipkin\" is not known here; leaving it out",
+            "OTEL_TRACES_EXPORTER: \"loki\" is not known here; leaving it out",
+        ]
+    );
+    assert!(!with(&to(""), &[(EXPORTER, "none,zipkin")]).is_recording());
+}

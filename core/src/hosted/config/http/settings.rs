@@ -108,6 +108,7 @@ impl Settings {
         };
         Some(HttpSettings {
             headers: self.headers.clone(),
+            user_agent_prefix: self.user_agent_prefix.clone(),
             tls: TlsFiles {
                 certificate: self.certificate.clone(),
                 client_certificate: self.client_certificate.clone(),

@@ -30,7 +30,7 @@ impl Known {
                     self.next += 1;
                     let number = self.next;
                     let len = random.next_u32() as usize % 1500;
-                    let stored = spool.store(&body(number, len), 1, Encoding::GZIP, at(now));
+                    let stored = spool.store(&body(number, len), 1, BodyEncoding::GZIP, at(now));
                     match stored {
                         Ok(()) => self.waiting.insert(number),
                         Err(_) => self.unsure.insert(number),
@@ -80,10 +80,9 @@ impl Known {
 
 /// How many operations the work of `seed` takes on a disk without faults.
 fn operations(sync: SyncPolicy, seed: u64) -> usize {
-    let files = Disk::new(random(seed));
+    let files = Disk::files(random(seed));
     Known::default().work(&files, [1; 16], sync, seed);
-    let operations = files.0.borrow().operations;
-    operations
+    files.0.borrow().operations
 }
 
 /// Seeds of a run; `SPANDREL_SPOOL_SEEDS` asks for more.
@@ -96,7 +95,7 @@ fn seeds() -> u64 {
 fn a_power_cut_at_any_operation_loses_nothing_that_was_acknowledged() {
     for seed in 0..seeds() {
         for cut in 0..operations(SyncPolicy::Always, seed) {
-            let files = Disk::new(random(seed ^ (cut as u64) << 32));
+            let files = Disk::files(random(seed ^ (cut as u64) << 32));
             files.0.borrow_mut().cut_after(cut);
             let mut known = Known::default();
             known.work(&files, [1; 16], SyncPolicy::Always, seed);
@@ -112,7 +111,8 @@ fn nor_does_a_second_cut_while_the_first_is_mended() {
         let first_end = operations(SyncPolicy::Always, seed);
         for first in (0..first_end).step_by(7) {
             for second in (0..first_end).step_by(11) {
-                let files = Disk::new(random(seed ^ (first as u64) << 32 ^ (second as u64) << 48));
+                let files =
+                    Disk::files(random(seed ^ (first as u64) << 32 ^ (second as u64) << 48));
                 files.0.borrow_mut().cut_after(first);
                 let mut known = Known::default();
                 known.work(&files, [1; 16], SyncPolicy::Always, seed);
@@ -135,7 +135,7 @@ fn a_kill_at_any_operation_loses_nothing_whatever_is_synced() {
     ] {
         for seed in 0..seeds() {
             for kill in 0..operations(sync, seed) {
-                let files = Disk::new(random(seed ^ (kill as u64) << 32));
+                let files = Disk::files(random(seed ^ (kill as u64) << 32));
                 files.0.borrow_mut().cut_after(kill);
                 let mut known = Known::default();
                 known.work(&files, [1; 16], sync, seed);
@@ -152,7 +152,7 @@ fn a_kill_at_any_operation_loses_nothing_whatever_is_synced() {
 
 #[test]
 fn a_changed_byte_anywhere_costs_one_batch_at_most_and_never_a_false_one() {
-    let files = Disk::new(random(9));
+    let files = Disk::files(random(9));
     let small = SpoolOptions {
         segment_bytes: 400,
         ..options(SyncPolicy::Never)

@@ -43,7 +43,7 @@ pub(super) struct Disk {
 pub(super) struct SimulatedFiles(pub(super) Rc<RefCell<Disk>>);
 
 impl Disk {
-    pub(super) fn new(random: Random) -> SimulatedFiles {
+    pub(super) fn files(random: Random) -> SimulatedFiles {
         SimulatedFiles(Rc::new(RefCell::new(Self {
             files: BTreeMap::new(),
             removed: BTreeMap::new(),
@@ -55,7 +55,7 @@ impl Disk {
     }
 
     fn chance(&mut self) -> bool {
-        self.random.next_u32() % 2 == 0
+        self.random.next_u32().is_multiple_of(2)
     }
 
     fn below(&mut self, most: usize) -> usize {

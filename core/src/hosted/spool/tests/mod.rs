@@ -10,7 +10,7 @@ use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
 use super::*;
-use crate::spool::Encoding;
+use crate::spool::BodyEncoding;
 use crate::time::UnixNanos;
 use disk::{Disk, SimulatedFiles};
 
@@ -55,7 +55,7 @@ fn store<F: SpoolFiles>(
     now: UnixNanos,
 ) -> Result<(), SpoolError> {
     let body = body(number, 100);
-    spool.store(&body, number as u32, Encoding::GZIP, now)
+    spool.store(&body, number as u32, BodyEncoding::GZIP, now)
 }
 
 /// Takes and settles everything; the numbers in order.

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn batches_come_back_oldest_first_and_leave_nothing_behind() {
-    let files = Disk::new(random(1));
+    let files = Disk::files(random(1));
     let mut spool = Spool::open(files.clone(), [1; 16], options(SyncPolicy::Never), at(0));
     for number in 1..=50 {
         store(&mut spool, number, at(number)).unwrap();
@@ -22,7 +22,7 @@ fn batches_come_back_oldest_first_and_leave_nothing_behind() {
 
 #[test]
 fn what_a_process_left_is_found_by_the_next_one_once() {
-    let files = Disk::new(random(2));
+    let files = Disk::files(random(2));
     let mut spool = Spool::open(files.clone(), [1; 16], options(SyncPolicy::Never), at(0));
     for number in 1..=20 {
         store(&mut spool, number, at(number)).unwrap();
@@ -43,7 +43,10 @@ fn what_a_process_left_is_found_by_the_next_one_once() {
     store(&mut spool, 21, at(41)).unwrap();
     let oldest = spool.take_oldest(&mut body, at(42)).unwrap();
     assert!(oldest.is_recovered);
-    assert_eq!((oldest.stored, oldest.encoding), (at(4), Encoding::GZIP));
+    assert_eq!(
+        (oldest.stored, oldest.encoding),
+        (at(4), BodyEncoding::GZIP)
+    );
     spool.put_back();
     assert!(drain(&mut spool, at(43)).into_iter().eq(4..=21));
     assert_eq!(files.0.borrow().len(), 0);
@@ -52,7 +55,7 @@ fn what_a_process_left_is_found_by_the_next_one_once() {
 #[test]
 fn one_batch_is_out_at_a_time() {
     let mut spool = Spool::open(
-        Disk::new(random(3)),
+        Disk::files(random(3)),
         [1; 16],
         options(SyncPolicy::Never),
         at(0),
@@ -69,7 +72,7 @@ fn one_batch_is_out_at_a_time() {
 #[test]
 fn a_full_spool_gives_up_its_oldest_segment_and_counts_it() {
     let mut spool = Spool::open(
-        Disk::new(random(4)),
+        Disk::files(random(4)),
         [1; 16],
         options(SyncPolicy::Never),
         at(0),
@@ -93,7 +96,7 @@ fn a_full_spool_gives_up_its_oldest_segment_and_counts_it() {
 #[test]
 fn a_batch_that_is_being_sent_is_not_given_up() {
     let mut spool = Spool::open(
-        Disk::new(random(5)),
+        Disk::files(random(5)),
         [1; 16],
         options(SyncPolicy::Never),
         at(0),
@@ -116,14 +119,14 @@ fn a_batch_that_is_being_sent_is_not_given_up() {
 #[test]
 fn a_batch_larger_than_the_spool_is_refused() {
     let mut spool = Spool::open(
-        Disk::new(random(6)),
+        Disk::files(random(6)),
         [1; 16],
         options(SyncPolicy::Never),
         at(0),
     );
     store(&mut spool, 1, at(0)).unwrap();
     let large = body(2, 64 * 1024);
-    let refused = spool.store(&large, 2, Encoding::GZIP, at(0));
+    let refused = spool.store(&large, 2, BodyEncoding::GZIP, at(0));
     assert!(matches!(refused, Err(SpoolError::TooLarge)));
     assert_eq!(drain(&mut spool, at(1)), [1]);
 }
@@ -134,7 +137,7 @@ fn what_is_too_old_is_given_up_and_counted() {
         max_age: Duration::from_secs(100),
         ..options(SyncPolicy::Never)
     };
-    let files = Disk::new(random(7));
+    let files = Disk::files(random(7));
     let mut spool = Spool::open(files.clone(), [1; 16], options, at(0));
     for number in 1..=20 {
         store(&mut spool, number, at(number)).unwrap();
@@ -154,7 +157,7 @@ fn what_is_too_old_is_given_up_and_counted() {
 
 #[test]
 fn the_interval_bounds_what_a_power_cut_costs() {
-    let files = Disk::new(random(8));
+    let files = Disk::files(random(8));
     let interval = SyncPolicy::Interval(Duration::from_secs(2));
     let mut spool = Spool::open(files.clone(), [1; 16], options(interval), at(0));
     store(&mut spool, 1, at(0)).unwrap();
@@ -174,7 +177,7 @@ fn the_interval_bounds_what_a_power_cut_costs() {
 fn a_disk_that_fails_costs_a_pause_and_nothing_that_was_stored() {
     for sync in [SyncPolicy::Never, SyncPolicy::Always] {
         for fault in 0..60 {
-            let files = Disk::new(random(fault));
+            let files = Disk::files(random(fault));
             let mut spool = Spool::open(files.clone(), [1; 16], options(sync), at(0));
             files.0.borrow_mut().fail_after(fault as usize);
             let (mut accepted, mut refused) = (Vec::new(), 0);
@@ -210,7 +213,7 @@ fn a_disk_that_fails_costs_a_pause_and_nothing_that_was_stored() {
 
 #[test]
 fn a_batch_that_can_never_be_read_is_given_up_and_counted() {
-    let files = Disk::new(random(1));
+    let files = Disk::files(random(1));
     let mut spool = Spool::open(files.clone(), [1; 16], options(SyncPolicy::Never), at(0));
     store(&mut spool, 1, at(1)).unwrap();
     store(&mut spool, 2, at(1)).unwrap();

@@ -30,7 +30,9 @@ impl Pipeline {
                 closing.half = closing.half.min(half);
             }
             None => {
-                self.hub.close();
+                if !self.is_branch {
+                    self.hub.close();
+                }
                 self.closing = Some(Closing {
                     begun: now,
                     half,
@@ -51,11 +53,11 @@ impl Pipeline {
         self.closing.as_ref()?.report
     }
 
-    /// When the request under way must be given up, beside its own deadline: half-way through a shutdown
+    /// When the requests under way must be given up, beside its own deadline: half-way through a shutdown
     /// that began meanwhile. [`Instant::MAX`] if there is none.
     #[must_use]
     pub fn request_deadline(&self) -> Instant {
-        match (&self.closing, self.asked) {
+        match (&self.closing, self.exporter.oldest_flight()) {
             (Some(closing), Some(asked)) if asked <= closing.begun => closing.half,
             _ => Instant::MAX,
         }
@@ -73,7 +75,9 @@ impl Pipeline {
         self.exporter.expect_more(self.left_in_shards);
         self.exporter.shutdown(now, closing.deadline);
         if let Some(report) = self.exporter.poll_shutdown() {
-            self.hub.abandon();
+            if !self.is_branch {
+                self.hub.abandon();
+            }
             if let Some(tail) = &mut self.tail {
                 tail.abandon();
             }

@@ -93,7 +93,8 @@ impl Pipeline {
     /// Returns true if the collector takes nothing at present.
     fn is_outage(&self, now: Instant) -> bool {
         let is_hanging = self
-            .asked
+            .exporter
+            .oldest_flight()
             .is_some_and(|asked| now.saturating_since(asked) >= SLOW);
         is_hanging || self.exporter.circuit() != State::Closed
     }

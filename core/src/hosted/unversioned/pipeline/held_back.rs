@@ -72,6 +72,7 @@ impl Pipeline {
         }
         let mut collector = Collector {
             exporter: &mut self.exporter,
+            branches: &self.branches,
             unsendable: 0,
         };
         tail.offer(&mut |record| collector.take(record));

@@ -7,6 +7,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::Pipeline;
 use crate::exporter::Event;
 use crate::hosted::diagnostics::INTERVAL_SECS;
 use crate::time::Instant;
@@ -70,6 +71,14 @@ impl LossWatch {
     /// The spans lost in the loss under way.
     pub(super) fn dropped(&self) -> u64 {
         self.current.as_ref().map_or(0, |loss| loss.dropped)
+    }
+}
+
+impl Pipeline {
+    /// Returns true if all threads that record can go on for a while: none has used half of its memory.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.hub.has_room()
     }
 }
 
