@@ -99,7 +99,7 @@ pub use spandrel_core::attribute::{KeyValue, Value};
 pub use spandrel_core::exporter::{FlushOutcome, FlushReport};
 pub use spandrel_core::hosted::baggage::Baggage;
 pub use spandrel_core::hosted::config::{
-    Config, FurtherDestination, HttpSettings, Proxy, StdoutFormat, TlsFiles,
+    Config, FurtherDestination, HttpSettings, Proxy, StdoutFormat, TlsFiles, WhenFull,
 };
 pub use spandrel_core::hosted::current::{Context, ContextFutureExt, ContextKey};
 pub use spandrel_core::hosted::export;

@@ -11,7 +11,7 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use spandrel_core::hosted::opentelemetry_0_33::BridgeTracer;
-use spandrel_transport_std::{Config, Telemetry, init};
+use spandrel_transport_std::{Config, Telemetry, WhenFull, init};
 
 use crate::rivals;
 use crate::workload::{SPANS_PER_TRACE, values};
@@ -27,8 +27,11 @@ pub struct Running {
 
 /// Spandrel as it comes, and with other settings: a line here is a line in the tables, and those that
 /// begin with "spandrel, gzip" are in the README as well.
-const OURS: [(&str, Change); 3] = [
+const OURS: [(&str, Change); 4] = [
     ("spandrel", |_| ()),
+    ("spandrel, waiting", |config| {
+        config.when_full = WhenFull::Wait(Duration::from_secs(60));
+    }),
     ("spandrel, gzip level 1", |config| {
         config.gzip_level = Some(1);
     }),
