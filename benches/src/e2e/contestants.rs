@@ -10,7 +10,8 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use spandrel_transport_std::{Config, Telemetry, init};
+use spandrel_core::hosted::opentelemetry_0_33::BridgeTracer;
+use spandrel_transport_std::{Config, Telemetry, WhenFull, init};
 
 use crate::rivals;
 use crate::workload::{SPANS_PER_TRACE, values};
@@ -26,8 +27,11 @@ pub struct Running {
 
 /// Spandrel as it comes, and with other settings: a line here is a line in the tables, and those that
 /// begin with "spandrel, gzip" are in the README as well.
-const OURS: [(&str, Change); 3] = [
+const OURS: [(&str, Change); 4] = [
     ("spandrel", |_| ()),
+    ("spandrel, waiting", |config| {
+        config.when_full = WhenFull::Wait(Duration::from_secs(60));
+    }),
     ("spandrel, gzip level 1", |config| {
         config.gzip_level = Some(1);
     }),
@@ -39,8 +43,9 @@ const OURS: [(&str, Change); 3] = [
 /// What is set differently.
 type Change = fn(&mut Config);
 
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "spandrel, tracing layer",
+    "tracing-opentelemetry over spandrel",
     "opentelemetry_sdk",
     "tracing-opentelemetry",
     "fastrace",
@@ -68,6 +73,7 @@ pub fn start(name: &str, endpoint: &str) -> Running {
     }
     match name {
         "spandrel, tracing layer" => spandrel_tracing(endpoint),
+        "tracing-opentelemetry over spandrel" => tracing_opentelemetry_over_ours(endpoint),
         "opentelemetry_sdk" => opentelemetry(endpoint),
         "tracing-opentelemetry" => tracing_opentelemetry(endpoint),
         "fastrace" => fastrace(endpoint),
@@ -101,6 +107,22 @@ fn spandrel_tracing(endpoint: &str) -> Running {
     let telemetry = telemetry(endpoint, |_| ());
     let subscriber = crate::ours::dispatch(&telemetry.tracer("bench"));
     tracing::dispatcher::set_global_default(subscriber).expect("the only subscriber");
+    Running {
+        trace: Arc::new(trace_by_tracing),
+        finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),
+    }
+}
+
+fn tracing_opentelemetry_over_ours(endpoint: &str) -> Running {
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let telemetry = telemetry(endpoint, |_| ());
+    let tracer = BridgeTracer::from(telemetry.tracer("bench"));
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
+        .with(tracing_opentelemetry::layer().with_tracer(tracer));
+    tracing::subscriber::set_global_default(subscriber).expect("the only subscriber");
     Running {
         trace: Arc::new(trace_by_tracing),
         finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),

@@ -33,12 +33,13 @@ pub struct Plan {
 
 impl Plan {
     /// Delivery, all of them.
-    pub const DELIVERY: [Self; 5] = [
+    pub const DELIVERY: [Self; 6] = [
         Self::paced("100,000 spans/s, 1 thread", 1),
         Self::paced("100,000 spans/s, 4 threads", 4),
         Self::full_speed("full speed, 1 thread", 1),
         Self::full_speed("full speed, 2 threads", 2),
         Self::full_speed("full speed, 4 threads", 4),
+        Self::full_speed("full speed, 8 threads", 8),
     ];
 
     /// Nobody answers for a minute.

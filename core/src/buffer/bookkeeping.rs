@@ -56,7 +56,11 @@ impl Slot {
 }
 
 /// On hosts an exporter may have several requests in flight.
-pub(super) const SLOTS: usize = if cfg!(feature = "std") { 34 } else { MAX_LEASES };
+pub(super) const SLOTS: usize = if cfg!(feature = "std") {
+    34
+} else {
+    MAX_LEASES
+};
 
 /// No offset.
 const NOWHERE: usize = usize::MAX;

@@ -339,7 +339,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::RandomIdGenerator;
     use crate::prelude::*;
+    use crate::test_support::TestRng;
 
     #[test]
     fn half_of_what_was_refused_is_the_limit_for_ten_minutes() {
@@ -376,7 +378,7 @@ mod tests {
         };
         let registry = Registry::empty([0_u8; 128]);
         let mut exporter = Exporter::clamped(config, Buffer::new([0_u8; 512]), registry);
-        let ids = RandomIdGenerator::new(crate::test_support::TestRng::new(1));
+        let ids = RandomIdGenerator::new(TestRng::new(1));
         let mut tracer = BareTracer::new(AlwaysOn, ids);
         let at = Instant::from_secs(2);
         let span = tracer.start::<128>(SpanBuilder::new("boot"), at);

@@ -282,6 +282,7 @@ fn case() {
         "gives-up" => cases::gives_up(),
         #[cfg(unix)]
         "terminated" => cases::terminated(),
+        "waits in a handler" => crate::waiting::waits_in_a_handler(),
         "exit" => {
             let telemetry = init(settings()).unwrap();
             deliver(&telemetry);

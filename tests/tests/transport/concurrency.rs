@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use spandrel_core::buffer::Overflow;
+use spandrel_core::hosted::config::WhenFull;
 use spandrel_core::response::DropReason;
 use spandrel_tests::fault_server::{Reply, Script};
 
@@ -17,14 +17,14 @@ const EACH: u64 = 400;
 
 /// Threads record, one flushes, and half-way through one shuts down.
 #[track_caller]
-fn stress(overflow: Overflow, queue: u32, shard_bytes: usize) {
+fn stress(when_full: WhenFull, queue: u32, shard_bytes: usize) {
     let flaky = Script::new()
         .then(Reply::Ok)
         .then(Reply::status(503))
         .then(Reply::StoreThenDrop)
         .otherwise(Reply::Ok);
     let rig = Rig::with(flaky, |config| {
-        config.overflow = overflow;
+        config.when_full = when_full;
         config.max_queue_size = Some(queue);
         config.max_export_batch_size = Some(queue.min(64));
         config.max_span_bytes = Some(1024);
@@ -90,17 +90,17 @@ fn stress(overflow: Overflow, queue: u32, shard_bytes: usize) {
 
 #[test]
 fn l1_threads_a_flush_and_a_shutdown_with_room_for_all() {
-    stress(Overflow::DropNewest, 2048, 256 << 10);
+    stress(WhenFull::DropNewest, 2048, 256 << 10);
 }
 
 #[test]
 fn l1_threads_a_flush_and_a_shutdown_with_little_room() {
-    stress(Overflow::DropNewest, 16, 4 << 10);
+    stress(WhenFull::DropNewest, 16, 4 << 10);
 }
 
 #[test]
 fn l1_threads_a_flush_and_a_shutdown_dropping_the_oldest() {
-    stress(Overflow::DropOldest, 16, 4 << 10);
+    stress(WhenFull::DropOldest, 16, 4 << 10);
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn d4_a_panic_in_an_application_thread_ends_its_spans_as_errors() {
     let rig = Rig::new(Script::new());
     let tracer = rig.tracer().clone();
     let caught = catch_unwind(AssertUnwindSafe(|| {
-        let outer = tracer.start("outer");
-        outer.in_scope(|| {
+        let mut outer = tracer.start("outer");
+        outer.in_scope(|_| {
             let mut inner = tracer.start("inner");
             inner.set_status(spandrel_transport_std::Status::Ok);
             std::panic::resume_unwind(Box::new("boom"));

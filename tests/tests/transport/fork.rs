@@ -15,7 +15,7 @@ use spandrel_core::hosted::diagnostics::{clear_handler, set_handler};
 use spandrel_core::hosted::layer::{SpanExt, layer};
 use spandrel_core::hosted::rng::after_fork_child;
 use spandrel_core::hosted::trace::{self, set_global};
-use spandrel_transport_std::{Config, FlushReport, Telemetry, Tracer, init};
+use spandrel_transport_std::{Config, FlushReport, Telemetry, Tracer, WhenFull, init};
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -36,6 +36,7 @@ pub(crate) fn forks(shares_a_shard: bool) {
         max_export_batch_size: Some(32),
         set_global: true,
         shard_bytes: Some(32 * 1024),
+        when_full: WhenFull::Wait(PATIENCE),
         ..settings()
     });
     let telemetry = telemetry.unwrap();

@@ -1,6 +1,6 @@
 //! M1 to M4 as far as a real pipeline shows them: full buffers, odd sizes.
 
-use spandrel_core::buffer::Overflow;
+use spandrel_core::hosted::config::WhenFull;
 use spandrel_core::response::DropReason;
 use spandrel_tests::fault_server::{Reply, Script};
 
@@ -31,7 +31,7 @@ fn m1_what_does_not_fit_is_counted_exactly() {
 #[test]
 fn m1_dropping_the_oldest_keeps_the_newest() {
     let rig = Rig::with(Reply::Hang, |config| {
-        config.overflow = Overflow::DropOldest;
+        config.when_full = WhenFull::DropOldest;
         config.max_queue_size = Some(4);
         config.max_export_batch_size = Some(1);
         config.timeout = Some(ms(150));

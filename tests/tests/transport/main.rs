@@ -43,4 +43,5 @@ mod texts;
 mod times;
 mod tls;
 mod values;
+mod waiting;
 mod wire;

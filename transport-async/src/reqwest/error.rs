@@ -23,6 +23,10 @@ pub enum InitError {
     NoTimers,
     /// The tokio runtime here has no I/O, which every connection needs: build it with `enable_all`.
     NoIo,
+    /// [`WhenFull::Wait`](spandrel_core::hosted::config::WhenFull::Wait) would block threads of the
+    /// runtime, on which the sender is a task, so it would wait for itself. Await
+    /// [`Telemetry::room`](super::Telemetry::room) instead.
+    CannotWait,
 }
 
 impl fmt::Display for InitError {
@@ -41,6 +45,10 @@ impl fmt::Display for InitError {
                 "the tokio runtime has no I/O; build it with `enable_all`, or `enable_time` and \
                  `enable_io`",
             ),
+            Self::CannotWait => f.write_str(
+                "`when_full: Wait` would block the runtime that sends; await `room()` where spans are \
+                 made",
+            ),
         }
     }
 }
@@ -51,7 +59,7 @@ impl error::Error for InitError {
             Self::Settings(error) => Some(error),
             Self::Exporter(error) => Some(error),
             Self::Pipeline(error) => Some(error),
-            Self::NoRuntime | Self::NoTimers | Self::NoIo => None,
+            Self::NoRuntime | Self::NoTimers | Self::NoIo | Self::CannotWait => None,
         }
     }
 }

@@ -75,6 +75,9 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
     if settings.http().is_some() && !has_io() {
         return Err(InitError::NoIo);
     }
+    if !settings.when_full.patience().is_zero() {
+        return Err(InitError::CannotWait);
+    }
     let plan = Plan::new(settings).map_err(InitError::Exporter)?;
     let (pipeline, provider) = Pipeline::new(settings).map_err(InitError::Pipeline)?;
     let mut branches = Vec::with_capacity(settings.further.len());

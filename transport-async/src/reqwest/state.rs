@@ -283,6 +283,9 @@ impl Outbox for Claim {
         if has_losses {
             self.state
                 .settle(&mut self.state.event_log(), &LastError::default());
+        } else {
+            // Spans may have moved on, for which futures wait.
+            self.state.changed.ring();
         }
     }
 }

@@ -10,6 +10,7 @@ use spandrel_core::hosted::diagnostics::release_kept;
 use spandrel_core::hosted::trace::clear_global;
 use spandrel_core::hosted::unversioned::handle::{DestinationReport, Handle, worst};
 use spandrel_core::hosted::unversioned::lifecycle::report_exporter;
+use spandrel_core::time::Instant;
 
 use super::drive::{all, wait_for};
 use super::ending::{Ending, Waiting, begin_shutdown};
@@ -99,6 +100,46 @@ impl Telemetry {
             report_exporter("flush", flushed);
         }
         reports
+    }
+
+    /// Waits until spans have room: until no thread has used half of the memory for its finished spans.
+    ///
+    /// For a loop that makes spans faster than they are sent, which would lose most of them:
+    ///
+    /// ```
+    /// use spandrel_transport_async::{Config, init};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), spandrel_transport_async::InitError> {
+    /// let telemetry = init(Config { enabled: false, ..Config::default() })?;
+    /// let tracer = telemetry.tracer("import");
+    /// for _row in 0..1000 {
+    ///     telemetry.room().await;
+    ///     tracer.start("row.store").end();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Memory is that of one thread, `Config::shard_bytes`, so a task may make as many spans between two
+    /// calls as fit there. While the collector is away and all memory is taken it waits for as long as that
+    /// lasts: `tokio::time::timeout` limits it. Returns at once after the shutdown. A thread that blocks
+    /// instead ([`WhenFull::Wait`](spandrel_core::hosted::config::WhenFull::Wait)) is not possible here,
+    /// because the sender may need that thread. May be dropped at any await.
+    pub async fn room(&self) {
+        let Some(ending) = self.ending() else {
+            return;
+        };
+        let state = &ending.state;
+        let has_room = || {
+            let locked = state.lock();
+            locked.pipeline.has_room() || locked.is_stopped()
+        };
+        if has_room() {
+            return;
+        }
+        state.bell.ring();
+        wait_for(state, Instant::MAX, || has_room().then_some(())).await;
     }
 
     /// Ends tracing: sends what is left, waits `timeout` at most, and reports what happened.

@@ -47,7 +47,7 @@ pub(super) fn settings_of(
         max_request_bytes: Some(delivery.max_request_bytes),
         buffer_bytes: Some(first.buffer_bytes),
         shard_bytes: Some(first.shard_bytes),
-        overflow: first.overflow,
+        when_full: first.when_full,
         concurrent_exports: code.concurrent_exports,
         backoff: Some(delivery.backoff),
         breaker: Some(delivery.breaker),

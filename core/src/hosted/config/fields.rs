@@ -11,9 +11,9 @@ use super::further::FurtherDestination;
 use super::incoming::Incoming;
 use super::keep::Keep;
 use super::stdout_format::StdoutFormat;
+use super::when_full::WhenFull;
 use crate::backoff::BackoffConfig;
 use crate::breaker::BreakerConfig;
-use crate::buffer::Overflow;
 use crate::env::{Compression, Propagators, Protocol};
 use crate::exporter::{OnTooLarge, WhenOpen};
 use crate::hosted::diagnostics::RedactedUrl;
@@ -165,8 +165,9 @@ pub struct Config {
     /// each thread that records, so that a span fits wherever the last one ended. Threads beyond
     /// the first 63 share one shard.
     pub shard_bytes: Option<usize>,
-    /// Which spans are lost when there is no room.
-    pub overflow: Overflow,
+    /// What happens to a span that finds no room. Programs that may rather be slow than lose spans
+    /// [wait](WhenFull#waiting).
+    pub when_full: WhenFull,
 
     /// How many requests may be under way at once, each over a connection of its own: 1, the default,
     /// to [`MAX_CONCURRENT_EXPORTS`]. More help where a collector is far away and one request after the
@@ -304,7 +305,7 @@ impl Default for Config {
             max_request_bytes: None,
             buffer_bytes: None,
             shard_bytes: None,
-            overflow: Overflow::default(),
+            when_full: WhenFull::default(),
             concurrent_exports: 1,
             backoff: None,
             breaker: None,
@@ -361,7 +362,7 @@ debug_struct!(Config {
     max_request_bytes,
     buffer_bytes,
     shard_bytes,
-    overflow,
+    when_full,
     concurrent_exports,
     backoff,
     breaker,

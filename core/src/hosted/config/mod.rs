@@ -67,7 +67,7 @@
 //! | `concurrent_exports` | - | 1 | requests |
 //! | `backoff` | - | [`BackoffConfig::DEFAULT`](crate::backoff::BackoffConfig::DEFAULT) | - |
 //! | `breaker` | - | [`BreakerConfig::DEFAULT`](crate::breaker::BreakerConfig::DEFAULT) | - |
-//! | `when_open`, `on_too_large`, `overflow` | - | hold, drop, drop the newest | - |
+//! | `when_open`, `on_too_large`, `when_full` | - | hold, drop, drop the newest | - |
 //! | `max_batch_age` | - | 300 s | - |
 //! | `propagators` | `OTEL_PROPAGATORS` | `tracecontext,baggage` | names, or `none` |
 //! | `incoming` | - | [`Incoming::Continue`] | - |
@@ -129,6 +129,7 @@ pub(in crate::hosted) mod credential;
 mod debug;
 mod delivery;
 mod destination;
+mod doubt;
 mod environment;
 mod error;
 mod fields;
@@ -145,6 +146,7 @@ mod sampler;
 mod settings;
 mod sizes;
 mod stdout_format;
+mod when_full;
 
 pub use error::SettingsError;
 pub use fields::{
@@ -159,3 +161,4 @@ pub use sampler::HostedSampler;
 pub(in crate::hosted) use settings::VariableUse;
 pub use settings::{Settings, Target};
 pub use stdout_format::StdoutFormat;
+pub use when_full::WhenFull;

@@ -159,7 +159,7 @@ fn check(merged: Merged<'_>, mut notes: Notes) -> Result<Settings, SettingsError
         buffer_bytes: sizes.buffer,
         shard_bytes: sizes.shard,
         max_span_bytes: sizes.span,
-        overflow: code.overflow,
+        when_full: code.when_full,
         concurrent_exports,
         limits: merged.limits,
         sampler,

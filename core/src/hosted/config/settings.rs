@@ -12,8 +12,8 @@ use super::incoming::Incoming;
 use super::keep::Keep;
 use super::sampler::HostedSampler;
 use super::stdout_format::StdoutFormat;
+use super::when_full::WhenFull;
 use crate::batch::BatchConfig;
-use crate::buffer::Overflow;
 use crate::env::{Compression, LogLevel, Propagators, Protocol};
 use crate::exporter::ExporterConfig;
 use crate::hosted::diagnostics::RedactedUrl;
@@ -137,8 +137,8 @@ pub struct Settings {
     pub shard_bytes: usize,
     /// The most bytes of one live span.
     pub max_span_bytes: usize,
-    /// Which spans are lost when there is no room.
-    pub overflow: Overflow,
+    /// What happens to a span that finds no room.
+    pub when_full: WhenFull,
     /// The most requests under way at once: 1 if spans do not go to a collector.
     pub concurrent_exports: u32,
     /// How much one span may hold.
@@ -249,7 +249,7 @@ debug_struct!(Settings {
     buffer_bytes,
     shard_bytes,
     max_span_bytes,
-    overflow,
+    when_full,
     concurrent_exports,
     limits,
     sampler,

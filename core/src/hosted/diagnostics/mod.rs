@@ -60,5 +60,6 @@ pub use limiter::INTERVAL_SECS;
 pub use log_facade::LOG_TARGET;
 pub use redacted_url::RedactedUrl;
 pub use report::{Kind, Report, Severity};
+pub(in crate::hosted) use reporter::is_reporting;
 pub use reporter::{poll_kept, release_kept, report, report_cause, set_handler, set_level};
 pub use sanitise::{MAX_TEXT_BYTES, sanitise};

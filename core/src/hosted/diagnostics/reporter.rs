@@ -181,6 +181,11 @@ fn report_at(
     }
 }
 
+/// Returns true while a handler or logger hears a report on this thread.
+pub(in crate::hosted) fn is_reporting() -> bool {
+    REPORTING.try_with(Cell::get).unwrap_or(true)
+}
+
 struct BusyGuard;
 
 impl BusyGuard {

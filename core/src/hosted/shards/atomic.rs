@@ -2,6 +2,6 @@
 //! that the memory model allows.
 
 #[cfg(not(all(test, spandrel_loom)))]
-pub(super) use core::sync::atomic::{AtomicUsize, Ordering};
+pub(super) use core::sync::atomic::{AtomicUsize, Ordering, fence};
 #[cfg(all(test, spandrel_loom))]
-pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
+pub(super) use loom::sync::atomic::{AtomicUsize, Ordering, fence};

@@ -2,11 +2,13 @@
 
 use core::fmt;
 use core::hint::black_box;
+use core::time::Duration;
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
+use super::backpressure::{Backpressure, Hook};
 use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::set::ShardSet;
 use super::shard::Shard;
@@ -54,7 +56,7 @@ pub(crate) struct Hub {
     registry: Mutex<Registry<Memory>>,
     /// The process whose sender drains the shards.
     home: Home,
-    waker: OnceLock<Hook>,
+    backpressure: Arc<Backpressure>,
     on_close: OnceLock<Hook>,
 }
 
@@ -67,16 +69,18 @@ pub(in crate::hosted) struct HubCounts {
     pub(in crate::hosted) ended: u64,
     /// Sampled spans that ended without all that was set on them.
     pub(in crate::hosted) incomplete: u64,
+    /// Spans that have waited for room.
+    pub(in crate::hosted) waited: u64,
 }
 
-type Hook = Box<dyn Fn() + Send + Sync>;
-
 impl Hub {
-    /// A hub with shards of `shard_bytes`, whose drainer is woken for batches of `batch`.
+    /// A hub with shards of `shard_bytes`, whose drainer is woken for batches of `batch`. Spans wait for
+    /// room as long as `patience`.
     pub(crate) fn new(
         mut registry: Registry<Memory>,
         shard_bytes: usize,
         batch: &BatchConfig,
+        patience: Duration,
     ) -> Result<Self, RegistryError> {
         // Scope 0 is left for tracers that find the registry full.
         registry.scope(&InstrumentationScope::default())?;
@@ -85,11 +89,12 @@ impl Hub {
             true => 1,
             false => batch.max_export_batch_size as usize,
         };
+        let backpressure = Arc::new(Backpressure::new(patience));
         Ok(Self {
-            shards: ShardSet::new(shard_bytes, wake_at),
+            shards: ShardSet::new(shard_bytes, wake_at, Arc::clone(&backpressure)),
             registry: Mutex::new(registry),
             home: Home::here(),
-            waker: OnceLock::new(),
+            backpressure,
             on_close: OnceLock::new(),
         })
     }
@@ -144,7 +149,7 @@ impl Hub {
     pub(in crate::hosted) fn claim_shard(&self) -> Arc<Shard> {
         match self.home.is_here() {
             true => self.shards.claim(),
-            false => Arc::new(Shard::without_memory(true)),
+            false => Arc::new(Shard::without_memory(true, &self.backpressure)),
         }
     }
 
@@ -154,6 +159,7 @@ impl Hub {
         if !self.home.is_here() {
             return counts;
         }
+        counts.waited = self.backpressure.waited();
         let mut record_only_ended = 0;
         self.shards.for_each(|shard| {
             let of_shard = shard.counts();
@@ -200,12 +206,22 @@ impl Hub {
         free
     }
 
+    /// Returns true if all threads that record can go on for a while: their shards are not half full.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut has_room = true;
+        self.shards
+            .for_each(|shard| has_room &= !shard.queue.is_half_full());
+        has_room
+    }
+
     /// Ends the intake of all shards.
     pub(crate) fn close(&self) {
         if let Some(on_close) = self.on_close.get() {
             on_close();
         }
         self.shards.close();
+        // The threads that wait find the intake closed.
+        self.backpressure.ring();
     }
 
     /// Sets what runs when the intake ends. Only the first one counts: a hub has one provider.
@@ -220,15 +236,15 @@ impl Hub {
 
     /// Sets what wakes the drainer. Only the first waker counts: a hub has one drainer.
     pub(crate) fn set_waker(&self, waker: Hook) {
-        let _ = self.waker.set(waker);
+        self.backpressure.set_waker(waker);
     }
 
     /// Wakes the drainer. Returns false in a forked child, which has none.
     #[cold]
     pub(crate) fn wake(&self) -> bool {
         let is_here = self.home.is_here();
-        if let (true, Some(waker)) = (is_here, self.waker.get()) {
-            waker();
+        if is_here {
+            self.backpressure.wake();
         }
         is_here
     }

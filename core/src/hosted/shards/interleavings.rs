@@ -1,16 +1,18 @@
-//! The queue under Loom: every interleaving of one writer and one reader, with every value that a
-//! relaxed load may return.
+//! The queue, and the wait for room in it, under Loom: every interleaving of writers and a reader, with
+//! every value that a relaxed load may return.
 //!
 //! `RUSTFLAGS="--cfg spandrel_loom" cargo test -p spandrel-core --features std --lib interleavings`
 #![allow(clippy::unwrap_used, reason = "only tests are in here")]
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
 use std::sync::Arc;
 use std::vec;
 use std::vec::Vec;
 
 use loom::thread;
 
+use super::room::Room;
 use super::spsc::SpscQueue;
 use crate::buffer::{Buffer, PushError, Record, RecordFlags};
 use crate::resource::ScopeId;
@@ -156,4 +158,60 @@ fn a_count_by_a_third_thread_is_never_more_than_was_pushed() {
         drain(&queue, &mut got);
         assert_eq!(got, [0, 1]);
     });
+}
+
+/// Waits for room as [`Backpressure`](super::backpressure::Backpressure) does, but without an end: Loom's
+/// clock stands still, so a wake-up that is lost is a deadlock, which Loom reports.
+fn push_later(queue: &SpscQueue, room: &Room, n: u16) {
+    let waiting = room.enter();
+    loop {
+        let heard = waiting.heard();
+        if push(queue, n).is_ok() {
+            return;
+        }
+        waiting.sleep(heard, Duration::MAX);
+    }
+}
+
+/// A queue without room, and the number of records in it.
+fn full() -> (SpscQueue, u16) {
+    let queue = SpscQueue::new(SMALL).unwrap();
+    let mut n = 0;
+    while push(&queue, n).is_ok() {
+        n += 1;
+    }
+    (queue, n)
+}
+
+/// As the drainer does for all queues: it moves their heads, and then it rings once. It comes again only
+/// after the writers are done.
+#[test]
+fn writers_that_wait_for_room_hear_of_it() {
+    // The records that the first writer has to place, with one ring.
+    for more in [1, 2] {
+        check(3, move || {
+            let (queues, room) = (Arc::new([full(), full()]), Arc::new(Room::new()));
+            let writers = [more, 1].into_iter().enumerate().map(|(at, more)| {
+                let (queues, room) = (Arc::clone(&queues), Arc::clone(&room));
+                thread::spawn(move || {
+                    let (queue, n) = &queues[at];
+                    (*n..n + more).for_each(|n| push_later(queue, &room, n));
+                })
+            });
+            let writers: Vec<_> = writers.collect();
+            let mut got = [Vec::new(), Vec::new()];
+            for (at, got) in got.iter_mut().enumerate() {
+                drain(&queues[at].0, got);
+            }
+            room.ring();
+            for writer in writers {
+                writer.join().unwrap();
+            }
+            for (at, got) in got.iter_mut().enumerate() {
+                drain(&queues[at].0, got);
+                let all = queues[at].1 + [more, 1][at];
+                assert_eq!(*got, (0..all).collect::<Vec<_>>());
+            }
+        });
+    }
 }

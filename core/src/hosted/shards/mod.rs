@@ -11,10 +11,12 @@
 //! Neither knows anything else of the other.
 
 mod atomic;
+mod backpressure;
 mod drain;
 mod hub;
 #[cfg(all(test, spandrel_loom))]
 mod interleavings;
+mod room;
 mod set;
 mod shard;
 mod spsc;

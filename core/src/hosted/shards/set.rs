@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use super::backpressure::Backpressure;
 use super::drain::{Drain, DrainLimit, DrainOutcome};
 use super::shard::Shard;
 use crate::hosted::diagnostics::{Kind, Severity, report};
@@ -17,6 +18,7 @@ pub(in crate::hosted) struct ShardSet {
     drainer: Mutex<Drainer>,
     bytes: usize,
     wake_at: usize,
+    backpressure: Arc<Backpressure>,
 }
 
 /// The state of the drainer.
@@ -36,12 +38,17 @@ struct List {
 }
 
 impl ShardSet {
-    pub(in crate::hosted) fn new(bytes: usize, wake_at: usize) -> Self {
+    pub(in crate::hosted) fn new(
+        bytes: usize,
+        wake_at: usize,
+        backpressure: Arc<Backpressure>,
+    ) -> Self {
         Self {
             list: Mutex::default(),
             drainer: Mutex::default(),
             bytes,
             wake_at,
+            backpressure,
         }
     }
 
@@ -72,7 +79,7 @@ impl ShardSet {
         if let Some(shard) = known.filter(|shard| shard.queue.has_no_memory()) {
             return Arc::clone(shard);
         }
-        let shard = Arc::new(Shard::without_memory(list.closed));
+        let shard = Arc::new(Shard::without_memory(list.closed, &self.backpressure));
         // The last one would be taken for the common one.
         list.shards.insert(0, Arc::clone(&shard));
         shard
@@ -88,7 +95,13 @@ impl ShardSet {
         match list.shards.last() {
             Some(last) if last.is_common() && !last.queue.has_no_memory() => Some(Arc::clone(last)),
             _ => {
-                let shard = Shard::new(self.bytes, self.wake_at, list.closed, is_common)?;
+                let shard = Shard::new(
+                    self.bytes,
+                    self.wake_at,
+                    list.closed,
+                    is_common,
+                    &self.backpressure,
+                )?;
                 let shard = Arc::new(shard);
                 list.shards.push(Arc::clone(&shard));
                 Some(shard)
@@ -130,6 +143,7 @@ impl ShardSet {
             };
         }
         if sum.taken > 0 {
+            self.backpressure.ring();
             *first = if behind.len() > 1 { *first + 1 } else { 0 };
         }
         sum

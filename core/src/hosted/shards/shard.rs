@@ -7,9 +7,10 @@
 //! memory stays bounded.
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use super::backpressure::Backpressure;
 use super::drain::{Drain, DrainOutcome, Lost};
 use super::spsc::SpscQueue;
 use crate::buffer::{PushError, Record};
@@ -37,6 +38,7 @@ pub(in crate::hosted) struct Shard {
     /// The drainer has been woken since it last came.
     woken: AtomicBool,
     closed: AtomicBool,
+    backpressure: Arc<Backpressure>,
     /// The reports about spans of this shard that were made, as bits.
     reported: AtomicU8,
     counters: Counters<Counter>,
@@ -114,17 +116,28 @@ impl Shard {
         wake_at: usize,
         closed: bool,
         is_common: bool,
+        backpressure: &Arc<Backpressure>,
     ) -> Option<Self> {
         let queue = SpscQueue::new(bytes)?;
-        Some(Self::over(queue, wake_at, closed, is_common))
+        Some(Self::over(queue, wake_at, closed, is_common, backpressure))
     }
 
     /// A shard of threads for which there is no memory: it counts their spans as lost.
-    pub(in crate::hosted) fn without_memory(closed: bool) -> Self {
-        Self::over(SpscQueue::without_memory(), usize::MAX, closed, true)
+    pub(in crate::hosted) fn without_memory(
+        closed: bool,
+        backpressure: &Arc<Backpressure>,
+    ) -> Self {
+        let queue = SpscQueue::without_memory();
+        Self::over(queue, usize::MAX, closed, true, backpressure)
     }
 
-    fn over(queue: SpscQueue, wake_at: usize, closed: bool, is_common: bool) -> Self {
+    fn over(
+        queue: SpscQueue,
+        wake_at: usize,
+        closed: bool,
+        is_common: bool,
+        backpressure: &Arc<Backpressure>,
+    ) -> Self {
         Self {
             owned: AtomicBool::new(!is_common),
             turn: is_common.then(Mutex::default),
@@ -133,6 +146,7 @@ impl Shard {
             wake_at,
             woken: AtomicBool::new(false),
             closed: AtomicBool::new(closed),
+            backpressure: Arc::clone(backpressure),
             reported: AtomicU8::new(0),
             counters: Counters::default(),
             totals: Mutex::default(),
@@ -155,7 +169,7 @@ impl Shard {
 
     #[inline(never)]
     fn push_in_turn(&self, record: &Record<'_>) -> Result<bool, PushError> {
-        let Some(_turn) = self.take_turn() else {
+        let Some(turn) = self.take_turn() else {
             return self.lose(PushError::Shutdown);
         };
         if self.queue.has_no_memory() && !self.closed.load(Ordering::Acquire) {
@@ -163,7 +177,52 @@ impl Shard {
             self.counters.full.advance();
             return Err(PushError::Full);
         }
-        self.push_alone(record)
+        match self.attempt(record) {
+            Err(PushError::Full) if self.backpressure.may_wait() => {
+                // The others go on meanwhile, at least until they find no room either.
+                drop(turn);
+                self.push_later(record)
+            }
+            Err(error) => self.lose(error),
+            pushed => pushed,
+        }
+    }
+
+    /// Pushes without a count of what is lost.
+    fn attempt(&self, record: &Record<'_>) -> Result<bool, PushError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(PushError::Shutdown);
+        }
+        let is_due = self.queue.push(record, self.wake_at)?;
+        Ok(is_due && self.claim_wake())
+    }
+
+    /// Pushes as soon as there is room, if there is in time.
+    #[cold]
+    #[inline(never)]
+    fn push_later(&self, record: &Record<'_>) -> Result<bool, PushError> {
+        let pushed = self.backpressure.wait(|| {
+            let _turn = match self.turn {
+                Some(_) => Some(self.take_turn()?),
+                None => None,
+            };
+            let pushed = self.attempt(record);
+            (pushed != Err(PushError::Full)).then_some(pushed)
+        });
+        pushed.unwrap_or(Err(PushError::Full)).or_else(|error| {
+            let _turn = self.take_turn();
+            self.lose(error)
+        })
+    }
+
+    /// What has no room here now.
+    #[cold]
+    #[inline(never)]
+    fn miss(&self, error: PushError, record: &Record<'_>) -> Result<bool, PushError> {
+        match error {
+            PushError::Full if self.backpressure.may_wait() => self.push_later(record),
+            error => self.lose(error),
+        }
     }
 
     #[inline(always)]
@@ -173,7 +232,7 @@ impl Shard {
         }
         match self.queue.push(record, self.wake_at) {
             Ok(is_due) => Ok(is_due && self.claim_wake()),
-            Err(error) => self.lose(error),
+            Err(error) => self.miss(error, record),
         }
     }
 

@@ -38,6 +38,8 @@ pub struct SpanCounts {
     /// (`max_span_bytes`), or items were left out for a limit. See
     /// [`SpanLimits`](crate::limits::SpanLimits#what-does-not-fit).
     pub incomplete: u64,
+    /// Spans that have waited for room, with [`WhenFull::Wait`](crate::hosted::config::WhenFull::Wait).
+    pub waited: u64,
     /// Ids of the program's [generator](crate::hosted::config::Config::id_generator) that were not
     /// used, because they were zero or it panicked; random ones took their place.
     pub ids_replaced: u64,
@@ -56,6 +58,7 @@ impl From<HubCounts> for SpanCounts {
             ended: counts.ended,
             live: counts.live.record_only + counts.live.record_and_sample,
             incomplete: counts.incomplete,
+            waited: counts.waited,
             ids_replaced: 0,
             processor_panics: 0,
         }

@@ -43,7 +43,7 @@ use crate::hosted::process::notice_fork;
 use crate::hosted::shards::{Drain, DrainLimit, DrainOutcome, Hub, Memory, memory};
 use crate::hosted::trace::TracerProvider;
 use crate::hosted::unversioned::tail::Tail;
-use crate::resource::{Registry, Resource};
+use crate::resource::{Registry, RegistryError, Resource};
 use crate::response::Outcome;
 use crate::stats::{DeliveryStats, Ledger};
 #[cfg(feature = "testing")]
@@ -148,9 +148,9 @@ impl Pipeline {
         registry: Result<Registry<Memory>, RegistryError>,
     ) -> Result<Self, PipelineError> {
         notice_fork();
-        let batch = settings.first_due();
+        let (batch, patience) = (settings.first_due(), settings.when_full.patience());
         let hub = registry
-            .and_then(|registry| Hub::new(registry, settings.shard_bytes, &batch))
+            .and_then(|registry| Hub::new(registry, settings.shard_bytes, &batch, patience))
             .map_err(PipelineError::Resource)?;
         Self::on(Arc::new(hub), settings, batch.scheduled_delay)
     }
@@ -159,7 +159,7 @@ impl Pipeline {
     fn on(hub: Arc<Hub>, settings: &Settings, delay: Duration) -> Result<Self, PipelineError> {
         let concurrency = settings.concurrent_exports as usize;
         let buffer = Buffer::new(memory("buffer_bytes", settings.buffer_bytes)?)
-            .with_overflow(settings.overflow)
+            .with_overflow(settings.when_full.overflow())
             .with_max_records(settings.max_queue_size)
             .with_leases(concurrency + 2);
         let mut exporter = Exporter::new(settings.exporter, buffer, hub.copy_registry())

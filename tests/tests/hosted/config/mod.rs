@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use spandrel_core::backoff::BackoffConfig;
 use spandrel_core::breaker::BreakerConfig;
-use spandrel_core::buffer::Overflow;
 use spandrel_core::env::{Compression, Propagators, Protocol};
 use spandrel_core::exporter::{OnTooLarge, WhenOpen};
+use spandrel_core::hosted::config::WhenFull;
 use spandrel_core::hosted::config::*;
 use spandrel_core::limits::SpanLimits;
 use spandrel_core::sampler::Sampler;

@@ -12,7 +12,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(settings.shard_bytes, 256 * 1024);
     assert_eq!(settings.max_span_bytes, 16 * 1024);
     assert_eq!(settings.shutdown_timeout, Duration::from_secs(5));
-    assert_eq!(settings.overflow, Overflow::DropNewest);
+    assert_eq!(settings.when_full, WhenFull::DropNewest);
     assert_eq!(settings.limits, SpanLimits::DEFAULT);
     assert!(settings.set_global);
     assert!(!settings.use_environment_proxy && !settings.allow_plaintext_credentials);
@@ -56,7 +56,7 @@ fn every_field_of_code_arrives() {
         breaker: Some(BreakerConfig::adaptive()),
         when_open: WhenOpen::Drop,
         on_too_large: OnTooLarge::Split,
-        overflow: Overflow::DropOldest,
+        when_full: WhenFull::DropOldest,
         max_batch_age: Some(Duration::ZERO),
         max_request_bytes: Some(100_000),
         buffer_bytes: Some(1_000_000),
@@ -79,7 +79,7 @@ fn every_field_of_code_arrives() {
     // A batch by bytes never needs more than one request.
     assert_eq!(exporter.batch.max_batch_bytes, 100_000);
     assert_eq!(exporter.batch.max_export_batch_size, 70);
-    assert_eq!(settings.overflow, Overflow::DropOldest);
+    assert_eq!(settings.when_full, WhenFull::DropOldest);
     assert_eq!(settings.gzip_level, Some(9));
     assert_eq!(settings.max_queue_size, 700);
     assert_eq!(

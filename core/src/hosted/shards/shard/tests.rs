@@ -4,7 +4,12 @@ use super::*;
 use crate::buffer::RecordFlags;
 use crate::buffer::{Fill, Run};
 use crate::resource::ScopeId;
+use core::time::Duration;
 use std::sync::Arc;
+
+fn shards(bytes: usize, wake_at: usize) -> ShardSet {
+    ShardSet::new(bytes, wake_at, Arc::new(Backpressure::new(Duration::ZERO)))
+}
 
 fn push(shard: &Shard) -> Result<bool, PushError> {
     shard.push(&Record {
@@ -29,7 +34,7 @@ impl Drain for Taker {
 #[test]
 fn threads_beyond_the_last_shard_share_one_and_no_span_of_theirs_is_lost() {
     const THREADS: usize = 8;
-    let shards = ShardSet::new(64 * 1024, 1 << 20);
+    let shards = shards(64 * 1024, 1 << 20);
     let own: Vec<_> = (1..MAX_SHARDS).map(|_| shards.claim()).collect();
     let all: Vec<_> = (0..THREADS).map(|_| shards.claim()).collect();
     assert!(all.iter().all(|shard| Arc::ptr_eq(shard, &all[0])));
@@ -59,7 +64,7 @@ fn threads_beyond_the_last_shard_share_one_and_no_span_of_theirs_is_lost() {
 #[test]
 fn without_memory_for_a_shard_the_spans_are_counted_as_lost() {
     // More than any machine has.
-    let shards = ShardSet::new(1 << (usize::BITS - 4), 1);
+    let shards = shards(1 << (usize::BITS - 4), 1);
     let all: Vec<_> = (0..3).map(|_| shards.claim()).collect();
     assert!(all.iter().all(|shard| Arc::ptr_eq(shard, &all[0])));
     assert_eq!(push(&all[0]), Err(PushError::Full));
@@ -75,7 +80,7 @@ fn without_memory_for_a_shard_the_spans_are_counted_as_lost() {
 
 #[test]
 fn a_span_that_comes_after_the_end_counts_as_lost_for_it() {
-    let shards = ShardSet::new(1024, 1 << 20);
+    let shards = shards(1024, 1 << 20);
     let shard = shards.claim();
     push(&shard).unwrap();
     shards.close();
@@ -93,7 +98,14 @@ fn a_span_that_comes_after_the_end_counts_as_lost_for_it() {
 #[test]
 fn the_drainer_is_woken_once_until_it_comes() {
     for wake_at in [1, 3] {
-        let shard = Shard::new(4096, wake_at, false, false).unwrap();
+        let shard = Shard::new(
+            4096,
+            wake_at,
+            false,
+            false,
+            &Arc::new(Backpressure::new(Duration::ZERO)),
+        )
+        .unwrap();
         for _ in 0..2 {
             let woken: Vec<_> = (0..6).map(|_| push(&shard).unwrap()).collect();
             let expected: Vec<_> = (1..=6).map(|n| n == wake_at).collect();
@@ -106,7 +118,7 @@ fn the_drainer_is_woken_once_until_it_comes() {
 
 #[test]
 fn a_batch_is_taken_when_it_is_complete_and_the_rest_stays() {
-    let shards = ShardSet::new(16 * 1024, 1 << 20);
+    let shards = shards(16 * 1024, 1 << 20);
     let (one, two) = (shards.claim(), shards.claim());
     let batch = DrainLimit::Batch {
         spans: 5,
@@ -131,7 +143,7 @@ fn a_batch_is_taken_when_it_is_complete_and_the_rest_stays() {
 
 #[test]
 fn a_busy_thread_does_not_hold_up_a_quiet_one() {
-    let shards = ShardSet::new(16 * 1024, 1 << 20);
+    let shards = shards(16 * 1024, 1 << 20);
     let (busy, quiet) = (shards.claim(), shards.claim());
     for _ in 0..10 {
         push(&busy).unwrap();
@@ -149,7 +161,7 @@ fn a_busy_thread_does_not_hold_up_a_quiet_one() {
 
 #[test]
 fn a_shard_that_fills_is_not_left_to_wait_for_a_batch() {
-    let shards = ShardSet::new(4096, 1 << 20);
+    let shards = shards(4096, 1 << 20);
     let shard = shards.claim();
     let batch = |spans| DrainLimit::Batch {
         spans,
@@ -180,7 +192,7 @@ fn while_a_request_hangs_a_shard_still_takes_in_what_it_was_given_room_for() {
     };
     // Wherever the queue stands by then.
     for before in 0..100 {
-        let shards = ShardSet::new(BYTES, 1 << 20);
+        let shards = shards(BYTES, 1 << 20);
         let shard = shards.claim();
         push(&shard).unwrap();
         for _ in 0..before {

@@ -7,6 +7,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::Pipeline;
 use crate::exporter::Event;
 use crate::hosted::diagnostics::INTERVAL_SECS;
 use crate::time::Instant;
@@ -73,6 +74,14 @@ impl LossWatch {
     }
 }
 
+impl Pipeline {
+    /// Returns true if all threads that record can go on for a while: none has used half of its memory.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.hub.has_room()
+    }
+}
+
 /// Why there was no room, with what helps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossCause {
@@ -95,8 +104,8 @@ impl fmt::Display for LossCause {
         match self {
             Self::Burst { shard_bytes } => write!(
                 f,
-                "spans end faster than they are sent: raise `shard_bytes` ({shard_bytes}), pause while \
-                 `ledger().buffered` is high, or lower `sample_rate`"
+                "spans end faster than they are sent: wait for room (`when_full`, or `room()` in async \
+                 code), raise `shard_bytes` ({shard_bytes}), or lower `sample_rate`"
             ),
             Self::Outage {
                 max_queue_size,

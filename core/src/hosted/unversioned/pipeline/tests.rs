@@ -1,7 +1,7 @@
 use super::*;
-use crate::buffer::Overflow;
 use crate::exporter::Event;
 use crate::hosted::config::Config;
+use crate::hosted::config::WhenFull;
 use crate::response::{DropReason, Response};
 use std::string::ToString;
 use std::vec;
@@ -129,10 +129,10 @@ fn losses(pipeline: &mut Pipeline) -> usize {
 /// Fault X1.
 #[test]
 fn x1_spans_that_are_lost_in_a_shard_are_reported_once() {
-    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
-        let (mut pipeline, provider) = overflowing(|config| config.overflow = overflow);
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest] {
+        let (mut pipeline, provider) = overflowing(|config| config.when_full = when_full);
         deliver(&mut pipeline);
-        assert_eq!(losses(&mut pipeline), 1, "{overflow:?}");
+        assert_eq!(losses(&mut pipeline), 1, "{when_full:?}");
         let lost = pipeline.ledger().dropped(DropReason::QueueFull);
         assert!(lost > 300, "{lost}");
         assert_eq!(pipeline.losing(), lost);

@@ -137,7 +137,11 @@ fn a_trace_is_kept_whole_for_an_error_of_any_span() {
             ..child(3, 2)
         };
         tail.pass(&[failed, child(2, 1), PLAIN]);
-        assert_eq!(tail.released(), [0_u64; 0], "not before a pass after the root's");
+        assert_eq!(
+            tail.released(),
+            [0_u64; 0],
+            "not before a pass after the root's"
+        );
         tail.pass(&[child(4, 1)]);
         let kept: &[u64] = if is_error { &[3, 2, 1, 4] } else { &[] };
         assert_eq!(tail.released(), kept);
