@@ -2,7 +2,7 @@
 
 use super::frame::{HELLO, MORE, RECORDS, VERSION};
 use super::recorder::{BEGIN, EVENT, SPAN};
-use super::{Text, Value};
+use super::{LeanValue, Text};
 use crate::context::SpanKind;
 use crate::link::deframe::{Deframer, FrameError};
 use crate::time::Instant;
@@ -14,7 +14,7 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 /// Reads the frames of one device. `F` is memory for one frame; nothing is allocated, whatever the
 /// bytes are.
 #[derive(Clone, Debug)]
-pub struct Decoder<F> {
+pub struct LeanDecoder<F> {
     frames: Deframer<F>,
     state: State,
 }
@@ -29,7 +29,7 @@ struct State {
     stats: LeanStats,
 }
 
-/// The counts of a [`Decoder`], which only grow.
+/// The counts of a [`LeanDecoder`], which only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -86,14 +86,14 @@ pub struct Records<'a> {
     /// Of these, spans that were dropped for lack of room.
     pub dropped: u32,
     rest: Reader<'a>,
-    clock: Clock,
+    clock: FrameClock,
     /// Number and time of the record before.
     last: (u32, u32),
 }
 
 /// The ticks of a frame as device time.
 #[derive(Clone, Copy, Debug)]
-struct Clock {
+struct FrameClock {
     now: Instant,
     ticks: u32,
     hertz: Option<u32>,
@@ -104,9 +104,9 @@ struct Clock {
 #[non_exhaustive]
 pub enum Entry<'a> {
     /// A finished span.
-    Span(SpanEntry, Attributes<'a>),
+    Span(SpanEntry, LeanAttributes<'a>),
     /// A span that has begun, and may never end.
-    Begin(SpanEntry, Attributes<'a>),
+    Begin(SpanEntry, LeanAttributes<'a>),
     /// Something that happened in a span.
     Event {
         /// The number of the span.
@@ -116,7 +116,7 @@ pub enum Entry<'a> {
         /// When; `None` as long as the ticks of a second are not known.
         at: Option<Instant>,
         /// The attributes.
-        attributes: Attributes<'a>,
+        attributes: LeanAttributes<'a>,
     },
 }
 
@@ -144,12 +144,12 @@ pub struct SpanEntry {
 
 /// The attributes of a record, in the order in which they were set: the last of a key counts.
 #[derive(Clone, Debug)]
-pub struct Attributes<'a> {
+pub struct LeanAttributes<'a> {
     rest: Reader<'a>,
     left: u32,
 }
 
-impl<F> Decoder<F> {
+impl<F> LeanDecoder<F> {
     /// A decoder anywhere in the stream of a device.
     pub const fn new(frame: F) -> Self {
         Self {
@@ -179,7 +179,7 @@ impl<F> Decoder<F> {
     }
 }
 
-impl<F: AsRef<[u8]> + AsMut<[u8]>> Decoder<F> {
+impl<F: AsRef<[u8]> + AsMut<[u8]>> LeanDecoder<F> {
     /// Takes bytes from the front of `input` up to the end of the next good frame. `None` means that
     /// all bytes were taken and more are needed.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Frame<'_>> {
@@ -290,7 +290,7 @@ impl<'a> Body<'a> {
                     ended: rest.word()?,
                     dropped: rest.word()?,
                     rest,
-                    clock: Clock {
+                    clock: FrameClock {
                         now: header.now,
                         ticks,
                         // No timer stands still.
@@ -398,8 +398,8 @@ impl<'a> Records<'a> {
     }
 
     /// The next `count` attributes, which are passed over.
-    fn attributes(&mut self, count: u32) -> Option<Attributes<'a>> {
-        let attributes = Attributes {
+    fn attributes(&mut self, count: u32) -> Option<LeanAttributes<'a>> {
+        let attributes = LeanAttributes {
             rest: self.rest,
             left: count,
         };
@@ -410,16 +410,16 @@ impl<'a> Records<'a> {
     }
 }
 
-impl Iterator for Attributes<'_> {
-    type Item = (Text, Value);
+impl Iterator for LeanAttributes<'_> {
+    type Item = (Text, LeanValue);
 
-    fn next(&mut self) -> Option<(Text, Value)> {
+    fn next(&mut self) -> Option<(Text, LeanValue)> {
         self.left = self.left.checked_sub(1)?;
         self.rest.attribute()
     }
 }
 
-impl Clock {
+impl FrameClock {
     /// The device time at which the timer showed `ticks`.
     fn at(self, ticks: u32) -> Option<Instant> {
         let ago = self.ticks.wrapping_sub(ticks);
@@ -481,7 +481,7 @@ impl Reader<'_> {
         self.number()?.try_into().ok().map(Text::new)
     }
 
-    fn attribute(&mut self) -> Option<(Text, Value)> {
+    fn attribute(&mut self) -> Option<(Text, LeanValue)> {
         let key = self.word()?;
         let kind = key & 7;
         let value = if kind == 1 {
@@ -490,6 +490,6 @@ impl Reader<'_> {
             self.word()?
         };
         let text = Text::new(u16::try_from(key >> 3).ok()?);
-        Some((text, Value::from_words(kind, value)?))
+        Some((text, LeanValue::from_words(kind, value)?))
     }
 }

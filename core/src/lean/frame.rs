@@ -1,6 +1,6 @@
 //! The device's end of the line: takes records out of the ring and writes frames.
 
-use super::recorder::{BEGIN, Clock, EVENT, Recorder, SPAN, Slot, Totals};
+use super::recorder::{BEGIN, EVENT, Recorder, SPAN, Slot, TickClock, Totals};
 use crate::link::enframe::Enframer;
 use crate::time::Instant;
 
@@ -56,7 +56,7 @@ impl FrameWriter {
     /// `target` has [`MIN_LEAN_FRAME_BYTES`], and 8 bytes more for each attribute that a span may
     /// have; a span that does not fit into an empty frame is dropped and counted. A damaged byte on
     /// the line costs a frame, so a smaller frame loses fewer spans by it.
-    pub fn next<C: Clock, const SLOTS: usize>(
+    pub fn next<C: TickClock, const SLOTS: usize>(
         &mut self,
         recorder: &Recorder<C, SLOTS>,
         now: Instant,

@@ -1,13 +1,13 @@
 //! Lean spans: a start and an end for about a hundred instructions, on devices that have no room for
 //! OTLP.
 //!
-//! Names, keys and constant texts are not in the flash: [`text!`](macro@text) puts them into a section
+//! Names, keys and constant texts are not in the flash: `lean_text!` puts them into a section
 //! of the ELF file, and a span carries their addresses. Ids are not drawn but numbered, and times are
 //! ticks of a 32-bit timer. The host has the ELF file and makes whole spans of it all.
 //!
 //! ```text
 //!   device                                               host
-//!   Recorder: start, end ─▶ ring of slots                 Decoder ─▶ Frame: build, boot, records
+//!   Recorder: start, end ─▶ ring of slots                 LeanDecoder ─▶ Frame: build, boot, records
 //!                              └─ FrameWriter ─▶ ▒▒▒ ─▶      │
 //!                                                            └─ + ELF file: names   + Ids: ids
 //! ```
@@ -53,22 +53,22 @@
 //!
 //! ```
 //! use core::cell::Cell;
-//! use spandrel_core::lean::{Body, Clock, Decoder, Entry, FrameWriter, Recorder, Text, Value};
+//! use spandrel_core::lean::{Body, TickClock, LeanDecoder, Entry, FrameWriter, Recorder, Text, LeanValue};
 //! use spandrel_core::time::Instant;
 //!
 //! struct Timer;
-//! impl Clock for Timer {
+//! impl TickClock for Timer {
 //!     fn ticks() -> u32 {
 //!         7_000 // a device reads a timer here
 //!     }
 //! }
 //!
-//! // The device. `text!("sensor.read")` gives such a number.
+//! // The device. `lean_text!("sensor.read")` gives such a number.
 //! const READ: Text = Text::new(17);
 //! const CELSIUS: Text = Text::new(29);
 //! static SPANS: Recorder<Timer, 64> = Recorder::new();
 //! let mut span = SPANS.start::<1>(READ);
-//! span.set(CELSIUS, Value::Float(21.5));
+//! span.set(CELSIUS, LeanValue::Float(21.5));
 //! SPANS.end(span);
 //!
 //! let mut frames = FrameWriter::new(3, 0xb01d, 1_000_000);
@@ -79,7 +79,7 @@
 //! }
 //!
 //! // The host.
-//! let mut decoder = Decoder::new([0; 256]);
+//! let mut decoder = LeanDecoder::new([0; 256]);
 //! let mut input = line.as_slice();
 //! let mut names = Vec::new();
 //! while let Some(frame) = decoder.next(&mut input) {
@@ -88,7 +88,7 @@
 //!         for entry in records {
 //!             if let Entry::Span(span, attributes) = entry {
 //!                 names.push(span.name);
-//!                 assert_eq!(attributes.collect::<Vec<_>>(), [(CELSIUS, Value::Float(21.5))]);
+//!                 assert_eq!(attributes.collect::<Vec<_>>(), [(CELSIUS, LeanValue::Float(21.5))]);
 //!             }
 //!         }
 //!     }
@@ -102,11 +102,9 @@ mod recorder;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{Attributes, Body, Decoder, Entry, Frame, LeanStats, Records, SpanEntry};
+pub use decoder::{Body, Entry, Frame, LeanAttributes, LeanDecoder, LeanStats, Records, SpanEntry};
 pub use frame::{FrameWriter, MIN_LEAN_FRAME_BYTES};
-pub use recorder::{Clock, Context, LeanSpan, Recorder};
-
-pub use crate::__lean_text as text;
+pub use recorder::{LeanContext, LeanSpan, Recorder, TickClock};
 
 use crate::id::{SpanId, TraceId};
 
@@ -122,7 +120,7 @@ impl Text {
         Self(number)
     }
 
-    /// The text whose bytes are at `address`: for [`text!`](macro@text).
+    /// The text whose bytes are at `address`: for `lean_text!`.
     #[must_use]
     pub fn at(address: *const u8) -> Self {
         Self(address.addr() as u16)
@@ -136,15 +134,18 @@ impl Text {
 }
 
 /// Puts a literal into the section `.spandrel` of the ELF file, with a zero behind it, and gives its
-/// [`Text`]. The linker script must keep the section and leave it out of the flash:
+/// [`Text`](crate::lean::Text). A linker script, given behind the others, keeps the section in the
+/// file and out of the flash:
 ///
 /// ```text
-/// SECTIONS { .spandrel 0x10 (INFO) : { KEEP(*(.spandrel)) } }
-/// INSERT AFTER .text;
+/// SECTIONS
+/// {
+///   .spandrel 1 (INFO) : { . = 1; *(.spandrel .spandrel.*); __spandrel_end = .; }
+/// }
+/// ASSERT(__spandrel_end < 65536, "more than 64 KiB of span names");
 /// ```
-#[doc(hidden)]
 #[macro_export]
-macro_rules! __lean_text {
+macro_rules! lean_text {
     ($text:literal) => {{
         #[unsafe(link_section = ".spandrel")]
         static TEXT: [u8; $text.len() + 1] = $crate::lean::with_zero($text);
@@ -171,7 +172,7 @@ pub const fn with_zero<const N: usize>(text: &str) -> [u8; N] {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Value {
+pub enum LeanValue {
     /// A number from 0 on.
     Unsigned(u32),
     /// A number.
@@ -184,7 +185,7 @@ pub enum Value {
     Text(Text),
 }
 
-impl Value {
+impl LeanValue {
     const fn to_words(self) -> (u32, u32) {
         match self {
             Self::Unsigned(value) => (0, value),

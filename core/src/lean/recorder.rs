@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use critical_section::Mutex;
 
-use super::{Text, Value};
+use super::{LeanValue, Text};
 use crate::context::SpanKind;
 
 /// Two words of the ring.
@@ -25,7 +25,7 @@ const DETACHED: u32 = 1 << 23;
 const COUNT_SHIFT: u32 = 24;
 
 /// A timer that counts up and turns over after 2^32 ticks.
-pub trait Clock {
+pub trait TickClock {
     /// The ticks now.
     fn ticks() -> u32;
 }
@@ -45,7 +45,7 @@ struct State<const SLOTS: usize> {
     head: Cell<u32>,
     tail: Cell<u32>,
     next: Cell<u32>,
-    current: Cell<Context>,
+    current: Cell<LeanContext>,
     ended: Cell<u32>,
     dropped: Cell<u32>,
     ring: [Cell<Slot>; SLOTS],
@@ -54,12 +54,12 @@ struct State<const SLOTS: usize> {
 /// A span as its children know it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Context {
+pub struct LeanContext {
     number: u32,
     root: u32,
 }
 
-impl Context {
+impl LeanContext {
     /// The number of the span; 0 for none.
     #[must_use]
     pub const fn number(self) -> u32 {
@@ -86,9 +86,9 @@ pub struct LeanSpan<const ATTRIBUTES: usize = 0> {
 #[derive(Debug)]
 struct Live {
     head: u32,
-    context: Context,
+    context: LeanContext,
     /// The parent, which becomes current again at the end unless the span is detached.
-    before: Context,
+    before: LeanContext,
     start: u32,
 }
 
@@ -118,7 +118,7 @@ impl<const SLOTS: usize> State<SLOTS> {
     }
 }
 
-impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
+impl<C: TickClock, const SLOTS: usize> Recorder<C, SLOTS> {
     /// A recorder without spans.
     #[must_use]
     pub const fn new() -> Self {
@@ -128,7 +128,7 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
                 head: Cell::new(0),
                 tail: Cell::new(0),
                 next: Cell::new(0),
-                current: Cell::new(Context { number: 0, root: 0 }),
+                current: Cell::new(LeanContext { number: 0, root: 0 }),
                 ended: Cell::new(0),
                 dropped: Cell::new(0),
                 ring: [const { Cell::new([0; 2]) }; SLOTS],
@@ -147,12 +147,12 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
         }
     }
 
-    /// Starts a child of `parent`, or a root for the default [`Context`], without making it current:
+    /// Starts a child of `parent`, or a root for the default [`LeanContext`], without making it current:
     /// for a task, which keeps it over an await.
     pub fn start_child<const ATTRIBUTES: usize>(
         &self,
         name: Text,
-        parent: Context,
+        parent: LeanContext,
     ) -> LeanSpan<ATTRIBUTES> {
         let context = critical_section::with(|cs| self.number(self.state.borrow(cs), parent));
         LeanSpan {
@@ -168,7 +168,7 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
 
     /// The current span.
     #[must_use]
-    pub fn current(&self) -> Context {
+    pub fn current(&self) -> LeanContext {
         critical_section::with(|cs| self.state.borrow(cs).current.get())
     }
 
@@ -192,7 +192,7 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
         &self,
         span: &LeanSpan<ATTRIBUTES>,
         name: Text,
-        attributes: &[(Text, Value)],
+        attributes: &[(Text, LeanValue)],
     ) {
         let count = attributes.len().min(0xff) as u32;
         let head = u32::from(name.0) | EVENT << RECORD_SHIFT | count << COUNT_SHIFT;
@@ -231,7 +231,7 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
         })
     }
 
-    fn number(&self, state: &State<SLOTS>, parent: Context) -> Context {
+    fn number(&self, state: &State<SLOTS>, parent: LeanContext) -> LeanContext {
         // 0 stands for none.
         let number = state.next.get().checked_add(1).unwrap_or(1);
         state.next.set(number);
@@ -240,7 +240,7 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
         } else {
             parent.root
         };
-        Context { number, root }
+        LeanContext { number, root }
     }
 
     #[inline(never)]
@@ -309,7 +309,7 @@ impl<C: Clock, const SLOTS: usize> Recorder<C, SLOTS> {
     }
 }
 
-impl<C: Clock, const SLOTS: usize> Default for Recorder<C, SLOTS> {
+impl<C: TickClock, const SLOTS: usize> Default for Recorder<C, SLOTS> {
     fn default() -> Self {
         Self::new()
     }
@@ -321,7 +321,7 @@ impl<C, const SLOTS: usize> fmt::Debug for Recorder<C, SLOTS> {
     }
 }
 
-fn attribute(key: Text, value: Value) -> Slot {
+fn attribute(key: Text, value: LeanValue) -> Slot {
     let (kind, value) = value.to_words();
     [u32::from(key.0) | kind << 16, value]
 }
@@ -352,7 +352,7 @@ impl Head {
 impl<const ATTRIBUTES: usize> LeanSpan<ATTRIBUTES> {
     /// The span, for children that name their parent.
     #[must_use]
-    pub const fn context(&self) -> Context {
+    pub const fn context(&self) -> LeanContext {
         self.live.context
     }
 
@@ -381,7 +381,7 @@ impl<const ATTRIBUTES: usize> LeanSpan<ATTRIBUTES> {
     /// Adds an attribute; where there is no room for it, it is left out. Of a key that is set twice
     /// the host keeps the last value.
     #[inline]
-    pub fn set(&mut self, key: Text, value: Value) {
+    pub fn set(&mut self, key: Text, value: LeanValue) {
         let place = (self.live.head >> COUNT_SHIFT) as usize;
         if let Some(slot) = self.attributes.get_mut(place).filter(|_| place < 0xff) {
             *slot = attribute(key, value);

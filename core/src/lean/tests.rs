@@ -19,7 +19,7 @@ thread_local! {
 /// A megahertz.
 struct Timer;
 
-impl Clock for Timer {
+impl TickClock for Timer {
     fn ticks() -> u32 {
         TICKS.get() as u32
     }
@@ -37,23 +37,23 @@ fn text(rng: &mut TestRng) -> Text {
     Text::new(rng.next_u32() as u16)
 }
 
-fn value(rng: &mut TestRng) -> Value {
+fn value(rng: &mut TestRng) -> LeanValue {
     let bits = rng.next_u32();
     match rng.next_u32() % 5 {
-        0 => Value::Unsigned(bits >> (bits % 32)),
-        1 => Value::Signed(bits as i32 >> (bits % 32)),
-        2 => Value::Bool(bits.is_multiple_of(2)),
-        3 => Value::Float(bits as f32 / 7.0),
-        _ => Value::Text(text(rng)),
+        0 => LeanValue::Unsigned(bits >> (bits % 32)),
+        1 => LeanValue::Signed(bits as i32 >> (bits % 32)),
+        2 => LeanValue::Bool(bits.is_multiple_of(2)),
+        3 => LeanValue::Float(bits as f32 / 7.0),
+        _ => LeanValue::Text(text(rng)),
     }
 }
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq)]
 enum Told {
-    Span(SpanEntry, Vec<(Text, Value)>),
+    Span(SpanEntry, Vec<(Text, LeanValue)>),
     Begin(SpanEntry),
-    Event(u32, Text, Instant, Vec<(Text, Value)>),
+    Event(u32, Text, Instant, Vec<(Text, LeanValue)>),
 }
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ struct Host {
 }
 
 impl Host {
-    fn read(&mut self, decoder: &mut Decoder<Vec<u8>>, mut bytes: &[u8]) {
+    fn read(&mut self, decoder: &mut LeanDecoder<Vec<u8>>, mut bytes: &[u8]) {
         while let Some(frame) = decoder.next(&mut bytes) {
             self.lost_frames += frame.lost_frames;
             let Body::Records(records) = frame.body else {
@@ -199,7 +199,7 @@ fn what_is_recorded_is_what_is_read_whatever_the_frames_and_the_turns_of_the_tim
         TICKS.set(u64::from(u32::MAX) - 20_000 + seed * 10_000);
         let mut program = Program::<4096>::new(seed);
         let mut writer = FrameWriter::new(seed as u32, 0x1234_5678_9abc, 1_000_000);
-        let mut decoder = Decoder::new(vec![0; 1024]);
+        let mut decoder = LeanDecoder::new(vec![0; 1024]);
         let mut host = Host::default();
         for _ in 0..20 {
             program.span(3, None);
@@ -230,7 +230,7 @@ fn what_has_no_room_is_counted_and_the_books_are_closed() {
     for seed in 0..40 {
         let mut program = Program::<64>::new(seed);
         let mut writer = FrameWriter::new(1, 2, 1_000_000);
-        let (mut decoder, mut host) = (Decoder::new(vec![0; 1024]), Host::default());
+        let (mut decoder, mut host) = (LeanDecoder::new(vec![0; 1024]), Host::default());
         for _ in 0..20 {
             program.span(3, None);
             if program.rng.next_u32().is_multiple_of(2) {
@@ -267,7 +267,7 @@ fn a_damaged_byte_costs_one_frame_which_is_counted() {
         for at in 1..all[place].len() - 1 {
             let mut damaged = all.clone();
             damaged[place][at] ^= 1 << (at % 8);
-            let (mut decoder, mut host) = (Decoder::new(vec![0; 1024]), Host::default());
+            let (mut decoder, mut host) = (LeanDecoder::new(vec![0; 1024]), Host::default());
             host.read(&mut decoder, &damaged.concat());
             host.read(&mut decoder, &last);
             // Damage that makes a zero cuts a frame in two.
@@ -294,7 +294,7 @@ fn no_bytes_make_the_decoder_panic_and_a_good_frame_behind_them_is_read() {
         let mut frame = crate::link::enframe::Enframer::new(&mut target);
         frame.put(&body);
         let len = frame.finish().unwrap();
-        let mut decoder = Decoder::new(vec![0; 256]);
+        let mut decoder = LeanDecoder::new(vec![0; 256]);
         let mut host = Host::default();
         let mut input = &target[..len];
         let mut good = 0;
@@ -327,7 +327,7 @@ fn no_bytes_make_the_decoder_panic_and_a_good_frame_behind_them_is_read() {
 fn the_build_is_named_first_and_again() {
     let mut writer = FrameWriter::new(1, 0xb01d, 32_768);
     let recorder = Recorder::<Timer, 64>::new();
-    let mut decoder = Decoder::new(vec![0; 256]);
+    let mut decoder = LeanDecoder::new(vec![0; 256]);
     let mut hellos = 0;
     assert!(
         frames(&mut writer, &recorder, 128).is_empty(),
@@ -347,7 +347,7 @@ fn the_build_is_named_first_and_again() {
     }
     assert_eq!(hellos, 4);
     // A host that comes late does not know times before.
-    let mut late = Decoder::new(vec![0; 256]);
+    let mut late = LeanDecoder::new(vec![0; 256]);
     recorder.end(recorder.start::<0>(Text::new(1)));
     let line = frames(&mut writer, &recorder, 128).concat();
     let frame = late.next(&mut line.as_slice()).unwrap();
@@ -370,11 +370,11 @@ fn spans_of_interrupts_are_children_of_what_they_interrupt() {
     recorder.end(handler);
     assert_eq!(recorder.current(), of_main);
     recorder.end(main);
-    assert_eq!(recorder.current(), Context::default());
+    assert_eq!(recorder.current(), LeanContext::default());
     assert_eq!(of_handler.root(), of_main.number());
     // A task's span leaves what is current alone.
     let task = recorder.start_child::<0>(Text::new(3), of_handler);
-    assert_eq!(recorder.current(), Context::default());
+    assert_eq!(recorder.current(), LeanContext::default());
     assert_eq!(task.context().root(), of_main.number());
     recorder.end(task);
 }

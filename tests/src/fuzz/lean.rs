@@ -1,14 +1,14 @@
 //! Any bytes into the decoder of lean spans: nothing panics, a record is read from checked frames
 //! only, and good frames behind them are read.
 
-use spandrel_core::lean::{Body, Clock, Decoder, Entry, FrameWriter, Recorder, Text};
+use spandrel_core::lean::{Body, Entry, FrameWriter, LeanDecoder, Recorder, Text, TickClock};
 use spandrel_core::time::Instant;
 
 use super::link::frames_of;
 
 struct Timer;
 
-impl Clock for Timer {
+impl TickClock for Timer {
     fn ticks() -> u32 {
         7
     }
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     } else {
         bytes.to_vec()
     };
-    let mut decoder = Decoder::new([0; 512]);
+    let mut decoder = LeanDecoder::new([0; 512]);
     let (mut frames, mut lost) = (0, 0);
     for piece in framed.chunks(usize::from(chunk) + 1) {
         let mut input = piece;
