@@ -44,11 +44,9 @@
 //! # Ok::<(), spandrel_core::buffer::PushError>(())
 //! ```
 
-use core::sync::atomic::{Ordering, compiler_fence};
-
 use super::bookkeeping::{Bookkeeping, record_at};
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
-use super::ring::{Compaction, Ring};
+use super::ring::{Compaction, Ring, barrier};
 use super::{Buffer, MAX_LEASES, PushError};
 use crate::resource::ScopeId;
 use crate::wire::move_within;
@@ -57,12 +55,6 @@ use crate::wire::move_within;
 const MAGIC: u32 = 0x5352_4e02;
 const WORDS: usize = 10;
 const PLACES_BYTES: usize = 4 * WORDS;
-
-/// Ends the writes before it: the compiler moves none over it.
-#[inline]
-pub(super) fn barrier() {
-    compiler_fence(Ordering::SeqCst);
-}
 
 /// Memory for a [`Buffer`] that outlives a reset: see [`Buffer::retained`]. As bytes it is the part
 /// for records.

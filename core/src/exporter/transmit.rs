@@ -389,9 +389,15 @@ mod tests {
         }
         // Not even by a flush, which ends by its time limit.
         let limit = Instant::from_secs(4_000);
-        exporter.force_flush(Instant::from_secs(3_500), limit);
-        assert!(exporter.poll_transmit(Instant::from_secs(3_600)).is_none());
-        assert_eq!(exporter.poll_timeout(), Some(limit));
+        let flush = exporter.force_flush(Instant::from_secs(3_500), limit);
+        let at = Instant::from_secs(3_600);
+        assert!(exporter.poll_transmit(at).is_none());
+        assert_eq!(
+            (exporter.poll_timeout(), exporter.poll_flush(&flush, at)),
+            (None, None)
+        );
+        let report = exporter.poll_flush(&flush, limit).unwrap();
+        assert_eq!(report.outcome, FlushOutcome::TimedOut);
         let now = Instant::from_secs(5_000);
         exporter.handle_timeout(now);
         let clock = WallClock::from_pair(now, UnixNanos::from_secs(1_700_000_000));
