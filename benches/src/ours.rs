@@ -133,7 +133,7 @@ pub fn long_queue(spans: u32) -> Config {
 pub fn trace(tracer: &Tracer, n: u64) {
     let mut root = tracer.start("http.request");
     set(&mut root, n, 0);
-    root.in_scope(|| {
+    root.in_scope(|_| {
         for child in 1..SPANS_PER_TRACE {
             let mut span = tracer.start("db.query");
             set(&mut span, n, child);

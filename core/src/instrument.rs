@@ -44,6 +44,18 @@
 //! see name, kind and parent. Within the function, [`active_span`](crate::hosted::active::active_span) records
 //! on the span.
 //!
+//! An argument that cannot be shown is an error, which names it:
+//!
+//! ```compile_fail
+//! # #[cfg(feature = "std")] {
+//! struct Card;
+//!
+//! #[spandrel_core::instrument] // `Card` cannot become an attribute: name this argument in `skip(..)`
+//! fn charge(card: Card) {}
+//! # }
+//! # #[cfg(not(feature = "std"))] compile_error!();
+//! ```
+//!
 //! The span of an `async fn` starts at the first poll, is current in each poll, and ends with the future,
 //! also if that is dropped. A function that returns `Box::pin(async move { .. })` or `async move { .. }` is
 //! treated the same way, so methods of `async_trait` are as well. A function that ends by `?`, `return` or a

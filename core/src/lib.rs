@@ -73,6 +73,8 @@
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
 //! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
+//! | `opentelemetry-0-33`, `-0-32`, `-0-31` | the API of the crate `opentelemetry` over this pipeline; turns on `std` |
+//! | `opentelemetry-sdk-0-33` | the finished spans of `opentelemetry_sdk` through this pipeline |
 //! | `macros` | the attribute `instrument`: a span for each call of a function, with and without `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
 //! | `critical-section` | a buffer that tasks and interrupts share |

@@ -195,6 +195,68 @@ impl WallClock {
     }
 }
 
+/// Extends a timer of 32 bits, which turns over in minutes or hours, to an [`Instant`], which does
+/// not.
+///
+/// Read it at least twice in each turn: every 35 minutes at 1 MHz. A reading that is a little older
+/// than the last one, as from an interrupted task, gives the time that it had. For frequencies that
+/// divide a second into whole nanoseconds (1 MHz, 32 MHz) a reading takes no division.
+///
+/// ```
+/// use spandrel_core::time::{Instant, Ticks32};
+///
+/// let mut clock = Ticks32::new(1_000_000);
+/// assert_eq!(clock.now(4_000_000_000), Instant::from_secs(4_000));
+/// // 1,000 s later the timer has turned over.
+/// assert_eq!(clock.now(705_032_704), Instant::from_secs(5_000));
+/// ```
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Ticks32 {
+    hertz: u32,
+    /// Nanoseconds of a tick, if they are a whole number; otherwise 0.
+    nanos: u32,
+    /// Ticks since the first turn began.
+    total: u64,
+}
+
+impl Ticks32 {
+    /// A clock over a timer that counts up `hertz` times a second: from 1 to 2^31. Its origin is the
+    /// zero of the timer's present turn.
+    #[must_use]
+    pub const fn new(hertz: u32) -> Self {
+        let is_whole = hertz > 0 && NANOS_PER_SEC.is_multiple_of(hertz);
+        Self {
+            hertz,
+            nanos: if is_whole { NANOS_PER_SEC / hertz } else { 0 },
+            total: 0,
+        }
+    }
+
+    /// Returns the time at which the timer showed `ticks`.
+    pub const fn now(&mut self, ticks: u32) -> Instant {
+        let ahead = ticks.wrapping_sub(self.total as u32);
+        // The first reading may be anywhere in the turn.
+        if ahead <= u32::MAX / 2 || self.total == 0 {
+            self.total += ahead as u64;
+            return self.instant(self.total);
+        }
+        self.instant(self.total.saturating_sub(ahead.wrapping_neg() as u64))
+    }
+
+    const fn instant(&self, ticks: u64) -> Instant {
+        if self.nanos > 0 || self.hertz == 0 {
+            return Instant(ticks.saturating_mul(self.nanos as u64));
+        }
+        let (secs, rest) = divide(ticks, self.hertz);
+        let (nanos, _) = divide(rest as u64 * NANOS_PER_SEC as u64, self.hertz);
+        Instant(
+            secs.saturating_mul(NANOS_PER_SEC as u64)
+                .saturating_add(nanos),
+        )
+    }
+}
+
 const NANOS_PER_SEC: u32 = 1_000_000_000;
 
 /// The duration of so many nanoseconds.
@@ -290,6 +352,25 @@ mod tests {
             }
         }
         assert_eq!(nanos_duration(1_500_000_001), Duration::new(1, 500_000_001));
+    }
+
+    #[test]
+    fn a_timer_that_turns_over_is_extended_and_an_older_reading_is_older() {
+        for hertz in [1, 1_000, 32_768, 1_000_000, 24_000_000, 1 << 31] {
+            let mut clock = Ticks32::new(hertz);
+            let mut total = 3_000_000_000_u64;
+            for step in [0, 1, 1 << 30, (1 << 31) - 1, 7, 1 << 30].repeat(5) {
+                total += step;
+                let exact = |ticks: u64| {
+                    let nanos = u128::from(ticks) * 1_000_000_000 / u128::from(hertz);
+                    Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+                };
+                assert_eq!(clock.now(total as u32), exact(total), "{hertz} Hz");
+                assert_eq!(clock.now((total - 900) as u32), exact(total - 900));
+                assert_eq!(clock.now(total as u32), exact(total));
+            }
+        }
+        assert_eq!(Ticks32::new(0).now(5), Instant::ZERO);
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn place_order(tracer: &Tracer) -> TraceId {
             KeyValue::new("http.route", "/orders"),
         ])
         .start();
-    let payment = request.in_scope(|| {
+    let payment = request.in_scope(|_| {
         tracer.span("order.validate").in_scope(|span| {
             span.set_attribute("order.items", 3);
             work(12);

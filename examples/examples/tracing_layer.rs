@@ -52,7 +52,7 @@ fn handle(headers: &[(&str, &str)]) {
 fn cook(dish: &str, portions: u32) -> Result<(), Burnt> {
     info!(degrees = 180, "the stove is hot");
     // The two kinds of spans nest in each other.
-    tracer("stock").start("stock.take").in_scope(|| {
+    tracer("stock").start("stock.take").in_scope(|_| {
         let _shelf = info_span!("shelf.reach").entered();
         sleep(Duration::from_millis(15));
     });

@@ -70,6 +70,16 @@ impl Device {
             .is_ok()
     }
 
+    /// Ends one span of these times.
+    pub fn span_at(&mut self, start: Instant, end: Instant) {
+        let builder = SpanBuilder::new("turn").scope(self.scope);
+        let span = self.tracer.start::<256>(builder, start);
+        self.contexts.push(*span.context());
+        self.made += 1;
+        // What is refused is counted.
+        let _ = span.end(end, &mut self.link);
+    }
+
     /// All frames there are now, of at most `size` bytes each.
     pub fn frames(&mut self, now: Instant, size: usize) -> Vec<Vec<u8>> {
         let mut frame = vec![0; size];

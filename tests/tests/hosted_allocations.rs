@@ -44,7 +44,7 @@ fn work(tracer: &Tracer) {
     order.set_attribute("customer", "jane");
     order.set_attribute("customer", "joan");
     order.add_event("cache.miss", &[KeyValue::new("key", "k")]);
-    order.in_scope(|| {
+    order.in_scope(|_| {
         let mut payment = tracer.start("payment.charge");
         payment.set_status(Status::error("declined"));
         payment.end();

@@ -48,6 +48,8 @@
 //! | `signal` | `reqwest`, and `Telemetry::shutdown_on_signal` and `until_signal` |
 //! | `http` | `http::HeaderMap` as a carrier of contexts; turns on `std` |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate; turns on `std` |
+//! | `opentelemetry-sdk-0-33` | the finished spans of `opentelemetry_sdk` through this pipeline |
+//! | `opentelemetry-0-33`, `-0-32`, `-0-31` | the API of the crate `opentelemetry` over this pipeline; turns on `std` |
 //! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
 //! | `embassy` | timers of embassy-time, and an HTTP/1.1 POST over any `embedded-nal-async` stack, plain or in gzip |
 //! | `reqwless` | `embassy`, and a POST through reqwless, for its TLS; needs Rust 1.91 |

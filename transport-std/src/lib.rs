@@ -63,6 +63,8 @@
 //! | `http` | `http::HeaderMap` as a carrier of contexts |
 //! | `tracing` | a layer for programs that use the macros of the `tracing` crate |
 //! | `tracing-fmt` | the ids of spans in the lines of `tracing-subscriber`'s `fmt`; turns on `tracing` |
+//! | `opentelemetry-sdk-0-33` | the finished spans of `opentelemetry_sdk` through this pipeline |
+//! | `opentelemetry-0-33`, `-0-32`, `-0-31` | the API of the crate `opentelemetry` over this pipeline |
 //! | `platform-verifier` | trust in the roots of the operating system instead of the built-in ones |
 //! | `signal` | `Telemetry::shutdown_on_signal` and `until_signal` |
 //! | `gateway` | the program `spandrel-gateway` and its parts: spans of devices behind a serial line |
@@ -104,6 +106,14 @@ pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::log_ids;
+#[cfg(feature = "opentelemetry-0-31")]
+pub use spandrel_core::hosted::opentelemetry_0_31;
+#[cfg(feature = "opentelemetry-0-32")]
+pub use spandrel_core::hosted::opentelemetry_0_32;
+#[cfg(feature = "opentelemetry-0-33")]
+pub use spandrel_core::hosted::opentelemetry_0_33;
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+pub use spandrel_core::hosted::opentelemetry_sdk_0_33;
 pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;

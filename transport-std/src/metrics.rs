@@ -118,6 +118,8 @@ impl Sending {
                 .stage
                 .changed
                 .wait_timeout_while(at, interval, |at| *at == At::Running);
+            // Again, for libraries that were bridged after this thread began.
+            let _quiet = current::suppress();
             let is_last = *waited.unwrap_or_else(PoisonError::into_inner).0 != At::Running;
             self.send();
             if is_last {

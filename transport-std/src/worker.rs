@@ -472,6 +472,8 @@ impl Worker {
         let Some(timeout) = found else {
             return may_have_parked;
         };
+        // Again, for libraries that were bridged after this thread began.
+        let _quiet = current::suppress();
         let Self {
             state,
             output,

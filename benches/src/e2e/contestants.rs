@@ -10,6 +10,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use spandrel_core::hosted::opentelemetry_0_33::BridgeTracer;
 use spandrel_transport_std::{Config, Telemetry, WhenFull, init};
 
 use crate::rivals;
@@ -42,8 +43,9 @@ const OURS: [(&str, Change); 4] = [
 /// What is set differently.
 type Change = fn(&mut Config);
 
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "spandrel, tracing layer",
+    "tracing-opentelemetry over spandrel",
     "opentelemetry_sdk",
     "tracing-opentelemetry",
     "fastrace",
@@ -71,6 +73,7 @@ pub fn start(name: &str, endpoint: &str) -> Running {
     }
     match name {
         "spandrel, tracing layer" => spandrel_tracing(endpoint),
+        "tracing-opentelemetry over spandrel" => tracing_opentelemetry_over_ours(endpoint),
         "opentelemetry_sdk" => opentelemetry(endpoint),
         "tracing-opentelemetry" => tracing_opentelemetry(endpoint),
         "fastrace" => fastrace(endpoint),
@@ -104,6 +107,22 @@ fn spandrel_tracing(endpoint: &str) -> Running {
     let telemetry = telemetry(endpoint, |_| ());
     let subscriber = crate::ours::dispatch(&telemetry.tracer("bench"));
     tracing::dispatcher::set_global_default(subscriber).expect("the only subscriber");
+    Running {
+        trace: Arc::new(trace_by_tracing),
+        finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),
+    }
+}
+
+fn tracing_opentelemetry_over_ours(endpoint: &str) -> Running {
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let telemetry = telemetry(endpoint, |_| ());
+    let tracer = BridgeTracer::from(telemetry.tracer("bench"));
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
+        .with(tracing_opentelemetry::layer().with_tracer(tracer));
+    tracing::subscriber::set_global_default(subscriber).expect("the only subscriber");
     Running {
         trace: Arc::new(trace_by_tracing),
         finish: Box::new(move |patience| shut_down_ours(&telemetry, patience)),

@@ -1,5 +1,6 @@
 //! The cost of one operation on the recording thread.
 
+mod bridge;
 mod context;
 mod spans;
 mod threads;
@@ -23,7 +24,7 @@ const PARTS: Parts = Parts {
 type Make = fn() -> Case;
 
 /// Every case, by its name.
-pub const CASES: [(&str, Make); 17] = [
+pub const CASES: [(&str, Make); 20] = [
     ("disabled: start + end", spans::disabled),
     ("unsampled: start + end", spans::unsampled),
     ("sample rate 0.1: start + end", spans::ratio),
@@ -44,4 +45,16 @@ pub const CASES: [(&str, Make); 17] = [
     ("format a traceparent", context::format),
     ("extract a traceparent from headers", context::extract),
     ("inject a traceparent into a map", context::inject),
+    (
+        "tracing: start + 4 fields + enter + end",
+        bridge::layer_alone,
+    ),
+    (
+        "tracing beside the API: start + 4 fields + enter + end",
+        bridge::layer_bridged,
+    ),
+    (
+        "opentelemetry's global tracer: start + end",
+        bridge::global_tracer,
+    ),
 ];

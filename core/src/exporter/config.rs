@@ -61,6 +61,12 @@ pub struct ExporterConfig {
     pub when_open: WhenOpen,
     /// The effect of a 413 on a batch.
     pub on_too_large: OnTooLarge,
+    /// Sends nothing before the wall clock is [known](super::Exporter::set_wall_clock). Otherwise
+    /// spans of a device without a date are sent as of 1970, and a collector keeps them so.
+    ///
+    /// Spans wait in the buffer meanwhile, whose rule of overflow holds, and a flush or a shutdown
+    /// waits until its time limit. Set it wherever the date comes in the end.
+    pub hold_until_dated: bool,
     /// The seed of the jitter. Give every process and device its own, or a whole fleet sends at the
     /// same moments.
     pub seed: u64,
@@ -81,6 +87,7 @@ impl ExporterConfig {
         max_batch_age: Duration::from_secs(300),
         when_open: WhenOpen::Hold,
         on_too_large: OnTooLarge::Drop,
+        hold_until_dated: false,
         seed: 0x5bd1_e995_9d2c_5681,
     };
 

@@ -233,7 +233,8 @@ where
     /// Sets the wall clock, at the start or once it becomes known. Every record is dated once, at
     /// the next attempt to send it, and then keeps its date: setting the clock again changes only
     /// records that have never been sent with one. Until the clock is known, the driver's instants
-    /// are sent as if they were Unix time.
+    /// are sent as if they were Unix time, in 1970, unless
+    /// [`hold_until_dated`](ExporterConfig::hold_until_dated) is set. Wake the driver after this.
     ///
     /// So a retry has the same bytes as the attempt before, unless that one was sent without a date.
     ///

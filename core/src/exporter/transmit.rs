@@ -273,6 +273,9 @@ where
 
     /// When the queued spans are due.
     pub(super) fn queue_due(&self) -> Option<Instant> {
+        if self.config.hold_until_dated && self.wall_clock.is_none() {
+            return None;
+        }
         let queued = self.buffer.queued();
         let first = self.intake.first_queued(queued);
         let probe_wanted = !self.schedule.is_healthy() && self.batches.has_parked();
@@ -363,6 +366,40 @@ mod tests {
             exporter.push_record(&record).unwrap();
         }
         exporter
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_date_is_known() {
+        let config = ExporterConfig {
+            hold_until_dated: true,
+            ..ExporterConfig::DEFAULT
+        };
+        let registry = Registry::empty([0_u8; 128]);
+        let mut exporter = Exporter::clamped(config, Buffer::new([0_u8; 512]), registry);
+        let ids = crate::id::RandomIdGenerator::new(crate::test_support::TestRng::new(1));
+        let mut tracer = BareTracer::new(AlwaysOn, ids);
+        let at = Instant::from_secs(2);
+        let span = tracer.start::<128>(SpanBuilder::new("boot"), at);
+        span.end(at, &mut exporter).unwrap();
+        for now in [3, 30, 3_000].map(Instant::from_secs) {
+            assert!(exporter.poll_transmit(now).is_none());
+            assert_eq!(exporter.poll_timeout(), None, "nothing is waited for");
+        }
+        // Not even by a flush, which ends by its time limit.
+        let limit = Instant::from_secs(4_000);
+        exporter.force_flush(Instant::from_secs(3_500), limit);
+        assert!(exporter.poll_transmit(Instant::from_secs(3_600)).is_none());
+        assert_eq!(exporter.poll_timeout(), Some(limit));
+        let now = Instant::from_secs(5_000);
+        exporter.handle_timeout(now);
+        let clock = WallClock::from_pair(now, UnixNanos::from_secs(1_700_000_000));
+        exporter.set_wall_clock(Some(clock));
+        let mut sent = exporter.poll_transmit(now).unwrap();
+        let mut body = [0; 512];
+        let len = exporter.read_body(&mut sent, &mut body);
+        let start = (1_699_995_002 * 1_000_000_000_u64).to_le_bytes();
+        assert!(body[..len].windows(8).any(|eight| eight == start));
+        assert_eq!(exporter.ledger().dropped_total(), 0);
     }
 
     #[test]

@@ -15,8 +15,7 @@
 //! }
 //!
 //! fn handle(tracer: &Tracer) {
-//!     let span = tracer.start("order.place");
-//!     span.in_scope(|| look_up("order"));
+//!     tracer.span("order.place").in_scope(|_| look_up("order"));
 //! }
 //! # handle(&Tracer::disabled());
 //! ```

@@ -51,18 +51,41 @@ impl<T: AsRef<str>> AsText for &Argument<'_, T> {
 }
 
 /// Everything else that can be shown.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot become an attribute",
-    note = "name the argument in `skip(..)`, or give its type `Debug`"
-)]
 pub trait ByDebug {
-    /// Sets the attribute.
-    fn set(&self, span: &mut Span, key: &str);
+    /// The argument's type.
+    type Argument;
+
+    /// Sets the attribute. The condition stands here and not at the implementation, so that the compiler
+    /// names what is missing.
+    fn set(&self, span: &mut Span, key: &str)
+    where
+        Self::Argument: ArgumentOrSkip;
 }
 
-impl<T: Debug> ByDebug for Argument<'_, T> {
-    fn set(&self, span: &mut Span, key: &str) {
-        set_debug(span, key, self.0);
+impl<T> ByDebug for Argument<'_, T> {
+    type Argument = T;
+
+    fn set(&self, span: &mut Span, key: &str)
+    where
+        T: ArgumentOrSkip,
+    {
+        self.0.show(span, key);
+    }
+}
+
+/// What can be recorded. An argument that cannot is named in `skip(..)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot become an attribute",
+    label = "name this argument in `skip(..)`, or derive `Debug`"
+)]
+pub trait ArgumentOrSkip {
+    /// Sets the attribute.
+    fn show(&self, span: &mut Span, key: &str);
+}
+
+impl<T: Debug> ArgumentOrSkip for T {
+    fn show(&self, span: &mut Span, key: &str) {
+        set_debug(span, key, self);
     }
 }
 

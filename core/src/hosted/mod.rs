@@ -23,6 +23,7 @@
 //! | `spool` | batches that wait on a disk for their collector (feature `spool`) |
 //! | [`prelude`] | the names that nearly every application needs |
 //! | `opentelemetry_0_33`, `_0_32`, `_0_31` | the API of the crate `opentelemetry` over this pipeline (features of these names) |
+//! | `opentelemetry_sdk_0_33` | the finished spans of `opentelemetry_sdk` through this pipeline (feature of this name) |
 //! | `testing` | spans captured in tests (feature `testing`) |
 //! | [`unversioned`] | code that the transports share, exempt from semantic versioning |
 //!
@@ -73,6 +74,8 @@ pub mod opentelemetry_0_31;
 pub mod opentelemetry_0_32;
 #[cfg(feature = "opentelemetry-0-33")]
 pub mod opentelemetry_0_33;
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+pub mod opentelemetry_sdk_0_33;
 pub mod prelude;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -8,7 +8,10 @@ use crate::time::{Instant, UnixNanos, WallClock};
 ///
 /// A frame arrives some time after it was made, so the frame with the smallest difference between
 /// the two clocks is the best estimate. Clocks drift, so the best one of a period counts only until
-/// the next period has ended. Both clocks are monotonic. The host's wall clock is read when a span
+/// the next period has ended. Both clocks are monotonic; when the device's is said to have begun
+/// again ([`LinkEvent::new_clock`](super::LinkEvent::new_clock)), begin with a new anchor. Spans that
+/// come in a backlog are dated right once a frame that was not delayed has been seen, so look at all
+/// frames that lie ready before the first span is dated. The host's wall clock is read when a span
 /// is dated, so its steps apply at once.
 ///
 /// ```
@@ -29,13 +32,14 @@ use crate::time::{Instant, UnixNanos, WallClock};
 pub struct Anchor {
     /// From the device's clock to the host's monotonic one.
     current: Option<WallClock>,
-    /// The best pair of the present period, and when that began, in device time.
-    best: Option<(WallClock, Instant)>,
+    /// The best pair of the present period, and when that began, in device time and in host time.
+    best: Option<(WallClock, Instant, Instant)>,
 }
 
 impl Anchor {
-    /// A pair of readings is used for two of these at most, in which clocks that differ by 50 ppm
-    /// drift apart by 6 ms.
+    /// A pair of readings is used for two of these at most, by either clock, or until the next
+    /// frame if frames come more seldom. Clocks that differ by 50 ppm drift apart by 6 ms in two
+    /// minutes, and by 180 ms in an hour.
     pub const PERIOD: Duration = Duration::from_secs(60);
 
     /// Before the first frame.
@@ -52,14 +56,17 @@ impl Anchor {
     pub fn observe(&mut self, made: Instant, arrived: Instant) {
         let pair = WallClock::from_pair(made, UnixNanos::from_nanos(arrived.as_nanos()));
         match &mut self.best {
-            Some((best, since)) => {
+            Some((best, made_since, arrived_since)) => {
                 *best = pair.min(*best);
-                if made.saturating_since(*since) >= Self::PERIOD {
+                // A device's clock may stand still while the host's goes on.
+                if made.saturating_since(*made_since) >= Self::PERIOD
+                    || arrived.saturating_since(*arrived_since) >= Self::PERIOD
+                {
                     self.current = Some(*best);
-                    (*best, *since) = (pair, made);
+                    (*best, *made_since, *arrived_since) = (pair, made, arrived);
                 }
             }
-            None => self.best = Some((pair, made)),
+            None => self.best = Some((pair, made, arrived)),
         }
         self.current = Some(self.current.map_or(pair, |current| current.min(pair)));
     }
@@ -94,6 +101,35 @@ mod tests {
             if second > 20 {
                 let off = error(&anchor, made, truth);
                 assert!(off.abs() < 15_000_000, "{off} ns after {second} s");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_is_followed() {
+        let mut anchor = Anchor::new();
+        // Awake for a second each minute, for ten hours; nobody says so.
+        for minute in 0..600 {
+            let made = Instant::from_secs(minute);
+            anchor.observe(made, Instant::from_secs(minute * 60));
+            let off = error(&anchor, made, minute * 60_000_000_000);
+            assert!(
+                (-60_000_000_000..=0).contains(&off),
+                "{off} ns after {minute}"
+            );
+        }
+    }
+
+    #[test]
+    fn between_seldom_frames_clocks_drift_apart() {
+        for ppm in [-50_i64, 50] {
+            let mut anchor = Anchor::new();
+            for hour in 0..240_i64 {
+                let truth = hour * 3_600_000_000_000;
+                let made = Instant::from_nanos((truth + truth / 1_000_000 * ppm) as u64);
+                anchor.observe(made, Instant::from_nanos(truth as u64));
+                let off = error(&anchor, made, truth as u64);
+                assert!(off.abs() <= 180_000_000, "{off} ns after {hour} hours");
             }
         }
     }

@@ -51,7 +51,7 @@ impl Command {
                 Self::Announce { .. } => Body::Announce,
             },
         };
-        message.encode(target).map(|(len, _)| len)
+        message.encode(None, target).map(|(len, _)| len)
     }
 
     fn decode(frame: &[u8]) -> Option<Self> {

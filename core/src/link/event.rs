@@ -22,6 +22,9 @@ pub struct DecoderStats {
     pub malformed: u64,
     /// Frames with a number that was used before; they are ignored.
     pub repeated_frames: u64,
+    /// How often the device's clock went back by more than a second without a reboot, as a timer of
+    /// 32 bits does that nobody extends ([`Ticks32`](crate::time::Ticks32)).
+    pub clock_steps: u64,
     /// Spans returned to the caller.
     pub spans: u64,
     /// Spans that were sent and can no longer arrive, by the gaps in their numbers, and spans that
@@ -41,6 +44,7 @@ impl DecoderStats {
         too_long: 0,
         malformed: 0,
         repeated_frames: 0,
+        clock_steps: 0,
         spans: 0,
         lost_spans: 0,
         repeated_spans: 0,
@@ -78,8 +82,14 @@ pub struct LinkEvent<'a> {
     pub now: Instant,
     /// True if this decoder sees the boot for the first time; earlier announcements are void then.
     pub is_new_boot: bool,
-    /// True if this is the first frame of its boot, so no other decoder has seen the boot either.
+    /// True if the boot began on this stream, so no other decoder has seen it either: this is its
+    /// first frame, or a frame that cannot belong to the earlier boot of the same number.
     pub is_first: bool,
+    /// Set if the device's clock says something else than before: it has stood still, and went on at
+    /// this instant ([`LinkExporter::clock_resumed`](super::LinkExporter::clock_resumed)), or it went
+    /// back ([`Instant::ZERO`]). Spans that ended before this instant, or after `now`, were timed by
+    /// the clock before. Not set with a new boot.
+    pub new_clock: Option<Instant>,
     /// Frames lost just before this one.
     pub lost_frames: u64,
     /// The item that the frame completed.

@@ -56,6 +56,17 @@ impl<B, R> LinkExporter<B, R> {
         self.state.boot
     }
 
+    /// Notes that the device's clock has stood still, as it does in the deep sleep of many
+    /// processors, and has gone on at `now`. The host then dates what comes after it anew, and what
+    /// ended before it as it did before. Call it before the next span is started.
+    ///
+    /// Without it, spans are dated by the time before the sleep for up to
+    /// [`Anchor::PERIOD`](super::Anchor::PERIOD) of host time and one more frame. A device that knows
+    /// how long it has slept, from a clock that goes on, adds that to its [`Instant`] instead.
+    pub fn clock_resumed(&mut self, now: Instant) {
+        self.state.clock_resumed(now);
+    }
+
     /// Sends the resource and the scopes again, before the next span, for a driver that knows of a
     /// new host at the other end.
     pub const fn announce(&mut self) {

@@ -21,6 +21,23 @@ pub(super) const VERSION: u8 = 1;
 /// [`LinkExporter::next_frame`](super::LinkExporter::next_frame) makes no progress.
 pub const MIN_FRAME_BYTES: usize = 72;
 
+/// Stands behind the message in the frames of a device whose clock has stood still. A decoder that
+/// does not know it reads the message all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct Resumed {
+    /// Counts how often, from 1; after the last number comes 1.
+    pub(super) times: u8,
+    /// How long the clock has run since the last time.
+    pub(super) millis: u32,
+}
+
+impl Resumed {
+    fn len(&self) -> usize {
+        1 + varint_len(self.millis.into())
+    }
+}
+
 /// One frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(Serialize))]
@@ -93,7 +110,12 @@ impl Message<'_> {
     /// frame's length and the fragment's, or `None` if there is no room.
     ///
     /// Field by field as postcard would, without its serializer: see [`enframe`](super::enframe).
-    pub(super) fn encode(&self, target: &mut [u8]) -> Option<(usize, usize)> {
+    pub(super) fn encode(
+        &self,
+        resumed: Option<Resumed>,
+        target: &mut [u8],
+    ) -> Option<(usize, usize)> {
+        let behind = resumed.map_or(0, |resumed| resumed.len());
         let mut frame = Enframer::new(target);
         frame.put_byte(self.version);
         frame.put_number(self.boot.into());
@@ -104,7 +126,7 @@ impl Message<'_> {
             Body::Entry { index, part } => {
                 frame.put_byte(0);
                 frame.put_number((*index).into());
-                taken = part.put(&mut frame);
+                taken = part.put(&mut frame, behind);
             }
             Body::Span {
                 number,
@@ -121,7 +143,7 @@ impl Message<'_> {
                 }
                 frame.put_number((*scope).into());
                 frame.put_byte(*flags);
-                taken = part.put(&mut frame);
+                taken = part.put(&mut frame, behind);
             }
             Body::Counts {
                 ended,
@@ -139,17 +161,21 @@ impl Message<'_> {
             }
             Body::Announce => frame.put_byte(4),
         }
+        if let Some(resumed) = resumed {
+            frame.put_byte(resumed.times);
+            frame.put_number(resumed.millis.into());
+        }
         Some((frame.finish()?, taken))
     }
 }
 
 impl Part<'_> {
-    /// As many of the bytes as there is room for.
-    fn put(&self, frame: &mut Enframer<'_>) -> usize {
+    /// As many of the bytes as there is room for, with `behind` more behind them.
+    fn put(&self, frame: &mut Enframer<'_>, behind: usize) -> usize {
         frame.put_number(self.total.into());
         frame.put_number(self.offset.into());
         // Room for the longest length that the bytes may need.
-        let room = frame.room();
+        let room = frame.room().saturating_sub(behind);
         let most = self.bytes.len().min(room);
         let len = most.min(room.saturating_sub(varint_len(most as u64)));
         let bytes = self.bytes.get(..len).unwrap_or_default();
@@ -210,7 +236,7 @@ mod tests {
                 let bytes = vec![fill; 1_000];
                 for message in [largest(&bytes), smallest(&bytes)] {
                     let mut target = vec![0; size];
-                    let (len, taken) = message.encode(&mut target).unwrap();
+                    let (len, taken) = message.encode(None, &mut target).unwrap();
                     assert!(taken >= 8);
                     assert!(target[1..len - 1].iter().all(|&byte| byte != 0));
                     assert_eq!((target[0], target[len - 1]), (0, 0));
@@ -221,9 +247,28 @@ mod tests {
         }
         let mut target = [0; MIN_FRAME_BYTES];
         assert!(matches!(
-            largest(b"short").encode(&mut target),
+            largest(b"short").encode(None, &mut target),
             Some((_, 5))
         ));
+    }
+
+    #[test]
+    fn what_stands_behind_a_message_leaves_room_for_a_piece_of_it() {
+        let bytes = vec![7; 1_000];
+        for millis in [0, 127, 128, u32::MAX] {
+            let resumed = Resumed { times: 3, millis };
+            for size in MIN_FRAME_BYTES..400 {
+                for message in [largest(&bytes), smallest(&bytes)] {
+                    let mut target = vec![0; size];
+                    let (len, taken) = message.encode(Some(resumed), &mut target).unwrap();
+                    assert!(taken > 0);
+                    assert!(len + 8 > size, "{len} of {size}");
+                    let mut expected = by_postcard(message, taken);
+                    expected.extend(postcard::to_slice(&resumed, &mut [0; 8]).unwrap().iter());
+                    assert_eq!(content(&target[..len]), expected);
+                }
+            }
+        }
     }
 
     #[test]
@@ -239,7 +284,7 @@ mod tests {
                 ..smallest(&[])
             };
             let mut target = [0; 64];
-            let (len, taken) = message.encode(&mut target).unwrap();
+            let (len, taken) = message.encode(None, &mut target).unwrap();
             assert_eq!(taken, 0);
             assert_eq!(content(&target[..len]), by_postcard(message, 0));
         }
@@ -248,8 +293,8 @@ mod tests {
     #[test]
     fn a_frame_that_does_not_fit_is_refused() {
         let mut target = [0; 40];
-        assert_eq!(largest(&[1; 8]).encode(&mut target), None);
-        assert_eq!(largest(&[]).encode(&mut []), None);
+        assert_eq!(largest(&[1; 8]).encode(None, &mut target), None);
+        assert_eq!(largest(&[]).encode(None, &mut []), None);
     }
 
     fn content(frame: &[u8]) -> Vec<u8> {

@@ -24,6 +24,12 @@
 //! - The resource and the scopes are announced before the first span, at intervals, when the host
 //!   asks, and with every repetition. Without a way back a host that came late waits for the next
 //!   announcement.
+//! - A device that starts again has another boot number, best a random one or a counter in memory
+//!   that outlives a reset. With the same number it is noticed by its first frame; without that, by
+//!   frames with earlier numbers that were made earlier by more than a second, or later, than the
+//!   last one. A run that looks like the continuation of the one before cannot be noticed.
+//! - A device's clock should go on while it sleeps, and never back ([`Ticks32`](crate::time::Ticks32)).
+//!   One that stands still must say so: [`LinkExporter::clock_resumed`].
 //! - Drop counts are sent as totals, so the next frame of counts makes up for a lost one.
 //! - A span or entry larger than a frame is sent in pieces; frames may be as small as
 //!   [`MIN_FRAME_BYTES`].
@@ -41,7 +47,8 @@
 //! // The device.
 //! let resource = Resource { attributes: &[KeyValue::new("service.name", "pump")], schema_url: "" };
 //! let registry = Registry::new([0_u8; 128], &resource)?;
-//! let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, Buffer::new([0_u8; 1024]), registry);
+//! let boot = 7; // from a random number generator
+//! let mut link = LinkExporter::new(LinkConfig::DEFAULT, boot, Buffer::new([0_u8; 1024]), registry);
 //! let ids = RandomIdGenerator::new(SplitMix64::seed_from_u64(1));
 //! let mut tracer = BareTracer::new(AlwaysOn, ids);
 //! let span = tracer.start::<128>(SpanBuilder::new("stroke"), Instant::from_millis(5));

@@ -2,10 +2,10 @@
 //! memory.
 
 use super::config::LinkConfig;
-use super::message::{Body, Message, VERSION};
+use super::message::{Body, Message, Resumed, VERSION};
 use crate::buffer::PushError;
 use crate::response::DropReason;
-use crate::time::{Instant, duration_nanos};
+use crate::time::{Instant, divide, duration_nanos};
 
 /// Spans that are sent between two frames of counts while spans are being lost.
 const SPANS_PER_COUNTS: u8 = 8;
@@ -39,6 +39,9 @@ pub(super) struct State {
     sent_counts: Counts,
     /// Spans that may still be sent before the counts.
     pub(super) until_counts: u8,
+    /// How often the clock has stood still, and when it last went on, in device time.
+    pub(super) resumed: u8,
+    pub(super) resumed_at: Instant,
 }
 
 /// The totals that are sent to the host.
@@ -76,7 +79,14 @@ impl State {
             counts: Counts::NONE,
             sent_counts: Counts::NONE,
             until_counts: 0,
+            resumed: 0,
+            resumed_at: Instant::ZERO,
         }
+    }
+
+    pub(super) fn clock_resumed(&mut self, now: Instant) {
+        self.resumed = self.resumed.checked_add(1).unwrap_or(1);
+        self.resumed_at = now;
     }
 
     /// Counts a push that ended with `result` and evicted others.
@@ -166,7 +176,14 @@ impl State {
             now: now.as_nanos(),
             body,
         };
-        let done = message.encode(target)?;
+        let resumed = (self.resumed > 0).then(|| {
+            let millis = divide(now.nanos_since(self.resumed_at), 1_000_000).0;
+            Resumed {
+                times: self.resumed,
+                millis: u32::try_from(millis).unwrap_or(u32::MAX),
+            }
+        });
+        let done = message.encode(resumed, target)?;
         // 0 is kept for the first frame of a boot.
         self.sequence = self.sequence.checked_add(1).unwrap_or(1);
         Some(done)

@@ -33,6 +33,7 @@ fn run() -> Option<()> {
     };
     let registry = Registry::new([0_u8; 128], &resource).ok()?;
     let buffer = Buffer::new([0_u8; 1536]);
+    // A product takes a random number, or counts its starts in memory that outlives them.
     let mut link = LinkExporter::new(LinkConfig::DEFAULT, 7, buffer, registry);
     let mut tracer = BareTracer::new(ParentBased::new(AlwaysOn), Counter(0));
 

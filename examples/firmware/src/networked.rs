@@ -60,7 +60,7 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
     // An outage of the test must not take half a minute.
     config.breaker.open = OpenInterval::Fixed(Duration::from_secs(1));
     let buffer = Buffer::new(SPANS.take() as &mut [u8]);
-    let mut spans = Exporter::clamped(config, buffer, Registry::empty(NAMES.take()));
+    let mut spans = Exporter::clamped(config, buffer, Registry::empty(NAMES.take() as &mut [u8]));
     let scope = pipeline::introduce(&mut spans)?;
     let traces: &Traces = TRACES.init(RefCell::new(spans));
 

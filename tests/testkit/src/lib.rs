@@ -8,7 +8,7 @@
 //! | [`proxy`] | a TCP relay that delays, throttles, cuts and resets at an exact byte |
 //! | [`loopback`] | ports that refuse or swallow connections, interruptible pauses, resets |
 //! | [`models`] | naive models of buffer, backoff, breaker, sampler and exporter, run side by side with them |
-//! | [`sim`] | an exporter on a virtual clock, with a scripted collector and books of its own |
+//! | [`sim`] | an exporter on a virtual clock, with a scripted collector and its own books |
 //! | `strategies` | settings and operations for `proptest` (feature `proptest`) |
 //! | `wire_model` | scripts of spans from bytes, and what they must look like in official OTLP types (feature `arbitrary`) |
 //! | [`rng`] | random numbers that are the same in every run |

@@ -1,8 +1,9 @@
 //! Loopback sockets with the manners that fault tests need.
 //!
-//! Problem: a test wants a port where nothing listens, a port that listens again later, a host
+//! A test wants a port where nothing listens, a port that listens again later, a host
 //! that swallows connections, a connection that ends with a reset, and a server that can be
-//! stopped while it sleeps. Answer: [`ReservedPort`], [`Blackhole`], [`Socket`] and [`Gate`].
+//! stopped while it sleeps. There are
+//! [`ReservedPort`], [`Blackhole`], [`Socket`] and [`Gate`].
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,7 +21,7 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A loopback port that stays ours whether or not anything listens on it.
 ///
 /// A second socket is bound to the port and never listens. The kernel refuses connections until
-/// [`ReservedPort::listen`], and gives the port to nobody else, so a server can go away and come
+/// [`ReservedPort::listen`], and gives the port to no other socket, so a server can go away and come
 /// back without a race against the other tests of the machine. This relies on the address reuse
 /// rules of Linux, where sockets with `SO_REUSEADDR` may share a port as long as one listens.
 #[derive(Debug)]
@@ -164,7 +165,7 @@ impl Socket {
         let _ = SockRef::from(&*self.0).set_linger(Some(Duration::ZERO));
     }
 
-    /// Wakes whoever waits for bytes, and tells the peer nothing.
+    /// Wakes a thread that waits for bytes. The peer does not notice.
     pub fn wake_readers(&self) {
         let _ = self.0.shutdown(Shutdown::Read);
     }
@@ -174,7 +175,7 @@ impl Socket {
         let _ = self.0.shutdown(Shutdown::Write);
     }
 
-    /// Ends both directions and wakes whoever reads or writes.
+    /// Ends both directions and wakes threads that read or write.
     pub fn close(&self) {
         let _ = self.0.shutdown(Shutdown::Both);
     }
@@ -233,7 +234,7 @@ impl Gate {
         !*closed
     }
 
-    /// Whether the gate was closed.
+    /// Returns true if the gate was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         *locked(&self.closed)

@@ -1,8 +1,8 @@
 //! A TCP relay that delays, throttles, cuts and resets at an exact byte.
 //!
-//! Problem: some faults belong to the network and not to the server, and must strike at each byte
-//! of an exchange that both ends believe in, TLS included. Answer: a relay
-//! in user space with one [`Lane`] for each direction.
+//! Some faults belong to the network and not to the server, and must strike at each byte
+//! of an exchange that both ends believe in, TLS included. So there is a
+//! relay in user space with one [`Lane`] for each direction.
 //!
 //! ```text
 //! client ── up ──▶ proxy ── up ──▶ server
@@ -32,7 +32,7 @@ pub enum End {
     Reset,
     /// FIN to the receiver of this lane; the other lane goes on, and what still comes is swallowed.
     HalfClose,
-    /// Nothing more is relayed on this lane and nobody is told.
+    /// Nothing more is relayed on this lane, without a sign of it.
     Stall,
 }
 

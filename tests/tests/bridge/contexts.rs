@@ -292,7 +292,7 @@ fn values_of_ours_are_there_within_theirs() {
     assert_eq!(tenant(), Some("acme"));
     both.ours
         .start("ours")
-        .in_scope(|| assert_eq!(tenant(), Some("acme")));
+        .in_scope(|_| assert_eq!(tenant(), Some("acme")));
     // On another thread, in the context that was carried there.
     std::thread::spawn(move || {
         let _inside = theirs.attach();
@@ -312,7 +312,7 @@ fn entries_of_theirs_are_there_within_ours() {
     let capture = Capture::new();
     let both = Both::new(&capture);
     let _tenant = Theirs::current_with_value(Tenant("acme")).attach();
-    both.ours.start("ours").in_scope(|| {
+    both.ours.start("ours").in_scope(|_| {
         assert_eq!(Theirs::current().get(), Some(&Tenant("acme")));
     });
 }

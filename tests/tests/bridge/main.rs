@@ -11,4 +11,5 @@ mod contexts;
 mod futures;
 mod layer;
 mod propagation;
+mod sdk;
 mod spans;

@@ -45,11 +45,11 @@ fn named<'a>(spans: &'a [Received], name: &str) -> &'a Received {
 fn a_helper_records_on_the_span_that_is_current() {
     for rig in Rig::of_both(|_| ()) {
         let tracer = rig.tracer();
-        let outer = tracer.start("outer");
-        outer.in_scope(|| {
+        let mut outer = tracer.start("outer");
+        outer.in_scope(|_| {
             let mut inner = tracer.start("inner");
             inner.set_attribute("own", "yes");
-            inner.in_scope(help);
+            inner.in_scope(|_| help());
             inner.set_attribute("later", "yes");
             inner.end();
             tracer.start("beside").end();
@@ -125,7 +125,7 @@ fn a_helper_records_on_a_span_of_the_layer() {
     let spans = rig.trace(|| {
         info_span!("outer").in_scope(|| {
             info_span!("inner", own = 1).in_scope(help);
-            rig.tracer.start("plain").in_scope(help);
+            rig.tracer.start("plain").in_scope(|_| help());
         });
         let late = info_span!("late");
         late.in_scope(|| active_span().fail("of a helper"));
@@ -156,8 +156,8 @@ fn processors_see_what_a_helper_recorded() {
             }),
         ];
     });
-    let span = rig.tracer().start("work");
-    span.in_scope(help);
+    let mut span = rig.tracer().start("work");
+    span.in_scope(|_| help());
     span.end();
     assert_eq!(
         notes.take(),
@@ -172,7 +172,7 @@ fn owner_and_helper_agree_by_fixed_rules() {
     let rig = Rig::new(vec![]);
     let tracer = rig.tracer();
     let mut span = tracer.start("both");
-    span.in_scope(|| {
+    span.in_scope(|_| {
         active_span().set_attribute("k", "helper");
         active_span().set_status(Status::error("helper"));
         active_span().update_name("renamed");
@@ -181,12 +181,12 @@ fn owner_and_helper_agree_by_fixed_rules() {
     span.set_error("owner");
     span.end();
     let mut fine = tracer.start("fine");
-    fine.in_scope(|| active_span().set_status(Status::error("helper")));
+    fine.in_scope(|_| active_span().set_status(Status::error("helper")));
     fine.set_status(Status::Ok);
     fine.end();
     let unwound = catch_unwind(AssertUnwindSafe(|| {
-        let span = tracer.start("panicking");
-        span.in_scope(|| {
+        let mut span = tracer.start("panicking");
+        span.in_scope(|_| {
             active_span().set_status(Status::error("before the panic"));
             panic!("the program's own");
         })
@@ -221,8 +221,8 @@ fn what_comes_too_late_or_reaches_no_span_does_no_harm() {
     assert!(rig.received()[0].attributes.is_empty());
 
     let unsampled = Rig::with(|config| config.sample_rate = Some(0.0));
-    let span = unsampled.tracer().start("unsampled");
-    span.in_scope(|| {
+    let mut span = unsampled.tracer().start("unsampled");
+    span.in_scope(|_| {
         assert!(!active_span().is_recording());
         active_span().set_attribute("k", "v");
     });
@@ -241,8 +241,8 @@ fn an_error_that_records_while_it_is_formatted_does_not_hang() {
         }
     }
     let rig = Rig::new(vec![]);
-    let span = rig.tracer().start("work");
-    span.in_scope(|| active_span().fail(&Recording));
+    let mut span = rig.tracer().start("work");
+    span.in_scope(|_| active_span().fail(&Recording));
     span.end();
     let received = rig.received();
     assert_eq!(text_of(&received[0], "formatted"), Some("yes"));
@@ -258,8 +258,8 @@ fn the_limits_of_the_pipeline_apply_to_a_helper() {
         limits.attribute_count = 2;
         config.limits = Some(limits);
     });
-    let span = rig.tracer().start("work");
-    span.in_scope(|| {
+    let mut span = rig.tracer().start("work");
+    span.in_scope(|_| {
         active_span().set_attribute("text", "abcdef");
         active_span().set_attribute("list", &["abcdef"]);
         active_span().set_attribute("more", 1);

@@ -266,7 +266,7 @@ fn the_ids_are_those_of_the_innermost_span_of_either_kind() {
     let tracer = rig.tracer.clone();
     let spans = rig.trace(|| {
         info_span!("outer").in_scope(|| {
-            tracer.start("native").in_scope(|| {
+            tracer.start("native").in_scope(|_| {
                 info!("in native");
                 info_span!("inner").in_scope(|| info!("in inner"));
             });
@@ -379,7 +379,7 @@ fn lines_of_env_logger_have_the_ids_of_the_current_span() {
     let tracer = rig.tracer.clone();
     let spans = rig.trace(|| {
         write("outside");
-        tracer.start("work").in_scope(|| write("inside"));
+        tracer.start("work").in_scope(|_| write("inside"));
     });
     let ids = in_text(&spans, "work");
     let expected = [

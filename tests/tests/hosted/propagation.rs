@@ -182,8 +182,8 @@ fn the_debug_flag_of_b3_goes_on_with_every_request() {
         let caller = b3.extract_into(&Context::new(), &headers);
         assert!(caller.span_context().is_sampled());
         let rig = Rig::new();
-        let span = rig.tracer.span("request").parent(&caller).start();
-        let inner = span.in_scope(|| rig.tracer.start("inner"));
+        let mut span = rig.tracer.span("request").parent(&caller).start();
+        let inner = span.in_scope(|_| rig.tracer.start("inner"));
         let mut out = Headers::new();
         // Beside the span, because the value is inherited.
         let _inside = span.enter();
@@ -207,8 +207,8 @@ fn serve(tracer: &Tracer, caller: &Context) -> (Headers, Span) {
         .parent(caller)
         .start();
     let _inside = span.enter();
-    let child = tracer.start("child");
-    let headers = child.in_scope(sent);
+    let mut child = tracer.start("child");
+    let headers = child.in_scope(|_| sent());
     drop(_inside);
     (headers, span)
 }
@@ -285,8 +285,8 @@ fn processors_see_the_baggage_and_the_ends_of_spans_that_carry_it() {
     let rig = Rig::with(hooked, |layer| layer);
     let caller = w3c().extract_into(&Context::new(), &request());
     let spans = rig.trace(|| {
-        let request = rig.tracer.span("request").parent(&caller).start();
-        request.in_scope(|| {
+        let mut request = rig.tracer.span("request").parent(&caller).start();
+        request.in_scope(|_| {
             rig.tracer.start("child").end();
             drop(info_span!("layer"));
         });
@@ -311,12 +311,12 @@ fn incoming_traces_are_continued_linked_to_or_ignored() {
 
     let spans = rig.trace(|| {
         for (context, name) in contexts.iter().zip(["continue", "link", "ignore"]) {
-            let explicit = rig.tracer.span(name).parent(context).start();
-            explicit.in_scope(|| rig.tracer.start(&format!("{name} child")).end());
+            let mut explicit = rig.tracer.span(name).parent(context).start();
+            explicit.in_scope(|_| rig.tracer.start(&format!("{name} child")).end());
             explicit.end();
             let _attached = current::attach(context.clone());
-            let current = rig.tracer.start(&format!("{name} current"));
-            current.in_scope(|| {
+            let mut current = rig.tracer.start(&format!("{name} current"));
+            current.in_scope(|_| {
                 rig.tracer.start(&format!("{name} current child")).end();
                 let baggage = if name == "ignore" { 0 } else { 2 };
                 assert_eq!(Baggage::current().len(), baggage);
@@ -370,8 +370,8 @@ fn named_entries_of_baggage_become_attributes() {
     let caller = w3c().extract_into(&Context::new(), &request());
     let spans = rig.trace(|| {
         drop(rig.tracer.start("outside"));
-        let request = rig.tracer.span("explicit").parent(&caller).start();
-        request.in_scope(|| {
+        let mut request = rig.tracer.span("explicit").parent(&caller).start();
+        request.in_scope(|_| {
             drop(rig.tracer.start("child"));
             drop(rig.tracer.span("built").start());
             drop(info_span!("layer"));
@@ -550,8 +550,11 @@ fn an_invalid_parent_among_values_makes_a_root() {
     let parent = ParentContext::from(&only_baggage);
     assert_eq!(parent, ParentContext::ROOT);
     let spans = rig.trace(|| {
-        let span = rig.tracer.span("root").parent(&only_baggage).start();
-        assert_eq!(span.in_scope(Baggage::current).get("tenant"), Some("acme"));
+        let mut span = rig.tracer.span("root").parent(&only_baggage).start();
+        assert_eq!(
+            span.in_scope(|_| Baggage::current()).get("tenant"),
+            Some("acme")
+        );
     });
     spans.is_root("root");
 }

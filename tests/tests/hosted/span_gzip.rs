@@ -87,7 +87,7 @@ fn service(tracer: &Tracer, n: u64) {
     };
     let mut root = tracer.start("http.request");
     set(&mut root);
-    root.in_scope(|| {
+    root.in_scope(|_| {
         for _ in 0..9 {
             set(&mut tracer.start("db.query"));
         }

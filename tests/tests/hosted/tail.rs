@@ -1,6 +1,7 @@
 //! The decision about finished traces: the machine beside a naive model, and in a pipeline.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use spandrel_core::context::{SpanContext, TraceFlags};
@@ -14,12 +15,12 @@ use spandrel_tests::models::Draws;
 use spandrel_tests::models::tail::{TailRun, TailSpan};
 use spandrel_transport_std::{Config, Telemetry, init};
 
-/// As many as a release build runs through in a few seconds.
-const TRACES: u64 = if cfg!(debug_assertions) {
-    60_000
-} else {
-    1_000_000
-};
+/// A few seconds' worth in a debug build; `SPANDREL_TAIL_TRACES` says another number.
+static TRACES: LazyLock<u64> = LazyLock::new(|| match std::env::var("SPANDREL_TAIL_TRACES") {
+    Ok(traces) => traces.parse().expect("a number of traces"),
+    Err(_) if cfg!(debug_assertions) => 60_000,
+    Err(_) => 1_000_000,
+});
 /// The traces whose spans come mixed.
 const AT_A_TIME: usize = 40;
 
@@ -65,8 +66,8 @@ fn run(keep: Keep, seed: u64, exactly: bool) -> (TailRun, u64) {
     let mut open: Vec<VecDeque<TailSpan>> = Vec::new();
     let (mut next, mut retired, mut kept, mut steps) = (0, 0, 0, 0_u64);
     run.begin_pass();
-    while next < TRACES || !open.is_empty() {
-        while open.len() < AT_A_TIME && next < TRACES {
+    while next < *TRACES || !open.is_empty() {
+        while open.len() < AT_A_TIME && next < *TRACES {
             open.push(trace(next, &mut draws));
             next += 1;
         }
@@ -128,7 +129,7 @@ fn every_kept_trace_is_whole_and_those_are_kept_that_should() {
         ..Keep::default()
     };
     let (run, kept) = run(keep, 1, true);
-    let share = kept as f64 / TRACES as f64;
+    let share = kept as f64 / *TRACES as f64;
     // One in ten, one in twenty of the rest, and one in twelve of that.
     assert!((0.18..0.26).contains(&share), "{share}");
     assert_eq!(run.tail.counts().early, 0);
@@ -143,9 +144,9 @@ fn every_kept_trace_is_whole_in_too_little_memory() {
         ..Keep::default()
     };
     let (run, kept) = run(keep, 2, false);
-    assert!(kept > TRACES / 4, "{kept}");
+    assert!(kept > *TRACES / 4, "{kept}");
     assert!(
-        run.tail.counts().early > TRACES / 20,
+        run.tail.counts().early > *TRACES / 20,
         "{:?}",
         run.tail.counts()
     );

@@ -49,7 +49,7 @@ fn record(telemetry: &Telemetry, server: &FaultServer) -> BTreeMap<Vec<u8>, Vec<
         order.set_attribute("order.note", "gr\u{fc}n");
         order.set_attribute("order.paid", false);
         order.add_event("stock.checked", &[KeyValue::new("left", 7)]);
-        let payment = order.in_scope(|| {
+        let payment = order.in_scope(|_| {
             let mut payment = tracer.start("payment.charge");
             payment.set_error("declined");
             let context = *payment.context();

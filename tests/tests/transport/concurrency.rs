@@ -108,8 +108,8 @@ fn d4_a_panic_in_an_application_thread_ends_its_spans_as_errors() {
     let rig = Rig::new(Script::new());
     let tracer = rig.tracer().clone();
     let caught = catch_unwind(AssertUnwindSafe(|| {
-        let outer = tracer.start("outer");
-        outer.in_scope(|| {
+        let mut outer = tracer.start("outer");
+        outer.in_scope(|_| {
             let mut inner = tracer.start("inner");
             inner.set_status(spandrel_transport_std::Status::Ok);
             std::panic::resume_unwind(Box::new("boom"));

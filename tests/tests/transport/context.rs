@@ -33,11 +33,11 @@ fn is_child(rig: &Rig, child: &str, parent: &str) {
 #[test]
 fn the_current_span_is_the_parent_and_nothing_else_is() {
     let rig = Rig::new(Script::new());
-    let outer = rig.tracer().start("outer");
+    let mut outer = rig.tracer().start("outer");
     let beside = rig.tracer().start("beside");
-    outer.in_scope(|| {
-        let inner = rig.tracer().start("inner");
-        inner.in_scope(|| rig.end(rig.tracer().start("innermost")));
+    outer.in_scope(|_| {
+        let mut inner = rig.tracer().start("inner");
+        inner.in_scope(|_| rig.end(rig.tracer().start("innermost")));
         rig.end(rig.tracer().span("root").root().start());
         rig.end(inner);
     });
@@ -77,7 +77,7 @@ fn a_context_goes_to_another_thread_and_so_does_a_span() {
 #[test]
 fn a_future_takes_its_context_along_and_leaves_none_behind() {
     let rig = Rig::new(Script::new());
-    let outer = rig.tracer().start("outer");
+    let mut outer = rig.tracer().start("outer");
     let mut polls = 0;
     let future = std::future::poll_fn(|_| {
         polls += 1;
@@ -88,7 +88,7 @@ fn a_future_takes_its_context_along_and_leaves_none_behind() {
             Poll::Ready(())
         }
     });
-    let mut future = pin!(outer.in_scope(|| future.with_current_context()));
+    let mut future = pin!(outer.in_scope(|_| future.with_current_context()));
     let mut task = Task::from_waker(Waker::noop());
     assert!(future.as_mut().poll(&mut task).is_pending());
     assert!(current::current().is_none());
@@ -103,9 +103,9 @@ fn a_future_takes_its_context_along_and_leaves_none_behind() {
 #[test]
 fn a_future_runs_in_the_span_that_it_is_given_whatever_is_current() {
     let rig = Rig::new(Script::new());
-    let (outer, beside) = (rig.tracer().start("outer"), rig.tracer().start("beside"));
+    let (outer, mut beside) = (rig.tracer().start("outer"), rig.tracer().start("beside"));
     let future = async { rig.end(rig.tracer().start("within")) }.in_span(&outer);
-    beside.in_scope(|| {
+    beside.in_scope(|_| {
         let mut task = Task::from_waker(Waker::noop());
         assert!(pin!(future).poll(&mut task).is_ready());
     });

@@ -211,8 +211,8 @@ pub(crate) fn case(case: &str) {
             telemetry.record_panics();
             let tracer = telemetry.handle().tracer("ends");
             let panicked = thread::spawn(move || {
-                let outer = tracer.start("outer");
-                outer.in_scope(|| tracer.span("inner").in_scope(|_| panic!("no {}", "stock")));
+                let mut outer = tracer.start("outer");
+                outer.in_scope(|_| tracer.span("inner").in_scope(|_| panic!("no {}", "stock")));
             });
             assert!(panicked.join().is_err());
             telemetry.shutdown();

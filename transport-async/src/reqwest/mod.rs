@@ -84,6 +84,14 @@ pub use spandrel_core::hosted::export;
 #[cfg(feature = "tracing")]
 pub use spandrel_core::hosted::layer;
 pub use spandrel_core::hosted::log_ids;
+#[cfg(feature = "opentelemetry-0-31")]
+pub use spandrel_core::hosted::opentelemetry_0_31;
+#[cfg(feature = "opentelemetry-0-32")]
+pub use spandrel_core::hosted::opentelemetry_0_32;
+#[cfg(feature = "opentelemetry-0-33")]
+pub use spandrel_core::hosted::opentelemetry_0_33;
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+pub use spandrel_core::hosted::opentelemetry_sdk_0_33;
 pub use spandrel_core::hosted::propagation::{Incoming, propagator, set_global_propagator};
 pub use spandrel_core::hosted::trace::{Span, Tracer, TracerProvider, tracer};
 pub use spandrel_core::hosted::unversioned::client::BuildError;

@@ -9,12 +9,15 @@ use spandrel_core::exporter::FlushReport;
 use spandrel_core::hosted::config::Settings;
 use spandrel_core::link::{DeviceCounts, EncodedEntry};
 use spandrel_core::resource::{RegistryError, ScopeId};
+use spandrel_core::time::Instant;
 
 use super::status::Tally;
 use crate::{InitError, Ledger, Telemetry};
 
 /// Boots whose numbers are remembered; of older ones only the sums.
 const BOOTS: usize = 8;
+/// A clock that shows less than before by more has begun again.
+pub(super) const CLOCK_STEP: Duration = Duration::from_secs(1);
 /// The interval at which a span that waits for room tries again.
 const ROOM_POLL: Duration = Duration::from_millis(10);
 
@@ -40,6 +43,8 @@ struct Boot {
     id: u32,
     /// The number of the span that comes next; nothing is known of those before the first one.
     next: Option<u64>,
+    /// The device's time in the latest frame.
+    latest: Instant,
     told: DeviceCounts,
 }
 
@@ -84,10 +89,15 @@ impl Device {
             .unwrap_or(Ok(ScopeId::default()))
     }
 
-    /// Opens the books of a boot. One that `is_new` starts from zero, even under a known number.
-    pub(super) fn begin_boot(&self, id: u32, is_new: bool) {
+    /// Opens the books of a boot, of which a frame was made at `now`. One that `is_new` starts from
+    /// zero, even under a known number; so does one whose clock shows much less than it did.
+    pub(super) fn begin_boot(&self, id: u32, is_new: bool, now: Instant) {
         let mut books = self.books();
         let known = books.boots.iter().position(|boot| boot.id == id);
+        let went_back = books
+            .boot(id)
+            .is_some_and(|boot| boot.latest.saturating_since(now) > CLOCK_STEP);
+        let is_new = is_new || went_back;
         let boot = match known {
             Some(_) if !is_new => return,
             Some(at) => books.boots.remove(at),
@@ -96,6 +106,13 @@ impl Device {
         };
         books.former = sum(books.former, boot.told);
         books.boots.push(Boot::new(id, is_new));
+    }
+
+    /// Notes the time of a frame.
+    pub(super) fn note_time(&self, id: u32, now: Instant) {
+        if let Some(boot) = self.books().boot(id) {
+            boot.latest = now;
+        }
     }
 
     /// Takes in the totals that the device told.
@@ -193,6 +210,7 @@ impl Boot {
         Self {
             id,
             next: is_new.then_some(0),
+            latest: Instant::ZERO,
             told: DeviceCounts::default(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use spandrel_core::buffer::{Record, RecordFlags};
 use spandrel_core::hosted::clock::Clock;
@@ -12,19 +13,27 @@ use spandrel_core::link::{
     ReceivedSpan,
 };
 use spandrel_core::resource::ScopeId;
+use spandrel_core::span::stored::StoredSpan;
+use spandrel_core::time::Instant;
 
-use super::device::{Arrival, Device};
+use super::device::{Arrival, CLOCK_STEP, Device};
 use super::{Gateway, StreamError};
 
 /// The largest frame, and the largest span, resource or scope.
 const MEMORY_BYTES: usize = 64 << 10;
 /// Bytes of spans that may wait for the announcement of their resource.
 const PENDING_BYTES: usize = 256 << 10;
-const CHUNK_BYTES: usize = 4096;
+/// Bytes read at once, and of a file or another source that always has more.
+const CHUNK_BYTES: usize = 256 << 10;
+const LARGEST_CHUNK_BYTES: usize = 64 << 20;
+/// The time for a backlog to arrive before the first bytes are read.
+const BACKLOG_WAIT: Duration = Duration::from_millis(100);
 
 /// Reads a stream to its end, or until the gateway stops.
 pub(super) struct Session<'a> {
     decoder: Decoder<Vec<u8>, Vec<u8>>,
+    /// Reads the same bytes ahead, for the times of the frames.
+    scout: Decoder<Vec<u8>, [u8; 0]>,
     counted: DecoderStats,
     stream: Stream<'a>,
 }
@@ -33,7 +42,12 @@ pub(super) struct Session<'a> {
 struct Stream<'a> {
     gateway: &'a Gateway,
     clock: Clock,
-    anchor: Anchor,
+    /// The device's clock, and those that begin within the bytes that were read ahead.
+    anchors: VecDeque<Anchor>,
+    /// The clock before, for spans that ended by this instant, or later than the present one shows.
+    former: Option<(Anchor, Instant)>,
+    /// The device's time in the latest frame.
+    now: Instant,
     boot: u32,
     /// Whether the boot began on this stream.
     is_new_boot: bool,
@@ -61,11 +75,14 @@ impl<'a> Session<'a> {
     pub(super) fn new(gateway: &'a Gateway) -> Self {
         Self {
             decoder: Decoder::new(vec![0; MEMORY_BYTES], vec![0; MEMORY_BYTES]),
+            scout: Decoder::new(vec![0; MEMORY_BYTES], []),
             counted: DecoderStats::default(),
             stream: Stream {
                 gateway,
                 clock: Clock::new(),
-                anchor: Anchor::new(),
+                anchors: VecDeque::from([Anchor::new()]),
+                former: None,
+                now: Instant::ZERO,
                 boot: 0,
                 is_new_boot: false,
                 device: None,
@@ -86,9 +103,10 @@ impl<'a> Session<'a> {
         input: &mut dyn Read,
         mut output: Option<&mut dyn Write>,
     ) -> Result<(), StreamError> {
-        let mut chunk = [0; CHUNK_BYTES];
+        let mut chunk = vec![0; CHUNK_BYTES];
+        std::thread::sleep(BACKLOG_WAIT);
         while !self.stream.gateway.is_stopping() {
-            let len = match input.read(&mut chunk) {
+            let len = match read_ready(input, &mut chunk) {
                 Ok(0) => return Ok(()),
                 Ok(len) => len,
                 Err(error) if is_passing(&error) => continue,
@@ -104,6 +122,7 @@ impl<'a> Session<'a> {
 
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), StreamError> {
         self.stream.clock.re_anchor();
+        self.look_ahead(bytes);
         let outcome = loop {
             match self.decoder.next(&mut bytes) {
                 Some(event) => {
@@ -120,6 +139,21 @@ impl<'a> Session<'a> {
             .with_streams(|all| all.add(&self.counted, &stats));
         self.counted = stats;
         outcome
+    }
+
+    /// Notes when all frames were made and have arrived, before the first of their spans is dated:
+    /// of a backlog only the last frame tells how the clocks differ.
+    fn look_ahead(&mut self, mut bytes: &[u8]) {
+        let arrived = self.stream.clock.now();
+        while let Some(event) = self.scout.next(&mut bytes) {
+            let anchors = &mut self.stream.anchors;
+            if event.is_new_boot || event.new_clock.is_some() {
+                anchors.push_back(Anchor::new());
+            }
+            if let Some(anchor) = anchors.back_mut() {
+                anchor.observe(event.now, arrived);
+            }
+        }
     }
 
     /// Says what there is to say to the device.
@@ -153,10 +187,19 @@ impl Drop for Session<'_> {
 
 impl Stream<'_> {
     fn handle(&mut self, event: LinkEvent<'_>) -> Result<(), StreamError> {
+        self.now = event.now;
         if event.is_new_boot {
+            self.anchors.pop_front();
             self.begin_boot(event.boot, event.is_first);
+        } else if let Some(since) = event.new_clock {
+            self.former = self.anchors.pop_front().map(|anchor| (anchor, since));
+            if since == Instant::ZERO {
+                self.report_clock();
+            }
         }
-        self.anchor.observe(event.now, self.clock.now());
+        if let Some(device) = &self.device {
+            device.note_time(self.boot, self.now);
+        }
         match event.content {
             Content::Resource(resource) => self.resource(&resource),
             Content::Scope(id, scope) => {
@@ -183,7 +226,7 @@ impl Stream<'_> {
     fn begin_boot(&mut self, boot: u32, is_new: bool) {
         self.give_up_pending();
         (self.boot, self.is_new_boot) = (boot, is_new);
-        self.anchor = Anchor::new();
+        self.former = None;
         self.device = None;
         self.counts = None;
         self.scopes.clear();
@@ -193,7 +236,7 @@ impl Stream<'_> {
         let device = self.gateway.device(resource)?;
         let is_same = |known: &Arc<Device>| Arc::ptr_eq(known, &device);
         if !self.device.as_ref().is_some_and(is_same) {
-            device.begin_boot(self.boot, self.is_new_boot);
+            device.begin_boot(self.boot, self.is_new_boot, self.now);
             self.scopes.clear();
             self.device = Some(device);
             self.note_counts();
@@ -217,6 +260,21 @@ impl Stream<'_> {
         self.scopes.insert(id, own);
     }
 
+    fn report_clock(&self) {
+        let name = self
+            .device
+            .as_ref()
+            .map_or("a device", |device| device.name());
+        report(
+            Kind::Misuse,
+            Severity::Warn,
+            format_args!(
+                "the clock of {name} went back without a reboot, as a timer of 32 bits does when it \
+                 turns over; spans from around then may have wrong dates: extend it with `Ticks32`"
+            ),
+        );
+    }
+
     fn note_counts(&mut self) {
         if let Some(device) = &self.device
             && let Some(counts) = self.counts.take()
@@ -226,7 +284,13 @@ impl Stream<'_> {
     }
 
     fn span(&mut self, mut span: ReceivedSpan<'_>) -> Result<(), StreamError> {
-        if let Some(clock) = self.anchor.clock(self.clock.wall()) {
+        let record = span.record(span.scope);
+        let end = StoredSpan::new(record.body).map(|span| Instant::from_nanos(span.end_nanos()));
+        let former = self.former.as_ref().filter(|(_, since)| {
+            end.is_some_and(|end| end <= *since || end.saturating_since(self.now) > CLOCK_STEP)
+        });
+        let anchor = former.map(|(anchor, _)| anchor).or(self.anchors.front());
+        if let Some(clock) = anchor.and_then(|anchor| anchor.clock(self.clock.wall())) {
             span.date(clock);
         }
         if self.pending.is_empty()
@@ -295,6 +359,20 @@ impl Stream<'_> {
             self.gateway.with_streams(|all| all.unannounced += left);
         }
     }
+}
+
+/// Reads what is there. A chunk that one read has filled grows, because there is more, as in a
+/// file; what follows an end or an error in that comes with the next read.
+fn read_ready(input: &mut dyn Read, chunk: &mut Vec<u8>) -> io::Result<usize> {
+    let mut len = input.read(chunk)?;
+    while len == chunk.len() && len < LARGEST_CHUNK_BYTES {
+        chunk.resize(len * 2, 0);
+        match input.read(chunk.get_mut(len..).unwrap_or_default()) {
+            Ok(more) if more > 0 => len += more,
+            _ => break,
+        }
+    }
+    Ok(len)
 }
 
 /// Returns true if a read that failed may be tried again.

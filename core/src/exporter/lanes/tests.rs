@@ -238,7 +238,7 @@ fn whatever_happens_every_span_has_one_fate() {
             assert!(machine.ledger().in_flight as usize <= most * 7);
             assert!(machine.poll_timeout().is_none_or(|wake| wake > now), "busy");
             *seen.entry("most").or_insert(0) += u32::from(out.len() == most && most > 1);
-            if !out.is_empty() && (draw >> 8) % 3 > 0 {
+            if !out.is_empty() && !(draw >> 8).is_multiple_of(3) {
                 let (transmit, spans) = out.remove((draw >> 16) as usize % out.len());
                 let before = machine.ledger().exported;
                 match (mood, (draw >> 32) % 8) {

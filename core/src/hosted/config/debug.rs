@@ -4,7 +4,7 @@ use core::fmt;
 use std::string::String;
 use std::sync::Arc;
 
-use crate::hosted::resource::ResourceDetector;
+use crate::hosted::resource::{ResourceDetector, name_of};
 use crate::sampler::{Description, Sampler};
 
 /// Gives the output of `derive`, except for the fields with an arrow. The pattern names every field,
@@ -41,7 +41,10 @@ pub(super) struct DetectorNames<'a>(pub(super) &'a [Arc<dyn ResourceDetector>]);
 impl fmt::Debug for DetectorNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.0.iter().map(|detector| detector.name()))
+            .entries(self.0.iter().map(|detector| {
+                // It must not panic where a configuration is printed.
+                name_of(&**detector).unwrap_or_else(|| "(panicked)".into())
+            }))
             .finish()
     }
 }

@@ -129,6 +129,7 @@ pub(in crate::hosted) mod credential;
 mod debug;
 mod delivery;
 mod destination;
+mod doubt;
 mod environment;
 mod error;
 mod fields;

@@ -5,6 +5,7 @@ use std::format;
 use std::string::ToString;
 use std::sync::Arc;
 
+use super::doubt::doubted;
 use super::notes::Notes;
 use crate::context::is_trace_state;
 use crate::env::SamplerChoice;
@@ -108,7 +109,7 @@ pub(super) enum SamplerSource<'a> {
 impl SamplerSource<'_> {
     pub(super) fn check(&self, notes: &mut Notes) -> HostedSampler {
         HostedSampler::Builtin(match *self {
-            Self::Custom(sampler) => return HostedSampler::Custom(sampler.clone()),
+            Self::Custom(sampler) => return HostedSampler::Custom(doubted(sampler.clone())),
             Self::Rate(rate) => {
                 let root = TraceIdRatioBased::new(rate);
                 if !(0.0..=1.0).contains(&rate) {
@@ -129,7 +130,7 @@ fn named(choice: SamplerChoice) -> HostedSampler {
     HostedSampler::Builtin(match choice {
         SamplerChoice::AlwaysOn => BuiltinSampler::AlwaysOn,
         SamplerChoice::AlwaysOff => BuiltinSampler::AlwaysOff,
-        SamplerChoice::TraceIdRatio(r) => BuiltinSampler::TraceIdRatio(ratio(r)),
+        SamplerChoice::TraceIdRatio(r) => return custom(ratio(r)),
         SamplerChoice::ParentBasedAlwaysOn => BuiltinSampler::ParentBasedAlwaysOn,
         SamplerChoice::ParentBasedAlwaysOff => BuiltinSampler::ParentBasedAlwaysOff,
         SamplerChoice::ParentBasedTraceIdRatio(r) => {
@@ -152,5 +153,5 @@ fn named(choice: SamplerChoice) -> HostedSampler {
 }
 
 fn custom(sampler: impl Sampler + Send + Sync + 'static) -> HostedSampler {
-    HostedSampler::Custom(Arc::new(sampler))
+    HostedSampler::Custom(doubted(Arc::new(sampler)))
 }

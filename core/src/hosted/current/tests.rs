@@ -262,8 +262,8 @@ fn values_travel_with_a_future() {
     impl Future for Tenants {
         type Output = Vec<Option<&'static str>>;
         fn poll(mut self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<Self::Output> {
-            let span = crate::hosted::trace::Span::non_recording(span(3));
-            self.0.push(span.in_scope(current_tenant));
+            let mut span = crate::hosted::trace::Span::non_recording(span(3));
+            self.0.push(span.in_scope(|_| current_tenant()));
             match self.0.len() {
                 1 => Poll::Pending,
                 _ => Poll::Ready(core::mem::take(&mut self.0)),

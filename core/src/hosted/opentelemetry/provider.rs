@@ -252,7 +252,7 @@ macro_rules! provider {
             }
         }
 
-        fn kind_of(kind: Option<&api::trace::SpanKind>) -> SpanKind {
+        pub(in crate::hosted) fn kind_of(kind: Option<&api::trace::SpanKind>) -> SpanKind {
             match kind {
                 None | Some(api::trace::SpanKind::Internal) => SpanKind::Internal,
                 Some(api::trace::SpanKind::Server) => SpanKind::Server,
@@ -262,7 +262,7 @@ macro_rules! provider {
             }
         }
 
-        fn status_of(status: &api::trace::Status) -> Status<'_> {
+        pub(in crate::hosted) fn status_of(status: &api::trace::Status) -> Status<'_> {
             match status {
                 api::trace::Status::Unset => Status::Unset,
                 api::trace::Status::Ok => Status::Ok,
@@ -285,7 +285,7 @@ macro_rules! provider {
         }
 
         /// Hands `list` to `work` in our form.
-        fn with_attributes<T>(
+        pub(in crate::hosted) fn with_attributes<T>(
             list: &[api::KeyValue],
             work: impl FnOnce(&[KeyValue<'_>]) -> T,
         ) -> T {
@@ -341,7 +341,7 @@ macro_rules! provider {
         }
 
         /// Ids and flags of a span of the API.
-        fn our_span(theirs: &api::trace::SpanContext) -> SpanContext {
+        pub(in crate::hosted) fn our_span(theirs: &api::trace::SpanContext) -> SpanContext {
             let make = match theirs.is_remote() {
                 true => SpanContext::remote,
                 false => SpanContext::new,

@@ -1,7 +1,6 @@
 //! [Detectors](ResourceDetector): what finds out where the process runs.
 
 use std::borrow::Cow;
-use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::String;
 use std::sync::Arc;
@@ -149,9 +148,8 @@ impl Detection<'_> {
     pub(in crate::hosted) fn run(self, note: &mut dyn FnMut(String)) -> HostedResource {
         let selected = self.select(note);
         let mut found = HostedResource::empty();
-        for detector in selected {
-            let name = detector.name();
-            let Ok(resource) = catch_unwind(AssertUnwindSafe(|| detector.detect())) else {
+        for Known { name, detector } in selected {
+            let Some(resource) = guarded(|| detector.detect()) else {
                 note(std::format!(
                     "resource_detectors: {name} panicked; going on without what it would find"
                 ));
@@ -169,23 +167,32 @@ impl Detection<'_> {
         found
     }
 
-    fn select(&self, note: &mut dyn FnMut(String)) -> Vec<Box<dyn ResourceDetector + '_>> {
-        let mut known: Vec<Box<dyn ResourceDetector + '_>> = Vec::new();
-        for detector in BuiltinDetector::ALL {
-            known.push(Box::new(detector));
+    fn select(&self, note: &mut dyn FnMut(String)) -> Vec<Known<'_>> {
+        let mut known: Vec<Known<'_>> = Vec::new();
+        for detector in &BUILTIN {
+            known.push(Known {
+                name: detector.word().into(),
+                detector,
+            });
         }
-        for detector in self.own {
-            if known.iter().any(|other| other.name() == detector.name()) {
+        for (number, detector) in (1..).zip(self.own) {
+            let detector = &**detector;
+            let Some(name) = name_of(detector) else {
                 note(std::format!(
-                    "resource_detectors: the name {:?} is taken; leaving that detector out",
-                    detector.name()
+                    "resource_detectors: detector {number} panicked in name; leaving it out"
+                ));
+                continue;
+            };
+            if known.iter().any(|other| other.name == name) {
+                note(std::format!(
+                    "resource_detectors: the name {name:?} is taken; leaving that detector out"
                 ));
                 continue;
             }
-            known.push(Box::new(&**detector));
+            known.push(Known { name, detector });
         }
         let is_default = |place: usize| {
-            let builtin = BuiltinDetector::ALL.get(place);
+            let builtin = BUILTIN.get(place);
             builtin.is_none_or(|builtin| builtin.is_default())
         };
         let mut wanted = std::vec![self.names.is_none(); known.len()];
@@ -198,11 +205,10 @@ impl Detection<'_> {
                 "all" => {
                     // What may show a secret is named on purpose.
                     for (place, wanted) in wanted.iter_mut().enumerate() {
-                        *wanted |= BuiltinDetector::ALL.get(place)
-                            != Some(&BuiltinDetector::ProcessCommand);
+                        *wanted |= BUILTIN.get(place) != Some(&BuiltinDetector::ProcessCommand);
                     }
                 }
-                name => match known.iter().position(|detector| detector.name() == name) {
+                name => match known.iter().position(|detector| detector.name == name) {
                     Some(place) => wanted[place] = true,
                     None => note(unknown(name, &known)),
                 },
@@ -214,24 +220,41 @@ impl Detection<'_> {
     }
 }
 
-fn unknown(name: &str, known: &[Box<dyn ResourceDetector + '_>]) -> String {
-    let names: Vec<&str> = known.iter().map(|detector| detector.name()).collect();
+static BUILTIN: [BuiltinDetector; 6] = BuiltinDetector::ALL;
+
+/// A detector, and its name, which was asked for once: it is code of the application.
+struct Known<'a> {
+    name: String,
+    detector: &'a dyn ResourceDetector,
+}
+
+/// The name of a detector; `None` if it panics.
+pub(in crate::hosted) fn name_of(detector: &dyn ResourceDetector) -> Option<String> {
+    guarded(|| String::from(detector.name()))
+}
+
+/// Runs code of the application; `None` if it panics.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => Some(done),
+        Err(panic) => {
+            // What was thrown may panic itself when it is dropped.
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+                core::mem::forget(again);
+            }
+            None
+        }
+    }
+}
+
+fn unknown(name: &str, known: &[Known<'_>]) -> String {
+    let names: Vec<&str> = known.iter().map(|known| known.name.as_str()).collect();
     let shown: Cow<'_, str> = name.chars().take(40).collect();
     std::format!(
         "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS: there is no detector {shown:?}, only {}, all and none; \
          going on without it",
         names.join(", ")
     )
-}
-
-impl<T: ResourceDetector + ?Sized> ResourceDetector for &T {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn detect(&self) -> HostedResource {
-        (**self).detect()
-    }
 }
 
 #[cfg(test)]
@@ -304,7 +327,9 @@ mod tests {
             "{notes:?}"
         );
 
-        let broken = own("broken", || std::panic::resume_unwind(Box::new("broken")));
+        let broken = own("broken", || {
+            std::panic::resume_unwind(std::boxed::Box::new("broken"))
+        });
         let taken = own("host", rack);
         let (found, notes) = run(&[broken, taken], None);
         assert!(found.get("process.pid").is_some() && found.get("rack").is_none());
@@ -313,6 +338,59 @@ mod tests {
     }
 
     // spec D-111
+    /// Panics when it is dropped.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("a bomb");
+            }
+        }
+    }
+
+    #[test]
+    fn x220_a_detector_that_panics_in_any_method_is_said_and_left_out() {
+        struct Broken(bool);
+
+        impl ResourceDetector for Broken {
+            fn name(&self) -> &str {
+                if self.0 {
+                    std::panic::panic_any(Bomb)
+                }
+                "broken"
+            }
+
+            fn detect(&self) -> HostedResource {
+                std::panic::panic_any(Bomb)
+            }
+        }
+
+        let own = [
+            Arc::new(Broken(true)) as Arc<dyn ResourceDetector>,
+            Arc::new(Broken(false)),
+            own("rack", rack),
+        ];
+        let (found, notes) = run(&own, Some(&["rack", "broken"]));
+        assert_eq!(found.text("rack"), Some("7"));
+        assert_eq!(
+            notes,
+            [
+                "resource_detectors: detector 1 panicked in name; leaving it out",
+                "resource_detectors: broken panicked; going on without what it would find",
+            ]
+        );
+        let config = crate::hosted::config::Config {
+            resource_detectors: own.to_vec(),
+            ..Default::default()
+        };
+        let shown = std::format!("{config:?}");
+        assert!(
+            shown.contains(r#"["(panicked)", "broken", "rack"]"#),
+            "{shown}"
+        );
+    }
+
     #[test]
     fn schemas_that_differ_are_said() {
         let other = own("other", || {

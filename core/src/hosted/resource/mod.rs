@@ -28,8 +28,8 @@
 mod detector;
 mod machine;
 
-pub(in crate::hosted) use detector::Detection;
 pub use detector::{BuiltinDetector, ResourceDetector};
+pub(in crate::hosted) use detector::{Detection, name_of};
 
 use core::fmt;
 use std::borrow::{Cow, ToOwned};

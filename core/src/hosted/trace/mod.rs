@@ -12,10 +12,11 @@
 //! use spandrel_core::hosted::trace::TracerProvider;
 //!
 //! let tracer = TracerProvider::disabled().tracer("shop");
-//! let order = tracer.start("order.place");
-//! order.in_scope(|| {
+//! let mut order = tracer.start("order.place");
+//! order.in_scope(|order| {
 //!     let mut payment = tracer.start("payment.charge"); // a child of order.place
 //!     payment.set_attribute("amount", 12.5);
+//!     order.set_attribute("order.paid", true);
 //! });
 //! ```
 //!
@@ -26,6 +27,8 @@
 mod global;
 mod hooks;
 mod ids;
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+mod import;
 mod incomplete;
 mod inner;
 mod late;
@@ -43,6 +46,8 @@ mod tracer;
 mod undecided;
 
 pub use global::{clear_global, global, set_global, tracer};
+#[cfg(feature = "opentelemetry-sdk-0-33")]
+pub(super) use import::ImportedSpan;
 pub use parent::Parent;
 #[cfg(feature = "tracing")]
 pub(super) use parent::take_over;

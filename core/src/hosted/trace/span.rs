@@ -299,11 +299,11 @@ impl Span {
         }
     }
 
-    /// Runs `work` with the span current. [`SpanStart::in_scope`](super::SpanStart::in_scope) starts
-    /// the span too, and hands it to `work`.
-    pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Runs `work` with the span current, and hands it over.
+    /// [`SpanStart::in_scope`](super::SpanStart::in_scope) also starts and ends it.
+    pub fn in_scope<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let _current = self.enter();
-        work()
+        work(self)
     }
 
     /// The ids and flags of the span.

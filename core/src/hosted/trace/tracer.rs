@@ -236,7 +236,7 @@ fn begin_with(
 
 impl ThreadState {
     #[inline(always)]
-    fn begin_counted(
+    pub(super) fn begin_counted(
         &mut self,
         plan: &Plan<'_>,
         inner: &ProviderInner,

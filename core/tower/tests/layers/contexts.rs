@@ -34,7 +34,7 @@ fn a_client_calls_a_server_in_one_trace() {
     let tracer = capture.tracer("program");
     tracer
         .start("work")
-        .in_scope(|| drop(now(outside.call(get("http://stock/")))));
+        .in_scope(|_| drop(now(outside.call(get("http://stock/")))));
     capture.spans().assert_tree(
         r#"
         work

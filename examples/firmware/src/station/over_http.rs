@@ -44,7 +44,9 @@ pub async fn run(words: &mut Split<'_, char>) -> Option<()> {
 
     let registry = registry(NAMES.take() as &mut [u8])?;
     let buffer = Buffer::new(SPANS.take() as &mut [u8]);
-    let mut spans = Exporter::new(ExporterConfig::DEFAULT, buffer, registry).ok()?;
+    let mut config = ExporterConfig::DEFAULT;
+    config.hold_until_dated = true;
+    let mut spans = Exporter::new(config, buffer, registry).ok()?;
     let scope = spans.scope(&SCOPE).ok()?;
 
     // There is no network yet, and the date is unknown: spans wait.

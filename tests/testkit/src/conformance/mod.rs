@@ -116,7 +116,7 @@ impl Settings {
 
 /// The transport under test.
 pub trait Transport {
-    /// Starts a pipeline of its own, which samples everything and sends it where `settings` says.
+    /// Starts a new pipeline, which samples everything and sends it where `settings` says.
     fn start(&mut self, settings: &Settings) -> Box<dyn Pipeline>;
 }
 

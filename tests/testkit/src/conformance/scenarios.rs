@@ -40,7 +40,7 @@ scenarios! {
     drops_other_5xx: "another 5xx drops the batch, once and counted";
     drops_413: "a batch that is too large for the collector is not repeated as it is";
     counts_partial_success: "spans that a 2xx rejects are dropped and counted";
-    follows_no_redirect: "a redirect is an error; nobody else gets the spans";
+    follows_no_redirect: "a redirect is an error: no other server gets the spans";
     survives_no_connection: "a batch waits for a collector that is not there yet";
     survives_reset_in_request: "a batch is repeated after a reset within the request";
     survives_reset_before_answer: "a batch is repeated after a reset before the answer";

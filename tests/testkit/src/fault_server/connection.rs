@@ -216,7 +216,7 @@ impl Wire<'_> {
         self.plain.finish_writing();
     }
 
-    /// Whether the client has closed meanwhile. Writing would succeed all the same, and a test
+    /// Returns true if the client has closed meanwhile. Writing would succeed all the same, and a test
     /// would count an answer that nobody read. Under TLS this cannot be seen from outside.
     fn client_is_gone(&self) -> bool {
         let stream = self.plain.stream();

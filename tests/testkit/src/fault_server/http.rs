@@ -9,7 +9,7 @@ const MAX_HEAD: usize = 256 * 1024;
 const MAX_HEADERS: usize = 256;
 const PIECE: usize = 16 * 1024;
 
-/// How the length of a body is told.
+/// How a request gives the length of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(u64),
@@ -123,7 +123,7 @@ impl Body {
         }
     }
 
-    /// Whether the last byte has been read.
+    /// Returns true if the last byte has been read.
     pub(super) fn is_done(&self) -> bool {
         self.done
     }

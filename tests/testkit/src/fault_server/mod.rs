@@ -116,7 +116,7 @@ impl FaultServer {
         Self::start_on(port, script, front)
     }
 
-    /// Starts a plain HTTP server at an address of its own network namespace.
+    /// Starts a plain HTTP server at an address within a network namespace.
     ///
     /// # Panics
     /// If the address is taken or is none of this machine, or if there is no free thread.

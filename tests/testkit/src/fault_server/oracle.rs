@@ -1,7 +1,7 @@
 //! The ledger of a test: which spans were issued, which arrived, and how often.
 //!
-//! Problem: "nothing was lost" is a statement about sets of spans, not about counters of the
-//! sender. Answer: the test issues each span here, the server adds what it keeps and what it
+//! "Nothing was lost" is a statement about sets of spans, not about the counters of the
+//! sender. So the test issues each span here, the server adds what it keeps and what it
 //! acknowledges, and the sets are compared at the end. The sender's own counters are then checked
 //! against them.
 
@@ -52,7 +52,7 @@ impl Oracle {
         }
     }
 
-    /// Notes that the client is being told so. This precedes the answer, so that a test that has
+    /// Notes that the answer says so. This precedes the answer, so that a test that has
     /// the answer finds the note; [`Oracle::retract`] follows if the answer could not be written.
     pub(super) fn acknowledge(&self, request: &Request) {
         let mut book = locked(&self.book);

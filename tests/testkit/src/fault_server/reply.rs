@@ -156,7 +156,7 @@ impl Reply {
         }
     }
 
-    /// Whether the collector keeps the spans of a request that it answers like this. A server that
+    /// Returns true if the collector keeps the spans of a request that it answers like this. A server that
     /// answers 200 in whatever broken way has kept them.
     #[must_use]
     pub fn stores(&self) -> bool {
@@ -176,7 +176,7 @@ impl Reply {
         }
     }
 
-    /// Whether the client is told so, in an answer that can be understood to its end.
+    /// Returns true if the client learns that they are kept, from an answer that is whole and well-formed.
     #[must_use]
     pub fn acknowledges(&self) -> bool {
         match self {

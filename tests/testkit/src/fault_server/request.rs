@@ -30,7 +30,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body without transfer coding, with content coding.
     pub body: Vec<u8>,
-    /// Whether the last byte of the body was read.
+    /// The last byte of the body was read.
     pub complete: bool,
     /// The export request inside, or why there is none.
     pub export: Result<ExportTraceServiceRequest, String>,

@@ -1,4 +1,4 @@
-//! The model of the backoff: everything is computed anew from the settings and the history.
+//! The model of the backoff: everything is computed again from the settings and the history.
 
 use core::time::Duration;
 

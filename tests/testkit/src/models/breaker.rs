@@ -1,7 +1,7 @@
 //! The model of the circuit breaker, and the world in which both are run.
 //!
 //! The model knows permits by number and keeps the list of those whose report still counts; every
-//! change of state empties it. Open intervals are computed anew from the number of failed probes.
+//! change of state empties it. Open intervals are computed again from the number of failed probes.
 
 use core::ops::RangeInclusive;
 use core::time::Duration;
@@ -122,7 +122,7 @@ impl Coverage {
     }
 }
 
-/// Whether a transition may have this reason.
+/// Returns true if a transition may have this reason.
 #[must_use]
 pub const fn is_legal(transition: &Transition) -> bool {
     matches!(

@@ -28,7 +28,7 @@ pub(super) fn pause(reply: Reply) -> Option<Duration> {
     }
 }
 
-/// Whether the request died on a connection kept from an earlier one.
+/// Returns true if the request died on a connection kept from an earlier one.
 pub(super) const fn is_stale(reply: Reply) -> bool {
     matches!(reply, Reply::Fail(TransportError::Stale))
 }

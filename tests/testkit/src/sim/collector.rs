@@ -36,7 +36,7 @@ pub enum Reply {
 impl Reply {
     /// The server accepts everything.
     pub const OK: Self = Self::Status(200);
-    /// There is nobody.
+    /// Nothing listens.
     pub const REFUSED: Self = Self::Fail(TransportError::Connect);
 
     /// What the driver reports, with `body` as the place of a response's body.

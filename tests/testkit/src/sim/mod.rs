@@ -86,7 +86,7 @@ struct UnderWay {
 pub struct Sim {
     /// The exporter.
     pub exporter: Exporter<Vec<u8>, Vec<u8>>,
-    /// The time that the exporter is told.
+    /// The time that the exporter gets.
     pub now: Instant,
     /// Every attempt so far.
     pub attempts: Vec<Attempt>,
@@ -94,7 +94,7 @@ pub struct Sim {
     pub books: Books,
     collector: Box<dyn Collector>,
     under_way: Vec<UnderWay>,
-    /// The latest time that the exporter was told.
+    /// The latest time that the exporter got.
     latest: Instant,
     draws: Draws,
     chunk: usize,

@@ -126,7 +126,7 @@ pub struct RequestScript {
     pub buffer: usize,
     /// The most bytes of a request.
     pub max_request_bytes: usize,
-    /// Whether a full buffer drops the oldest spans.
+    /// A full buffer drops the oldest spans.
     pub drop_oldest: bool,
     /// What happens.
     pub steps: Vec<Step>,

@@ -30,7 +30,7 @@ pub struct ParentScript {
     pub span_id: u64,
     /// All eight bits of the flags.
     pub flags: u8,
-    /// Whether it comes from another process.
+    /// It comes from another process.
     pub is_remote: bool,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Arbitrary<'a> for LinkScript {
 pub struct ScriptError {
     /// What it prints.
     pub parts: Vec<String>,
-    /// Whether it is recorded as a `dyn Error`.
+    /// It is recorded as a `dyn Error`.
     pub is_dyn: bool,
 }
 

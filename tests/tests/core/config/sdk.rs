@@ -381,13 +381,15 @@ fn c_032_c_033_exporters() {
 #[test]
 fn c_032_exporters_are_a_list_and_others_are_skipped_aloud() {
     use TracesExporter::{Console, None as Nowhere, Otlp, OtlpStdout};
-    let unknown = DiagnosticKind::UnknownExporter;
-    let rows: &[(
-        &str,
+    const UNKNOWN: DiagnosticKind = DiagnosticKind::UnknownExporter;
+    /// The text, the first exporter, the others, and what is wrong.
+    type Row = (
+        &'static str,
         Option<TracesExporter>,
-        &[TracesExporter],
-        &[DiagnosticKind],
-    )] = &[
+        &'static [TracesExporter],
+        &'static [DiagnosticKind],
+    );
+    let rows: &[Row] = &[
         ("otlp,console", Some(Otlp), &[Console], &[]),
         (" Console , OTLP ", Some(Otlp), &[Console], &[]),
         ("console,otlp/stdout", Some(Console), &[OtlpStdout], &[]),
@@ -398,7 +400,7 @@ fn c_032_exporters_are_a_list_and_others_are_skipped_aloud() {
             &[],
         ),
         ("otlp,otlp,,console,console,", Some(Otlp), &[Console], &[]),
-        ("otlp,zipkin,loki", Some(Otlp), &[], &[unknown, unknown]),
+        ("otlp,zipkin,loki", Some(Otlp), &[], &[UNKNOWN, UNKNOWN]),
         ("none,", Some(Nowhere), &[], &[]),
         (
             "otlp,none",
@@ -416,7 +418,7 @@ fn c_032_exporters_are_a_list_and_others_are_skipped_aloud() {
             "a,b",
             None,
             &[],
-            &[unknown, unknown, DiagnosticKind::Unknown],
+            &[UNKNOWN, UNKNOWN, DiagnosticKind::Unknown],
         ),
         (",", None, &[], &[DiagnosticKind::Unknown]),
     ];

@@ -41,8 +41,8 @@ const fn slow(reply: Reply, millis: u64) -> Answer {
 }
 
 /// Each answer in turn, and then a success at once.
-fn answers(list: &[Answer]) -> impl FnMut(&Request<'_>) -> Answer + use<> {
-    let mut list = list.to_vec().into_iter();
+fn answers(list: Vec<Answer>) -> impl FnMut(&Request<'_>) -> Answer {
+    let mut list = list.into_iter();
     move |_| list.next().unwrap_or_else(|| Reply::OK.into())
 }
 
@@ -52,7 +52,7 @@ fn an_export_ends_with_its_time_retries_and_waits_included() {
     let busy = slow(Reply::Status(503), 4_000);
     let mut sim = Sim::new(
         Setup::new(LIMITED),
-        answers(&[busy, busy, Reply::Hang.into()]),
+        answers(vec![busy, busy, Reply::Hang.into()]),
     );
     sim.push_many(1);
     sim.run_until(secs(9));
@@ -75,7 +75,7 @@ fn an_export_ends_with_its_time_retries_and_waits_included() {
 #[test]
 fn a_retry_that_would_come_after_the_end_is_not_made() {
     let late = slow(Reply::Status(503), 9_950);
-    let mut sim = Sim::new(Setup::new(LIMITED), answers(&[late]));
+    let mut sim = Sim::new(Setup::new(LIMITED), answers(vec![late]));
     sim.push_many(1);
     sim.run_until(Instant::from_millis(9_950));
     assert_eq!(sim.exporter.circuit(), State::Open);
@@ -92,13 +92,16 @@ fn without_a_limit_only_the_retries_end_an_export() {
         max_batch_age: Duration::ZERO,
         ..LIMITED
     };
-    let mut sim = Sim::new(Setup::new(config), answers(&[slow(Reply::OK, 3_600_000)]));
+    let mut sim = Sim::new(
+        Setup::new(config),
+        answers(vec![slow(Reply::OK, 3_600_000)]),
+    );
     sim.push_many(1);
     assert!(sim.settle());
     assert_eq!((sim.ledger().exported, sim.attempts.len()), (1, 1));
     // An hour, and the collector is not given up.
     let busy = slow(Reply::Status(503), 3_600_000);
-    let mut sim = Sim::new(Setup::new(config), answers(&[busy, slow(Reply::OK, 1)]));
+    let mut sim = Sim::new(Setup::new(config), answers(vec![busy, slow(Reply::OK, 1)]));
     sim.push_many(1);
     sim.run_until(secs(3_600));
     assert_eq!(sim.exporter.circuit(), State::Closed);
@@ -112,14 +115,17 @@ fn what_waits_for_the_circuit_or_for_a_pause_is_no_export() {
     let slow_answer = slow(Reply::OK, 9_900);
     let refused = [Answer::from(Reply::REFUSED); 6];
     let list: Vec<_> = refused.into_iter().chain([slow_answer]).collect();
-    let mut sim = Sim::new(Setup::new(LIMITED), answers(&list));
+    let mut sim = Sim::new(Setup::new(LIMITED), answers(list));
     sim.push_many(1);
     assert!(sim.settle());
     assert_eq!(sim.attempts.len(), 7);
     assert_eq!(sim.ledger().exported, 1);
     // A pause of a minute takes nothing of the ten seconds.
     let asked = Reply::RetryAfter(503, "60");
-    let mut sim = Sim::new(Setup::new(LIMITED), answers(&[asked.into(), slow_answer]));
+    let mut sim = Sim::new(
+        Setup::new(LIMITED),
+        answers(vec![asked.into(), slow_answer]),
+    );
     sim.push_many(1);
     assert!(sim.settle());
     assert_eq!((sim.ledger().exported, sim.attempts.len()), (1, 2));

@@ -271,3 +271,59 @@ fn a_gateway_asks_for_a_missing_resource_and_acknowledges_nothing() {
     );
     let _ = gateway.shutdown(Duration::from_secs(10));
 }
+
+#[test]
+fn a_backlog_is_dated_by_its_last_frame() {
+    let server = FaultServer::start([]);
+    let gateway = gateway(&server, GatewayConfig::default());
+    let mut device = Device::new(LinkConfig::DEFAULT, 7, 10_000);
+    let mut line = Vec::new();
+    // A capture of 100 seconds, one frame in each.
+    for second in 0..100 {
+        assert!(device.span(0));
+        line.extend(device.frames(Instant::from_secs(second), 256).concat());
+    }
+    issue(&server, &device);
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    gateway.serve(&mut line.as_slice(), None).unwrap();
+    let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let status = gateway.shutdown(Duration::from_secs(10));
+    assert_eq!(server.oracle().copies_stored(), 100, "{status}");
+
+    let mut starts: Vec<_> = server
+        .requests()
+        .iter()
+        .flat_map(|request| request.export.clone().unwrap().resource_spans)
+        .flat_map(|resource| resource.scope_spans)
+        .flat_map(|scope| scope.spans)
+        .map(|span| Duration::from_nanos(span.start_time_unix_nano))
+        .collect();
+    starts.sort_unstable();
+    // The device's spans began in its first 100 milliseconds, one in each.
+    for (milli, start) in (0..).zip(&starts) {
+        let ago = Duration::from_millis(99_000 - milli);
+        assert!((before - ago..=after - ago).contains(start), "{milli}");
+    }
+}
+
+#[test]
+fn a_run_with_the_number_of_the_one_before_arrives_on_another_stream() {
+    let server = FaultServer::start([]);
+    let gateway = gateway(&server, GatewayConfig::default());
+    let mut received = 0;
+    for (start, lost) in [(100, 0), (3, 1), (2, 1)] {
+        let mut device = Device::new(LinkConfig::DEFAULT, 7, 10_000);
+        let mut frames = Vec::new();
+        // Long enough for a second announcement.
+        for second in start..start + 40 {
+            assert!(device.span(0));
+            frames.extend(device.frames(Instant::from_secs(second), 256));
+        }
+        let line = frames[lost..].concat();
+        gateway.serve(&mut line.as_slice(), None).unwrap();
+        received += 40;
+        let tally = gateway.status().tally;
+        assert_eq!((tally.received, tally.repeated), (received, 0));
+    }
+    gateway.shutdown(Duration::from_secs(10));
+}

@@ -1,9 +1,12 @@
 //! Without a way back: what arrives is right, and what does not is counted exactly.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use spandrel_core::buffer::RECORD_HEADER_BYTES;
-use spandrel_core::link::{LinkConfig, MIN_FRAME_BYTES};
-use spandrel_core::time::Instant;
+use spandrel_core::link::{Anchor, Content, Decoder, LinkConfig, MIN_FRAME_BYTES};
+use spandrel_core::span::stored::StoredSpan;
+use spandrel_core::time::{Instant, UnixNanos, WallClock};
 use spandrel_tests::device::Device;
 
 use super::support::Host;
@@ -215,8 +218,60 @@ fn a_span_over_the_hosts_memory_is_counted_and_the_next_one_arrives() {
     device.span(1_000);
     device.span(0);
     let mut host = Host::new();
-    host.decoder = spandrel_core::link::Decoder::new(vec![0; 256], vec![0; 512]);
+    host.decoder = Decoder::new(vec![0; 256], vec![0; 512]);
     host.read(&device.frames(Instant::ZERO, 128).concat());
     assert_eq!(host.starts(), [1]);
     assert_eq!(host.stats().lost_spans, 1);
+}
+
+#[test]
+fn a_device_whose_clock_stops_in_sleep_is_dated_to_the_second() {
+    let mut device = Device::new(LinkConfig::DEFAULT, 3, 4_000);
+    let mut decoder = Decoder::new(vec![0; 2048], vec![0; 4096]);
+    let (mut anchor, mut former) = (Anchor::new(), None);
+    let host = WallClock::from_pair(Instant::ZERO, UnixNanos::from_nanos(0));
+    let mut worst = Duration::ZERO;
+    // Awake for half a second each minute, for ten hours; the last span of each minute is sent in
+    // the next one.
+    for minute in 0..600_u64 {
+        let awake = |millis| Instant::from_millis(minute * 500 + millis);
+        let truth = |millis: u64| Duration::from_millis(minute * 60_000 + millis);
+        if minute > 0 {
+            device.link.clock_resumed(awake(0));
+        }
+        device.span_at(awake(100), awake(200));
+        let arrived = Instant::ZERO + truth(300);
+        for frame in device.frames(awake(290), 256) {
+            let mut input = frame.as_slice();
+            while let Some(event) = decoder.next(&mut input) {
+                if let Some(since) = event.new_clock {
+                    former = Some((std::mem::take(&mut anchor), since));
+                }
+                anchor.observe(event.now, arrived);
+                let Content::Span(mut span) = event.content else {
+                    continue;
+                };
+                let ended = StoredSpan::new(span.record(span.scope).body).unwrap();
+                let ended = Instant::from_nanos(ended.end_nanos());
+                let by = match &former {
+                    Some((former, since)) if ended <= *since => former,
+                    _ => &anchor,
+                };
+                // A span late by a minute was recorded in the minute before.
+                let slept = ended < awake(0);
+                span.date(by.clock(host).unwrap());
+                let told = StoredSpan::new(span.record(span.scope).body).unwrap();
+                let told = Duration::from_nanos(told.end_nanos());
+                let expected = if slept {
+                    truth(450) - Duration::from_secs(60)
+                } else {
+                    truth(200)
+                };
+                worst = worst.max(told.abs_diff(expected));
+            }
+        }
+        device.span_at(awake(400), awake(450));
+    }
+    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    assert_eq!(decoder.stats().spans, 1_199);
 }

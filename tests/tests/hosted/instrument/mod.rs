@@ -104,7 +104,7 @@ fn a_parent_or_none_is_given() {
     traced(
         |tracer| {
             let first = tracer.start("first");
-            tracer.start("second").in_scope(|| {
+            tracer.start("second").in_scope(|_| {
                 under(tracer, &first.to_context());
                 alone(tracer);
             });

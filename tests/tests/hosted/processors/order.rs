@@ -51,12 +51,12 @@ impl SpanProcessor for Copying {
 fn values_of_the_context_can_be_copied_onto_every_span() {
     let rig = Rig::new(vec![Arc::new(Copying)]);
     let tracer = rig.tracer();
-    let outer = tracer.start("outside");
+    let mut outer = tracer.start("outside");
     {
         let _attached = current::attach(Context::new().with_value(&TENANT, "acme"));
         tracer.start("root").end();
         tracer.span("explicit").parent(&outer).start().end();
-        outer.in_scope(|| tracer.start("child").end());
+        outer.in_scope(|_| tracer.start("child").end());
     }
     outer.end();
     for span in rig.received() {
@@ -95,10 +95,10 @@ fn a_start_comes_with_the_context_of_the_parent() {
     tracer.start("root").end();
     assert_eq!(notes.take(), [format!("root: {none} false \"\"")]);
 
-    let outer = tracer.start("outer");
+    let mut outer = tracer.start("outer");
     let id = outer.context().span_id();
     notes.take();
-    outer.in_scope(|| {
+    outer.in_scope(|_| {
         tracer.start("current").end();
         tracer.span("new root").root().start().end();
     });

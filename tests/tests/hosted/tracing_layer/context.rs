@@ -23,10 +23,10 @@ fn current_span() -> Option<SpanContext> {
 fn spans_of_both_worlds_nest_in_each_other() {
     let rig = Rig::new();
     let spans = rig.trace(|| {
-        let native = rig.tracer.start("native outer");
-        native.in_scope(|| {
+        let mut native = rig.tracer.start("native outer");
+        native.in_scope(|_| {
             info_span!("middle").in_scope(|| {
-                rig.tracer.start("native inner").in_scope(|| {
+                rig.tracer.start("native inner").in_scope(|_| {
                     drop(info_span!("innermost"));
                 });
                 drop(info_span!("beside"));

@@ -98,7 +98,7 @@ fn an_event_belongs_to_its_span_and_without_one_to_nothing() {
             // A span of the other world is current, but the event is of this one.
             rig.tracer
                 .start("native")
-                .in_scope(|| info!("in outer too"));
+                .in_scope(|_| info!("in outer too"));
         });
     });
     let names = |span: &str| -> Vec<String> {

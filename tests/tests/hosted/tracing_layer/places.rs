@@ -93,8 +93,8 @@ fn a_hidden_root_takes_nothing_and_hides_no_native_span() {
     let spans = rig.trace(|| {
         let hidden = trace_span!(parent: None, "hidden");
         hidden.in_scope(happens);
-        let native = rig.tracer.start("native");
-        native.in_scope(|| hidden.in_scope(|| drop(info_span!("of native"))));
+        let mut native = rig.tracer.start("native");
+        native.in_scope(|_| hidden.in_scope(|| drop(info_span!("of native"))));
     });
     spans.is_root("child");
     spans.is_child("of native", "native");
@@ -265,8 +265,8 @@ fn x67_a_layer_that_is_taken_away_leaves_nothing_current() {
         outer.in_scope(|| {
             let inner = info_span!("inner");
             inner.in_scope(|| {
-                let native = rig.tracer.start("native");
-                native.in_scope(|| {
+                let mut native = rig.tracer.start("native");
+                native.in_scope(|_| {
                     handle.reload(None).unwrap();
                     assert!(current::current().is_some(), "the native span stays");
                 });

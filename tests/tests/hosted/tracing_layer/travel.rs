@@ -82,7 +82,7 @@ fn headers() -> Vec<(String, String)> {
 }
 
 fn native(tracer: &Tracer, how: How, parent: &Context) -> Option<Seen> {
-    let span = match how {
+    let mut span = match how {
         How::Current => {
             let _attached = current::attach(parent.clone());
             tracer.start("request")
@@ -92,7 +92,7 @@ fn native(tracer: &Tracer, how: How, parent: &Context) -> Option<Seen> {
     };
     let own = span.to_context();
     let elsewhere = thread::scope(|scope| {
-        let there = scope.spawn(|| span.in_scope(current::current));
+        let there = scope.spawn(|| span.in_scope(|_| current::current()));
         there.join().unwrap()
     });
     let _inside = span.enter();
@@ -301,8 +301,8 @@ fn x62_tracers_and_layers_from_before_init_live_after_it() {
         })
         .unwrap();
         assert!(tracers[0].enabled() && provider.is_enabled());
-        let on_its_own = tracers[0].span("after").root().start();
-        on_its_own.in_scope(|| {
+        let mut on_its_own = tracers[0].span("after").root().start();
+        on_its_own.in_scope(|_| {
             tracers[0].start("child").end();
             info_span!("layer").in_scope(|| info!("event"));
         });

@@ -30,8 +30,8 @@ fn a_span_of_the_layer_takes_its_place_beside_the_values() {
         let values = with_tenant("acme");
         let request = info_span!("request");
         let seen = request.in_scope(|| {
-            let native = rig.tracer.start("native");
-            let innermost = native.in_scope(|| info_span!("innermost").in_scope(tenant));
+            let mut native = rig.tracer.start("native");
+            let innermost = native.in_scope(|_| info_span!("innermost").in_scope(tenant));
             let own = current::current().map(|context| context.span_context());
             assert_eq!(own, request.context().map(|it| it.span_context()));
             (tenant(), innermost)
