@@ -308,6 +308,8 @@ fn case() {
         #[cfg(unix)]
         "forks" => crate::fork::forks(false),
         #[cfg(unix)]
+        "signals in children" => crate::fork::signals(),
+        #[cfg(unix)]
         "forks of many threads" => crate::fork::forks(true),
         "idle" => cases::idle(),
         other => crate::ends::case(other),
