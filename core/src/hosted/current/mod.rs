@@ -432,20 +432,25 @@ pub(super) fn current_of_others() -> Option<Context> {
 /// What is current, in the cheapest form: a plain copy if there is nothing beside the span.
 #[inline]
 pub(super) fn current_in_short() -> Result<Option<SpanContext>, Context> {
-    match is_nothing() {
-        true => Ok(None),
-        false => current_of_some_in_short(),
+    if is_nothing() {
+        return Ok(None);
+    }
+    let ours = STACK.try_with(|stack| stack.try_borrow().ok()?.top().map(in_short));
+    ours.ok().flatten().unwrap_or_else(current_beside_others)
+}
+
+#[inline]
+fn in_short(context: &Context) -> Result<Option<SpanContext>, Context> {
+    match context.beside {
+        None => Ok(Some(context.span_context)),
+        Some(_) => Err(context.clone()),
     }
 }
 
-// Not inlined, so that a root pays nothing for what others have.
+#[cold]
 #[inline(never)]
-fn current_of_some_in_short() -> Result<Option<SpanContext>, Context> {
-    with_top(|context| match context.beside {
-        None => Ok(context.span_context),
-        Some(_) => Err(context.clone()),
-    })
-    .transpose()
+fn current_beside_others() -> Result<Option<SpanContext>, Context> {
+    with_top(in_short).unwrap_or(Ok(None))
 }
 
 // `read` must not call back into this module, so this function stays private.
