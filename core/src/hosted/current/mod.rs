@@ -432,15 +432,6 @@ pub(super) fn current_of_others() -> Option<Context> {
 /// What is current, in the cheapest form: a plain copy if there is nothing beside the span.
 #[inline]
 pub(super) fn current_in_short() -> Result<Option<SpanContext>, Context> {
-    match is_nothing() {
-        true => Ok(None),
-        false => current_of_some_in_short(),
-    }
-}
-
-// Not inlined, so that a root pays nothing for what others have.
-#[inline(never)]
-fn current_of_some_in_short() -> Result<Option<SpanContext>, Context> {
     with_top(|context| match context.beside {
         None => Ok(context.span_context),
         Some(_) => Err(context.clone()),
