@@ -77,6 +77,7 @@
 //! | `opentelemetry-sdk-0-33` | the finished spans of `opentelemetry_sdk` through this pipeline |
 //! | `macros` | the attribute `instrument`: a span for each call of a function, with and without `std` |
 //! | `link` | spans as frames over a serial line, for a device without a network |
+//! | `lean` | spans for a hundred instructions, whose names stay in the ELF file; turns on `link` and `critical-section` |
 //! | `critical-section` | a buffer that tasks and interrupts share |
 //! | `gzip` | gzip without a heap, for bodies that devices send |
 //! | `json-answers` | answers in JSON, which a collector or a proxy may send by mistake; part of `std` |
@@ -133,6 +134,8 @@ pub mod stats;
 // L5
 #[cfg(feature = "std")]
 pub mod hosted;
+#[cfg(feature = "lean")]
+pub mod lean;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod prelude;

@@ -202,7 +202,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
     /// are on while the sink takes it; a record larger than `scratch` is dropped and counted.
     ///
     /// Spans that were dropped here since the last drain are handed to the sink's ledger
-    /// ([`RecordSink::count_dropped`]), so a [`LinkExporter`](crate::link::LinkExporter) reports
+    /// ([`RecordSink::count_refused`]), so a [`LinkExporter`](crate::link::LinkExporter) reports
     /// them to the host.
     pub fn drain(&self, scratch: &mut [u8], sink: &mut impl RecordSink) -> usize {
         let mut moved = 0;
@@ -233,11 +233,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> SharedBuffer<B> {
         });
         let mut left = taken.unwrap_or(Drops::NONE);
         let counts = [
-            (DropReason::QueueFull, &mut left.queue_full),
-            (DropReason::TooLarge, &mut left.too_large),
+            (PushError::Full, &mut left.queue_full),
+            (PushError::TooLarge, &mut left.too_large),
         ];
         for (reason, spans) in counts {
-            if *spans > 0 && sink.count_dropped(reason, *spans) {
+            if *spans > 0 && sink.count_refused(reason, *spans) {
                 *spans = 0;
             }
         }
@@ -279,9 +279,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> RecordSink for &SharedBuffer<B> {
         self.push(record)
     }
 
-    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+    fn count_refused(&mut self, reason: PushError, spans: u64) -> bool {
         let (queue_full, too_large) = match reason {
-            DropReason::TooLarge => (0, spans),
+            PushError::TooLarge => (0, spans),
             _ => (spans, 0),
         };
         let drops = Drops {
@@ -400,14 +400,14 @@ mod tests {
 
     /// A sink with a ledger, whatever it holds.
     #[derive(Default)]
-    struct Ledgered(Vec<(DropReason, u64)>);
+    struct Ledgered(Vec<(PushError, u64)>);
 
     impl RecordSink for Ledgered {
         fn push_record(&mut self, _: &Record<'_>) -> Result<(), PushError> {
             Ok(())
         }
 
-        fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+        fn count_refused(&mut self, reason: PushError, spans: u64) -> bool {
             self.0.push((reason, spans));
             true
         }
@@ -425,11 +425,10 @@ mod tests {
         let second = SharedBuffer::new(Buffer::new([0; 100]));
         assert_eq!(shared.drain(&mut [0; 16], &mut &second), 5);
         assert_eq!(shared.ledger(), Ledger::default());
-        let all = [(DropReason::QueueFull, 5), (DropReason::TooLarge, 1)];
-        assert_eq!(
-            all.map(|(reason, _)| second.ledger().dropped(reason)),
-            [5, 1]
-        );
+        let all = [(PushError::Full, 5), (PushError::TooLarge, 1)];
+        let ledger = second.ledger();
+        assert_eq!(ledger.dropped(DropReason::QueueFull), 5);
+        assert_eq!(ledger.dropped(DropReason::TooLarge), 1);
         let mut sink = Ledgered::default();
         assert_eq!(second.drain(&mut [0; 16], &mut sink), 5);
         assert_eq!(sink.0, all);
@@ -440,7 +439,7 @@ mod tests {
         }
         let mut sink = Ledgered::default();
         shared.drain(&mut [0; 16], &mut sink);
-        assert_eq!(sink.0, [(DropReason::QueueFull, 1)]);
+        assert_eq!(sink.0, [(PushError::Full, 1)]);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Everything about a buffer except its bytes: counts, leases and the rules of overflow.
 
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
-use super::retained::barrier;
-use super::ring::{Compaction, InPlace, Ring};
+use super::ring::{Compaction, InPlace, Ring, barrier};
 use super::totals::Totals;
 use super::{Lease, MAX_LEASES, Overflow, PushError};
 

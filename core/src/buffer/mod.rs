@@ -49,8 +49,6 @@ use core::fmt;
 use bookkeeping::{Bookkeeping, Slot, record_at};
 use ring::Ring;
 
-use crate::response::DropReason;
-
 #[cfg(any(test, feature = "std"))]
 pub(crate) use bulk::{Fill, Run};
 pub use record::{RECORD_HEADER_BYTES, Record, RecordFlags};
@@ -116,9 +114,10 @@ pub trait RecordSink {
         true
     }
 
-    /// Counts `spans` that ended and were dropped for `reason` before they came here, and returns
-    /// true. Without a ledger, as in a [`Buffer`], returns false: the caller goes on counting them.
-    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+    /// Counts `spans` that ended and were refused for `reason`, or evicted (which is
+    /// [`PushError::Full`]), before they came here, and returns true. Without a ledger, as in a
+    /// [`Buffer`], returns false: the caller goes on counting them.
+    fn count_refused(&mut self, reason: PushError, spans: u64) -> bool {
         let _ = (reason, spans);
         false
     }

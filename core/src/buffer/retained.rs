@@ -44,11 +44,9 @@
 //! # Ok::<(), spandrel_core::buffer::PushError>(())
 //! ```
 
-use core::sync::atomic::{Ordering, compiler_fence};
-
 use super::bookkeeping::{Bookkeeping, record_at};
 use super::record::{Header, RECORD_HEADER_BYTES, Record, RecordFlags, State};
-use super::ring::{Compaction, Ring};
+use super::ring::{Compaction, Ring, barrier};
 use super::{Buffer, MAX_LEASES, PushError};
 use crate::resource::ScopeId;
 use crate::wire::move_within;
@@ -57,12 +55,6 @@ use crate::wire::move_within;
 const MAGIC: u32 = 0x5352_4e02;
 const WORDS: usize = 10;
 const PLACES_BYTES: usize = 4 * WORDS;
-
-/// Ends the writes before it: the compiler moves none over it.
-#[inline]
-pub(super) fn barrier() {
-    compiler_fence(Ordering::SeqCst);
-}
 
 /// Memory for a [`Buffer`] that outlives a reset: see [`Buffer::retained`]. As bytes it is the part
 /// for records.
@@ -312,10 +304,13 @@ impl Ring {
             len: 0,
             records: 0,
         };
-        while at + stretch.len < limit
-            && let Some(header) = Self::header(bytes, at + stretch.len)
-            && (header.state == State::Done) == settled
-        {
+        while at + stretch.len < limit {
+            let Some(header) = Self::header(bytes, at + stretch.len) else {
+                break;
+            };
+            if (header.state == State::Done) != settled {
+                break;
+            }
             stretch.len += header.stored_len();
             stretch.records += 1;
         }
@@ -391,11 +386,14 @@ impl Book<'_> {
         moved: &mut dyn FnMut(usize, usize),
     ) {
         let mut low = Ring::stretch(bytes, 0, ring.tail, true).len;
-        while low < ring.tail
-            && let Some(header) = Ring::header(bytes, low)
-            && header.stored_len() <= bytes.len() - ring.end
-        {
+        while low < ring.tail {
+            let Some(header) = Ring::header(bytes, low) else {
+                break;
+            };
             let len = header.stored_len();
+            if len > bytes.len() - ring.end {
+                break;
+            }
             move_within(bytes, low, len, ring.end);
             moved(low, ring.end);
             ring.end += len;

@@ -10,6 +10,8 @@
 //! `end` remembers where the upper part stops. So each record is one contiguous slice, which can be
 //! copied, inspected and dated in place.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use super::record::{Header, RECORD_HEADER_BYTES, State};
 use crate::wire::{copy, move_within};
 
@@ -25,6 +27,12 @@ pub(super) struct Ring {
     pub(super) records: u32,
     /// Bytes of the settled records among them.
     pub(super) done_bytes: usize,
+}
+
+/// Ends the writes before it: the compiler moves none over it.
+#[inline]
+pub(super) fn barrier() {
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// A way to close the gaps between records.

@@ -114,8 +114,13 @@ where
         Self::has_room_for(self, record)
     }
 
-    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
+    fn count_refused(&mut self, reason: PushError, spans: u64) -> bool {
         self.books.count_ended(spans);
+        let reason = match reason {
+            PushError::Full => DropReason::QueueFull,
+            PushError::TooLarge => DropReason::TooLarge,
+            PushError::Shutdown => DropReason::Shutdown,
+        };
         self.books.count_dropped(spans, reason);
         true
     }

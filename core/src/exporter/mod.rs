@@ -197,7 +197,7 @@ where
     B: AsRef<[u8]> + AsMut<[u8]>,
     R: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// An exporter over a buffer that is empty or [recovered](Buffer::recover): the spans in it
+    /// An exporter over a buffer that is empty or [recovered](Buffer::retained): the spans in it
     /// count as ended now.
     ///
     /// # Errors

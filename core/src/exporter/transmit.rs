@@ -339,7 +339,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::RandomIdGenerator;
     use crate::prelude::*;
+    use crate::test_support::TestRng;
 
     #[test]
     fn half_of_what_was_refused_is_the_limit_for_ten_minutes() {
@@ -376,7 +378,7 @@ mod tests {
         };
         let registry = Registry::empty([0_u8; 128]);
         let mut exporter = Exporter::clamped(config, Buffer::new([0_u8; 512]), registry);
-        let ids = crate::id::RandomIdGenerator::new(crate::test_support::TestRng::new(1));
+        let ids = RandomIdGenerator::new(TestRng::new(1));
         let mut tracer = BareTracer::new(AlwaysOn, ids);
         let at = Instant::from_secs(2);
         let span = tracer.start::<128>(SpanBuilder::new("boot"), at);
@@ -387,9 +389,15 @@ mod tests {
         }
         // Not even by a flush, which ends by its time limit.
         let limit = Instant::from_secs(4_000);
-        exporter.force_flush(Instant::from_secs(3_500), limit);
-        assert!(exporter.poll_transmit(Instant::from_secs(3_600)).is_none());
-        assert_eq!(exporter.poll_timeout(), Some(limit));
+        let flush = exporter.force_flush(Instant::from_secs(3_500), limit);
+        let at = Instant::from_secs(3_600);
+        assert!(exporter.poll_transmit(at).is_none());
+        assert_eq!(
+            (exporter.poll_timeout(), exporter.poll_flush(&flush, at)),
+            (None, None)
+        );
+        let report = exporter.poll_flush(&flush, limit).unwrap();
+        assert_eq!(report.outcome, FlushOutcome::TimedOut);
         let now = Instant::from_secs(5_000);
         exporter.handle_timeout(now);
         let clock = WallClock::from_pair(now, UnixNanos::from_secs(1_700_000_000));

@@ -4,7 +4,7 @@ use crate::crc::{CRC_BYTES, Crc32};
 
 /// The reason why bytes between two zeros are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     /// They are damaged: the checksum or the coding is wrong.
     Corrupt,
     /// They do not fit the memory.
@@ -14,7 +14,7 @@ pub(super) enum FrameError {
 /// Collects one frame at a time. A zero ends a frame whatever came before it, so damage costs the
 /// frame that it hits and at most the next one.
 #[derive(Clone, Debug)]
-pub(super) struct Deframer<S> {
+pub(crate) struct Deframer<S> {
     memory: S,
     len: usize,
     /// Bytes until the next code byte.
@@ -26,7 +26,7 @@ pub(super) struct Deframer<S> {
 }
 
 impl<S> Deframer<S> {
-    pub(super) const fn new(memory: S) -> Self {
+    pub(crate) const fn new(memory: S) -> Self {
         Self {
             memory,
             len: 0,
@@ -40,7 +40,7 @@ impl<S> Deframer<S> {
 
 impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
     /// Takes a byte. At the end of a frame, returns its length without the checksum.
-    pub(super) fn push(&mut self, byte: u8) -> Option<Result<usize, FrameError>> {
+    pub(crate) fn push(&mut self, byte: u8) -> Option<Result<usize, FrameError>> {
         if byte == 0 {
             return self.end();
         }
@@ -59,7 +59,7 @@ impl<S: AsRef<[u8]> + AsMut<[u8]>> Deframer<S> {
     }
 
     /// The content of the frame that [`push`](Self::push) has just ended.
-    pub(super) fn content(&self, len: usize) -> &[u8] {
+    pub(crate) fn content(&self, len: usize) -> &[u8] {
         self.memory.as_ref().get(..len).unwrap_or_default()
     }
 

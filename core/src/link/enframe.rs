@@ -8,7 +8,7 @@
 use crate::crc::{CRC_BYTES, Crc32};
 
 /// A frame under way.
-pub(super) struct Enframer<'a> {
+pub(crate) struct Enframer<'a> {
     target: &'a mut [u8],
     crc: Crc32,
     /// Where the next byte goes; beyond the end of `target` bytes are only counted.
@@ -21,7 +21,7 @@ pub(super) struct Enframer<'a> {
 
 impl<'a> Enframer<'a> {
     /// Begins a frame at the start of `target`.
-    pub(super) fn new(target: &'a mut [u8]) -> Self {
+    pub(crate) fn new(target: &'a mut [u8]) -> Self {
         let mut frame = Self {
             target,
             crc: Crc32::new(),
@@ -34,14 +34,14 @@ impl<'a> Enframer<'a> {
     }
 
     /// The next bytes of the message.
-    pub(super) fn put(&mut self, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.put_byte(byte);
         }
     }
 
     #[cfg_attr(target_os = "none", inline(never))]
-    pub(super) fn put_byte(&mut self, byte: u8) {
+    pub(crate) fn put_byte(&mut self, byte: u8) {
         self.crc.push(byte);
         self.len += 1;
         self.stuff(byte);
@@ -50,7 +50,7 @@ impl<'a> Enframer<'a> {
     /// A number of more than eight bits, as postcard writes it: seven bits to a byte, the lowest
     /// first.
     #[cfg_attr(target_os = "none", inline(never))]
-    pub(super) fn put_number(&mut self, mut number: u64) {
+    pub(crate) fn put_number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.put_byte(number as u8 | 0x80);
             number >>= 7;
@@ -59,7 +59,7 @@ impl<'a> Enframer<'a> {
     }
 
     /// The number of message bytes that there is still room for.
-    pub(super) const fn room(&self) -> usize {
+    pub(crate) const fn room(&self) -> usize {
         // The zeros at both ends, and one byte for each 254 begun. Not divided: a Cortex-M0 needs
         // half a kilobyte for that, and this is at most one too many below 16 KiB.
         let frame = self.target.len();
@@ -68,7 +68,7 @@ impl<'a> Enframer<'a> {
     }
 
     /// Ends the frame and returns its length, or `None` if it does not fit.
-    pub(super) fn finish(mut self) -> Option<usize> {
+    pub(crate) fn finish(mut self) -> Option<usize> {
         for byte in self.crc.value().to_le_bytes() {
             self.stuff(byte);
         }

@@ -326,9 +326,8 @@ where
         self.buffer.has_room_for(record)
     }
 
-    /// The host is told `too_large` and `queue_full`; other reasons count as the latter.
-    fn count_dropped(&mut self, reason: DropReason, spans: u64) -> bool {
-        self.state.count_dropped(reason, spans);
+    fn count_refused(&mut self, reason: PushError, spans: u64) -> bool {
+        self.state.count_refused(reason, spans);
         true
     }
 }

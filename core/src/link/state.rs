@@ -4,7 +4,6 @@
 use super::config::LinkConfig;
 use super::message::{Body, Message, Resumed, VERSION};
 use crate::buffer::PushError;
-use crate::response::DropReason;
 use crate::time::{Instant, divide, duration_nanos};
 
 /// Spans that are sent between two frames of counts while spans are being lost.
@@ -103,11 +102,11 @@ impl State {
     }
 
     /// Counts spans that were dropped before they came here.
-    pub(super) fn count_dropped(&mut self, reason: DropReason, spans: u64) {
+    pub(super) fn count_refused(&mut self, reason: PushError, spans: u64) {
         let counts = &mut self.counts;
         counts.ended = counts.ended.saturating_add(spans);
         let count = match reason {
-            DropReason::TooLarge => &mut counts.too_large,
+            PushError::TooLarge => &mut counts.too_large,
             _ => &mut counts.queue_full,
         };
         *count = count.saturating_add(spans);

@@ -62,7 +62,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// Each message is a length byte and that many bytes.
-fn frames_of(mut bytes: &[u8]) -> Vec<u8> {
+pub(super) fn frames_of(mut bytes: &[u8]) -> Vec<u8> {
     let mut line = Vec::new();
     while let Some((&len, rest)) = bytes.split_first() {
         let (message, rest) = rest.split_at(usize::from(len).min(rest.len()));

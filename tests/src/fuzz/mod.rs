@@ -13,6 +13,7 @@ pub mod exporter_ops;
 pub mod finished_span;
 pub mod gzip;
 pub mod json;
+pub mod lean;
 pub mod link;
 pub mod request;
 pub mod response;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("finished_span", finished_span::run),
     ("gzip", gzip::run),
     ("json", json::run),
+    ("lean", lean::run),
     ("link", link::run),
     ("request", request::run),
     ("response", response::run),
