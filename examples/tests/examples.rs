@@ -108,6 +108,7 @@ fn examples_deliver_to_the_collector_of_the_environment() {
             ("quickstart_async", 5),
             ("provider_call", 2),
             ("tracing_layer", 7),
+            ("web", 13),
             ("minimal", 2),
             ("minimal_async", 2),
         ] {

@@ -35,8 +35,8 @@ impl<'a> Member<'a> {
 
     /// Reads a member without its commas.
     fn parse(text: &'a str) -> Option<Self> {
-        let (pair, metadata) = text.split_once(';').unwrap_or((text, ""));
-        let (key, value) = pair.split_once('=')?;
+        let (pair, metadata) = split_at_octet(text, b';').unwrap_or((text, ""));
+        let (key, value) = split_at_octet(pair, b'=')?;
         let (key, value, metadata) = (trimmed(key), trimmed(value), trimmed(metadata));
         let is_valid = is_key(key) && value.bytes().all(is_value_octet) && is_metadata(metadata);
         is_valid.then_some(Self {
@@ -45,6 +45,14 @@ impl<'a> Member<'a> {
             metadata,
         })
     }
+}
+
+/// Splits `text` in two around the first `octet` of ASCII. The library's search by a `char` is made for
+/// long texts, and whether it is inlined changes with unrelated code.
+#[inline]
+fn split_at_octet(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|found| found == octet)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// A value with its percent-coding, which its `Display` undoes.
@@ -70,7 +78,7 @@ impl fmt::Display for DecodedValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut utf8 = LossyUtf8::default();
         let mut rest = self.0;
-        while let Some((plain, behind)) = rest.split_once('%') {
+        while let Some((plain, behind)) = split_at_octet(rest, b'%') {
             utf8.text(plain, f)?;
             rest = match leading_octet(behind) {
                 Some((octet, left)) => {

@@ -304,10 +304,13 @@ impl Ring {
             len: 0,
             records: 0,
         };
-        while at + stretch.len < limit
-            && let Some(header) = Self::header(bytes, at + stretch.len)
-            && (header.state == State::Done) == settled
-        {
+        while at + stretch.len < limit {
+            let Some(header) = Self::header(bytes, at + stretch.len) else {
+                break;
+            };
+            if (header.state == State::Done) != settled {
+                break;
+            }
             stretch.len += header.stored_len();
             stretch.records += 1;
         }
@@ -383,11 +386,14 @@ impl Book<'_> {
         moved: &mut dyn FnMut(usize, usize),
     ) {
         let mut low = Ring::stretch(bytes, 0, ring.tail, true).len;
-        while low < ring.tail
-            && let Some(header) = Ring::header(bytes, low)
-            && header.stored_len() <= bytes.len() - ring.end
-        {
+        while low < ring.tail {
+            let Some(header) = Ring::header(bytes, low) else {
+                break;
+            };
             let len = header.stored_len();
+            if len > bytes.len() - ring.end {
+                break;
+            }
             move_within(bytes, low, len, ring.end);
             moved(low, ring.end);
             ring.end += len;

@@ -32,8 +32,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `case`, to send `batches` batches to `url`.
     pub(crate) fn start(case: &str, url: &str, batches: usize, certificate: Option<&str>) -> Self {
-        let program = std::env::current_exe().expect("our own path");
-        Self::spawn(Command::new(program), case, url, batches, certificate)
+        Self::spawn(program(), case, url, batches, certificate)
     }
 
     /// Starts `case` while the signal `ignored` is ignored.
@@ -133,6 +132,22 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// This program, in which signals have their usual effect: what a shell runs in the background ignores
+/// some, and so do its children.
+fn program() -> Command {
+    let path = std::env::current_exe().expect("our own path");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.map_or(Ok(0), |set| u64::from_str_radix(set.trim(), 16));
+    // HUP, INT, QUIT and TERM.
+    if ignored.is_ok_and(|set| set & 0x4007 == 0) {
+        return Command::new(path);
+    }
+    let mut env = Command::new("/usr/bin/env");
+    env.arg("--default-signal=HUP,INT,QUIT,TERM").arg(path);
+    env
 }
 
 /// A line that [`Process::line`] finds, even behind words of the test harness.
@@ -307,6 +322,8 @@ fn case() {
         "files" => cases::files(),
         #[cfg(unix)]
         "forks" => crate::fork::forks(false),
+        #[cfg(unix)]
+        "signals in children" => crate::fork::signals(),
         #[cfg(unix)]
         "forks of many threads" => crate::fork::forks(true),
         "idle" => cases::idle(),

@@ -360,6 +360,17 @@ fn x272_a_signal_that_the_process_ignores_stays_ignored() {
 
 #[cfg(unix)]
 #[test]
+fn x273_a_forked_child_ends_by_the_signal_after_its_own_spans_are_sent() {
+    let server = FaultServer::start(Script::new());
+    let lines = Process::start("signals in children", &server.url(), 0, None).lines();
+    let report = "3 exported, 0 dropped, 0 left";
+    assert_eq!(lines, ["ended by 15", "ended by 15", report]);
+    assert_eq!(server.oracle().stored().len(), 5);
+    assert!(server.oracle().duplicated().is_empty());
+}
+
+#[cfg(unix)]
+#[test]
 fn x273_without_its_handle_a_program_ends_by_the_first_signal() {
     for transport in TRANSPORTS {
         let server = FaultServer::start(Script::new());

@@ -19,7 +19,7 @@ use spandrel_transport_std::{Config, FlushReport, Telemetry, Tracer, WhenFull, i
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::child::{say, settings};
+use crate::child::{record, say, settings};
 use crate::harness::{PATIENCE, ms};
 
 const FORKS: usize = 120;
@@ -85,6 +85,33 @@ pub(crate) fn forks(shares_a_shard: bool) {
     say(&format!("failed {failed}"));
     let _ = telemetry.shutdown(PATIENCE);
     say(&format!("balanced {}", telemetry.ledger().is_balanced()));
+}
+
+/// Signals in forked children: one that says that it was forked, and one with a pipeline of its own.
+pub(crate) fn signals() {
+    let telemetry = init(settings()).unwrap();
+    telemetry.shutdown_on_signal().unwrap();
+    record(&telemetry, 3);
+    let terminate = || {
+        // SAFETY: it takes no pointer, and the handlers are signal-hook's.
+        unsafe { libc::raise(libc::SIGTERM) };
+        thread::sleep(PATIENCE);
+        false
+    };
+    let noted = fork_and_wait(|| {
+        after_fork_child();
+        terminate()
+    });
+    let own = fork_and_wait(|| {
+        let own = init(settings()).unwrap();
+        own.shutdown_on_signal().unwrap();
+        record(&own, 2);
+        terminate()
+    });
+    for status in [noted, own] {
+        say(&format!("ended by {}", libc::WTERMSIG(status)));
+    }
+    say(&telemetry.shutdown(PATIENCE).to_string());
 }
 
 /// Runs `work` in a forked child, and returns its wait status.

@@ -10,7 +10,7 @@ use spandrel_core::response::DropReason;
 use spandrel_core::stats::DeliveryStats;
 use spandrel_tests::fault_server::{FaultServer, Reply, Script};
 use spandrel_transport_std::{
-    Config, FlushOutcome, FlushReport, Ledger, Span, Telemetry, Tracer, init,
+    Config, FlushOutcome, FlushReport, Ledger, Span, Telemetry, Tracer, WhenFull, init,
 };
 
 /// Long enough for a loaded machine; only broken code waits for it.
@@ -54,6 +54,15 @@ pub(crate) fn config(url: &str) -> Config {
         read_environment: false,
         set_global: false,
         ..Config::default()
+    }
+}
+
+/// How long a span waits for room in the tests that do not say it: `SPANDREL_TEST_WAIT_MS`, or not at all.
+fn when_full() -> WhenFull {
+    let millis = std::env::var("SPANDREL_TEST_WAIT_MS");
+    match millis.ok().and_then(|millis| millis.parse().ok()) {
+        Some(millis) => WhenFull::Wait(ms(millis)),
+        None => WhenFull::default(),
     }
 }
 
@@ -128,6 +137,7 @@ impl Rig {
     /// Sends to `url`, behind which is `server` or nothing.
     pub(crate) fn at(server: FaultServer, url: &str, edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(url);
+        config.when_full = when_full();
         edit(&mut config);
         let telemetry = init(config).expect("settings that fit together");
         Self {
@@ -232,7 +242,11 @@ impl Rig {
             .slowest_end
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(slowest < END_LIMIT, "`end` waited {slowest:?}");
+        let limit = match when_full() {
+            WhenFull::Wait(_) => AT_ONCE,
+            _ => END_LIMIT,
+        };
+        assert!(slowest < limit, "`end` waited {slowest:?}");
         End {
             ledger,
             stats,

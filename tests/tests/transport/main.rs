@@ -3,6 +3,9 @@
 //! A test that is named after a row of `tests/spec/faults.md` plays that fault. Each one ends with
 //! [`harness::Rig::close`]: the ledger is closed, the collector's book agrees with it, no thread of
 //! the application has waited, and what may be there twice has been announced.
+//!
+//! With `SPANDREL_TEST_WAIT_MS=2` all of them run with spans that wait for room, which no fault may turn
+//! into a deadlock (fault X278).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

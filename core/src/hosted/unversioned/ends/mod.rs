@@ -33,7 +33,7 @@ use std::thread;
 use std::time::Instant;
 use std::vec::Vec;
 
-use crate::hosted::process::lock;
+use crate::hosted::process::{Home, lock};
 use crate::hosted::trace::TracerProvider;
 
 pub use panics::record_panics;
@@ -58,8 +58,8 @@ pub trait AtEnd: Send + Sync {
     fn provider(&self) -> &TracerProvider;
 }
 
-/// Pipelines, as long as they live.
-struct Pipelines(Mutex<Vec<Weak<dyn AtEnd>>>);
+/// Pipelines, as long as they live. A forked child has no part in those of its parent.
+struct Pipelines(Mutex<Vec<(Home, Weak<dyn AtEnd>)>>);
 
 impl Pipelines {
     const fn new() -> Self {
@@ -69,15 +69,16 @@ impl Pipelines {
     fn add(&self, pipeline: &Arc<dyn AtEnd>) {
         if let Some(mut list) = lock(&self.0) {
             let added = Arc::downgrade(pipeline);
-            list.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&added));
-            list.push(added);
+            list.retain(|(_, known)| known.strong_count() > 0 && !known.ptr_eq(&added));
+            list.push((Home::here(), added));
         }
     }
 
     fn live(&self) -> Vec<Arc<dyn AtEnd>> {
         let list = lock(&self.0);
         let list = list.iter().flat_map(|list| list.iter());
-        list.filter_map(Weak::upgrade).collect()
+        let here = list.filter(|(home, _)| home.is_here());
+        here.filter_map(|(_, known)| known.upgrade()).collect()
     }
 }
 
