@@ -29,10 +29,10 @@
 //!
 //! | | Cortex-M3, M4F | Cortex-M0 | RISC-V |
 //! |---|---|---|---|
-//! | push of 64 bytes | 180 | 222 | 211 |
-//! | push of 192 bytes | 285 | 375 | 371 |
-//! | push of 64 bytes that evicts one | 630 | 859 | 859 |
-//! | drain, for a record of 64 bytes, with interrupts on again for the sink | 470 | 785 | 720 |
+//! | push of 64 bytes | 180 | 222 | 214 |
+//! | push of 192 bytes | 285 | 378 | 374 |
+//! | push of 64 bytes that evicts one | 645 | 875 | 890 |
+//! | drain, for a record of 64 bytes, with interrupts on again for the sink | 480 | 804 | 738 |
 //!
 //! So a push takes about 130 instructions and 0.8 to 1.3 for each byte, 40 more where the ring
 //! wraps, and 450 to 650 for each evicted span: 14 µs for 64 bytes on a Cortex-M0 at 16 MHz, at

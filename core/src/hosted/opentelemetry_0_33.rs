@@ -74,7 +74,8 @@
 //!   version of the API while nothing is current in this one.
 //! - A span that is entered inside the closure of `Context::map_current` or `get_active_span` is current
 //!   for this crate only: the API's stack cannot be changed meanwhile.
-//! - While a bridge is there, entering a span costs about 60 ns more.
+//! - While a bridge is there, a span of the `tracing` layer with four fields that is entered takes about 40 %
+//!   longer, because it is made current on both sides. Without a bridge nothing is paid.
 //! - Metrics and logs of the API are not bridged.
 //!
 //! [`set_parent`]: crate::hosted::layer

@@ -65,13 +65,13 @@ pub struct Frame<'a> {
     /// says it.
     pub build: Option<u64>,
     /// The content.
-    pub body: Body<'a>,
+    pub body: FrameBody<'a>,
 }
 
 /// The content of a frame.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Body<'a> {
+pub enum FrameBody<'a> {
     /// The build, and the ticks of a second.
     Hello(u64, u32),
     /// Spans, events and totals.
@@ -205,7 +205,7 @@ impl<F: AsRef<[u8]> + AsMut<[u8]>> LeanDecoder<F> {
             is_new_boot: arrival.is_new_boot,
             lost_frames: arrival.lost_frames,
             build: self.state.build,
-            body: Body::read(reader, &header, self.state.hertz)?,
+            body: FrameBody::read(reader, &header, self.state.hertz)?,
         })
     }
 }
@@ -223,7 +223,7 @@ impl State {
         let header = Header::read(&mut reader);
         let body = header
             .as_ref()
-            .and_then(|header| Body::read(reader, header, None).filter(Body::is_whole));
+            .and_then(|header| FrameBody::read(reader, header, None).filter(FrameBody::is_whole));
         let (Some(header), Some(body)) = (header, body) else {
             self.stats.malformed += 1;
             return None;
@@ -244,7 +244,7 @@ impl State {
         } else {
             gap
         };
-        if let Body::Hello(build, hertz) = body {
+        if let FrameBody::Hello(build, hertz) = body {
             (self.build, self.hertz) = (Some(build), Some(hertz));
         }
         // After the last number comes 1.
@@ -280,7 +280,7 @@ impl Header {
     }
 }
 
-impl<'a> Body<'a> {
+impl<'a> FrameBody<'a> {
     fn read(mut rest: Reader<'a>, header: &Header, hertz: Option<u32>) -> Option<Self> {
         match header.kind {
             HELLO => Some(Self::Hello(rest.number()?, rest.word()?)),

@@ -53,7 +53,7 @@
 //!
 //! ```
 //! use core::cell::Cell;
-//! use spandrel_core::lean::{Body, TickClock, LeanDecoder, Entry, FrameWriter, Recorder, Text, LeanValue};
+//! use spandrel_core::lean::{FrameBody, TickClock, LeanDecoder, Entry, FrameWriter, Recorder, Text, LeanValue};
 //! use spandrel_core::time::Instant;
 //!
 //! struct Timer;
@@ -83,7 +83,7 @@
 //! let mut input = line.as_slice();
 //! let mut names = Vec::new();
 //! while let Some(frame) = decoder.next(&mut input) {
-//!     if let Body::Records(records) = frame.body {
+//!     if let FrameBody::Records(records) = frame.body {
 //!         assert_eq!(frame.build, Some(0xb01d));
 //!         for entry in records {
 //!             if let Entry::Span(span, attributes) = entry {
@@ -102,7 +102,9 @@ mod recorder;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{Body, Entry, Frame, LeanAttributes, LeanDecoder, LeanStats, Records, SpanEntry};
+pub use decoder::{
+    Entry, Frame, FrameBody, LeanAttributes, LeanDecoder, LeanStats, Records, SpanEntry,
+};
 pub use frame::{FrameWriter, MIN_LEAN_FRAME_BYTES};
 pub use recorder::{LeanContext, LeanSpan, Recorder, TickClock};
 

@@ -68,7 +68,7 @@ impl Host {
     fn read(&mut self, decoder: &mut LeanDecoder<Vec<u8>>, mut bytes: &[u8]) {
         while let Some(frame) = decoder.next(&mut bytes) {
             self.lost_frames += frame.lost_frames;
-            let Body::Records(records) = frame.body else {
+            let FrameBody::Records(records) = frame.body else {
                 continue;
             };
             (self.ended, self.dropped) = (records.ended, records.dropped);
@@ -300,7 +300,7 @@ fn no_bytes_make_the_decoder_panic_and_a_good_frame_behind_them_is_read() {
         let mut good = 0;
         while let Some(frame) = decoder.next(&mut input) {
             good += 1;
-            if let Body::Records(records) = frame.body {
+            if let FrameBody::Records(records) = frame.body {
                 for entry in records {
                     if let Entry::Span(_, attributes) | Entry::Begin(_, attributes) = entry {
                         assert!(attributes.count() <= 40);
@@ -342,7 +342,7 @@ fn the_build_is_named_first_and_again() {
                 (frame.build, frame.is_new_boot),
                 (Some(0xb01d), round + hellos == 0)
             );
-            hellos += u32::from(matches!(frame.body, Body::Hello(0xb01d, 32_768)));
+            hellos += u32::from(matches!(frame.body, FrameBody::Hello(0xb01d, 32_768)));
         }
     }
     assert_eq!(hellos, 4);
@@ -351,7 +351,7 @@ fn the_build_is_named_first_and_again() {
     recorder.end(recorder.start::<0>(Text::new(1)));
     let line = frames(&mut writer, &recorder, 128).concat();
     let frame = late.next(&mut line.as_slice()).unwrap();
-    let Body::Records(mut records) = frame.body else {
+    let FrameBody::Records(mut records) = frame.body else {
         panic!("records");
     };
     assert!(matches!(

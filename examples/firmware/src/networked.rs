@@ -44,9 +44,6 @@ pub async fn run(encoding: impl Encoding) -> ! {
 }
 
 async fn post_all(encoding: impl Encoding) -> Option<()> {
-    static SPANS: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
-    static NAMES: ConstStaticCell<[u8; 192]> = ConstStaticCell::new([0; 192]);
-    static TRACES: StaticCell<Traces> = StaticCell::new();
     static SOCKETS: StaticCell<StackResources<3>> = StaticCell::new();
     static CONNECTION: StaticCell<TcpClientState<1, 1024, 1024>> = StaticCell::new();
     static MEMORY: ConstStaticCell<[u8; 1024]> = ConstStaticCell::new([0; 1024]);
@@ -59,10 +56,7 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
     config.batch.scheduled_delay = Duration::from_millis(20);
     // An outage of the test must not take half a minute.
     config.breaker.open = OpenInterval::Fixed(Duration::from_secs(1));
-    let buffer = Buffer::new(SPANS.take() as &mut [u8]);
-    let mut spans = Exporter::clamped(config, buffer, Registry::empty(NAMES.take() as &mut [u8]));
-    let scope = pipeline::introduce(&mut spans)?;
-    let traces: &Traces = TRACES.init(RefCell::new(spans));
+    let (traces, scope) = traces(config)?;
 
     let (stack, mut runner) = embassy_net::new(
         net::Interface::start()?,
@@ -84,6 +78,19 @@ async fn post_all(encoding: impl Encoding) -> Option<()> {
         Either3::Second(()) => None,
         Either3::Third(result) => result,
     }
+}
+
+/// The exporter, in its place. Not `async`: its copy would be part of the future.
+fn traces(config: ExporterConfig) -> Option<(&'static Traces, ScopeId)> {
+    static SPANS: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
+    static NAMES: ConstStaticCell<[u8; 192]> = ConstStaticCell::new([0; 192]);
+    static TRACES: StaticCell<Traces> = StaticCell::new();
+
+    let buffer = Buffer::new(SPANS.take() as &mut [u8]);
+    let names = Registry::empty(NAMES.take() as &mut [u8]);
+    let traces = TRACES.init(RefCell::new(Exporter::clamped(config, buffer, names)));
+    let scope = pipeline::introduce(traces.get_mut())?;
+    Some((traces, scope))
 }
 
 /// Records a burst, waits for its delivery, records the next one.

@@ -1,7 +1,7 @@
 //! Any bytes into the decoder of lean spans: nothing panics, a record is read from checked frames
 //! only, and good frames behind them are read.
 
-use spandrel_core::lean::{Body, Entry, FrameWriter, LeanDecoder, Recorder, Text, TickClock};
+use spandrel_core::lean::{Entry, FrameBody, FrameWriter, LeanDecoder, Recorder, Text, TickClock};
 use spandrel_core::time::Instant;
 
 use super::link::frames_of;
@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
         while let Some(frame) = decoder.next(&mut input) {
             frames += 1;
             lost += frame.lost_frames;
-            if let Body::Records(records) = frame.body {
+            if let FrameBody::Records(records) = frame.body {
                 // A record takes four bytes or more, an attribute two.
                 assert!(records.clone().count() <= 512 / 4);
                 for entry in records {
@@ -59,7 +59,7 @@ pub fn run(data: &[u8]) {
     while let Some(len) = writer.next(&recorder, Instant::ZERO, &mut frame) {
         let mut input = frame.get(..len).unwrap_or_default();
         while let Some(frame) = decoder.next(&mut input) {
-            if let Body::Records(records) = frame.body {
+            if let FrameBody::Records(records) = frame.body {
                 found += records.count();
             }
         }
