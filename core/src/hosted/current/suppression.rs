@@ -56,13 +56,13 @@ fn suppress_others() -> Option<usize> {
 #[inline]
 #[must_use]
 pub fn is_suppressed() -> bool {
-    SUPPRESSED.get() != 0 && is_suppressed_by(SUPPRESSED.get())
+    SUPPRESSED.get() != 0 && is_suppressed_somewhere()
 }
 
 #[cold]
 #[inline(never)]
-fn is_suppressed_by(depth: u32) -> bool {
-    if depth & !BESIDE_OTHERS != 0 {
+fn is_suppressed_somewhere() -> bool {
+    if SUPPRESSED.get() & !BESIDE_OTHERS != 0 {
         return true;
     }
     if others::are_there() {
