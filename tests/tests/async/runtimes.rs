@@ -237,8 +237,18 @@ fn another_executor_can_wait_for_the_task() {
 
 #[test]
 fn without_task_and_runtime_the_spans_are_counted_as_lost_at_once() {
+    lost_without_a_runtime(multi_thread());
+}
+
+// fault X330
+#[test]
+fn so_they_are_if_the_runtime_ends_before_the_task_has_begun() {
+    // It polls its tasks only while somebody blocks on it, and nobody does.
+    lost_without_a_runtime(current_thread());
+}
+
+fn lost_without_a_runtime(runtime: Runtime) {
     let server = FaultServer::start(Script::new());
-    let runtime = multi_thread();
     let telemetry = start(&runtime, &server);
     drop(runtime);
     let begin = Instant::now();

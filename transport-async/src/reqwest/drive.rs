@@ -28,8 +28,18 @@ use crate::{Driver, Outbox};
 const GRACE: Duration = Duration::from_millis(100);
 
 /// The task of [`init`](super::init()): drives whenever the claim is free, until the shutdown.
-pub(super) async fn background(state: Arc<DriverState>) {
-    let _end = BackgroundEnd(Arc::clone(&state));
+///
+/// That it is gone is noted even if its runtime ends before it has polled it once.
+pub(super) fn background(state: Arc<DriverState>) -> impl Future<Output = ()> + Send {
+    state.lock().has_background = true;
+    let end = BackgroundEnd(Arc::clone(&state));
+    async move {
+        let _end = end;
+        until_stopped(&state).await;
+    }
+}
+
+async fn until_stopped(state: &Arc<DriverState>) {
     loop {
         let heard = state.changed.heard();
         match state.claim() {

@@ -33,7 +33,6 @@ fn a_sender_that_always_panics_makes_few_attempts_and_leaves_the_runtime_to_othe
     let mut plan = Plan::new(&settings).unwrap();
     plan.panics = true;
     let state = DriverState::new(pipeline, plan, "here".to_string());
-    state.lock().has_background = true;
     let tracer = provider.tracer("shop");
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

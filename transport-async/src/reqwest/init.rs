@@ -105,7 +105,6 @@ pub fn start(settings: &Settings) -> Result<Telemetry, InitError> {
         }));
     }
     for state in further.iter().chain([&state]) {
-        state.lock().has_background = true;
         runtime.spawn(background(Arc::clone(state)));
     }
     let metrics = MetricsTask::start(settings, &runtime, &state);
