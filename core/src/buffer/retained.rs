@@ -236,10 +236,10 @@ impl Book<'_> {
     /// The newest places that can be used.
     fn latest(&mut self) -> Option<(Ring, Move)> {
         let mut both = [self.read(0), self.read(PLACES_BYTES)];
-        if let [Some([first, ..]), Some([second, ..])] = both
-            && second.wrapping_sub(first) < u32::MAX / 2
-        {
-            both.reverse();
+        if let [Some([first, ..]), Some([second, ..])] = both {
+            if second.wrapping_sub(first) < u32::MAX / 2 {
+                both.reverse();
+            }
         }
         both.into_iter().flatten().find_map(|content| {
             let [sequence, head, tail, end, records, to, gap, len, done] = content;
