@@ -288,9 +288,7 @@ impl State {
         if is_new_boot {
             return None;
         }
-        if let Some(resumed) = resumed
-            && stood_still
-        {
+        if let Some(resumed) = resumed.filter(|_| stood_still) {
             let since = u64::from(resumed.millis).saturating_mul(1_000_000);
             return Some(Instant::from_nanos(now.as_nanos().saturating_sub(since)));
         }
