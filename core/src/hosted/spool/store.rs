@@ -265,10 +265,19 @@ impl<F: SpoolFiles> Spool<F> {
         }
     }
 
-    /// The batch that was taken out was not delivered, and waits on.
+    /// The batch that was taken out was not delivered, and waits on. If its segment was given up meanwhile,
+    /// it counts as given up, too.
     pub fn put_back(&mut self) {
-        if let Some(entry) = self.taken.take() {
+        let Some(entry) = self.taken.take() else {
+            return;
+        };
+        let mut segments = self.segments.iter();
+        if segments.any(|segment| segment.id == entry.segment) {
             self.entries.push_front(entry);
+        } else {
+            let spans = u64::from(entry.batch.spans);
+            self.counts.dropped_full += spans;
+            self.counts.stored = self.counts.stored.saturating_sub(spans);
         }
     }
 

@@ -117,6 +117,33 @@ fn a_batch_that_is_being_sent_is_not_given_up() {
 }
 
 #[test]
+fn a_batch_that_comes_back_after_its_segment_is_gone_is_given_up_and_counted() {
+    let mut spool = Spool::open(
+        Disk::files(random(5)),
+        [1; 16],
+        options(SyncPolicy::Never),
+        at(0),
+    );
+    store(&mut spool, 1, at(0)).unwrap();
+    let mut body = Vec::new();
+    spool.take_oldest(&mut body, at(0)).unwrap();
+    for number in 2..=1000 {
+        store(&mut spool, number, at(number)).unwrap();
+    }
+    spool.put_back();
+    let counts = spool.counts();
+    assert_eq!(counts.stored + counts.dropped_full, (1..=1000).sum::<u64>());
+    let left = drain(&mut spool, at(1001));
+    assert_eq!(left.iter().sum::<u64>(), counts.stored);
+    assert!(!left.contains(&1));
+    let after = spool.counts();
+    assert_eq!(
+        (after.dropped_damaged, after.failures, after.stored),
+        (0, 0, 0)
+    );
+}
+
+#[test]
 fn a_batch_larger_than_the_spool_is_refused() {
     let mut spool = Spool::open(
         Disk::files(random(6)),
