@@ -31,7 +31,7 @@ impl Telemetry {
     /// would have without a handler, so that a shell or a service manager sees which signal it was.
     /// A second signal ends the process at once. Spans that are still open are not sent.
     ///
-    /// A signal that the process ignores, as under `nohup`, stays ignored. Handlers that were set before
+    /// On Linux, a signal that the process ignores, as under `nohup`, stays ignored. Handlers that were set before
     /// are called too. A handler that replaces all others, such as the one of the crate `ctrlc`, must be
     /// set before this call. A program that has more to do at its end than to send its spans calls
     /// [`until_signal`](Self::until_signal) instead, or [`shutdown`](Self::shutdown) in a handler of its

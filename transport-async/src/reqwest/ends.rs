@@ -41,7 +41,7 @@ impl Telemetry {
     /// signal, so a runtime that stands still does not keep the process from its end, nor the spans from
     /// being sent.
     ///
-    /// A signal that the process ignores, as under `nohup`, stays ignored. Handlers that were set before
+    /// On Linux, a signal that the process ignores, as under `nohup`, stays ignored. Handlers that were set before
     /// are called too. A handler that replaces all others, such as the one of the crate `ctrlc`, must be
     /// set before this call. A program that has more to do at its end than to send its spans calls
     /// [`until_signal`](Self::until_signal) instead, or [`shutdown`](Self::shutdown) in a handler of its

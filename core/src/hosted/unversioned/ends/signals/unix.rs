@@ -20,7 +20,7 @@ static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
 /// Starts the thread that calls `first` at the first signal, and ends the process by that signal if it
 /// returns true.
 ///
-/// The handlers that were there before are called as before. A signal that the process ignores, as
+/// The handlers that were there before are called as before. On Linux, a signal that the process ignores, as
 /// under `nohup` or in the background of a script, stays ignored.
 pub(super) fn start(first: fn() -> bool) -> io::Result<()> {
     let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
